@@ -1,0 +1,143 @@
+"""One way to reach PostgreSQL: connections that say who they are, locks by name, errors by class."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from core.errors import Busy, DatabaseUnavailable, DiskFull, PermanentError, UsageError
+from core.settings import settings
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+SERVER_FLOOR = 180000
+"""PostgreSQL 18: the digest needs a hash of raw bytes (``hashbyteaextended``), and the ledger NULLS NOT DISTINCT."""
+
+_IDENTIFIER_BYTES = 63  # NAMEDATALEN - 1; PostgreSQL would cut a longer name silently
+
+# What a role or a database may have set otherwise, and our results hang on: only our own qualified names and built-in
+# functions, a new snapshot for each statement (see `lock`), dates as psycopg reads them, no endless wait.
+_SESSION = (
+    "-c search_path=pg_catalog -c default_transaction_isolation=read\\ committed -c datestyle=ISO "
+    "-c client_min_messages=warning -c lock_timeout={lock_timeout}"
+)
+
+
+@contextmanager
+def connect(purpose: str, *, autocommit: bool = False) -> Iterator[Connection]:
+    """Connect to the warehouse; `purpose` and our pid show in ``pg_stat_activity.application_name``.
+
+    Every psycopg error that leaves the block is one of `core.errors`.
+    """
+    dsn = settings().require_dsn()
+    with (
+        translated(dsn),
+        psycopg.connect(
+            dsn,
+            autocommit=autocommit,
+            connect_timeout=_parts(dsn).get("connect_timeout", 10),
+            application_name=f"triptych pid={os.getpid()} {purpose}"[:_IDENTIFIER_BYTES],
+            # The digest takes text as the client's encoding writes it, and PGCLIENTENCODING may say another.
+            client_encoding="utf8",
+            # A prepared statement fails once DDL has changed what it names, and the loader swaps tables.
+            prepare_threshold=None,
+            options=f"{_parts(dsn).get('options', '')} {_SESSION.format(lock_timeout=_lock_timeout())}",
+        ) as connection,
+    ):
+        if (version := connection.info.server_version) < SERVER_FLOOR:
+            raise UsageError(
+                f"{where(dsn)} is version {version // 10000}; Triptych needs {SERVER_FLOOR // 10000} or newer"
+            )
+        yield connection
+
+
+def where(dsn: str) -> str:
+    """The server that `dsn` names, without its secrets: ``PostgreSQL at host:port/database``."""
+    parts = _parts(dsn)
+    return f"PostgreSQL at {parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+def _parts(dsn: str) -> dict[str, Any]:
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        parts = {"port": "?"}  # libpq's own message repeats the string, and with it the password
+    # A / or @ that is not escaped ends the password early: the rest of it is then taken for a port, host or database.
+    if not re.fullmatch(r"[0-9,]*", str(parts.get("port", ""))) or "@" in f"{parts.get('host')}{parts.get('dbname')}":
+        raise UsageError(
+            "TRIPTYCH_DSN is not a DSN: write postgresql://user:password@host:port/database, "
+            "and in the password %40 for @, %2F for /, %25 for %"
+        )
+    return parts
+
+
+def _lock_timeout() -> str:
+    return f"{max(1, int(settings().lock_wait_s * 1000))}ms"  # 0 would mean for ever
+
+
+@contextmanager
+def translated(dsn: str) -> Iterator[None]:
+    """Raise psycopg's errors as ours: what may end by itself is transient, the rest is not."""
+    server = where(dsn)
+    try:
+        yield
+    except _BUSY as error:
+        raise Busy(f"{server}: {_line(error)}; another session holds a lock") from error
+    except psycopg.errors.DiskFull as error:
+        raise DiskFull(f"{server}: {_line(error)}; make room there, then run again") from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if _REFUSED.search(_line(error)):
+            raise UsageError(f"{server}: {_line(error)}; check TRIPTYCH_DSN") from error
+        raise DatabaseUnavailable(f"{server}: {_line(error)}; check that it runs, and TRIPTYCH_DSN") from error
+    except psycopg.Error as error:
+        raise PermanentError(f"{server}: {_line(error)}") from error
+
+
+_BUSY = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.ObjectInUse,
+)
+
+# libpq gives no SQLSTATE for a connection that failed. Where the server speaks another language it is retried in vain.
+_REFUSED = re.compile(r'FATAL: +(password authentication failed|(database|role) ".*" does not exist)')
+
+
+def _line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def check_schema_name(schema: str) -> str:
+    """Give `schema` back; raise `UsageError` when PostgreSQL can't hold it. Any other name is quoted, never altered."""
+    encoded = schema.encode(errors="replace")
+    if "\0" in schema or encoded.decode() != schema or not 1 <= len(encoded) <= _IDENTIFIER_BYTES:
+        raise UsageError(f"{schema!r} can't be a schema name: PostgreSQL takes 1 to {_IDENTIFIER_BYTES} bytes of UTF-8")
+    if schema.startswith("pg_") or schema == "information_schema":
+        raise UsageError(f"{schema!r} can't be a schema name: PostgreSQL keeps it for itself")
+    return schema
+
+
+def lock_key(*words: str) -> int:
+    """The advisory lock for a name: 64 bits of its SHA-256, signed as PostgreSQL wants it."""
+    return int.from_bytes(hashlib.sha256("\0".join(("triptych", *words)).encode()).digest()[:8], "big", signed=True)
+
+
+def lock(connection: Connection, *words: str) -> None:
+    """Take the advisory lock named `words` until the transaction ends.
+
+    Raise `Busy` when it is not free within `Settings.lock_wait_s`. Statements after it see what its last holder
+    committed, because READ COMMITTED takes a new snapshot for each.
+    """
+    try:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key(*words)])
+    except psycopg.errors.LockNotAvailable as error:
+        wait, name = settings().lock_wait_s, " ".join(words)
+        raise Busy(f"{name}: another run held it for {wait:g} s; run again when that one has ended") from error

@@ -1,0 +1,308 @@
+"""The dbt project, run in an environment of its own.
+
+    project_version   one hash over the project's files
+    lineage           the models and their tests, from the manifest; needs no database
+    build             models, then tests, in one process; gives what each test found, or raises what stopped a model
+
+Imports no dbt: it starts the executable, and reads the artifacts that dbt writes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import hashlib
+import json
+import re
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any, Literal
+
+import psycopg
+
+from core.contract import until
+from core.errors import Busy, DatabaseUnavailable, DiskFull, TransformFailed, TransientError, TriptychError, UsageError
+from core.settings import ROOT, settings
+
+PROJECT = ROOT / "dbt"
+
+Artifact = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DbtTest:
+    """A test that the project declares: on data, or on a model's SQL with made-up rows (``unit``)."""
+
+    name: str
+    model: str
+    kind: Literal["data", "unit"]
+    severity: Literal["error", "warn"]
+    description: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model. `depends_on` names models and raw tables; models come in an order in which they can be built."""
+
+    name: str
+    description: str
+    depends_on: tuple[str, ...]
+    tests: tuple[DbtTest, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a test found. `failures` counts the rows that it gave; `sql` is the query, and it can be asked again."""
+
+    test: DbtTest
+    passed: bool
+    failures: int
+    message: str
+    sql: str
+
+
+def project_version() -> str:
+    """A hash of the files that say what is built. When it changes, everything is built again."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in PROJECT.rglob("*") if path.suffix in (".sql", ".yml")):
+        name = path.relative_to(PROJECT).as_posix()
+        if not name.startswith(("target/", "logs/")) and path.name != ".user.yml":
+            digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
+    return digest.hexdigest()[:32]
+
+
+def model_names() -> tuple[str, ...]:
+    """The models that the project has, from its file names: no dbt is started."""
+    return tuple(sorted(path.stem for path in PROJECT.glob("models/**/*.sql")))
+
+
+def lineage() -> tuple[Model, ...]:
+    """The project's models. Runs ``dbt parse`` when the project has changed since the last call, and connects nowhere.
+
+    Raise `TransformFailed` when the project does not parse.
+    """
+    manifest = settings().home / "dbt" / f"manifest-{project_version()}.json"
+    if not manifest.exists():
+        manifest.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=manifest.parent, prefix="parse-") as folder:
+            process = run(["parse"], Path(folder), _scratch_environment())
+            if process.returncode != 0:
+                raise TransformFailed(f"the dbt project does not parse: {_last_error(process.stdout)}")
+            # Two processes may do this at once: both rename the same content into place.
+            (Path(folder) / "manifest.json").replace(manifest)
+    return models(json.loads(manifest.read_text()))
+
+
+def build(
+    server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt.date] | None, *, full: bool, unit_tests: bool
+) -> list[Outcome]:
+    """Build all models in `schema`, then test them. `months` are the source months to rebuild, None for all of them.
+
+    A failed data test is an `Outcome`; it holds back no model. Raise `TransformFailed` naming the model that could not
+    be built, `DatabaseUnavailable`, `DiskFull` or `Busy` when the server is the cause, `TransientError` when dbt was killed.
+    """
+    arguments = [
+        "build",
+        *(["--full-refresh"] if full else []),
+        *([] if unit_tests else ["--exclude-resource-type", "unit_test"]),
+    ]
+    folder = _folder(server, schema)
+    results = folder / "run_results.json"
+    with _exclusive(folder) as lock:
+        results.unlink(missing_ok=True)
+        process = run(arguments, folder, _environment(server, schema, months), keep_open=lock)
+        found: list[Artifact] = json.loads(results.read_text())["results"] if results.exists() else []
+        tests = _tests(json.loads((folder / "manifest.json").read_text())) if found else {}
+    _raise_if_stopped(process, found, tests, folder, server.password)
+    return [_outcome(tests[node], result) for result in found if (node := result["unique_id"]) in tests]
+
+
+def run(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], keep_open: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run one dbt command, its artifacts and log in `folder`; errors are JSON lines on its standard output.
+
+    The one place that starts dbt. A cold start costs 3 to 5 CPU seconds in imports alone, so a resident process would
+    be put in here. `keep_open` is a file descriptor that dbt inherits.
+    """
+    # fmt: off
+    command = [
+        str(settings().dbt), "--quiet", "--log-format", "json", "--no-version-check", *arguments,
+        "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(folder), "--log-path", str(folder),
+    ]
+    # fmt: on
+    kept = () if keep_open is None else (keep_open,)
+    try:
+        return subprocess.run(
+            command,
+            cwd=PROJECT,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            pass_fds=kept,
+        )
+    except FileNotFoundError:
+        raise UsageError(
+            f"{command[0]} is not there: run `make setup`, or set TRIPTYCH_DBT to a dbt executable"
+        ) from None
+
+
+def _environment(server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt.date] | None) -> dict[str, str]:
+    """The server as our own connection found it, whatever mix of DSN, service file and password file led there."""
+    variables = {o.keyword.decode(): o.envvar.decode() for o in psycopg.pq.Conninfo.get_defaults() if o.envvar}
+    environment = {variables[key]: value for key, value in server.get_parameters().items() if key in variables}
+    environment |= {
+        "PGHOST": server.host,
+        "PGPORT": str(server.port),
+        "PGUSER": server.user,
+        "PGDATABASE": server.dbname,
+        "PGAPPNAME": f"triptych dbt {schema}",
+        "DBT_ENV_SECRET_PGPASSWORD": server.password,  # dbt hides values of this prefix in all that it writes
+        "TRIPTYCH_SCHEMA": schema,
+    }
+    if months is not None:
+        environment["TRIPTYCH_MONTHS"] = ",".join(str(month) for month in months)
+    return _scratch_environment() | environment
+
+
+def _scratch_environment() -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "LANG": "C.UTF-8"}
+
+
+def _folder(server: psycopg.ConnectionInfo, schema: str) -> Path:
+    """Where dbt keeps what it knows of one schema: a readable name, and a hash that tells hostile names apart."""
+    place = f"{server.host}\0{server.port}\0{server.dbname}\0{schema}"
+    name = f"{re.sub('[^A-Za-z0-9]+', '-', schema)[:32]}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+    return settings().home / "dbt" / name
+
+
+@contextmanager
+def _exclusive(folder: Path) -> Iterator[int]:
+    """Hold the folder's lock, and give its file descriptor for dbt to inherit.
+
+    The kernel frees it when the last holder of the descriptor is gone. So when we are killed and dbt lives on, the next
+    attempt waits for that dbt, instead of running beside it on the same tables.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    wait = settings().lock_wait_s
+    with (folder / "lock").open("w") as file:
+        try:
+            until(lambda: _try_lock(file.fileno()), wait, 0.1, "lock")
+        except TransientError:
+            raise Busy(
+                f"a dbt process that nobody waits for still works in {folder} after {wait:g} s; end it, then run again"
+            ) from None
+        yield file.fileno()
+
+
+def _try_lock(descriptor: int) -> bool | None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    return True
+
+
+def models(manifest: Artifact) -> tuple[Model, ...]:
+    """The models of a manifest, each after those that it depends on."""
+    tests = _tests(manifest).values()
+    nodes = {node["unique_id"]: node for node in manifest["nodes"].values() if node["resource_type"] == "model"}
+    names = {key: node["name"] for key, node in (nodes | manifest["sources"]).items()}
+    order = TopologicalSorter(
+        {key: [k for k in sorted(node["depends_on"]["nodes"]) if k in nodes] for key, node in sorted(nodes.items())}
+    )
+    return tuple(
+        Model(
+            name=nodes[key]["name"],
+            description=nodes[key]["description"],
+            depends_on=tuple(sorted({names[parent] for parent in nodes[key]["depends_on"]["nodes"]})),
+            tests=tuple(sorted((t for t in tests if t.model == nodes[key]["name"]), key=lambda t: (t.kind, t.name))),
+        )
+        for key in order.static_order()
+    )
+
+
+def _tests(manifest: Artifact) -> dict[str, DbtTest]:
+    """All tests of a manifest by unique id. A test in a file of its own belongs to the last model that it names."""
+    tests = {}
+    for key, node in manifest["nodes"].items():
+        if node["resource_type"] == "test":
+            model = (node.get("attached_node") or node["depends_on"]["nodes"][-1]).rpartition(".")[2]
+            severity: Literal["error", "warn"] = "warn" if node["config"]["severity"].lower() == "warn" else "error"
+            tests[key] = DbtTest(node["name"], model, "data", severity, node["description"])
+    for key, node in manifest["unit_tests"].items():
+        tests[key] = DbtTest(node["name"], node["model"], "unit", "error", node["description"] or "")
+    return tests
+
+
+def _outcome(test: DbtTest, result: Artifact) -> Outcome:
+    return Outcome(
+        test,
+        result["status"] == "pass",
+        result["failures"] or 0,
+        _one_line(result["message"] or ""),
+        result["compiled_code"] or "",
+    )
+
+
+def _raise_if_stopped(
+    process: subprocess.CompletedProcess[str],
+    results: list[Artifact],
+    tests: Mapping[str, DbtTest],
+    folder: Path,
+    password: str,
+) -> None:
+    if process.returncode < 0:
+        raise TransientError(
+            f"dbt was ended by {signal.Signals(-process.returncode).name} before it was done; run again"
+        )
+    for result in results:
+        node = result["unique_id"]
+        if result["status"] == "error" or (result["status"] == "fail" and tests[node].kind == "unit"):
+            name = tests[node].name if node in tests else node.rpartition(".")[2]
+            raise _error(f"{node.partition('.')[0]} {name}: {_one_line(result['message'])}", folder, password)
+    if not results:
+        raise _error(_last_error(process.stdout) or _one_line(process.stderr[-300:]), folder, password)
+
+
+_CONNECTION_LOST = (
+    r"connection to server|closed the connection|terminating connection|the database system is|connection already closed"
+    r"|could not (receive|send) data"
+)
+
+
+def _error(message: str, folder: Path, password: str) -> TriptychError:
+    """The error that dbt's message is about: by class, because the class decides whether the step is tried again."""
+    text = f"dbt: {message.replace(password, '***') if password else message}"
+    if re.search(r"No space left on device|could not extend file", message):
+        return DiskFull(f"{text}; make room there, then run again")
+    if re.search(r"deadlock detected|lock timeout", message):
+        return Busy(f"{text}; another session holds a lock")
+    if re.search(_CONNECTION_LOST, message):
+        return DatabaseUnavailable(f"{text}; check that the server runs")
+    return TransformFailed(f"{text}; the whole message is in {folder / 'dbt.log'}")
+
+
+def _last_error(output: str) -> str:
+    """The last thing that dbt complained of; what is not a JSON line is not dbt's."""
+    events = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    return _one_line(events[-1]["info"]["msg"]) if events else ""
+
+
+def _one_line(message: str) -> str:
+    """What dbt's message says, without the heading that names the node, the line breaks and the file names."""
+    lines = [line.strip() for line in message.splitlines()]
+    told = [
+        line
+        for line in lines
+        if line and not re.match(r"compiled code at|\^|> in macro|> called by|\w+ Error( in|$)", line)
+    ]
+    return " ".join(told or lines)[:400]

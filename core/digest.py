@@ -1,0 +1,81 @@
+"""The digest: what "identical" means.
+
+A table is a multiset of rows. Each row is taken in PostgreSQL's binary wire form (`record_send`), which holds every
+value to the last bit, and every column's type and length, and knows nothing of DateStyle, time zone, locale,
+extra_float_digits or the row's place on disk. Each row is hashed to two 64-bit numbers (the server's
+`hashbyteaextended` under two seeds), and those are summed over the rows. A sum does not depend on order, and unlike
+XOR it keeps duplicates: two equal rows do not cancel out. What is printed is SHA-256 over the count and both sums, cut
+to 128 bits.
+
+An accidental change (a flipped bit, a value moved to another row, a row lost or doubled) goes unseen with a chance of
+about 2^-128. It is no defence against someone who may choose rows: the row hash is fast, not cryptographic. SHA-256 per
+row took 4.5 s per million rows against 2.0 s, and COPY itself takes 1.5 s.
+
+The sums add up, so the digest of a table follows from those of its months without reading it again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from core.database import Connection
+
+_VERSION = "triptych-digest-1"
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A multiset of rows: their number, and the sums of their two hashes."""
+
+    rows: int
+    sums: tuple[int, int]
+
+    @property
+    def hex(self) -> str:
+        """128 bits, written as 32 hexadecimal digits."""
+        return hashlib.sha256(repr((_VERSION, self.rows, *self.sums)).encode()).hexdigest()[:32]
+
+    def __add__(self, other: Digest) -> Digest:
+        """The digest of both multisets together."""
+        return Digest(self.rows + other.rows, (self.sums[0] + other.sums[0], self.sums[1] + other.sums[1]))
+
+
+def total(digests: Iterable[Digest]) -> Digest:
+    """The digest of all of them together."""
+    return sum(digests, Digest(0, (0, 0)))
+
+
+# The inner OFFSET 0 keeps the planner from writing record_send(t) out twice, once per seed: it is most of the cost.
+# LATERAL rather than a subquery over the table, which would forbid a parallel scan.
+_QUERY = sql.SQL(
+    """
+    SELECT {key}, count(*), sum(hashbyteaextended(row.bytes, 0)), sum(hashbyteaextended(row.bytes, 1))
+    FROM {table} AS t CROSS JOIN LATERAL (SELECT record_send(t.*) AS bytes OFFSET 0) AS row
+    GROUP BY 1
+    """
+)
+
+
+def table(connection: Connection, schema: str, name: str) -> Digest:
+    """The digest of all rows of a table or view. An empty one has a digest too."""
+    return total(_digests(connection, sql.SQL("NULL::date"), schema, name).values())
+
+
+def by_month(connection: Connection, schema: str, name: str) -> dict[str, Digest]:
+    """The digest of each month (``YYYY-MM``) of a table that has the column ``source_month``, in order of time.
+
+    Rows without one, which no table of ours holds, stand first, under the empty string.
+    """
+    months = _digests(connection, sql.SQL("source_month"), schema, name)
+    in_order = sorted(months.items(), key=lambda item: item[0] or dt.date.min)
+    return {f"{month:%Y-%m}" if month else "": digest for month, digest in in_order}
+
+
+def _digests(connection: Connection, key: sql.SQL, schema: str, name: str) -> dict[dt.date | None, Digest]:
+    rows = connection.execute(_QUERY.format(key=key, table=sql.Identifier(schema, name)))
+    return {month: Digest(count, (int(first), int(second))) for month, count, first, second in rows}

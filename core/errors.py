@@ -1,0 +1,85 @@
+"""Every error of the pipeline. The class decides whether a step is tried again.
+
+    TriptychError
+    ├── TransientError          may end by itself: retried, on every orchestrator alike
+    │   ├── SourceUnavailable   the publisher timed out, answered 429 or 5xx, or cut the transfer
+    │   ├── DatabaseUnavailable PostgreSQL did not answer, or went away in the middle
+    │   └── Busy                a lock was not free within its deadline
+    └── PermanentError          the same input gives the same error: never retried
+        ├── UsageError          a wrong call: month, schema, strategy, source (exit code 2)
+        ├── NotPublished        the publisher has no such month (its 403)
+        ├── BadFile             not a whole parquet or CSV file
+        ├── SchemaDrift         a column, a type or a value that the declaration does not cover
+        ├── DiskFull            no room for a file, or for PostgreSQL
+        ├── TransformFailed     dbt could not build a model
+        └── CheckFailed         a data test on the built tables failed
+
+A message says what, which value, and what to do next, in one line and without a secret.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TriptychError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+    retries: ClassVar[int] = 0
+    """How often a step that raised this is tried again."""
+
+
+# Two retries, a constant delay apart: the only back-off that the three tools can share exactly. Airflow adds jitter
+# to its exponential one, and Dagster's exponents (1, 3, 7) differ from Prefect's (1, 2, 4).
+RETRIES = 2
+RETRY_DELAY_S = 2
+
+
+class TransientError(TriptychError):
+    """A fault that may end by itself."""
+
+    retries = RETRIES
+
+
+class SourceUnavailable(TransientError):
+    """The publisher did not answer, or not with the whole file."""
+
+
+class DatabaseUnavailable(TransientError):
+    """PostgreSQL did not answer, or ended the connection."""
+
+
+class Busy(TransientError):
+    """Another writer or reader held a lock past the deadline."""
+
+
+class PermanentError(TriptychError):
+    """A fault that another attempt can't mend."""
+
+
+class UsageError(PermanentError):
+    """A wrong call: the value named does not exist or is malformed."""
+
+
+class NotPublished(PermanentError):
+    """The publisher has no file for this month."""
+
+
+class BadFile(PermanentError):
+    """The file is not a whole file of its format."""
+
+
+class SchemaDrift(PermanentError):
+    """The file's columns or values are not what the dataset declares."""
+
+
+class DiskFull(PermanentError):
+    """No room is left; free some, then run again."""
+
+
+class TransformFailed(PermanentError):
+    """dbt could not build a model."""
+
+
+class CheckFailed(PermanentError):
+    """A data test failed on the tables that were built."""

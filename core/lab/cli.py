@@ -1,0 +1,306 @@
+"""The command line. Exit codes: 0 done, 1 a month failed or a table differs, 2 a wrong call, 128+n ended by signal n.
+
+Only what `--help` needs is imported at the top: the rest costs 0.5 s, and is imported by the command that uses it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from core.contract import write_json
+from core.errors import TriptychError, UsageError
+from core.month import Month, parse_months
+from core.settings import settings
+
+if TYPE_CHECKING:
+    from core.contract import BackfillRequest, BackfillResult
+    from core.lab.registry import Orchestrator
+    from core.lab.session import Lab
+
+DEMO_MONTHS = "2024-01..2024-03"
+
+STRATEGIES = ("swap", "delete-append", "overwrite", "upsert")
+NOT_YET = ("overwrite", "upsert")
+
+app = typer.Typer(
+    name="triptych",
+    help="One pipeline on Airflow, Dagster, Prefect and plain Python, proven to produce identical tables.",
+    context_settings={"max_content_width": 110},
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: rich costs 0.2 s of the 0.3 s that `--help` takes
+    pretty_exceptions_enable=False,
+)
+
+Tools = Annotated[list[str] | None, typer.Argument(help="Which tools; without any, all of them.", metavar="[TOOL]...")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the same facts to this file.", metavar="FILE")]
+
+
+@app.callback()
+def triptych(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the traceback of an error (anywhere on the line).")
+    ] = False,
+) -> None:
+    """Options for every command; `main` looks at -v itself."""
+
+
+@app.command()
+def demo() -> int:
+    """Sample data, three months, all loaders, and the table that compares them."""
+    from core.lab import display, registry
+
+    tools = registry.select("all", settings())
+    months = parse_months(DEMO_MONTHS)
+    source = _source("sample", months)
+    code = _backfill(tools, months, source, schema=None)
+    display.out.print()
+    return max(code, parity(schemas=",".join(tool.name for tool in tools)))
+
+
+@app.command()
+def backfill(
+    months: Annotated[str, typer.Argument(help="2024-01..2024-12, or 2024-01,2024-03.")],
+    on: Annotated[str, typer.Option("--on", help="Tools, comma separated, or all.", metavar="TOOL,...|all")],
+    source: Annotated[
+        str, typer.Option(help="sample (generated), tlc (the publisher), a folder, or an http(s) prefix.")
+    ] = "sample",
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            help="The schema that is written; by default each tool has its own. With several tools all write into this one."
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="How many months at a time, per tool.")] = 2,
+    strategy: Annotated[str, typer.Option(help=", ".join(STRATEGIES), metavar="NAME")] = "swap",
+    force: Annotated[bool, typer.Option("--force", help="Load again what the ledger says is loaded.")] = False,
+    json: JsonFile = None,
+) -> int:
+    """Load and transform months through one or more tools."""
+    from core.database import check_schema_name
+    from core.lab import registry
+
+    wanted = parse_months(months)
+    tools = registry.select(on, settings())
+    if strategy in NOT_YET:
+        raise UsageError(f"--strategy {strategy} is not there yet: use swap or delete-append")
+    if strategy not in STRATEGIES:
+        raise UsageError(f"unknown strategy {strategy!r}: choose swap or delete-append")
+    if schema is not None:
+        check_schema_name(schema)
+    _check_target(json)
+    return _backfill(tools, wanted, _source(source, wanted), schema, strategy, force, jobs, json)
+
+
+@app.command()
+def parity(
+    schemas: Annotated[
+        str | None, typer.Option("--schemas", help="Compare these instead of the loaders' own.", metavar="A,B,...")
+    ] = None,
+    json: JsonFile = None,
+) -> int:
+    """Compare the tables of every loader with the golden run."""
+    from core.lab import display, registry
+    from core.lab.parity import compare
+
+    _check_target(json)
+    names = schemas.split(",") if schemas else list(registry.orchestrators(settings()))
+    with _lab() as lab, lab.connect() as connection:
+        found = compare(connection, names, registry.CONTROL)
+    display.out.print(display.parity_table(found))
+    display.say(display.parity_lines(found, registry.CONTROL))
+    if json:
+        write_json(json, found.to_json())
+    # A schema that was asked for by name must be there
+    return 0 if found.identical and not (schemas and found.absent) else 1
+
+
+@app.command()
+def up(tools: Tools = None) -> int:
+    """Start services and leave them running until `triptych down`."""
+    from core.lab import display, registry
+
+    chosen = registry.select(",".join(tools) if tools else "all", settings())
+    with _lab() as lab:
+        lab.start(
+            chosen, lambda name, running: display.note(f"{name:<9} {running.version:<8} {running.web or 'no services'}")
+        )
+        lab.keep()
+    return 0
+
+
+@app.command()
+def status() -> int:
+    """What runs, and where its web pages are."""
+    from core.lab import display
+    from core.lab.session import survey
+
+    display.out.print(display.status_table(survey(settings())))
+    return 0
+
+
+@app.command()
+def down(
+    wipe: Annotated[bool, typer.Option("--wipe", help="Also delete the state folder: tables, logs, files.")] = False,
+) -> int:
+    """End all services and runs, also those that a killed command left behind."""
+    from core.lab import display
+    from core.lab.session import end_all
+
+    display.say(end_all(settings(), wipe) or ["nothing was running"])
+    return 0
+
+
+@app.command()
+def ledger(schema: Annotated[str | None, typer.Option(help="Only this schema.")] = None) -> int:
+    """What is loaded, by whom, from which bytes."""
+    from core import ledger as records
+    from core.lab import display
+
+    with _lab() as lab, lab.connect() as connection:
+        query = "SELECT schemaname::text FROM pg_tables WHERE tablename = 'load_ledger' ORDER BY 1"
+        names = [name for (name,) in connection.execute(query) if schema in (None, name)]
+        found = {name: list(records.entries(connection, name)) for name in names}
+    if not found:
+        raise UsageError(f"nothing is loaded{f' in schema {schema}' if schema else ''}: run `triptych backfill` first")
+    display.out.print(display.ledger_table(found))
+    return 0
+
+
+@app.command()
+def doctor() -> int:
+    """What is missing on this machine, and what mends it."""
+    from core.lab import display
+    from core.lab.doctor import examine
+
+    findings = []
+    for finding in examine(settings()):
+        findings.append(finding)
+        display.say([f"{finding.what:<20} {'ok     ' if not finding.mend else 'MISSING'} {finding.found}"])
+        if finding.mend:
+            display.say([f"{'':<20} mend:   {finding.mend}"])
+    return 1 if any(finding.mend for finding in findings) else 0
+
+
+def _backfill(
+    tools: list[Orchestrator], months: Iterable[Month], source: str, schema: str | None, strategy: str = "swap",
+    force: bool = False, jobs: int = 2, json: Path | None = None,
+) -> int:  # fmt: skip
+    from core.contract import BackfillRequest
+    from core.lab import display
+
+    names = [str(month) for month in months]
+    requests: dict[Orchestrator, BackfillRequest] = {
+        tool: BackfillRequest(names, source, schema or tool.name, tool.name, {}, strategy, force, jobs)
+        for tool in tools
+    }
+    with _lab() as lab, display.Watch() as watch:
+        results = lab.backfills(requests, watch)
+    display.out.print(display.backfill_table(results))
+    display.say(display.backfill_lines(results))
+    if json:
+        write_json(json, backfill_json(names, schema, requests, results))
+    return 0 if all(result.status == "success" for result in results.values()) else 1
+
+
+def backfill_json(
+    months: list[str],
+    schema: str | None,
+    requests: dict[Orchestrator, BackfillRequest],
+    results: dict[str, BackfillResult],
+) -> dict[str, object]:
+    """What ``backfill --json`` writes. `schema` is null when each loader wrote into its own."""
+    schemas = {tool.name: request.schema for tool, request in requests.items()}
+    return {
+        "months": months,
+        "schema": schema,
+        "loaders": {name: {**each.to_json(), "schema": schemas[name]} for name, each in results.items()},
+    }
+
+
+def _lab() -> Lab:
+    from core.lab.session import Lab
+
+    return Lab(settings())
+
+
+def _source(source: str, months: Iterable[Month]) -> str:
+    """The source as the runners take it; raise `UsageError` when there is no such folder. Sample files are made here."""
+    if source == "sample":
+        from core.lab import display, sample
+
+        folder = settings().home / "sample"
+
+        def report(month: Month, _path: Path, written: bool, seconds: float) -> None:
+            if written:
+                display.note(f"sample    {month}  written in {seconds:.1f} s")
+
+        sample.ensure(folder, months, report=report)
+        return str(folder)
+    if source == "tlc" or source.startswith(("http://", "https://")):
+        return source
+    if "://" in source:
+        raise UsageError(
+            f"--source {source}: write sample, tlc, a folder, or an address that begins with http:// or https://"
+        )
+    if not Path(source).is_dir():
+        raise UsageError(f"--source {source}: no such folder; write sample, tlc, a folder, or an http(s) prefix")
+    return str(Path(source).resolve())
+
+
+def _check_target(json: Path | None) -> None:
+    """Before hours of work: can the file be written at their end?"""
+    if json and not json.absolute().parent.is_dir():
+        raise UsageError(f"--json {json}: there is no folder {json.absolute().parent}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command, and turn whatever it raises into one line on stderr and an exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    verbose = bool({"-v", "--verbose"} & set(words))
+    words = [word for word in words if word not in ("-v", "--verbose")]
+    try:
+        # Not app(words): that would turn `Interrupted` into exit code 130, whatever the signal, and say nothing
+        command = typer.main.get_command(app)
+        with command.make_context("triptych", words or ["--help"]) as context:
+            return int(command.invoke(context) or 0)
+    except typer.Exit as done:
+        return done.exit_code
+    except BrokenPipeError:  # `triptych ledger | head`
+        sys.stdout = None  # else the interpreter complains when it flushes
+        return 1
+    except typer.TyperException as error:
+        return _complain(error.format_message(), error.exit_code)
+    except TriptychError as error:
+        if verbose:
+            traceback.print_exc()
+        return _complain(str(error), 2 if isinstance(error, UsageError) else 1)
+    except Exception as error:
+        if verbose:
+            traceback.print_exc()
+        return _complain(f"{type(error).__name__}: {error} (this is a bug: run again with -v, and report it)", 1)
+    except KeyboardInterrupt as error:
+        return _complain("interrupted: everything that it started has been ended", getattr(error, "code", 130))
+
+
+def _complain(message: str, code: int) -> int:
+    try:
+        print(f"triptych: {masked(' '.join(message.split()))}", file=sys.stderr)
+    except OSError:  # the terminal is gone
+        return code
+    return code
+
+
+def masked(text: str) -> str:
+    """`text` without the password of any address in it."""
+    return re.sub(r"(://[^:/@\s]*:)[^@\s]*@", r"\1***@", text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""What the command line shows: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from core.contract import BackfillResult
+from core.digest import Digest
+from core.lab.parity import Parity
+from core.lab.session import Service
+from core.ledger import Entry
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+if not out.is_terminal:
+    out.width = 200  # a file or a pipe: no table is cut to a width that nobody has
+
+COLOURS = {"success": "green", "unchanged": "cyan", "failed": "red", "running": "yellow"}
+FINAL = {"success", "unchanged", "failed"}
+
+
+def note(line: str) -> None:
+    """Say something on stderr; a closed terminal must not keep us from tidying up."""
+    with suppress(OSError):
+        err.print(Text(line))
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print lines on stdout, as they are."""
+    for line in lines:
+        out.print(Text(line))
+
+
+class Watch:
+    """One live line per loader and month that waits or runs; a month that has ended is printed above, for good.
+
+    Without a terminal every change is a plain line.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._rows: dict[tuple[str, str], tuple[str, str, float]] = {}
+        self._live = (
+            Live(console=err, get_renderable=self._table, refresh_per_second=4, transient=True)
+            if err.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            with suppress(OSError):
+                self._live.stop()
+
+    def __call__(self, loader: str, month: str, state: str, detail: str = "") -> None:
+        """A loader reports that a month, or its ``services``, is now in `state`."""
+        now = time.monotonic()
+        with self._lock:
+            since = self._rows.pop((loader, month), ("", "", now))[2]
+            if state not in FINAL:
+                self._rows[loader, month] = (state, detail, now if state == "running" else since)
+        # Not under the lock: printing makes the live lines anew, which takes it
+        if state in FINAL or not self._live:
+            seconds = f"{now - since:6.1f} s" if state in FINAL else ""
+            note(f"{loader:<9} {month}  {state:<10}{seconds} {detail}".rstrip())
+
+    def _table(self) -> Group:
+        now = time.monotonic()
+        with self._lock:
+            lines = [
+                Text.assemble(
+                    f"{loader:<9} {month}  ",
+                    (f"{state:<10}", COLOURS.get(state, "dim")),
+                    _seconds(state, now - since),
+                    f" {detail}",
+                )
+                for (loader, month), (state, detail, since) in sorted(self._rows.items())
+            ]
+        return Group(*lines)
+
+
+def _seconds(state: str, seconds: float) -> str:
+    return "" if state == "waiting" else f"{seconds:6.1f} s"
+
+
+def backfill_table(results: Mapping[str, BackfillResult]) -> Table:
+    """One row per loader and month."""
+    table = Table(
+        "loader",
+        "version",
+        "month",
+        "state",
+        "attempts",
+        "rows",
+        "digest",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
+    for loader, result in results.items():
+        for record in result.months:
+            table.add_row(
+                loader, result.version, record.month, Text(record.state, COLOURS[record.state]), str(record.attempts),
+                f"{record.rows:,}" if record.rows is not None else "-", (record.digest or "-")[:12],
+            )  # fmt: skip
+    return table
+
+
+def backfill_lines(results: Mapping[str, BackfillResult]) -> Iterable[str]:
+    """One line per loader, and one per month that failed."""
+    for loader, result in results.items():
+        states = [record.state for record in result.months]
+        counts = ", ".join(
+            f"{states.count(state)} {state}" for state in ("success", "unchanged", "failed") if state in states
+        )
+        yield f"{loader}: {counts} in {result.seconds:.1f} s"
+        yield from (
+            f"{loader} {record.month} failed: {record.error}" for record in result.months if record.state == "failed"
+        )
+
+
+def parity_table(parity: Parity) -> Table:
+    """One row per table, one column per schema, the golden run first."""
+    table = Table("table", "rows", *parity.schemas, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for row in parity.rows:
+        golden = row.digests[parity.golden]
+        cells = [_cell(found, found == golden) for found in row.digests.values()]
+        table.add_row(row.table, f"{golden.rows:,}" if golden else "-", *cells)
+    return table
+
+
+def _cell(found: Digest | None, same: bool) -> Text:
+    if found is None:
+        return Text("missing", "red")
+    return Text(found.hex[:12], "green") if same else Text(f"{found.hex[:12]} differs", "red")
+
+
+def parity_lines(parity: Parity, control: str) -> Iterable[str]:
+    """What the table leaves to be said."""
+    if parity.golden != control:
+        yield f"there is no schema {control}, the golden run: compared with {parity.golden}"
+    for schema in parity.absent:
+        yield f"{schema}: not loaded"
+    for row in parity.rows:
+        for schema, months in row.months.items():
+            yield f"{schema}.{row.table} differs from {parity.golden}" + (f" in {', '.join(months)}" if months else "")
+    if len(parity.schemas) < 2:
+        yield f"only {parity.golden} is loaded: nothing to compare it with"
+    elif parity.identical:
+        yield f"identical: {len(parity.rows)} tables in {len(parity.schemas)} schemas"
+
+
+def status_table(found: Iterable[Service]) -> Table:
+    """What runs, and where its web page is."""
+    table = Table("name", "state", "version", "processes", "web page", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for each in found:
+        table.add_row(each.name, each.state, each.version or "-", str(each.processes or "-"), each.web or "-")
+    return table
+
+
+def ledger_table(entries: Mapping[str, Iterable[Entry]]) -> Table:
+    """What is loaded, by whom, from which bytes."""
+    table = Table(
+        "schema",
+        "dataset",
+        "month",
+        "rows",
+        "loader",
+        "strategy",
+        "loaded at (UTC)",
+        "source sha256",
+        "digest",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
+    for schema, found in entries.items():
+        for entry in found:
+            when = f"{entry.loaded_at:%Y-%m-%d %H:%M:%S}" if entry.loaded_at else "-"
+            month = f"{entry.month:%Y-%m}" if entry.month else "-"
+            table.add_row(
+                schema, entry.dataset, month, f"{entry.row_count:,}", entry.loader, entry.strategy, when,
+                entry.source_sha256[:12], entry.content_digest[:12],
+            )  # fmt: skip
+    return table

@@ -1,0 +1,114 @@
+"""What is missing on this machine, and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import psutil
+import psycopg
+
+from core.database import translated
+from core.errors import TriptychError
+from core.lab import environments
+from core.lab.postgres import binaries, server_user
+from core.lab.services import free_ports
+from core.settings import ROOT, Settings
+
+ROOM_GB = 3
+"""The five environments are 1.6 GB, PostgreSQL, sample files and logs well under 1 GB."""
+
+MEMORY_GB = 3
+"""All services and four backfills at once were seen at 2.5 GB."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `mend` is set when it is not as it should be."""
+
+    what: str
+    found: str
+    mend: str | None = None
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything that the lab needs, one finding each."""
+    yield _python()
+    for environment in environments.discover(ROOT):
+        yield _environment(environment)
+    yield _dbt(settings)
+    yield _database(settings)
+    yield _room(settings)
+    yield _memory()
+    yield _probe(
+        "loopback ports", lambda: str(free_ports(["any"])["any"]) and "free ones found", "allow sockets on 127.0.0.1"
+    )
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    fine = environments.OLDEST <= sys.version_info[:2] <= environments.NEWEST
+    return Finding(
+        "Python", version, None if fine else "install Python 3.11, 3.12 or 3.13, then `make setup PYTHON=python3.11`"
+    )
+
+
+def _environment(environment: environments.Environment) -> Finding:
+    what = f"environment {environment.name}"
+    if environment.is_current():
+        return Finding(what, "as pinned")
+    return Finding(what, "outdated" if environment.python.exists() else "missing", "make setup")
+
+
+def _dbt(settings: Settings) -> Finding:
+    there = os.access(settings.dbt, os.X_OK)
+    return Finding("dbt", str(settings.dbt), None if there else "make setup, or set TRIPTYCH_DBT to a dbt executable")
+
+
+def _database(settings: Settings) -> Finding:
+    if settings.dsn:
+        return _probe(
+            "PostgreSQL",
+            lambda: _answer(settings.dsn or ""),
+            "check TRIPTYCH_DSN, or unset it to use the embedded server",
+        )
+    return _probe("PostgreSQL", lambda: _embedded(settings), "make setup, or set TRIPTYCH_DSN")
+
+
+def _answer(dsn: str) -> str:
+    with translated(dsn), psycopg.connect(dsn, connect_timeout=10) as connection:
+        info = connection.info
+        return f"version {info.server_version // 10000} at {info.host}:{info.port}"
+
+
+def _embedded(settings: Settings) -> str:
+    server_user()
+    return str(binaries(settings.pg_bin))
+
+
+def _room(settings: Settings) -> Finding:
+    place = next(path for path in (settings.home, *settings.home.parents) if path.exists())
+    free = shutil.disk_usage(place).free / 1e9
+    writable = os.access(place, os.W_OK)
+    mend = (
+        None
+        if writable and free > ROOM_GB
+        else f"free {ROOM_GB} GB there, or set TRIPTYCH_HOME to a folder that you may write to"
+    )
+    return Finding("state folder", f"{settings.home}, {free:.0f} GB free{'' if writable else ', not writable'}", mend)
+
+
+def _memory() -> Finding:
+    free = psutil.virtual_memory().available / 1e9
+    mend = None if free > MEMORY_GB else "run one tool at a time: --on airflow, then --on dagster, ..."
+    return Finding("memory", f"{free:.1f} GB free", mend)
+
+
+def _probe(what: str, look: Callable[[], str], mend: str) -> Finding:
+    try:
+        return Finding(what, look())
+    except (TriptychError, OSError) as error:
+        return Finding(what, str(error), mend)

@@ -1,0 +1,126 @@
+"""One call of an orchestrator's runner (`core.contract`): in its environment, its own process group, within a time limit.
+
+The command line, the tests and the benchmarks all come through here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from core.contract import Message, progress_path, read_result, write_json
+from core.errors import PermanentError, TransientError
+from core.lab import processes
+from core.lab.registry import Orchestrator
+from core.settings import Settings
+
+OnProgress = Callable[[str, str, str], None]
+"""Called with month, state and detail when the runner reports a change."""
+
+KEPT_RUNS = 200
+"""Folders of past calls that are kept for whoever looks for a cause: a few KB each."""
+
+POLL_S = 0.05  # of the runner's end and its progress file: 0.1 % of a core
+
+
+def environment(settings: Settings, tool: Orchestrator, home: Path, dsn: str | None) -> dict[str, str]:
+    """The scrubbed environment of a tool's processes: nothing of the caller's shell but what `core.settings` lists."""
+    local = "127.0.0.1,localhost"  # a proxy must not get to see calls between the tools' own services
+    kept = settings.passed_on
+    env = {
+        **kept,
+        "PATH": os.pathsep.join([str(tool.python.parent), "/usr/local/bin", *os.defpath.split(os.pathsep)]),
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "NO_PROXY": ",".join(filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy"), local])),
+        "TRIPTYCH_HOME": str(settings.home),
+        "TRIPTYCH_DBT": str(settings.dbt),
+    }
+    env.pop("no_proxy", None)
+    return env | ({"TRIPTYCH_DSN": dsn} if dsn else {})
+
+
+def call(
+    tool: Orchestrator,
+    verb: str,
+    request: Message | Mapping[str, Any],
+    *,
+    folder: Path,
+    env: Mapping[str, str],
+    timeout_s: float,
+    on_progress: OnProgress | None = None,
+    stop: Event | None = None,
+) -> dict[str, Any]:
+    """Run one verb and give its decoded result; request, result and log stay in a folder of their own below `folder`.
+
+    Raises what the runner reports, `TransientError` after `timeout_s` or when `stop` is set, and `PermanentError` with the
+    log's last line when it ended without a result. Whatever happens, nothing that it started is left running.
+    """
+    run = _run_folder(folder / "runs", verb)
+    asked, answer, log = run / "request.json", run / "result.json", run / "log"
+    write_json(asked, request.to_json() if isinstance(request, Message) else dict(request))
+    words = [str(tool.python), "-m", tool.module, verb, str(asked), str(answer)]
+    child = processes.Child(words, name=f"{tool.name} {verb}", env=env, cwd=tool.cwd, log=log, owner=run)
+    try:
+        _watch(child, progress_path(answer), timeout_s, on_progress, stop or Event())
+    finally:
+        processes.end(run, grace_s=3.0)
+        child.let_go()
+    if not answer.exists():
+        raise PermanentError(f"{child.name} ended without a result ({_ending(child)}): {child.last_line()}; see {log}")
+    return read_result(answer)
+
+
+def _run_folder(runs: Path, verb: str) -> Path:
+    """A new folder, named by time and verb; the oldest ones beyond `KEPT_RUNS` go."""
+    runs.mkdir(parents=True, exist_ok=True)
+    for old in sorted(runs.iterdir())[:-KEPT_RUNS]:
+        shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%f}-{verb}-", dir=runs))
+
+
+def _watch(child: processes.Child, path: Path, timeout_s: float, on_progress: OnProgress | None, stop: Event) -> None:
+    """Pass progress on until the runner ends."""
+    news = _lines(path)
+    waited_s = 0.0
+    while child.wait(POLL_S) is None:
+        waited_s += POLL_S
+        _report(news, on_progress)
+        if stop.is_set():
+            raise TransientError(f"{child.name} was interrupted")
+        if waited_s > timeout_s:
+            raise TransientError(f"{child.name} was ended after its time limit of {timeout_s:g} s; see {child.log}")
+    _report(news, on_progress)
+
+
+def _report(news: Iterator[str | None], on_progress: OnProgress | None) -> None:
+    while line := next(news):
+        if on_progress:
+            fact = json.loads(line)
+            on_progress(fact["month"], fact["state"], fact["detail"])
+
+
+def _lines(path: Path) -> Iterator[str | None]:
+    """Whole lines of a file that grows; None whenever there is no more for now."""
+    position, rest = 0, ""
+    while True:
+        if path.exists():
+            with path.open() as text:
+                text.seek(position)
+                rest += text.read()
+                position = text.tell()
+        *whole, rest = rest.split("\n")
+        yield from whole
+        yield None
+
+
+def _ending(child: processes.Child) -> str:
+    code = child.returncode() or 0
+    return f"killed by signal {-code}" if code < 0 else f"exit code {code}"

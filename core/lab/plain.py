@@ -1,0 +1,130 @@
+"""The control: the steps of a month in a plain Python loop, behind the same runner contract as the orchestrators.
+
+    python -m core.lab.plain VERB REQUEST.json RESULT.json
+
+It stores nothing: what a tool would keep in its own records is kept in memory until the result is written.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import tenacity
+
+from core.contract import (
+    BackfillRequest,
+    BackfillResult,
+    Description,
+    MonthRecord,
+    Progress,
+    Services,
+    TaskRecord,
+    TaskState,
+    month_record,
+    serve,
+)
+from core.errors import RETRIES, RETRY_DELAY_S, TransientError, TriptychError
+from core.month import Month
+
+if TYPE_CHECKING:
+    from core.pipeline import Job, Receipt
+
+
+@dataclass
+class History:
+    """What happened to one month."""
+
+    tasks: list[TaskRecord] = field(default_factory=list)
+    receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    error: str | None = None
+
+    def run(self, task: str, step: Callable[[], Receipt]) -> None:
+        """Run one step, again after a transient error; write down how it went. Raises nothing: look at `error`."""
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(TransientError),
+            stop=tenacity.stop_after_attempt(1 + RETRIES),
+            wait=tenacity.wait_fixed(RETRY_DELAY_S),
+            reraise=True,
+        )
+        started, rows, state = now(), None, "failed"
+        try:
+            receipt = attempts(step)
+            rows, state = receipt.rows, "unchanged" if receipt.state == "unchanged" else "success"
+            self.receipts[task] = receipt.to_json()
+        except Exception as error:  # whatever it is, it must not hold back the other months
+            traceback.print_exc()
+            line = " ".join(str(error).split())
+            self.error = self.error or (line if isinstance(error, TriptychError) else f"{type(error).__name__}: {line}")
+        count = attempts.statistics["attempt_number"]
+        self.tasks.append(TaskRecord(task, state, count, started, now(), rows))  # type: ignore[arg-type]
+
+    def skip(self, task: str) -> None:
+        """Write down that a step was not run, because one before it failed."""
+        skipped: TaskState = "skipped"
+        self.tasks.append(TaskRecord(task, skipped, 0))
+
+
+def now() -> str:
+    """The time, as the contract writes it."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+
+
+def run_month(month: Month, job: Job, progress: Progress) -> MonthRecord:
+    """Run the steps of one month: zones beside the month's file, then transform, then check."""
+    from core import pipeline  # not at the top: `describe` need not wait for pyarrow
+
+    progress(str(month), "running")
+    history = History()
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(history.run, "ingest_zones", lambda: pipeline.ingest_zones(job))
+        pool.submit(history.run, "ingest_month", lambda: pipeline.ingest_month(job, month))
+    for task, step in (("transform", pipeline.transform), ("check", pipeline.check)):
+        if history.error:
+            history.skip(task)
+        else:
+            history.run(task, lambda step=step: step(job, month))  # type: ignore[misc]
+    record = month_record(str(month), history.tasks, history.receipts, history.error)
+    progress(str(month), record.state, record.error or "")
+    return record
+
+
+def describe(_: dict[str, Any], __: Progress) -> Description:
+    """Who this is."""
+    return Description("plain", "Plain Python", platform.python_version(), capabilities=[])
+
+
+def services(_: dict[str, Any], __: Progress) -> Services:
+    """Nothing to start."""
+    return Services({}, [])
+
+
+def ready(_: dict[str, Any], __: Progress) -> dict[str, Any]:
+    """Always."""
+    return {}
+
+
+def backfill(data: dict[str, Any], progress: Progress) -> BackfillResult:
+    """Run `jobs` months at a time, on threads: a step waits for PostgreSQL, for dbt's process, or runs C and Rust."""
+    from core.pipeline import Job
+
+    started = time.monotonic()
+    request = BackfillRequest.from_json(data)
+    job = Job.of(request.job, run_id=f"plain-{now()}")
+    months = [Month.parse(month) for month in request.months]
+    for month in months:
+        progress(str(month), "waiting")
+    with ThreadPoolExecutor(request.jobs) as pool:
+        records = list(pool.map(lambda month: run_month(month, job, progress), months))
+    return BackfillResult.of(platform.python_version(), started, records)
+
+
+if __name__ == "__main__":
+    sys.exit(serve({"describe": describe, "services": services, "ready": ready, "backfill": backfill}))

@@ -1,0 +1,256 @@
+"""The lab in use: one warehouse, the services of the tools that are asked for, and an end that leaves nothing running.
+
+    with Lab(settings) as lab:
+        lab.start(tools)
+        result = lab.backfill(tool, BackfillRequest(...))
+
+What a session starts ends with it, unless another process uses it too, or `keep` was asked for (``triptych up``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from core.contract import BackfillRequest, BackfillResult, Endpoint, MonthRecord
+from core.database import Connection, translated, where
+from core.errors import TriptychError, UsageError
+from core.lab import driver, leases, processes
+from core.lab.leases import Lease
+from core.lab.postgres import Postgres
+from core.lab.registry import Orchestrator, orchestrators
+from core.lab.services import Running, Stack
+from core.settings import Settings
+
+T = TypeVar("T")
+OnProgress = Callable[[str, str, str, str], None]
+"""Called with tool, month, state and detail."""
+
+
+class Lab:
+    """A session. Enter it in the main thread, so that Ctrl-C, SIGTERM and SIGHUP end it well."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._postgres = Postgres(settings.home / "postgres", settings.pg_bin)
+        self._stop = threading.Event()
+        self._stacks: dict[str, Stack] = {}
+        self._leases: dict[Path, Lease] = {}
+        self._exit = ExitStack()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._exit.enter_context(processes.interruptible())
+        try:
+            self.settings.home.mkdir(parents=True, exist_ok=True)
+            self.dsn = self.settings.dsn or self._warehouse()
+            self._exit.callback(self._release)
+        except BaseException:
+            self._exit.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._exit.close()
+
+    def start(
+        self, tools: Sequence[Orchestrator], say: Callable[[str, Running], None] | None = None
+    ) -> dict[str, Running]:
+        """Bring up the services of `tools`, side by side; raise the first failure when all have come to an end."""
+
+        def one(tool: Orchestrator) -> Running:
+            running = self.stack(tool).start()
+            if say:
+                say(tool.name, running)
+            return running
+
+        return self.together({tool.name: lambda tool=tool: one(tool) for tool in tools})  # type: ignore[misc]
+
+    def backfill(
+        self, tool: Orchestrator, request: BackfillRequest, on_progress: driver.OnProgress | None = None
+    ) -> BackfillResult:
+        """Bring `tool` up if need be and run `request` on it; `loader` and `endpoint` are filled in.
+
+        A tool that does not come up, or whose runner crashes, has failed every month: the result says with which error.
+        """
+        stack, version = self.stack(tool), ""
+        try:
+            version = stack.description.version
+            if on_progress and stack.description.ports:
+                on_progress("services", "starting", "")
+            running = stack.start()
+            if on_progress and running.processes:
+                on_progress("services", "success", running.web or "")
+            endpoint = Endpoint(str(stack.home), running.ports).to_json()
+            asked = replace(request, loader=tool.name, endpoint=endpoint)
+            answer = driver.call(
+                tool, "backfill", asked, folder=stack.folder, env=stack.env, timeout_s=request.timeout_s + 60,
+                on_progress=on_progress, stop=self._stop,
+            )  # fmt: skip
+            return BackfillResult.from_json(answer)
+        except UsageError:
+            raise
+        except TriptychError as error:
+            return _failed(request, version, str(error))
+
+    def backfills(
+        self, requests: Mapping[Orchestrator, BackfillRequest], on_progress: OnProgress | None = None
+    ) -> dict[str, BackfillResult]:
+        """Run several tools' backfills side by side: each begins as soon as its own services are up."""
+
+        def one(tool: Orchestrator, request: BackfillRequest) -> BackfillResult:
+            return self.backfill(tool, request, on_progress and (lambda *fact: on_progress(tool.name, *fact)))
+
+        return self.together({tool.name: lambda t=tool, r=request: one(t, r) for tool, request in requests.items()})  # type: ignore[misc]
+
+    def stack(self, tool: Orchestrator) -> Stack:
+        """The services of `tool`, used by us from now on."""
+        with self._lock:
+            if tool.name not in self._stacks:
+                folder = self.settings.home / tool.name
+                self._leases[folder] = Lease(folder)
+                env = driver.environment(self.settings, tool, folder / "home", self.dsn)
+                self._stacks[tool.name] = Stack(tool, folder, env, lambda: self._metadata(tool.name), self._stop)
+            return self._stacks[tool.name]
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection to the warehouse, for reading."""
+        with (
+            translated(self.dsn),
+            psycopg.connect(self.dsn, connect_timeout=10, application_name="triptych lab") as connection,
+        ):
+            yield connection
+
+    def keep(self) -> None:
+        """Let the warehouse and all services of this session outlive it, until `end_all`."""
+        for lease in self._leases.values():
+            lease.keep()
+
+    def together(self, work: Mapping[str, Callable[[], T]]) -> dict[str, T]:
+        """Call all of `work` side by side; give the results by name, or raise the first failure when all have ended."""
+        with ThreadPoolExecutor(max(1, len(work))) as pool:
+            futures = {name: pool.submit(call) for name, call in work.items()}
+            try:
+                wait(futures.values())
+            except BaseException:
+                self._stop.set()  # the threads see it within 0.1 s, and end what they started
+                raise
+        return {name: future.result() for name, future in futures.items()}
+
+    def _release(self) -> None:
+        """Give up all services, side by side: some take 9 s to end."""
+
+        def one(stack: Stack) -> None:
+            self._leases.pop(stack.folder).release(stack.end)
+            stack.let_go()
+
+        self.together({name: lambda stack=stack: one(stack) for name, stack in self._stacks.items()})  # type: ignore[misc]
+
+    def _warehouse(self) -> str:
+        lease = self._leases[self._postgres.folder] = Lease(self._postgres.folder)
+        self._exit.callback(lease.release, self._postgres.stop)
+        return self._postgres.start()
+
+    def _metadata(self, tool: str) -> tuple[str, bool]:
+        """A database for the tool's own records, beside the warehouse: its address, and whether it is new."""
+        # Two state folders may share the user's own server
+        name = f"triptych_{tool}_{hashlib.sha256(bytes(self.settings.home)).hexdigest()[:8]}"
+        with translated(self.dsn), psycopg.connect(self.dsn, autocommit=True, connect_timeout=10) as connection:
+            there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+            if not there:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        parts = conninfo_to_dict(self.dsn)
+        host, port = str(parts.get("host", "localhost")), parts.get("port", 5432)
+        if host.startswith("/"):
+            raise UsageError(
+                "TRIPTYCH_DSN names a socket folder, and the tools need a host and a port: postgresql://user:password@host:port/db"
+            )
+        user = ":".join(quote(str(parts[key]), safe="") for key in ("user", "password") if key in parts)
+        return f"{user}@{host}:{port}/{name}", not there
+
+
+def _failed(request: BackfillRequest, version: str, error: str) -> BackfillResult:
+    return BackfillResult(
+        "failed", version, 0.0, [MonthRecord(month, "failed", error=error) for month in request.months]
+    )
+
+
+def end_all(settings: Settings, wipe: bool = False) -> list[str]:
+    """End everything of this state folder, whoever started it: runners, services, PostgreSQL. Give a line for each that ran.
+
+    With `wipe` the state folder goes too.
+    """
+    lines = []
+    for name, folder in _tool_folders(settings).items():
+        leases.drop_keep(folder)
+        if count := processes.end(folder):
+            lines.append(f"{name}: {count} processes ended")
+        (folder / "services.json").unlink(missing_ok=True)
+    postgres = Postgres(settings.home / "postgres", settings.pg_bin)
+    leases.drop_keep(postgres.folder)
+    if postgres.stop():
+        lines.append("postgres: ended")
+    if wipe and settings.home.exists():
+        postgres.wipe()
+        shutil.rmtree(settings.home)
+        lines.append(f"{settings.home}: deleted")
+    return lines
+
+
+def _tool_folders(settings: Settings) -> dict[str, Path]:
+    """The state folders of all tools that ever ran, known today or not."""
+    names = {*orchestrators(settings), *(path.parent.name for path in settings.home.glob("*/runs"))}
+    return {name: settings.home / name for name in sorted(names) if (settings.home / name).is_dir()}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One line of ``triptych status``."""
+
+    name: str
+    state: str
+    version: str | None = None
+    processes: int | None = None
+    web: str | None = None
+
+
+def survey(settings: Settings) -> list[Service]:
+    """What runs in this state folder, without starting anything."""
+    folder = settings.home / "postgres"
+    server = Postgres(folder, settings.pg_bin).running() if folder.exists() else None
+    if settings.dsn:
+        services = [Service("postgres", "TRIPTYCH_DSN", web=where(settings.dsn))]
+    else:
+        services = [
+            Service("postgres", _state(bool(server), folder), web=f"127.0.0.1:{server.port}" if server else None)
+        ]
+    for name, folder in _tool_folders(settings).items():
+        running, alive = Running.read(folder / "services.json"), processes.members(folder)
+        if running and running.processes:
+            services.append(Service(name, _state(True, folder), running.version, len(alive), running.web))
+        elif alive:
+            services.append(Service(name, "parts of it run: `triptych down` ends them", processes=len(alive)))
+        else:
+            services.append(Service(name, "not running"))
+    return services
+
+
+def _state(runs: bool, folder: Path) -> str:
+    if not runs:
+        return "not running"
+    return "running" if leases.kept(folder) else "running, until its last user ends"

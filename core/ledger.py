@@ -1,0 +1,124 @@
+"""The load ledger: one row per (dataset, month), written in the transaction that publishes the rows.
+
+It is the one record of what is loaded. Attempts are numbered in the order in which they begin (a sequence). `fence` is
+the number of the attempt that published, `seen` that of the youngest one that found the same bytes at the source: an
+attempt that was thought dead and comes late finds a larger number here, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, fields
+
+from psycopg import sql
+from psycopg.rows import class_row
+
+from core.database import Connection
+from core.month import Month
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is loaded. `month` is None for a dataset that is not monthly; `declaration` is `Dataset.declaration`."""
+
+    dataset: str
+    month: dt.date | None
+    source_file: str
+    source_sha256: str
+    source_bytes: int
+    row_count: int
+    content_digest: str
+    declaration: str
+    strategy: str
+    loader: str
+    run_id: str
+    fence: int
+    seen: int
+    loaded_at: dt.datetime | None = None
+
+
+_CREATE = sql.SQL(
+    """
+    CREATE SEQUENCE IF NOT EXISTS {schema}.load_fence START WITH {first};
+    CREATE TABLE IF NOT EXISTS {schema}.load_ledger (
+        dataset text NOT NULL,
+        month date,
+        source_file text NOT NULL,
+        source_sha256 text NOT NULL,
+        source_bytes bigint NOT NULL,
+        row_count bigint NOT NULL,
+        content_digest text NOT NULL,
+        declaration text NOT NULL,
+        strategy text NOT NULL,
+        loader text NOT NULL,
+        run_id text NOT NULL,
+        fence bigint NOT NULL,
+        seen bigint NOT NULL,
+        loaded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        UNIQUE NULLS NOT DISTINCT (dataset, month)
+    )
+    """
+)
+
+# Identifiers and values are composed into the text, never passed beside it: with parameters, psycopg reads the % of a
+# schema's name as a placeholder.
+_NAMES = [field.name for field in fields(Entry)]
+_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, _NAMES))
+_IS_ONE = sql.SQL("dataset = {} AND month IS NOT DISTINCT FROM {}::date")
+
+
+def create(connection: Connection, schema: str) -> None:
+    """Make what is missing of the ledger and its fence.
+
+    Fences start at the clock's milliseconds: should the schema be dropped and made again while an attempt is under way,
+    that attempt is still older than all that follow.
+    """
+    first = time.time_ns() // 1_000_000
+    connection.execute(_CREATE.format(schema=sql.Identifier(schema), first=sql.Literal(first)))
+
+
+def next_fence(connection: Connection, schema: str) -> int:
+    """Begin an attempt: a number above that of every attempt that began before."""
+    name = sql.Identifier(schema, "load_fence").as_string(connection)
+    row = connection.execute("SELECT nextval(%s::regclass)", [name]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def read(connection: Connection, schema: str, dataset: str, month: Month | None) -> Entry | None:
+    """What is loaded of `dataset` for `month`, if anything."""
+    one = _one(dataset, month.first_day if month else None)
+    query = sql.SQL("SELECT {} FROM {} WHERE {}").format(_COLUMNS, _name(schema), one)
+    with connection.cursor(row_factory=class_row(Entry)) as cursor:
+        return cursor.execute(query).fetchone()
+
+
+def entries(connection: Connection, schema: str) -> Iterator[Entry]:
+    """All that is loaded, in order of dataset and month."""
+    query = sql.SQL("SELECT {} FROM {} ORDER BY dataset, month").format(_COLUMNS, _name(schema))
+    with connection.cursor(row_factory=class_row(Entry)) as cursor:
+        yield from cursor.execute(query)
+
+
+def write(connection: Connection, schema: str, entry: Entry) -> None:
+    """Record `entry`, in place of an earlier one of the same dataset and month."""
+    connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(_name(schema), _one(entry.dataset, entry.month)))
+    values = sql.SQL(", ").join(map(sql.Literal, astuple(entry)[:-1]))  # the server's clock says when: `loaded_at`
+    columns = sql.SQL(", ").join(map(sql.Identifier, _NAMES[:-1]))
+    connection.execute(sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(_name(schema), columns, values))
+
+
+def confirm(connection: Connection, schema: str, entry: Entry, fence: int) -> None:
+    """Record that the attempt `fence` found what `entry` says still at the source."""
+    query = sql.SQL("UPDATE {} SET seen = {} WHERE {}")
+    connection.execute(query.format(_name(schema), sql.Literal(fence), _one(entry.dataset, entry.month)))
+
+
+def _one(dataset: str, month: dt.date | None) -> sql.Composed:
+    return _IS_ONE.format(sql.Literal(dataset), sql.Literal(month))
+
+
+def _name(schema: str) -> sql.Identifier:
+    return sql.Identifier(schema, "load_ledger")

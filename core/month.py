@@ -1,0 +1,68 @@
+"""The partition: the month of the source file, written ``YYYY-MM``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from core.errors import UsageError
+
+_FORM = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")  # not \d, which takes the digits of every script
+
+EARLIEST = "2013-08"
+"""The first month for which the publisher has a green-taxi file: the start of every tool's partitions."""
+
+
+@dataclass(frozen=True, order=True)
+class Month:
+    """A calendar month. Orders by time; prints as ``YYYY-MM``."""
+
+    year: int
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> Month:
+        """Read ``YYYY-MM``; raise `UsageError` on anything else, or a month before `EARLIEST`."""
+        match = _FORM.fullmatch(text)
+        if match is None:
+            raise UsageError(f"{text!r} is not a month: write it YYYY-MM, as in 2024-01")
+        if text < EARLIEST:
+            raise UsageError(f"{text} is before {EARLIEST}, the first month that the publisher has")
+        return cls(int(match[1]), int(match[2]))
+
+    @property
+    def first_day(self) -> dt.date:
+        """The first day of the month: the value of ``source_month``."""
+        return dt.date(self.year, self.number, 1)
+
+    def next(self) -> Month:
+        """The month after this one."""
+        return Month(self.year + self.number // 12, self.number % 12 + 1)
+
+    def __str__(self) -> str:
+        return f"{self.year:04d}-{self.number:02d}"
+
+
+def parse_months(text: str) -> tuple[Month, ...]:
+    """Read a list of months and ranges, such as ``2024-01..2024-03,2024-06``.
+
+    The order is kept, a month named twice counts once, and both ends of a range belong to it.
+    Raise `UsageError` on a malformed month, or a range that ends before it starts.
+    """
+    months: dict[Month, None] = {}
+    for part in text.split(","):
+        first, dots, last = (word.strip() for word in part.partition(".."))
+        if dots and not (first and last):
+            raise UsageError(f"{part.strip()!r} is not a range of months: write it 2024-01..2024-03")
+        months.update(dict.fromkeys(_span(Month.parse(first), Month.parse(last) if dots else Month.parse(first))))
+    return tuple(months)
+
+
+def _span(first: Month, last: Month) -> Iterator[Month]:
+    if last < first:
+        raise UsageError(f"the range {first}..{last} ends before it starts: write {last}..{first}")
+    while first <= last:
+        yield first
+        first = first.next()

@@ -1,0 +1,116 @@
+"""The four steps of a month, as every orchestrator calls them. A step is safe to run again, at any time, anywhere.
+
+An adapter calls these functions and little else of `core`: `core.errors` (what to retry), `core.month`, `core.contract`,
+and, to draw the models and their tests as its own, `core.dbt.lineage` and `core.transform.results`. Each gives a `Receipt`, small enough for an XCom, a result or metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core import transform as models
+from core.errors import CheckFailed, UsageError
+from core.month import Month
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a backfill hands to each step: small, and without a secret."""
+
+    source: str
+    schema: str
+    loader: str
+    strategy: str = "swap"
+    force: bool = False
+    run_id: str = ""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], run_id: str = "") -> Job:
+        """Build from a run's parameters; raise `UsageError` naming what is missing or unknown."""
+        try:
+            return cls(**{**values, "run_id": run_id})
+        except TypeError as error:
+            raise UsageError(f"the run's parameters do not make a job: {error}") from None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a step did. `rows`, `bytes`, `source_sha256` and `digest` where the step has them."""
+
+    task: str
+    state: str
+    month: str | None = None
+    rows: int | None = None
+    bytes: int | None = None
+    source_sha256: str | None = None
+    digest: str | None = None
+    detail: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Without the fields that are not set: under 1 KB."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def ingest_zones(job: Job) -> Receipt:
+    """Extract and load the zone lookup, whole."""
+    return _ingest("ingest_zones", job, "zones", None)
+
+
+def ingest_month(job: Job, month: Month) -> Receipt:
+    """Extract and load one month's file: ``unchanged`` when the ledger shows the same bytes loaded."""
+    return _ingest("ingest_month", job, "green", month)
+
+
+def _ingest(task: str, job: Job, dataset: str, month: Month | None) -> Receipt:
+    # Here and not at the top: Arrow and HTTP cost 0.4 CPU s, and where a tool runs each task in a fresh process,
+    # `transform` and `check` would pay for what they do not use.
+    from core import load, schema
+    from core.extract import extract
+
+    load.strategy(job.strategy)  # a wrong name fails before anything is fetched
+    fence = load.begin(job.schema)
+    file = extract(schema.DATASETS[dataset], job.source, month)
+    order = load.Load(
+        job.schema, schema.DATASETS[dataset], month, file, job.strategy, job.loader, job.run_id, fence, job.force
+    )
+    done = load.load(order)
+    entry = done.entry
+    return Receipt(
+        task=task,
+        state=done.state,
+        month=str(month) if month else None,
+        rows=entry.row_count,
+        bytes=entry.source_bytes,
+        source_sha256=entry.source_sha256,
+        digest=entry.content_digest,
+        detail="a younger attempt was first" if done.superseded else None,
+    )
+
+
+def transform(job: Job, month: Month) -> Receipt:
+    """Bring the dbt models up to date with the ledger: one build for all months that landed since the last one.
+
+    ``unchanged`` when another month's build covered this one too. A failed data test holds back no month's models, and
+    this step does not raise it: see `check`, and `core.transform` for why.
+    """
+    done = models.refresh(job.schema)
+    built = f"built {len(done.months)} months in {done.seconds:.1f} s" if done.state == "success" else "was up to date"
+    return Receipt("transform", done.state, str(month), rows=models.rows(job.schema, month.first_day), detail=built)
+
+
+def check(job: Job, month: Month) -> Receipt:
+    """Report the data tests of the last build; raise `CheckFailed` naming those that rows of `month` broke.
+
+    Nothing is run: the build ran its tests. Those of severity ``warn`` are reported, and do not fail the month.
+    """
+    found = models.results(job.schema, month.first_day)
+    failed = [result for result in found if result.concerns(month.first_day)]
+    if errors := [f"{r.name} on {r.model} ({r.failures} rows)" for r in failed if r.severity == "error"]:
+        raise CheckFailed(
+            f"{month}: {len(errors)} of {len(found)} tests failed: {'; '.join(errors)}; table test_results says more"
+        )
+    warned = ", ".join(result.name for result in failed)
+    detail = f"{len(found) - len(failed)} tests passed" + (f", {len(failed)} warned: {warned}" if warned else "")
+    return Receipt("check", "success", str(month), detail=detail[:500])

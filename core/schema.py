@@ -1,0 +1,271 @@
+"""What a published file holds, declared once per dataset, and how each file is brought to it.
+
+Binary COPY carries no types: a double written into a bigint column lands as garbage without an error, and the publisher
+has changed types between months. So every file, whatever its encoding, is cast to one declared Arrow schema, and that
+schema is asserted against the catalogue before each COPY (`core.load`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from core.errors import SchemaDrift
+
+LIMIT = 1e8
+"""Amounts and distances below this fit the exact types that the marts use; infinities and larger ones are refused."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A column's type on both sides, the published types it may come from, and which values it can't hold."""
+
+    arrow: pa.DataType
+    postgres: str
+    accepts: Callable[[pa.DataType], bool]
+    refuses: Callable[[pa.Array], pa.Array] | None = None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pt.is_integer(kind) or pt.is_floating(kind) or _is_text(kind)
+
+
+def _is_timestamp(kind: pa.DataType) -> bool:
+    return bool(pt.is_timestamp(kind) and kind.tz is None) or _is_text(kind)
+
+
+def _out_of_range(values: pa.Array) -> pa.Array:
+    return pc.greater_equal(pc.abs(values), LIMIT)  # NaN compares false: it is published as it is
+
+
+def _out_of_calendar(values: pa.Array) -> pa.Array:
+    return pc.or_(pc.less(values, _FIRST_INSTANT), pc.greater_equal(values, _LAST_INSTANT))
+
+
+_FIRST_INSTANT = pa.scalar(-62_135_596_800_000_000, pa.timestamp("us"))  # 0001-01-01
+_LAST_INSTANT = pa.scalar(253_402_300_800_000_000, pa.timestamp("us"))  # 10000-01-01
+
+
+def _holds_nul(values: pa.Array) -> pa.Array:
+    return pc.match_substring(values, "\0")  # the one character that PostgreSQL's text can't hold
+
+
+INTEGER = Kind(pa.int32(), "integer", _is_number)
+DOUBLE = Kind(pa.float64(), "double precision", _is_number, _out_of_range)
+TIMESTAMP = Kind(pa.timestamp("us"), "timestamp without time zone", _is_timestamp, _out_of_calendar)
+TEXT = Kind(pa.string(), "text", _is_text, _holds_nul)
+DATE = Kind(pa.date32(), "date", pt.is_date)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A published column: its name in the file and in the table, its kind, and whether it may be NULL or absent."""
+
+    published: str
+    name: str
+    kind: Kind
+    nullable: bool = True
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A published dataset. `paths` are where its file may be, relative to a source; ``{month}`` is replaced."""
+
+    name: str
+    table: str
+    columns: tuple[Column, ...]
+    paths: tuple[str, ...]
+    monthly: bool
+    key: str | None = None
+
+    @property
+    def table_columns(self) -> tuple[Column, ...]:
+        """The table's columns in order: a monthly one's begin with the partition and the row's place in the file."""
+        return (*_IDENTITY, *self.columns) if self.monthly else self.columns
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema that every batch has on its way into COPY."""
+        return pa.schema([pa.field(column.name, column.kind.arrow, column.nullable) for column in self.table_columns])
+
+    @property
+    def declaration(self) -> str:
+        """Which declaration this is: the same bytes loaded under another one are not the same rows."""
+        said = [(column.published, column.name, column.kind.postgres, column.nullable) for column in self.table_columns]
+        return hashlib.sha256(repr((self.table, said)).encode()).hexdigest()[:16]
+
+
+# There is no natural key: a charge and its reversal repeat (vendor, times, places). The place in the file is one.
+_IDENTITY = (Column("", "source_month", DATE, nullable=False), Column("", "row_number", INTEGER, nullable=False))
+
+GREEN = Dataset(
+    name="green",
+    table="raw_trips",
+    monthly=True,
+    paths=("green_tripdata_{month}.parquet", "green/green_tripdata_{month}.parquet"),
+    columns=(
+        Column("VendorID", "vendor_id", INTEGER, nullable=False),
+        Column("lpep_pickup_datetime", "pickup_datetime", TIMESTAMP, nullable=False),
+        Column("lpep_dropoff_datetime", "dropoff_datetime", TIMESTAMP, nullable=False),
+        Column("store_and_fwd_flag", "store_and_fwd_flag", TEXT),
+        Column("RatecodeID", "rate_code_id", INTEGER),
+        Column("PULocationID", "pickup_location_id", INTEGER, nullable=False),
+        Column("DOLocationID", "dropoff_location_id", INTEGER, nullable=False),
+        Column("passenger_count", "passenger_count", INTEGER),
+        Column("trip_distance", "trip_distance", DOUBLE, nullable=False),
+        Column("fare_amount", "fare_amount", DOUBLE, nullable=False),
+        Column("extra", "extra", DOUBLE),
+        Column("mta_tax", "mta_tax", DOUBLE),
+        Column("tip_amount", "tip_amount", DOUBLE),
+        Column("tolls_amount", "tolls_amount", DOUBLE),
+        Column("ehail_fee", "ehail_fee", DOUBLE),
+        Column("improvement_surcharge", "improvement_surcharge", DOUBLE),
+        Column("total_amount", "total_amount", DOUBLE, nullable=False),
+        Column("payment_type", "payment_type", INTEGER),
+        Column("trip_type", "trip_type", INTEGER),
+        Column("congestion_surcharge", "congestion_surcharge", DOUBLE),
+        Column("cbd_congestion_fee", "cbd_congestion_fee", DOUBLE),
+    ),
+)
+
+ZONES = Dataset(
+    name="zones",
+    table="raw_zones",
+    monthly=False,
+    # The publisher keeps the lookup beside the folder of the trips, not in it.
+    paths=("taxi_zone_lookup.csv", "../taxi_zone_lookup.csv", "../misc/taxi_zone_lookup.csv"),
+    key="location_id",
+    columns=(
+        Column("LocationID", "location_id", INTEGER, nullable=False),
+        Column("Borough", "borough", TEXT),
+        Column("Zone", "zone", TEXT),
+        Column("service_zone", "service_zone", TEXT),
+    ),
+)
+
+
+DATASETS = {dataset.name: dataset for dataset in (GREEN, ZONES)}
+"""Every dataset by name."""
+
+
+def check_columns(dataset: Dataset, published: pa.Schema, file: str) -> None:
+    """Raise `SchemaDrift` on an unknown, doubled or missing required column, and on a type that never conforms."""
+    known = {column.published: column for column in dataset.columns}
+    for name in published.names:
+        if name not in known:
+            raise SchemaDrift(
+                f"{file}: column {name!r} is not one that {dataset.name} declares; "
+                "if the publisher added it, declare it in core/schema.py"
+            )
+        if published.names.count(name) > 1:
+            raise SchemaDrift(f"{file}: column {name!r} is there twice; fetch the file again from the publisher")
+    for column in dataset.columns:
+        if column.published in published.names:
+            _check_type(column, published.field(column.published).type, file)
+        elif not column.nullable:
+            raise SchemaDrift(
+                f"{file}: required column {column.published!r} is missing; fetch the file again from the publisher"
+            )
+
+
+def _check_type(column: Column, kind: pa.DataType, file: str) -> None:
+    plain = kind.value_type if pt.is_dictionary(kind) else kind
+    if pt.is_timestamp(plain) and plain.tz is not None:
+        raise SchemaDrift(
+            f"{file}: column {column.published!r} is {plain}: a time zone would shift every value; "
+            "write local time without a zone"
+        )
+    if not pt.is_null(plain) and not column.kind.accepts(plain):
+        raise SchemaDrift(f"{file}: column {column.published!r} is {plain}, which is never a {column.kind.arrow}")
+
+
+def conform(dataset: Dataset, batch: pa.RecordBatch, file: str, first_row: int) -> list[pa.Array]:
+    """Cast a batch's published columns to the declared types, in the declared order.
+
+    `first_row` is the number, from 1, of the batch's first row in the file: messages name rows by it.
+    Raise `SchemaDrift` naming file, column, row and first bad value when a cast would lose anything.
+    """
+    return [_conform_column(column, batch, file, first_row) for column in dataset.columns]
+
+
+def _conform_column(column: Column, batch: pa.RecordBatch, file: str, first_row: int) -> pa.Array:
+    if column.published not in batch.schema.names:
+        return pa.nulls(batch.num_rows, column.kind.arrow)
+    values = batch.column(column.published)
+    where = f"{file}: column {column.published!r}"
+    if pt.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if column.kind.arrow != pa.string() and pt.is_string_view(values.type):
+        values = values.cast(pa.string())  # Arrow has no cast from a view to a timestamp
+    if not column.nullable and (bad := _first_true(values.is_null())) is not None:
+        raise SchemaDrift(f"{where}: row {first_row + bad} is NULL, and this column is never NULL")
+    cast = _cast(values, column.kind, where, first_row)
+    if column.kind.refuses is not None and (bad := _first_true(column.kind.refuses(cast))) is not None:
+        kind = column.kind.postgres
+        raise SchemaDrift(f"{where}: row {first_row + bad} is {_show(values[bad])}, out of range for {kind}")
+    return cast
+
+
+def _cast(values: pa.Array, kind: Kind, where: str, first_row: int) -> pa.Array:
+    try:
+        values.validate(full=True)
+        return values.cast(kind.arrow, safe=True)
+    except pa.ArrowInvalid:
+        bad = _first_failing(values, lambda part: part.cast(kind.arrow, safe=True))
+        raise SchemaDrift(
+            f"{where}: row {first_row + bad} is {_show(values[bad])}, which can't be a {kind.arrow} without loss"
+        ) from None
+
+
+def _first_failing(values: pa.Array, attempt: Callable[[pa.Array], Any]) -> int:
+    """The index of the first value on which `attempt` fails, by halving: a cast fails without saying where."""
+    low, high = 0, len(values)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _fails(values.slice(low, middle - low), attempt) else (middle, high)
+    return low
+
+
+def _fails(values: pa.Array, attempt: Callable[[pa.Array], Any]) -> bool:
+    try:
+        values.validate(full=True)
+        attempt(values)
+    except pa.ArrowInvalid:
+        return True
+    return False
+
+
+def _first_true(flags: pa.Array) -> int | None:
+    index: int = pc.index(flags, True).as_py()
+    return None if index < 0 else index
+
+
+def _show(value: pa.Scalar) -> str:
+    """A value for a message: short, and safe for a terminal whatever bytes it holds."""
+    if not _is_text(value.type):
+        return str(value.cast(pa.string()))  # as_py would need pandas for nanoseconds, and fails beyond the year 9999
+    try:
+        return repr(value.as_py())[:60]
+    except UnicodeDecodeError:
+        return f"not UTF-8: {value.as_buffer().to_pybytes()[:20]!r}"
+
+
+def with_identity(month_day: dt.date, arrays: list[pa.Array], first_row: int, schema: pa.Schema) -> pa.RecordBatch:
+    """Put ``source_month`` and ``row_number`` (from `first_row`) before a batch's conformed columns."""
+    rows = len(arrays[0])
+    identity = [
+        pa.repeat(pa.scalar(month_day, pa.date32()), rows),
+        pa.arange(first_row, first_row + rows).cast(pa.int32()),
+    ]
+    return pa.RecordBatch.from_arrays([*identity, *arrays], schema=schema)

@@ -1,0 +1,252 @@
+"""Keep the dbt models of a schema up to date with its load ledger.
+
+    refresh    lock -> compare the ledgers -> nothing to do, or one dbt build -> test results and ledger in one transaction
+    results    what the tests of the last build found
+
+`transform_ledger` says from which publication (fence and content digest) of each dataset and month, and from which version
+of the dbt project, the models were last built. It is compared with what is there now: whatever differs is pending.
+The load ledger is read BEFORE the build and recorded after it. A crash, or a load, in between makes the next refresh build once
+too often; it can't leave a stale mart. Many months that landed are one build, and a refresh that waited for another one's lock
+usually finds nothing left to do.
+
+A failed data test holds back no mart. One build serves all months that are pending, so a gate would let the bad data of
+one month keep every other month, and the month's own good rows, from readers who need them, while the raw rows are
+published anyhow. So models are built from every value that a raw table can hold, tests run when all models are built,
+and `check` fails for the months whose rows broke a test, and only for those.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from core import dbt
+from core.database import Connection, check_schema_name, connect, lock_key
+from core.dbt import Outcome
+from core.errors import Busy, UsageError
+from core.settings import settings
+
+RAW = ("raw_trips", "raw_zones", "load_ledger")
+
+Key = tuple[str, dt.date | None]
+"""A thing that the models are built from: a dataset's month, a dataset, or ``("project", None)``."""
+
+Versions = dict[Key, str]
+
+PROJECT: Key = ("project", None)
+ZONES: Key = ("zones", None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build has to do, and the versions that it then stands for."""
+
+    versions: Versions
+    changed: frozenset[Key]
+    missing: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every model is there and built from what is loaded."""
+        return not self.changed and not self.missing
+
+    @property
+    def full(self) -> bool:
+        """Whether all months are built anew: their SQL changed, the zones that they are joined to, or the table is gone."""
+        return PROJECT in self.changed or ZONES in self.changed or "fct_trips" in self.missing
+
+    @property
+    def months(self) -> tuple[dt.date, ...]:
+        """The months that are rebuilt."""
+        keys = self.versions if self.full else self.changed
+        return tuple(sorted(month for _, month in keys if month is not None))
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """What a refresh did. `state` is ``success`` or ``unchanged``; `months` are those that were rebuilt."""
+
+    state: str
+    months: tuple[dt.date, ...] = ()
+    full: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a test found in the build that ran it last. `months` are those of the rows that broke it, None if it can't tell."""
+
+    name: str
+    model: str
+    kind: str
+    severity: str
+    passed: bool
+    failures: int
+    message: str
+    months: list[dt.date] | None
+
+    def concerns(self, month: dt.date) -> bool:
+        """Whether the test failed, and rows of `month` may be why."""
+        return not self.passed and (self.months is None or month in self.months)
+
+
+def refresh(schema: str) -> Refresh:
+    """Build what is pending in `schema`; do nothing, and start nothing, when nothing is.
+
+    Refreshes of one schema wait for each other: dbt collides on its temporary names otherwise. Raise `Busy` when the
+    other one takes longer than `Settings.lock_wait_s`, `TransformFailed` when a model can't be built (what was built before
+    stays), `DatabaseUnavailable` when the server goes away. Failed data tests are recorded, not raised.
+    """
+    check_schema_name(schema)
+    started = time.monotonic()
+    with connect(f"transform {schema}", autocommit=True) as connection, _exclusive(connection, schema):
+        plan = _plan(connection, schema)
+        if plan.is_empty:
+            return Refresh("unchanged")
+        # Unit tests ask made-up rows: only the project's own text can change what they find.
+        months = None if plan.full else plan.months
+        outcomes = dbt.build(connection.info, schema, months, full=plan.full, unit_tests=PROJECT in plan.changed)
+        with connection.transaction():
+            _write_results(connection, schema, outcomes)
+            _write_versions(connection, schema, plan.versions)
+        return Refresh("success", plan.months, plan.full, round(time.monotonic() - started, 3))
+
+
+def results(schema: str, month: dt.date) -> list[Result]:
+    """What the tests of the last build found; raise `UsageError` when no build has covered `month`."""
+    check_schema_name(schema)
+    with connect(f"check {schema}") as connection:
+        if _missing(connection, schema, ["test_results"]) or not _is_built(connection, schema, month):
+            raise UsageError(
+                f"no build of schema {schema!r} has {month:%Y-%m} in it: run the month's transform step first"
+            )
+        query = sql.SQL(
+            "SELECT name, model, kind, severity, passed, failures, message, months FROM {} ORDER BY kind, model, name"
+        )
+        with connection.cursor(row_factory=class_row(Result)) as cursor:
+            return cursor.execute(query.format(sql.Identifier(schema, "test_results"))).fetchall()
+
+
+def rows(schema: str, month: dt.date) -> int:
+    """How many rows of `month` are in ``fct_trips``."""
+    with connect(f"transform {schema}") as connection:
+        query = sql.SQL("SELECT count(*) FROM {} WHERE source_month = {}")
+        return int(connection.execute(query.format(sql.Identifier(schema, "fct_trips"), month)).fetchall()[0][0])
+
+
+def _is_built(connection: Connection, schema: str, month: dt.date) -> bool:
+    query = sql.SQL("SELECT FROM {} WHERE month = {}").format(sql.Identifier(schema, "transform_ledger"), month)
+    return bool(connection.execute(query).fetchall())
+
+
+@contextmanager
+def _exclusive(connection: Connection, schema: str) -> Iterator[None]:
+    """Hold the schema's transform lock until the block, or the connection, ends.
+
+    A lock of the session: one of a transaction would keep that open, idle, for as long as dbt takes.
+    """
+    key = lock_key("transform", schema)
+    try:
+        connection.execute("SELECT pg_advisory_lock(%s)", [key])
+    except psycopg.errors.LockNotAvailable as error:
+        wait = settings().lock_wait_s
+        raise Busy(
+            f"transform {schema}: another run took more than {wait:g} s; run again when that one has ended"
+        ) from error
+    connection.execute("SET idle_session_timeout = 0")  # it is idle while dbt works
+    yield
+    connection.execute("SELECT pg_advisory_unlock(%s)", [key])
+
+
+def _plan(connection: Connection, schema: str) -> Plan:
+    if missing := _missing(connection, schema, RAW):
+        raise UsageError(f"schema {schema!r} has no {missing[0]}: load zones and a month first")
+    _create_ledger(connection, schema)
+    versions = {PROJECT: dbt.project_version()} | _versions(
+        connection, sql.SQL("SELECT dataset, month, concat(fence, ' ', content_digest) FROM {}"), schema, "load_ledger"
+    )
+    built = _versions(connection, sql.SQL("SELECT dataset, month, version FROM {}"), schema, "transform_ledger")
+    changed = frozenset(key for key in versions | built if versions.get(key) != built.get(key))
+    return Plan(versions, changed, _missing(connection, schema, dbt.model_names()))
+
+
+def _versions(connection: Connection, query: sql.SQL, schema: str, table: str) -> Versions:
+    found = connection.execute(query.format(sql.Identifier(schema, table)))
+    return {(dataset, month): version for dataset, month, version in found}
+
+
+def _missing(connection: Connection, schema: str, names: Sequence[str]) -> tuple[str, ...]:
+    quoted = [sql.Identifier(schema, name).as_string(connection) for name in names]
+    found = connection.execute(
+        "SELECT to_regclass(name) IS NULL FROM unnest(%s::text[]) WITH ORDINALITY AS t (name, n) ORDER BY n", [quoted]
+    )
+    return tuple(name for name, (gone,) in zip(names, found, strict=True) if gone)
+
+
+def _create_ledger(connection: Connection, schema: str) -> None:
+    connection.execute(
+        sql.SQL(
+            """
+            CREATE TABLE IF NOT EXISTS {} (
+                dataset text NOT NULL,
+                month date,
+                version text NOT NULL,
+                built_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+                UNIQUE NULLS NOT DISTINCT (dataset, month)
+            );
+            CREATE TABLE IF NOT EXISTS {} (
+                name text PRIMARY KEY,
+                model text NOT NULL,
+                kind text NOT NULL,
+                severity text NOT NULL,
+                passed boolean NOT NULL,
+                failures bigint NOT NULL,
+                message text NOT NULL,
+                months date[],
+                run_at timestamptz NOT NULL DEFAULT clock_timestamp()
+            )
+            """
+        ).format(sql.Identifier(schema, "transform_ledger"), sql.Identifier(schema, "test_results"))
+    )
+
+
+# Values are composed into the text, not passed beside it: with parameters, psycopg reads the % of a schema's name as a
+# placeholder.
+
+
+def _write_versions(connection: Connection, schema: str, versions: Versions) -> None:
+    table = sql.Identifier(schema, "transform_ledger")
+    connection.execute(sql.SQL("DELETE FROM {}").format(table))
+    for (dataset, month), version in versions.items():
+        insert = sql.SQL("INSERT INTO {} (dataset, month, version) VALUES ({}, {}, {})")
+        connection.execute(insert.format(table, dataset, month, version))
+
+
+def _write_results(connection: Connection, schema: str, outcomes: list[Outcome]) -> None:
+    """Replace the results of the kinds of test that were run: unit tests stand until the project changes."""
+    table = sql.Identifier(schema, "test_results")
+    kinds = list({outcome.test.kind for outcome in outcomes})
+    connection.execute(sql.SQL("DELETE FROM {} WHERE kind = ANY ({})").format(table, kinds))
+    for outcome in outcomes:
+        test = outcome.test
+        months = None if outcome.passed else _months_at_fault(connection, outcome)
+        found = (outcome.passed, outcome.failures, outcome.message, months)
+        values = sql.SQL(", ").join(map(sql.Literal, (test.name, test.model, test.kind, test.severity, *found)))
+        connection.execute(sql.SQL("INSERT INTO {} VALUES ({})").format(table, values))
+
+
+def _months_at_fault(connection: Connection, outcome: Outcome) -> list[dt.date] | None:
+    """The source months of the rows that broke a test: its query, asked again. None when its rows do not say."""
+    try:
+        with connection.transaction():
+            query = f"SELECT DISTINCT source_month FROM ({outcome.sql}\n) AS broken ORDER BY 1"
+            return [month for (month,) in connection.execute(query.encode())]
+    except psycopg.errors.UndefinedColumn:
+        return None

@@ -1,0 +1,11 @@
+"""The code location: everything that Dagster finds in `defs/`."""
+
+from pathlib import Path
+
+import dagster as dg
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Assets, checks, resources and the executor."""
+    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)

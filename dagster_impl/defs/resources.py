@@ -1,0 +1,27 @@
+"""What every run shares: the job's parameters as a resource, and the executor."""
+
+import dagster as dg
+from pydantic import Field
+
+from core.pipeline import Job
+
+
+class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
+    """What to load, and into which schema. A backfill sets other values in its run config, under this resource."""
+
+    source: str = Field(default="tlc", description="A folder, an http(s) prefix, or tlc: the publisher.")
+    # `schema` is a method of every pydantic model: a field of that name warns, so the name differs and the key does not.
+    target: str = Field(default="dagster", alias="schema", description="The PostgreSQL schema that is written.")
+    loader: str = Field(default="dagster", description="The name that the ledger records.")
+    strategy: str = Field(default="swap", description="How a month is published: swap or delete-append.")
+    force: bool = Field(default=False, description="Load again even when the ledger shows the same bytes.")
+
+    def job(self, run_id: str) -> Job:
+        """The parameters of one run as the pipeline takes them."""
+        return Job(self.source, self.target, self.loader, self.strategy, self.force, run_id)
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """In-process steps: the default executor starts an interpreter for each step, 3.6 CPU s of it four times a month."""
+    return dg.Definitions(resources={"parameters": Parameters()}, executor=dg.in_process_executor)

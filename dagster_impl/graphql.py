@@ -1,0 +1,115 @@
+"""Dagster's GraphQL API, as far as a backfill needs it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from core.contract import Endpoint
+from core.errors import TransientError, TriptychError
+
+READY = """
+{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } }
+  workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError {
+    __typename ... on PythonError { className message causes { message } } } } } } }
+"""
+
+PARTITIONS = """
+query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) {
+  __typename
+  ... on AssetNode { partitionKeys }
+  ... on AssetNotFoundError { message } } }
+"""
+
+LAUNCH = """
+mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+  __typename
+  ... on LaunchBackfillSuccess { backfillId }
+  ... on Error { message } } }
+"""
+
+PROGRESS = """
+query ($id: String!, $limit: Int!) { partitionBackfillOrError(backfillId: $id) {
+  __typename
+  ... on PartitionBackfill { status error { message } runs(limit: $limit) { id status creationTime tags { key value } } }
+  ... on Error { message } } }
+"""
+
+RETRY = """
+mutation ($params: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $params) {
+  __typename
+  ... on Error { message } } }
+"""
+
+RUN = """
+query ($id: ID!) { runOrError(runId: $id) {
+  __typename
+  ... on Run {
+    stepStats { stepKey status startTime endTime attempts { startTime }
+      materializations { metadataEntries { label ... on TextMetadataEntry { text } ... on IntMetadataEntry { intValue } } } }
+    eventConnection { events { __typename
+      ... on ExecutionStepFailureEvent { failureMetadata { description } error { message } }
+      ... on RunFailureEvent { message } } } }
+  ... on Error { message } } }
+"""
+
+
+PATIENTLY = Retrying(
+    retry=retry_if_exception_type(TransientError), stop=stop_after_attempt(5), wait=wait_fixed(2), reraise=True
+)
+
+
+class Client:
+    """One web server. Every call raises `TransientError` when it does not answer, `TriptychError` when it refuses."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.url = f"http://127.0.0.1:{endpoint.ports['web']}/graphql"
+        # An answer takes some 30 ms on a quiet machine, and took more than a minute on one with 15 times its load.
+        self._http = httpx.Client(timeout=60, trust_env=False)
+
+    def query(self, text: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The `data` of the answer. A mutation is asked only once: one that is not answered may have been heard."""
+        is_mutation = text.lstrip().startswith("mutation")
+        return self._post(text, variables) if is_mutation else PATIENTLY(self._post, text, variables)
+
+    def _post(self, text: str, variables: Mapping[str, Any] | None) -> dict[str, Any]:
+        try:
+            response = self._http.post(self.url, json={"query": text, "variables": variables or {}})
+        except httpx.TransportError as error:
+            raise TransientError(f"{self.url} does not answer ({error!r}): start Dagster's services again") from error
+        answer = response.json()
+        if "errors" in answer:
+            raise TriptychError(f"Dagster refused a query: {answer['errors'][0]['message']}")
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def one(self, text: str, variables: Mapping[str, Any], *expected: str) -> dict[str, Any]:
+        """The only field of the answer, when it is one of the types `expected`."""
+        (field,) = self.query(text, variables).values()
+        if field["__typename"] not in expected:
+            raise TriptychError(f"Dagster answered {field['__typename']}: {field.get('message', 'no message')}")
+        found: dict[str, Any] = field
+        return found
+
+
+def missing(answer: dict[str, Any]) -> str:
+    """What keeps the services from taking work, by the answer to READY: empty when nothing does.
+
+    Raise when waiting won't help.
+    """
+    for entry in answer["workspaceOrError"]["locationEntries"]:
+        found = entry["locationOrLoadError"] or {}
+        if found.get("className") not in (None, "DagsterUserCodeUnreachableError"):
+            raise TriptychError(f"Dagster can't load its definitions: {_last_line(found)}")
+        if found.get("__typename") != "RepositoryLocation":
+            return "its code server does not answer"
+    daemons = answer["instance"]["daemonHealth"]["allDaemonStatuses"]
+    late = [one["daemonType"] for one in daemons if one["required"] and not one["healthy"]]
+    return f"no sign of life from {', '.join(late)}" if late else ""
+
+
+def _last_line(error: dict[str, Any]) -> str:
+    """Of an error and its causes, the first cause: what went wrong in our code."""
+    messages = [error["message"], *(cause["message"] for cause in error["causes"])]
+    return str(messages[-1]).strip().splitlines()[-1]

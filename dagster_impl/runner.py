@@ -1,0 +1,82 @@
+"""Dagster's side of the runner contract (`core.contract`): it starts nothing, and asks the services for everything."""
+
+import sys
+import time
+from importlib.metadata import version
+from typing import Any
+
+from core.contract import (
+    BackfillRequest,
+    BackfillResult,
+    Description,
+    Endpoint,
+    MonthRecord,
+    Progress,
+    Services,
+    month_record,
+    serve,
+    until,
+)
+from core.errors import TransientError
+from dagster_impl import backfills, graphql, history, instance
+
+READY_S = 240  # 12 s on two quiet cores, 89 s on crowded ones
+CAPABILITIES = [
+    "services",
+    "web",
+    "native_backfill",
+    "native_partitions",
+    "concurrent_backfills",
+    "asset_lineage",
+    "asset_checks",
+    "per_month_retry",
+    "survives_worker_kill",
+]
+
+
+def describe(_request: dict[str, Any], _progress: Progress) -> Description:
+    """Who this is, without importing Dagster."""
+    return Description("dagster", "Dagster", version("dagster"), CAPABILITIES, ["code", "web"])
+
+
+def services(request: dict[str, Any], _progress: Progress) -> Services:
+    """What to start, and in which order."""
+    return instance.services(Endpoint.from_json(request))
+
+
+def ready(request: dict[str, Any], _progress: Progress) -> dict[str, Any]:
+    """Return when the daemons have reported and the code location is loaded; raise naming what is missing."""
+    client = graphql.Client(Endpoint.from_json(request))
+    try:
+        until(lambda: None if graphql.missing(client.query(graphql.READY)) else True, READY_S, 0.2, "Dagster")
+    except TransientError as error:
+        raise TransientError(f"{error}: {graphql.missing(client.query(graphql.READY))}") from error
+    return {}
+
+
+def backfill(request: dict[str, Any], progress: Progress) -> BackfillResult:
+    """Launch one backfill through the daemon, and wait for its end."""
+    started, wanted = time.monotonic(), BackfillRequest.from_json(request)
+    client = graphql.Client(Endpoint.from_json(wanted.endpoint))
+    # A month that is no partition would be left out without a word.
+    known = set(backfills.partitions(client))
+    months = [month for month in wanted.months if month in known]
+    runs = backfills.wait(client, backfills.launch(client, wanted, months), wanted, progress) if months else {}
+    records = [_record(client, month, runs.get(month, []), known) for month in wanted.months]
+    return BackfillResult.of(version("dagster"), started, records, [instance.daemon_note()])
+
+
+def _record(client: graphql.Client, month: str, runs: list[dict[str, Any]], known: set[str]) -> MonthRecord:
+    if month not in known:
+        return month_record(
+            month, [], {}, f"{month} is no partition: Dagster's months end with the last complete one, {max(known)}"
+        )
+    if not runs:
+        return month_record(
+            month, [], {}, f"Dagster's backfill ended without a run for {month}: see its log in the web page"
+        )
+    return history.record(month, [run | client.one(graphql.RUN, {"id": run["id"]}, "Run") for run in runs])
+
+
+if __name__ == "__main__":
+    sys.exit(serve({"describe": describe, "services": services, "ready": ready, "backfill": backfill}))

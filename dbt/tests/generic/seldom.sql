@@ -1,0 +1,8 @@
+{# In each source month, at most the share `at_most` (0 to 1) of the rows meets `condition`. #}
+{% test seldom(model, condition, at_most) %}
+{{ report_only() }}
+select source_month, count(*) filter (where {{ condition }}) as rows_found, count(*) as rows_in_all
+from {{ model }}
+group by source_month
+having count(*) filter (where {{ condition }}) > {{ at_most }} * count(*)
+{% endtest %}

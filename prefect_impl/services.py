@@ -1,0 +1,48 @@
+"""Prefect's services on one machine: what is started, and each setting with its reason (the README shows them)."""
+
+from __future__ import annotations
+
+from core.contract import Endpoint, Services, Step
+from prefect_impl.client import POOL
+
+MONTHS_AT_ONCE = 8
+"""Of all backfills together: a month's process takes 165 MB. Parents are not counted: see the README."""
+
+SETTINGS = {
+    "DO_NOT_TRACK": ("1", "no usage data leaves the machine"),
+    "PREFECT_SERVER_ANALYTICS_ENABLED": ("false", "the same, of the server"),
+    "PREFECT_WORKER_QUERY_SECONDS": ("1", "a run starts 1 s after it is made, not up to 10 s"),
+    "PREFECT_CLI_PROMPT": ("false", "nobody is there to answer"),
+    "PREFECT_CLI_COLORS": ("false", "plain logs"),
+}
+"""Variable: (value, reason). Everything else is Prefect's default."""
+
+
+def services(endpoint: Endpoint) -> Services:
+    """How to bring Prefect up in `endpoint`: metadata in PostgreSQL, a server and a process worker, one port."""
+    url, port = base_url(endpoint), str(endpoint.ports["api"])
+    placed = {
+        "PREFECT_HOME": endpoint.home,
+        "PREFECT_API_URL": f"{url}/api",
+        # on SQLite runs side by side log `database is locked` by the hundred
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql+asyncpg://${METADATA}",
+    }
+    limit = ["prefect", "work-queue", "set-concurrency-limit", "months", str(MONTHS_AT_ONCE), "--pool", POOL]
+    return Services(
+        env=placed | {variable: value for variable, (value, _) in SETTINGS.items()},
+        steps=[
+            Step(start=["prefect", "server", "start", "--host", "127.0.0.1", "--port", port], name="server"),
+            Step(wait=f"{url}/api/health"),
+            # no --limit: a parent that waits for its months would hold a slot that they need
+            Step(start=["prefect", "worker", "start", "--pool", POOL, "--type", "process"], name="worker"),
+            Step(wait=f"{url}/api/work_pools/{POOL}"),  # the worker makes its pool
+            Step(run=["prefect", "deploy", "--all", "--prefect-file", "prefect_impl/prefect.yaml"], name="deploy"),
+            Step(run=limit, name="limit", once=True),
+        ],
+        web=url,
+    )
+
+
+def base_url(endpoint: Endpoint) -> str:
+    """The server's address."""
+    return f"http://127.0.0.1:{endpoint.ports['api']}"

@@ -1,0 +1,42 @@
+"""One lab for the session: real services, started once, shared by all cases, ended at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.lab import sample
+from core.lab.postgres import Postgres
+from core.lab.registry import orchestrators
+from core.lab.session import Lab
+from core.month import parse_months
+from core.settings import settings
+from tests.contract.bench import MONTHS, ROWS, Bench
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """The lab in a state folder of its own. A tool's services come up with its first case, and stay up for the others."""
+    work = tmp_path_factory.mktemp("contract")
+    sample.ensure(work / "published", parse_months(f"{MONTHS[0]}..{MONTHS[-1]}"), rows=ROWS)
+    state = replace(settings(), home=work / "state")
+    try:
+        with Lab(state) as lab:
+            yield Bench(lab, work)
+    finally:
+        Postgres(state.home / "postgres").wipe()  # as root the cluster lies outside of the temporary folder
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A case that takes `orchestrator` runs once for each that is registered, the control among them."""
+    if "orchestrator" in metafunc.fixturenames:
+        metafunc.parametrize("orchestrator", list(orchestrators(settings())), scope="session")
+
+
+@pytest.fixture
+def real_months(real_data: Path) -> tuple[Path, tuple[str, ...]]:
+    """Real files: both sides of the change of types, and a month with the new fee."""
+    return real_data / "green", ("2023-01", "2023-02", "2025-01")

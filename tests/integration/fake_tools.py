@@ -1,0 +1,52 @@
+"""Orchestrators of a few lines, made for one test each: what a real one does when it goes wrong, on demand."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from core.lab.registry import Orchestrator
+
+RUNNER = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+from core.contract import *
+from core.errors import *
+
+def describe(request, progress):
+    return Description("{name}", "{name}", "1.0", [], {ports})
+
+def services(request, progress):
+    home, ports, python = Path(request["home"]), request["ports"], sys.executable
+    return Services({env}, [{steps}])
+
+def ready(request, progress):
+    return {{}}
+
+def backfill(request, progress):
+    months = request["months"]
+    notes = []
+{body}
+    records = [MonthRecord(month, "success", 1) for month in months]
+    return BackfillResult("success", "1.0", 0.1, records, notes)
+
+if __name__ == "__main__":
+    sys.exit(serve(dict(describe=describe, services=services, ready=ready, backfill=backfill)))
+"""
+
+WEB = 'Step(start=[python, "-m", "http.server", str(ports["web"]), "--bind", "127.0.0.1"], name="web")'
+WAIT = 'Step(wait="http://127.0.0.1:%d/" % ports["web"])'
+
+MakeTool = Callable[..., Orchestrator]
+
+
+def make_tool(
+    folder: Path, name: str, body: str = "", steps: str = "", ports: str = "[]", env: str = "{}"
+) -> Orchestrator:
+    """Write ``<folder>/<name>_impl/runner.py``. `steps` sees `home`, `ports` and `python`; `body` is in the backfill verb."""
+    place = folder / f"{name}_impl"
+    place.mkdir()
+    indented = "\n".join(f"    {line}" for line in body.splitlines())
+    (place / "runner.py").write_text(RUNNER.format(name=name, body=indented, steps=steps, ports=ports, env=env))
+    return Orchestrator(name, f"{name}_impl.runner", Path(sys.executable), folder)

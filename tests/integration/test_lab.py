@@ -1,0 +1,375 @@
+"""Services and runners: found again, shared, ended whole, and clear about what went wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from core.contract import BackfillRequest, until
+from core.errors import PermanentError, TransientError, UsageError
+from core.lab import processes, services
+from core.lab.registry import Orchestrator, select
+from core.lab.session import Lab, end_all, survey
+from core.settings import Settings
+from tests.integration.fake_tools import WAIT, WEB, MakeTool, make_tool
+
+pytestmark = pytest.mark.slow
+
+TOY = Path(__file__).resolve().parents[1] / "toy_impl"
+
+
+@pytest.fixture
+def state(tmp_path: Path, postgres: str) -> Iterator[Settings]:
+    """A state folder with a space in its path. Nothing may be left running in it."""
+    home = tmp_path / "the state"
+    yield replace(
+        Settings.read({}), home=home, dsn=postgres, impls=(TOY,), passed_on={"HTTP_PROXY": "http://proxy.invalid:1"}
+    )
+    end_all(replace(Settings.read({}), home=home, dsn=postgres))
+    assert processes.members(home) == []
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        for (name,) in connection.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE 'triptych\\_fake\\_%'"
+        ).fetchall():
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> MakeTool:
+    """Make an orchestrator for this test."""
+    return lambda name="fake", **how: make_tool(tmp_path, name, **how)
+
+
+def request(*months: str) -> BackfillRequest:
+    return BackfillRequest(list(months) or ["2024-01"], "nowhere", "fake", "fake", timeout_s=60)
+
+
+def pids(lab: Lab, tool: Orchestrator) -> list[int]:
+    return [each.pid for each in lab.start([tool])[tool.name].processes]
+
+
+def web(**more: str) -> dict[str, str]:
+    """A tool with one service."""
+    return {"ports": "['web']", "steps": f"{WEB}, {WAIT}", **more}
+
+
+def test_services_are_found_again_and_the_last_one_out_ends_them(state: Settings, tool: MakeTool) -> None:
+    fake = tool(**web())
+    with Lab(state) as first:
+        found = pids(first, fake)
+        with Lab(state) as second:
+            assert pids(second, fake) == found
+        assert pids(first, fake) == found, "the first still uses them"
+    assert not any(psutil.pid_exists(pid) for pid in found)
+
+
+def test_kept_services_stay_until_they_are_ended(state: Settings, tool: MakeTool) -> None:
+    fake = tool(**web())
+    with Lab(state) as lab:
+        found = pids(lab, fake)
+        lab.keep()
+    with Lab(state) as lab:
+        assert pids(lab, fake) == found
+    assert ("fake", "running") in [(service.name, service.state) for service in survey(state)]
+    assert end_all(state) == ["fake: 1 processes ended"]
+    assert [service.state for service in survey(state) if service.name == "fake"] == ["not running"]
+
+
+def test_services_that_died_are_started_anew(state: Settings, tool: MakeTool) -> None:
+    fake = tool(**web())
+    with Lab(state) as lab:
+        (killed,) = pids(lab, fake)
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: psutil.Process(killed).status() == psutil.STATUS_ZOMBIE or None, 10, 0.01, "kill")
+        (other,) = pids(lab, fake)
+        assert other != killed
+
+
+def test_services_of_other_settings_are_not_used(state: Settings, tool: MakeTool) -> None:
+    fake = tool(**web())
+    with Lab(state) as lab, Lab(replace(state, passed_on={"TRIPTYCH_TLC_URL": "http://elsewhere"})) as other:
+        lab.start([fake])
+        with pytest.raises(
+            UsageError, match=r"fake: its services run with other TRIPTYCH_\* settings: .*triptych down"
+        ):
+            other.start([fake])
+
+
+def test_a_service_that_dies_says_why_and_takes_the_others_along(state: Settings, tool: MakeTool) -> None:
+    dies = 'Step(start=[python, "-c", "import time; time.sleep(0.2); raise SystemExit(\'no such broker\')"], name="broker")'
+    fake = tool(**web(steps=f"{WEB}, {dies}, Step(wait='http://127.0.0.1:1/')"))
+    with Lab(state) as lab:
+        with pytest.raises(PermanentError, match=r"fake: broker ended with 1: no such broker; see .*/logs/broker\.log"):
+            lab.start([fake])
+        assert processes.members(state.home) == []
+
+
+def test_a_step_that_fails_says_why(state: Settings, tool: MakeTool) -> None:
+    fake = tool(steps='Step(run=[python, "-c", "raise SystemExit(\'no tables\')"], name="migrate")')
+    with Lab(state) as lab, pytest.raises(PermanentError, match=r"ended with 1: no tables; see .*/logs/migrate\.log"):
+        lab.start([fake])
+
+
+def test_a_port_that_was_taken_in_the_meantime_costs_one_more_try(
+    state: Settings, tool: MakeTool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tool(**web())
+    choose: Callable[[list[str]], dict[str, int]] = services.free_ports
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        choices = iter([{"web": taken.getsockname()[1]}])
+        monkeypatch.setattr(services, "free_ports", lambda names: next(choices, None) or choose(names))
+        with Lab(state) as lab:
+            assert lab.start([fake])["fake"].ports["web"] != taken.getsockname()[1]
+
+
+def test_a_port_that_is_taken_again_is_a_clear_line(
+    state: Settings, tool: MakeTool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tool(**web(steps=WEB + ", Step(wait='http://127.0.0.1:1/')"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setattr(services, "free_ports", lambda _: {"web": taken.getsockname()[1]})
+        with (
+            Lab(state) as lab,
+            pytest.raises(PermanentError, match=r"fake: web ended with 1: .*Address already in use"),
+        ):
+            lab.start([fake])
+
+
+def test_tools_start_side_by_side(state: Settings, tool: MakeTool, tmp_path: Path) -> None:
+    meet = (
+        "Step(run=[python, '-c', 'import sys, time; from pathlib import Path; mine, other = map(Path, sys.argv[1:]); mine.touch()\\n"
+        "while not other.exists(): time.sleep(0.01)', {mine!r}, {other!r}], name='meet')"
+    )
+    here, there = str(tmp_path / "here"), str(tmp_path / "there")
+    both = [
+        tool("one", steps=meet.format(mine=here, other=there)),
+        tool("two", steps=meet.format(mine=there, other=here)),
+    ]
+    with Lab(state) as lab:
+        assert set(lab.start(both)) == {"one", "two"}
+
+
+def test_a_once_step_is_not_repeated(state: Settings, tool: MakeTool, tmp_path: Path) -> None:
+    count = "import sys; open(sys.argv[1], 'a').write('x')"
+    steps = ", ".join(
+        f'Step(run=[python, "-c", "{count}", "{tmp_path / name}"], once={once})'
+        for name, once in (("a", True), ("b", False))
+    )
+    fake = tool(**web(steps=f"{steps}, {WEB}, {WAIT}"))
+    for _ in range(2):
+        with Lab(state) as lab:
+            lab.start([fake])
+    assert [(tmp_path / name).read_text() for name in "ab"] == ["x", "xx"]
+
+
+def test_metadata_is_a_database_beside_the_warehouse(state: Settings, tool: MakeTool) -> None:
+    look = "import os, psycopg; print(psycopg.connect(os.environ['META']).execute('SELECT current_database()').fetchone()[0])"
+    fake = tool(env="{'META': 'postgresql://${METADATA}'}", steps=f'Step(run=[python, "-c", "{look}"], name="look")')
+    with Lab(state) as lab:
+        lab.start([fake])
+        name = (state.home / "fake" / "logs" / "look.log").read_text().strip()
+        assert name.startswith("triptych_fake_")
+        assert name != conninfo_to_dict(lab.dsn)["dbname"]
+
+
+def test_a_runner_sees_a_scrubbed_environment(state: Settings, tool: MakeTool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_OF_THE_SHELL", "1")
+    fake = tool(body="notes += [f'{key}={value}' for key, value in os.environ.items()] + [os.getcwd()]")
+    with Lab(state) as lab:
+        result = lab.backfill(fake, request())
+        seen = dict(note.partition("=")[::2] for note in result.notes)
+        assert seen.keys() - {"LC_CTYPE"} == {
+            "HOME", "HTTP_PROXY", "LANG", "NO_PROXY", "PATH", "TRIPTYCH_DBT", "TRIPTYCH_DSN", "TRIPTYCH_HOME", "TRIPTYCH_OWNER",
+            str(fake.cwd),
+        }  # fmt: skip
+        assert seen["HOME"] == str(state.home / "fake" / "home")
+        assert "127.0.0.1" in seen["NO_PROXY"]
+        assert seen["PATH"].startswith(str(fake.python.parent))
+
+
+def test_progress_is_passed_on_as_it_comes(state: Settings, tool: MakeTool) -> None:
+    fake = tool(body="for month in months: progress(month, 'running'); progress(month, 'success', 'done')")
+    seen: list[tuple[str, str, str]] = []
+    with Lab(state) as lab:
+        lab.backfill(fake, request("2024-01", "2024-02"), lambda *fact: seen.append(fact))
+    assert seen == [
+        (month, *fact) for month in ("2024-01", "2024-02") for fact in (("running", ""), ("success", "done"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (
+            "raise ValueError('a bug')",
+            r"fake backfill ended without a result \(exit code 1\): ValueError: a bug; see .*log",
+        ),
+        ("os.kill(os.getpid(), signal.SIGKILL)", r"ended without a result \(killed by signal 9\)"),
+        ("raise PermanentError('no such pool')", "no such pool"),
+        ("raise TransientError('busy')", "busy"),
+    ],
+)
+def test_a_runner_that_fails_has_failed_all_months(state: Settings, tool: MakeTool, body: str, error: str) -> None:
+    with Lab(state) as lab:
+        result = lab.backfill(tool(body=body), request("2024-01", "2024-02"))
+    assert (result.status, [month.state for month in result.months]) == ("failed", ["failed", "failed"])
+    for month in result.months:
+        assert month.error is not None
+        assert re.search(error, month.error)
+        assert "\n" not in month.error
+
+
+def test_a_wrong_call_is_not_a_failed_backfill(state: Settings, tool: MakeTool) -> None:
+    with Lab(state) as lab, pytest.raises(UsageError, match="no such flag"):
+        lab.backfill(tool(body="raise UsageError('no such flag')"), request())
+
+
+def test_a_runner_that_takes_too_long_is_ended_with_all_it_started(state: Settings, tool: MakeTool) -> None:
+    fake = tool(body="subprocess.Popen(['sleep', '300'], start_new_session=True); signal.pause()")
+    with Lab(state) as lab:
+        result = lab.backfill(fake, replace(request(), timeout_s=-58))
+        assert "was ended after its time limit of 2 s" in str(result.months[0].error)
+        assert processes.members(state.home) == []
+
+
+def test_a_tool_that_does_not_come_up_does_not_hold_back_the_others(state: Settings, tool: MakeTool) -> None:
+    broken = tool("broken", steps='Step(run=[python, "-c", "raise SystemExit(3)"])')
+    with Lab(state) as lab:
+        results = lab.backfills({broken: request(), tool("fine"): request()})
+    assert {name: result.status for name, result in results.items()} == {"broken": "failed", "fine": "success"}
+
+
+def test_no_password_is_written_down(state: Settings, tool: MakeTool) -> None:
+    fake = tool(**web(env="{'META': '${METADATA}'}", body="print(sorted(request))"))
+    password = str(conninfo_to_dict(str(state.dsn))["password"])
+    with Lab(state) as lab:
+        lab.backfill(fake, request())
+        lines = [" ".join(process.cmdline()) for process in processes.members(state.home)]
+        assert lines
+        assert not any(password in line for line in lines)
+    texts = [path.read_text() for path in state.home.rglob("*") if path.is_file()]
+    assert texts
+    assert not any(password in text for text in texts)
+
+
+def test_a_fourth_tool_is_a_folder_and_nothing_else(state: Settings) -> None:
+    (toy,) = select("toy", state)
+    with Lab(state) as lab:
+        running = lab.start([toy])["toy"]
+        assert running.web
+        assert [service.web for service in survey(state) if service.name == "toy"] == [running.web]
+
+
+def test_a_group_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    stubborn = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)"
+    child = processes.Child(
+        ["python3", "-c", stubborn],
+        name="deaf",
+        env=dict(os.environ),
+        cwd=tmp_path,
+        log=tmp_path / "log",
+        owner=tmp_path / "owner",
+    )
+    until(lambda: "deaf" in (tmp_path / "log").read_text() or None, 30, 0.02, "the process")
+    assert processes.end(tmp_path / "owner", grace_s=0.2) == 1
+    assert child.wait(5) == -signal.SIGKILL
+
+
+def test_the_end_of_one_owner_is_not_the_end_of_another(tmp_path: Path) -> None:
+    def sleeper(owner: str) -> processes.Child:
+        log = tmp_path / f"{owner}.log"
+        return processes.Child(
+            ["sleep", "300"], name=owner, env=dict(os.environ), cwd=tmp_path, log=log, owner=tmp_path / owner
+        )
+
+    one, other = sleeper("a"), sleeper("ab")
+    assert processes.end(tmp_path / "a") == 1
+    assert (one.wait(5), other.returncode()) == (-signal.SIGTERM, None)
+    assert processes.end(tmp_path) == 1
+    other.wait(5)
+
+
+HIDDEN = """
+import os, subprocess, sys, time
+for own_session in (False, True):
+    print(subprocess.Popen(["sleep", "300"], env={}, start_new_session=own_session).pid, flush=True)
+time.sleep(300)
+"""
+
+
+def test_a_process_that_hides_its_mark_is_found(tmp_path: Path) -> None:
+    """Airflow's processes write their title over their environment."""
+    log, owner = tmp_path / "log", tmp_path / "owner"
+    child = processes.Child([sys.executable, "-c", HIDDEN], name="hidden", env={}, cwd=tmp_path, log=log, owner=owner)
+    until(lambda: log.read_text().count("\n") == 2 or None, 30, 0.02, "both")
+    assert processes.end(owner) == 3
+    assert child.wait(5) == -signal.SIGTERM
+    assert processes.members(owner) == []
+    for pid in log.read_text().split():
+        until(lambda pid=int(pid): not psutil.pid_exists(pid) or None, 10, 0.02, "burial by init")  # type: ignore[misc]
+
+
+def test_workers_of_a_killed_leader_are_found(tmp_path: Path) -> None:
+    log, owner = tmp_path / "log", tmp_path / "owner"
+    child = processes.Child([sys.executable, "-c", HIDDEN], name="hidden", env={}, cwd=tmp_path, log=log, owner=owner)
+    until(lambda: log.read_text().count("\n") == 2 or None, 30, 0.02, "both")
+    same_session, own_session = (int(pid) for pid in log.read_text().split())
+    os.kill(child.identity.pid, signal.SIGKILL)
+    child.wait(5)
+    assert [process.pid for process in processes.members(owner)] == [same_session]
+    assert processes.end(owner) == 1
+    os.kill(own_session, signal.SIGKILL)  # with neither mark nor session nor parent it can't be known
+
+
+def test_a_recycled_pid_is_not_taken_for_the_process(tmp_path: Path) -> None:
+    mine = psutil.Process()
+    assert processes.Identity("me", mine.pid, mine.create_time()).process() is not None
+    assert processes.Identity("me", mine.pid, mine.create_time() - 60).process() is None
+
+
+def test_an_interrupted_session_leaves_nothing(state: Settings, tool: MakeTool) -> None:
+    fake = tool(body="progress(months[0], 'running'); signal.pause()")
+
+    def interrupt(*_: str) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(processes.Interrupted, match="SIGTERM"), Lab(state) as lab:
+        lab.backfills({fake: request()}, interrupt)
+    assert processes.members(state.home) == []
+
+
+def test_unreadable_progress_is_not_lost(tmp_path: Path) -> None:
+    from core.lab.driver import _lines
+
+    path = tmp_path / "progress"
+    news = _lines(path)
+    assert next(news) is None
+    path.write_text('{"month": "20')
+    assert next(news) is None
+    with path.open("a") as out:
+        out.write('24-01"}\n{}\n')
+    assert [next(news), next(news), next(news)] == ['{"month": "2024-01"}', "{}", None]
+
+
+def test_a_bad_step_is_a_transient_error_after_its_deadline(
+    state: Settings, tool: MakeTool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "STEP_S", 0.3)
+    with Lab(state) as lab, pytest.raises(TransientError, match=r"fake: http://127.0.0.1:1/: not done after 0.3 s"):
+        lab.start([tool(steps="Step(wait='http://127.0.0.1:1/')")])

@@ -1,0 +1,170 @@
+"""The command line as a process: how it ends, what it leaves, what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from core.lab import processes
+from core.lab.postgres import Postgres
+from tests.integration.fake_tools import WAIT, WEB, make_tool
+
+pytestmark = pytest.mark.slow
+
+TRIPTYCH = [sys.executable, "-m", "core.lab.cli"]
+
+Run = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def start(tmp_path: Path, home: Path, postgres: str) -> Iterator[Run]:
+    """Start a command in a state folder of its own, with two tools: `quick`, and `endless`.
+
+    The session's PostgreSQL is the warehouse, but for `embedded`: then it has one of its own, which takes seconds.
+    """
+    web = {"ports": "['web']", "steps": f"{WEB}, {WAIT}"}
+    make_tool(tmp_path, "quick", body="progress(months[0], 'success')", **web)
+    make_tool(
+        tmp_path, "endless", **web,
+        body="subprocess.Popen(['sleep', '300'], start_new_session=True); progress(months[0], 'running'); signal.pause()",
+    )  # fmt: skip
+    impls = os.pathsep.join(str(tmp_path / f"{name}_impl") for name in ("quick", "endless"))
+    env = {**os.environ, "TRIPTYCH_HOME": str(home), "TRIPTYCH_IMPLS": impls}
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*words: str, before: Sequence[str] = (), embedded: bool = False) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*before, *TRIPTYCH, *words], env={**env, "TRIPTYCH_DSN": "" if embedded else postgres}, cwd=tmp_path, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+    done = run("down", "--wipe")
+    assert done.communicate(timeout=120)[1] == ""
+    assert not home.exists()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    (tmp_path / "source").mkdir()
+    return str(tmp_path / "source")
+
+
+def working(start: Run, source: str, **how: object) -> subprocess.Popen[str]:
+    """A backfill on `endless` that has reported its month as running."""
+    command = start("backfill", "2024-01", "--on", "endless", "--source", source, **how)
+    assert command.stderr is not None
+    assert any("2024-01  running" in line for line in command.stderr)
+    return command
+
+
+def nothing_runs(home: Path) -> bool:
+    return not processes.members(home) and Postgres(home / "postgres").running() is None
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_all_that_was_started(
+    start: Run, home: Path, source: str, number: signal.Signals, code: int
+) -> None:
+    command = working(start, source, embedded=number == signal.SIGTERM)
+    assert len(processes.members(home)) >= 3, "a service, a runner, and what the runner started"
+    os.killpg(command.pid, number)  # as a terminal does: to the whole foreground group
+    os.killpg(command.pid, number)  # an impatient user
+    _, said = command.communicate(timeout=60)
+    assert (command.returncode, said.splitlines()) == (
+        code,
+        ["triptych: interrupted: everything that it started has been ended"],
+    )
+    assert nothing_runs(home)
+
+
+def test_down_ends_what_a_killed_command_left(start: Run, home: Path, source: str) -> None:
+    command = working(start, source, embedded=True)
+    command.kill()
+    command.wait()
+    assert len(processes.members(home)) >= 3
+    down = start("down")
+    out, _ = down.communicate(timeout=60)
+    assert down.returncode == 0
+    assert out.splitlines() == ["endless: 3 processes ended", "postgres: ended"]
+    assert nothing_runs(home)
+
+
+def test_the_next_command_finds_what_a_killed_one_left_and_ends_it(start: Run, home: Path, source: str) -> None:
+    command = working(start, source)
+    command.kill()
+    command.wait()
+    (service,) = json.loads((home / "endless" / "services.json").read_text())["processes"]
+    other = start("backfill", "2024-01", "--on", "endless", "--source", source)
+    assert other.stderr is not None
+    assert any("2024-01  running" in line for line in other.stderr)
+    assert [each["pid"] for each in json.loads((home / "endless" / "services.json").read_text())["processes"]] == [
+        service["pid"]
+    ]
+    other.send_signal(signal.SIGTERM)
+    other.communicate(timeout=60)
+    assert service["pid"] not in {process.pid for process in processes.members(home)}
+
+
+def test_services_react_to_signals_even_when_we_were_told_to_ignore_them(start: Run, home: Path, source: str) -> None:
+    working(start, source, before=["sh", "-c", 'trap "" INT TERM HUP; exec "$0" "$@"'])
+    ignored = {process.pid: int(_status(process.pid, "SigIgn"), 16) for process in processes.members(home)}
+    assert len(ignored) >= 3
+    for number in processes.ENDING:
+        assert not any(mask >> (number - 1) & 1 for mask in ignored.values())
+
+
+def _status(pid: int, name: str) -> str:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))
+
+
+def test_a_backfill_leaves_nothing_and_writes_its_facts(start: Run, home: Path, source: str, tmp_path: Path) -> None:
+    command = start("backfill", "2024-01", "--on", "quick", "--source", source, "--json", str(tmp_path / "facts.json"))
+    out, said = command.communicate(timeout=60)
+    assert (command.returncode, "quick: 1 success" in out) == (0, True)
+    assert "2024-01  success" in said
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert (facts["months"], facts["schema"]) == (["2024-01"], None)
+    assert facts["loaders"]["quick"]["months"][0]["state"] == "success"
+    assert nothing_runs(home)
+
+
+def test_up_stays_until_down(start: Run, home: Path, source: str) -> None:
+    up = start("up", "quick")
+    assert up.communicate(timeout=60)[0] == ""
+    assert up.returncode == 0
+    found = {process.pid for process in processes.members(home)}
+    assert found
+    again = start("up", "quick")
+    again.communicate(timeout=60)
+    backfill = start("backfill", "2024-01", "--on", "quick", "--source", source)
+    backfill.communicate(timeout=60)
+    assert {process.pid for process in processes.members(home)} == found
+    status, _ = start("status").communicate(timeout=60)
+    assert [line.split()[:2] for line in status.splitlines()][-1] == ["quick", "running"]
+    start("down").communicate(timeout=60)
+    assert nothing_runs(home)
+
+
+def test_status_starts_nothing(start: Run, home: Path) -> None:
+    out, _ = start("status", embedded=True).communicate(timeout=60)
+    assert "not running" in out
+    assert not (home / "postgres").exists()

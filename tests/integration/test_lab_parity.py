@@ -1,0 +1,94 @@
+"""Parity says what differs, where, and what is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from core.errors import UsageError
+from core.lab.parity import TABLES, Parity, compare
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+@pytest.fixture
+def connection(dsn: str) -> Iterator[Connection]:
+    with psycopg.connect(dsn) as connection:
+        yield connection
+
+
+def load(connection: Connection, *schemas: str) -> None:
+    """The same small tables in every schema, two months of them."""
+    for schema in schemas:
+        connection.execute(f"CREATE SCHEMA {schema}")
+        for table in TABLES:
+            columns = "source_month, n" if table not in ("raw_zones", "daily_borough_stats") else "n"
+            rows = "VALUES (date '2024-01-01', 1), ('2024-01-01', 1), ('2024-02-01', 2)) AS t (source_month, n)"
+            connection.execute(f"CREATE TABLE {schema}.{table} AS SELECT {columns} FROM ({rows}")
+    connection.commit()
+
+
+def parity(connection: Connection, *schemas: str) -> Parity:
+    connection.commit()
+    return compare(connection, schemas, "plain")
+
+
+def test_equal_schemas_are_identical_and_the_control_comes_first(connection: Connection) -> None:
+    load(connection, "airflow", "plain", "dagster")
+    found = parity(connection, "airflow", "dagster", "plain", "prefect")
+    assert (found.identical, found.golden, found.schemas) == (True, "plain", ["plain", "airflow", "dagster"])
+    assert found.absent == ["prefect"]
+    facts = found.to_json()
+    assert facts["identical"] is True
+    assert [table["table"] for table in facts["tables"]] == list(TABLES)
+    assert facts["tables"][0]["plain"] == facts["tables"][0]["airflow"] != {}
+    assert facts["tables"][0]["plain"]["rows"] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "months"),
+    [
+        ("UPDATE airflow.raw_trips SET n = 3 WHERE n = 2", ["2024-02"]),
+        ("DELETE FROM airflow.raw_trips WHERE ctid = (SELECT min(ctid) FROM airflow.raw_trips)", ["2024-01"]),
+        ("INSERT INTO airflow.raw_trips VALUES ('2024-03-01', 1)", ["2024-03"]),
+        ("UPDATE airflow.raw_trips SET n = 3 - n", ["2024-01", "2024-02"]),
+    ],
+)
+def test_the_months_that_differ_are_named(connection: Connection, change: str, months: list[str]) -> None:
+    load(connection, "plain", "airflow")
+    connection.execute(change)
+    found = parity(connection, "plain", "airflow")
+    assert not found.identical
+    assert [(row.table, row.months) for row in found.differing] == [("raw_trips", {"airflow": months})]
+    assert found.to_json()["differences"] == [{"table": "raw_trips", "schema": "airflow", "months": months}]
+
+
+def test_a_table_that_is_not_kept_by_month_differs_as_a_whole(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    connection.execute("DELETE FROM airflow.raw_zones")
+    assert [row.months for row in parity(connection, "plain", "airflow").differing] == [{"airflow": []}]
+
+
+def test_a_missing_table_is_a_difference(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    connection.execute("DROP TABLE airflow.fct_trips")
+    found = parity(connection, "plain", "airflow")
+    assert [row.table for row in found.differing] == ["fct_trips"]
+    assert found.to_json()["tables"][3]["airflow"] is None
+
+
+def test_without_the_control_the_first_is_golden(connection: Connection) -> None:
+    load(connection, "airflow", "dagster")
+    assert parity(connection, "plain", "airflow", "dagster").golden == "airflow"
+
+
+def test_one_schema_alone_is_identical_to_nothing(connection: Connection) -> None:
+    load(connection, "plain")
+    assert not parity(connection, "plain", "airflow").identical
+
+
+def test_nothing_loaded_is_said(connection: Connection) -> None:
+    with pytest.raises(UsageError, match="nothing is loaded"):
+        parity(connection, "plain", "airflow")

@@ -1,0 +1,123 @@
+"""The ledger says what is loaded, from which bytes, by whom; and which attempt is the younger one."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from core import digest, ledger, load
+from core.database import connect
+from core.lab import sample
+from core.month import Month
+from core.schema import GREEN, ZONES
+from tests.integration import loading
+from tests.integration.loading import MONTH, OTHER, SCHEMA, attempt, attempt_zones
+
+
+@pytest.fixture
+def folder(tmp_path: Path, warehouse: str) -> Path:
+    published = tmp_path / "published"
+    sample.write_zones(published / sample.ZONES)
+    for month in (MONTH, OTHER):
+        loading.write(published, month)
+    return published
+
+
+def entry(month: dt.date | None = MONTH.first_day, fence: int = 7) -> ledger.Entry:
+    return ledger.Entry(
+        dataset="green", month=month, source_file="it's 100%.parquet", source_sha256="a" * 64, source_bytes=2**40, row_count=3,
+        content_digest="b" * 32, declaration="c" * 16, strategy="swap", loader="plain", run_id="run", fence=fence, seen=fence,
+    )  # fmt: skip
+
+
+def test_an_entry_says_where_the_rows_came_from(folder: Path, warehouse: str) -> None:
+    before = dt.datetime.now(dt.UTC)
+    done = attempt(folder, loader="dagster", run_id="abc", strategy="delete-append")
+    with connect("test") as connection:
+        (found,) = ledger.entries(connection, SCHEMA)
+        content = digest.table(connection, SCHEMA, "raw_trips")
+    file = folder / sample.file_name(MONTH)
+    assert (found.dataset, found.month, found.source_file) == ("green", MONTH.first_day, file.name)
+    assert (found.source_bytes, found.row_count) == (file.stat().st_size, content.rows)
+    assert (found.content_digest, found.declaration) == (content.hex, GREEN.declaration)
+    assert (found.strategy, found.loader, found.run_id) == ("delete-append", "dagster", "abc")
+    assert found.loaded_at is not None and found.loaded_at > before - dt.timedelta(minutes=5)
+    assert dataclasses.replace(found, loaded_at=None) == done.entry
+
+
+def test_the_ledgers_digests_are_those_of_the_table(folder: Path, warehouse: str) -> None:
+    attempt_zones(folder)
+    for month in (OTHER, MONTH):
+        attempt(folder, month)
+    with connect("test") as connection:
+        found = list(ledger.entries(connection, SCHEMA))
+        months = digest.by_month(connection, SCHEMA, GREEN.table)
+        zones = digest.table(connection, SCHEMA, ZONES.table)
+    assert [(one.dataset, one.month) for one in found] == [
+        ("green", MONTH.first_day),
+        ("green", OTHER.first_day),
+        ("zones", None),
+    ]
+    assert [one.content_digest for one in found] == [*(month.hex for month in months.values()), zones.hex]
+
+
+def test_there_is_one_entry_for_a_dataset_and_month(warehouse: str) -> None:
+    load.begin(SCHEMA)
+    with connect("test") as connection:
+        for fence in (1, 2):
+            for month in (MONTH.first_day, OTHER.first_day, None):
+                ledger.write(connection, SCHEMA, entry(month, fence))
+        found = list(ledger.entries(connection, SCHEMA))
+    assert [(one.month, one.fence) for one in found] == [(MONTH.first_day, 2), (OTHER.first_day, 2), (None, 2)]
+
+
+def test_an_entry_reads_back_as_it_was_written(warehouse: str) -> None:
+    load.begin(SCHEMA)
+    with connect("test") as connection:
+        ledger.write(connection, SCHEMA, entry())
+        found = ledger.read(connection, SCHEMA, "green", MONTH)
+        assert found is not None
+        assert dataclasses.replace(found, loaded_at=None) == entry()
+        assert ledger.read(connection, SCHEMA, "green", OTHER) is None
+        assert ledger.read(connection, SCHEMA, "green", None) is None
+        assert ledger.read(connection, SCHEMA, "zones", MONTH) is None
+
+
+def test_a_confirmed_entry_is_the_same_publication(warehouse: str) -> None:
+    load.begin(SCHEMA)
+    with connect("test") as connection:
+        for month in (MONTH, OTHER):
+            ledger.write(connection, SCHEMA, entry(month.first_day))
+        before = ledger.read(connection, SCHEMA, "green", MONTH)
+        ledger.confirm(connection, SCHEMA, entry(), 9)
+        after, other = (ledger.read(connection, SCHEMA, "green", month) for month in (MONTH, OTHER))
+    assert before is not None and other is not None
+    assert after == dataclasses.replace(before, seen=9)
+    assert other.seen == 7
+
+
+def test_fences_grow_and_survive_what_is_rolled_back(folder: Path, warehouse: str) -> None:
+    fences = [load.begin(SCHEMA) for _ in range(3)]
+    with connect("test") as connection, connection.transaction(force_rollback=True):
+        fences.append(ledger.next_fence(connection, SCHEMA))
+    fences.append(load.begin(SCHEMA))
+    assert fences == sorted(set(fences))
+
+
+def test_each_schema_has_its_own_ledger(folder: Path, warehouse: str) -> None:
+    attempt(folder, schema="one")
+    load.begin("two")
+    with connect("test") as connection:
+        assert len(list(ledger.entries(connection, "one"))) == 1
+        assert list(ledger.entries(connection, "two")) == []
+
+
+def test_a_month_far_ahead_and_one_far_back_can_be_written_down(warehouse: str) -> None:
+    load.begin(SCHEMA)
+    with connect("test") as connection:
+        for month in (Month(2013, 8), Month(9999, 12)):
+            ledger.write(connection, SCHEMA, entry(month.first_day))
+            assert ledger.read(connection, SCHEMA, "green", month) is not None

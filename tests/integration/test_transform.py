@@ -1,0 +1,377 @@
+"""The dbt models of a schema, built by `core.transform` on a real PostgreSQL with a real dbt."""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from psycopg import sql
+
+from core import dbt, digest, pipeline, transform
+from core.contract import until
+from core.database import connect, lock_key
+from core.errors import Busy, CheckFailed, DatabaseUnavailable, TransformFailed, TransientError, UsageError
+from core.month import Month, parse_months
+from core.pipeline import Job
+from core.schema import GREEN
+from core.settings import settings
+
+pytestmark = pytest.mark.slow
+
+ZONES = (
+    '"LocationID","Borough","Zone","service_zone"\r\n'
+    '7,"Queens","Astoria","Boro Zone"\r\n'
+    '264,"Unknown","N/A","N/A"\r\n'
+    '265,"N/A","Outside of NYC","N/A"\r\n'
+)
+
+Row = dict[str, Any]
+
+
+class Publisher:
+    """A folder of small files under the publisher's names, loaded by the real loader."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "taxi_zone_lookup.csv").write_text(ZONES, newline="")
+
+    def land(self, schema: str, month: str, rows: Sequence[Row]) -> None:
+        """Publish `rows` as `month`'s file and load it; what a row does not say is an ordinary value."""
+        noon = dt.datetime.combine(Month.parse(month).first_day, dt.time(12))
+        ordinary = {
+            "VendorID": 2, "lpep_pickup_datetime": noon, "lpep_dropoff_datetime": noon + dt.timedelta(minutes=10),
+            "PULocationID": 7, "DOLocationID": 265, "trip_distance": 2.0, "fare_amount": 10.0, "total_amount": 12.0,
+            "tip_amount": 2.0, "payment_type": 1, "RatecodeID": 1, "trip_type": 1, "store_and_fwd_flag": "N",
+        }  # fmt: skip
+        columns = [pa.field(column.published, column.kind.arrow) for column in GREEN.columns]
+        table = pa.Table.from_pylist([ordinary | row for row in rows], schema=pa.schema(columns))
+        pq.write_table(table, self.folder / f"green_tripdata_{month}.parquet")
+        job = self.job(schema)
+        pipeline.ingest_zones(job)
+        pipeline.ingest_month(job, Month.parse(month))
+
+    def job(self, schema: str) -> Job:
+        return Job(source=str(self.folder), schema=schema, loader="test")
+
+
+@pytest.fixture
+def publisher(warehouse: str, tmp_path: Path) -> Publisher:
+    folder = tmp_path / "published"
+    folder.mkdir()
+    return Publisher(folder)
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commands that dbt was started with."""
+    commands: list[str] = []
+    run = dbt.run
+
+    def counted(arguments: Sequence[str], *rest: Any, **named: Any) -> Any:
+        commands.append(arguments[0])
+        return run(arguments, *rest, **named)
+
+    monkeypatch.setattr(dbt, "run", counted)
+    return commands
+
+
+@pytest.fixture
+def background() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+def query(text: str, schema: str) -> list[tuple[Any, ...]]:
+    """Ask the warehouse; ``{}`` in `text` is the schema."""
+    with connect("test") as connection:
+        return connection.execute(sql.SQL(text).format(sql.Identifier(schema))).fetchall()
+
+
+def digests(schema: str) -> list[str]:
+    with connect("test") as connection:
+        return [digest.table(connection, schema, name).hex for name in ("fct_trips", "daily_borough_stats")]
+
+
+def forget_version(schema: str, dataset: str) -> None:
+    with connect("test") as connection:
+        table = sql.Identifier(schema, "transform_ledger")
+        connection.execute(sql.SQL("DELETE FROM {} WHERE dataset = {}").format(table, dataset))
+
+
+HARD: list[Row] = [
+    {
+        "fare_amount": float("nan"),
+        "tip_amount": -0.0,
+        "total_amount": 1.005,
+        "trip_distance": 0.0,
+        "payment_type": None,
+    },
+    {"fare_amount": -10.0, "tip_amount": 0.004, "total_amount": -12.0, "trip_distance": float("nan"), "RatecodeID": 99},
+    {
+        "fare_amount": 1e8 - 0.001,
+        "tip_amount": 99_999_999.99,
+        "total_amount": 0.01,
+        "trip_distance": 1e-300,
+        "DOLocationID": 999,
+    },
+]
+
+
+def test_the_life_of_a_schema(publisher: Publisher, starts: list[str], background: ThreadPoolExecutor) -> None:
+    """Coalescing, waiting, hard values, a replaced and an emptied month, readers meanwhile, and a full refresh at the end."""
+    for month, rows in (("2024-01", HARD), ("2024-02", [{}] * 50), ("2024-03", [{"fare_amount": 1.0}] * 2000)):
+        publisher.land("plain", month, rows)
+
+    both = list(background.map(transform.refresh, ["plain", "plain"]))
+    assert sorted(done.state for done in both) == ["success", "unchanged"]
+    assert starts == ["build"], "three months and two refreshes are one build"
+    assert transform.refresh("plain").state == "unchanged"
+    assert starts == ["build"], "nothing is pending: no dbt at all"
+
+    # NaN and what numeric(10, 2) can't hold are NULL; -0.0 is 0; half a cent is rounded away from zero; nothing divides by zero.
+    columns = (
+        "fare_amount, tip_amount, total_amount, tip_share, fare_per_mile, payment_label, dropoff_borough, rate_code_id"
+    )
+    assert query(
+        f"SELECT {columns} FROM {{}}.fct_trips WHERE source_month = '2024-01-01' ORDER BY row_number", "plain"
+    ) == [
+        (None, Decimal(0), Decimal("1.01"), Decimal(0), None, "Not recorded", "Outside of NYC", 1),
+        (Decimal(-10), Decimal(0), Decimal(-12), None, None, "Credit card", "Outside of NYC", None),
+        (None, Decimal("99999999.99"), Decimal("0.01"), Decimal(9_999_999_999), None, "Credit card", None, 1),
+    ]
+
+    publisher.land("plain", "2024-02", [])
+    publisher.land("plain", "2024-03", [{"fare_amount": 2.0}] * 3000)
+    untouched = query(
+        "SELECT xmin::text, ctid::text FROM {}.fct_trips WHERE source_month = '2024-01-01' ORDER BY 2", "plain"
+    )
+    with Watch(month_of_march) as seen:
+        done = transform.refresh("plain")
+    assert done.months == (dt.date(2024, 2, 1), dt.date(2024, 3, 1))
+    assert not done.full
+    assert seen == {(2000, 1, 1), (3000, 2, 2)}, "a reader saw part of a month"
+    assert untouched == query(
+        "SELECT xmin::text, ctid::text FROM {}.fct_trips WHERE source_month = '2024-01-01' ORDER BY 2", "plain"
+    )
+    assert query("SELECT count(*) FROM {}.fct_trips WHERE source_month = '2024-02-01'", "plain") == [(0,)]
+    by_months = digests("plain")
+
+    forget_version("plain", "project")
+    assert transform.refresh("plain").full
+    assert digests("plain") == by_months, "month by month and all at once give the same tables"
+
+    with connect("test") as connection:
+        connection.execute("DROP TABLE plain.daily_borough_stats; DROP VIEW plain.stg_zones")
+    done = transform.refresh("plain")
+    assert (done.state, done.months) == ("success", ()), "a dropped table is missed, and no month is rebuilt for it"
+    assert digests("plain") == by_months
+
+
+def month_of_march(connection: psycopg.Connection[Any]) -> tuple[int, int, int]:
+    count, low, high = connection.execute(
+        "SELECT count(*), min(fare_amount)::int, max(fare_amount)::int FROM plain.fct_trips WHERE source_month = '2024-03-01'"
+    ).fetchall()[0]
+    assert connection.execute("SELECT count(*) > 0 FROM plain.daily_borough_stats").fetchall() == [(True,)]
+    return count, low, high
+
+
+class Watch:
+    """Asks `look` again and again from a session of its own while the block runs; gives the set of answers."""
+
+    def __init__(self, look: Callable[[psycopg.Connection[Any]], tuple[int, ...]]) -> None:
+        self.look, self.seen, self.over = look, set[tuple[int, ...]](), threading.Event()
+        self.pool = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> set[tuple[int, ...]]:
+        self.reader: Future[None] = self.pool.submit(self._read)
+        until(lambda: self.seen or None, 30, 0.01, "the reader's first look")
+        return self.seen
+
+    def __exit__(self, *error: object) -> None:
+        self.over.set()
+        self.reader.result()
+        self.pool.shutdown()
+
+    def _read(self) -> None:
+        with connect("reader", autocommit=True) as connection:
+            while not self.over.is_set():
+                self.seen.add(self.look(connection))
+            self.seen.add(self.look(connection))
+
+
+def test_a_build_that_is_killed_leaves_nothing_to_clean_up(
+    publisher: Publisher, warehouse: str, background: ThreadPoolExecutor
+) -> None:
+    """dbt killed, then its sessions ended: both are tried again. And the password is nowhere on the way."""
+    password = str(psycopg.conninfo.conninfo_to_dict(warehouse)["password"])
+    publisher.land("plain", "2024-01", [{}] * 10)
+
+    attempt = background.submit(transform.refresh, "plain")
+    until(dbt_sessions, 120, 0.05, "dbt in the database")
+    for process in psutil.Process().children(recursive=True):
+        words = " ".join(process.cmdline())
+        assert password not in words
+        if str(settings().home) in words:
+            process.kill()
+    with pytest.raises(TransientError, match="SIGKILL"):
+        attempt.result()
+
+    attempt = background.submit(transform.refresh, "plain")
+    until(dbt_sessions, 120, 0.05, "dbt in the database")
+    while not attempt.done():
+        with connect("test", autocommit=True) as connection:
+            connection.execute(f"SELECT pg_terminate_backend(pid) {DBT_SESSIONS}")
+    with pytest.raises(DatabaseUnavailable, match=r"^dbt: .*(terminating connection|closed)"):
+        attempt.result()
+
+    assert transform.refresh("plain").state == "success"
+    with connect("test") as connection:
+        left = connection.execute("SELECT relname FROM pg_class WHERE relname LIKE '%dbt%' AND relkind IN ('r', 'v')")
+        assert left.fetchall() == []
+    assert not [
+        path
+        for path in (settings().home / "dbt").rglob("*")
+        if path.is_file() and password.encode() in path.read_bytes()
+    ]
+
+
+DBT_SESSIONS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'triptych dbt %'"
+
+
+def dbt_sessions() -> bool | None:
+    with connect("test") as connection:
+        found = connection.execute(f"SELECT count(*) {DBT_SESSIONS}").fetchall()
+    return bool(found[0][0]) or None
+
+
+def test_one_months_bad_rows_hold_back_no_other_month(publisher: Publisher) -> None:
+    publisher.land("plain", "2024-01", [{}] * 3)
+    publisher.land("plain", "2024-02", [{}, {"PULocationID": 999}, {}])
+    job = publisher.job("plain")
+    january, february = parse_months("2024-01..2024-02")
+
+    assert pipeline.transform(job, january).rows == 3
+    assert pipeline.transform(job, february).to_json()["state"] == "unchanged"
+    assert pipeline.transform(job, february).rows == 2
+    receipt = pipeline.check(job, january)
+    assert receipt.detail is not None and "tests passed" in receipt.detail
+    with pytest.raises(
+        CheckFailed, match=r"^2024-02: 1 of \d+ tests failed: pickup_zone_is_known on stg_trips"
+    ) as failure:
+        pipeline.check(job, february)
+    assert "\n" not in str(failure.value)
+    with pytest.raises(UsageError, match="2024-03"):
+        pipeline.check(job, Month.parse("2024-03"))
+
+
+def test_schema_names_that_need_quoting(publisher: Publisher) -> None:
+    """Quotes, spaces, a backslash, what looks like a template, and another schema that differs by case alone."""
+    hostile = 'Ünï "q" it\'s a\\b 100% {{ 1 }}.$1'
+    for schema in (hostile.lower(), hostile):
+        publisher.land(schema, "2024-01", [{}] * 3)
+        assert transform.refresh(schema).state == "success"
+        assert transform.rows(schema, dt.date(2024, 1, 1)) == 3
+    publisher.land(hostile, "2024-02", [{}] * 4)
+    assert not transform.refresh(hostile).full
+    assert transform.rows(hostile, dt.date(2024, 2, 1)) == 4
+    assert digests(hostile) != digests(hostile.lower())
+
+
+def test_a_model_that_fails(publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line that names model and cause; what is recorded as built stays as it was."""
+    project = tmp_path / "dbt"
+    shutil.copytree(dbt.PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
+    model = project / "models" / "marts" / "daily_borough_stats.sql"
+    model.write_text(model.read_text().replace("count(*) as trips", "count(*) / 0 as trips"))
+    tests = project / "models" / "marts" / "daily_borough_stats.yml"
+    tests.write_text(tests.read_text().partition("unit_tests:")[0])
+    monkeypatch.setattr(dbt, "PROJECT", project)
+    publisher.land("plain", "2024-01", [{}] * 3)
+
+    with pytest.raises(TransformFailed, match=r"^dbt: model daily_borough_stats: division by zero; .*dbt.log$"):
+        transform.refresh("plain")
+    assert query("SELECT count(*) FROM {}.transform_ledger", "plain") == [(0,)]
+
+    (project / "models" / "exposures.yml").write_text("exposures: [")
+    with pytest.raises(TransformFailed, match=r"^the dbt project does not parse: .*exposures\.yml") as failure:
+        dbt.lineage()
+    assert "\n" not in str(failure.value)
+
+
+def test_a_lock_that_is_not_freed(publisher: Publisher, starts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refresh elsewhere, or a dbt whose refresh was killed: wait for the deadline, then say so."""
+    publisher.land("plain", "2024-01", [{}])
+    monkeypatch.setenv("TRIPTYCH_LOCK_WAIT_S", "0.2")
+    settings.cache_clear()
+
+    with connect("test") as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key("transform", "plain")])
+        with pytest.raises(Busy, match=r"another run took more than 0\.2 s"):
+            transform.refresh("plain")
+        folder = dbt._folder(other.info, "plain")
+    folder.mkdir(parents=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(Busy, match="still works in"):
+            transform.refresh("plain")
+    assert starts == []
+
+
+def test_lineage_needs_no_database(
+    warehouse: str, starts: list[str], background: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRIPTYCH_DSN")
+    settings.cache_clear()
+
+    first, second = background.map(lambda _: dbt.lineage(), range(2))
+    assert first == second
+    count = len(starts)
+    found = {model.name: model for model in dbt.lineage()}
+    assert len(starts) == count, "the manifest is kept"
+    assert {name: model.depends_on for name, model in found.items()} == {
+        "stg_trips": ("raw_trips",),
+        "stg_zones": ("raw_zones",),
+        "fct_trips": ("stg_trips", "stg_zones"),
+        "daily_borough_stats": ("fct_trips",),
+    }
+    assert tuple(sorted(found)) == dbt.model_names()
+    assert all(model.description for model in found.values())
+    assert all(test.description for model in found.values() for test in model.tests)
+    assert [test.name for test in found["daily_borough_stats"].tests] == [
+        "stats_add_up_to_trips",
+        "sums_cancel_and_medians_stand",
+    ]
+
+
+def test_all_real_months_pass_all_tests(warehouse: str, real_data: Path) -> None:
+    """Every test, warnings too, holds on what the publisher really published."""
+    job = Job(source=str(real_data), schema="plain", loader="test")
+    months = [Month.parse(path.stem.rpartition("_")[2]) for path in sorted((real_data / "green").glob("*.parquet"))]
+    pipeline.ingest_zones(job)
+    loaded = {month: pipeline.ingest_month(job, month).rows for month in months}
+
+    pipeline.transform(job, months[0])
+    failed = [result for result in transform.results("plain", months[0].first_day) if not result.passed]
+    assert not failed
+    assert {month: transform.rows("plain", month.first_day) for month in months} == loaded
+
+
+def test_a_schema_without_raw_tables(warehouse: str) -> None:
+    with pytest.raises(UsageError, match="schema 'plain' has no raw_trips: load zones and a month first"):
+        transform.refresh("plain")
+    with pytest.raises(
+        UsageError, match="no build of schema 'plain' has 2024-01 in it: run the month's transform step first"
+    ):
+        transform.results("plain", dt.date(2024, 1, 1))

@@ -1,0 +1,152 @@
+"""The DAG file: what it declares, what it costs to parse, and how a task becomes a call of the pipeline."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import subprocess
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG, RetryAction
+from airflow.serialization.encoders import coerce_to_core_timetable
+from airflow.timetables.base import TimeRestriction
+
+from airflow_impl.client import DAG as DAG_ID
+from airflow_impl.services import DAGS
+from core import errors, pipeline
+from core.contract import TASKS, BackfillRequest
+from core.month import EARLIEST, Month
+
+HEAVY = ("pyarrow", "psycopg", "pgpq", "pandas", "core.pipeline", "core.load", "core.extract")
+JOB = BackfillRequest(months=["2024-01"], source="tlc", schema="s", loader="l").job
+ERRORS = [error for error in vars(errors).values() if isinstance(error, type) and issubclass(error, Exception)]
+
+
+@pytest.fixture(scope="session")
+def dag() -> DAG:
+    bag = DagBag(str(DAGS))
+    assert bag.import_errors == {}
+    assert list(bag.dags) == [DAG_ID]
+    return bag.dags[DAG_ID]
+
+
+@pytest.fixture(scope="session")
+def module(dag: DAG) -> ModuleType:
+    """The DAG file's own module, as the DAG bag imported it."""
+    return sys.modules[dag.get_task("check").python_callable.__module__]
+
+
+@pytest.fixture(scope="session")
+def timetable(dag: DAG) -> Any:
+    """The scheduler's side of the DAG's timetable."""
+    return coerce_to_core_timetable(dag.timetable)
+
+
+def run(**values: Any) -> Any:
+    """What a task sees of its DAG run."""
+    return SimpleNamespace(**{"run_id": "a-run", "partition_key": "2024-01"} | values)
+
+
+def utc(year: int, month: int) -> Any:
+    from airflow.sdk.timezone import datetime
+
+    return datetime(year, month, 1)
+
+
+def test_its_tasks_are_the_steps_of_a_month(dag: DAG) -> None:
+    assert {task.task_id: set(task.upstream_task_ids) for task in dag.tasks} == {
+        "ingest_zones": set(),
+        "ingest_month": set(),
+        "transform": {"ingest_zones", "ingest_month"},
+        "check": {"transform"},
+    }
+    assert set(dag.task_ids) == set(TASKS)
+
+
+def test_parsing_it_imports_nothing_heavy() -> None:
+    code = "import sys; from airflow.dag_processing.dagbag import DagBag; print(len(DagBag(sys.argv[1]).dags))"
+    code += "; print(*sorted(set(sys.modules) & set(sys.argv[2:])))"
+    command = [sys.executable, "-c", code, str(DAGS), *HEAVY]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()
+    assert lines[-2:] == ["1", ""]
+
+
+def test_a_backfill_has_one_run_for_each_month(timetable: Any) -> None:
+    infos = list(timetable.iter_partition_dagrun_infos(earliest=utc(2023, 11), latest=utc(2024, 2)))
+    assert [info.partition_key for info in infos] == ["2023-11", "2023-12", "2024-01", "2024-02"]
+
+
+def test_a_scheduled_run_is_of_the_month_that_is_out(timetable: Any) -> None:
+    restriction = TimeRestriction(utc(2024, 4), utc(2024, 4), catchup=True)
+    info = timetable.next_dagrun_info_v2(last_dagrun_info=None, restriction=restriction)
+    assert (info.run_after, info.partition_key) == (utc(2024, 4), "2024-01")
+
+
+def test_a_manual_key_is_the_same_partition_as_a_backfills(timetable: Any) -> None:
+    assert timetable.resolve_partition_date("2024-01") == utc(2024, 1)
+
+
+def test_it_starts_with_the_publishers_first_month_and_does_not_catch_up(dag: DAG) -> None:
+    assert dag.start_date == utc(*map(int, EARLIEST.split("-")))
+    assert dag.catchup is False
+
+
+def test_its_params_are_the_job(dag: DAG) -> None:
+    fields = {field.name for field in dataclasses.fields(pipeline.Job)} - {"run_id"}
+    assert set(dag.params) == fields == set(JOB)
+    pipeline.Job.of(dict(dag.params))
+
+
+def test_a_receipt_is_one_xcom(dag: DAG) -> None:
+    assert not any(task.multiple_outputs for task in dag.tasks)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_only_transient_errors_are_tried_again(dag: DAG, error: type[Exception]) -> None:
+    for task in dag.tasks:
+        wanted = RetryAction.RETRY if issubclass(error, errors.TransientError) else RetryAction.FAIL
+        assert task.retry_policy.evaluate(error("why"), try_number=1, max_tries=2).action is wanted
+
+
+def test_a_bug_is_not_tried_again(dag: DAG) -> None:
+    assert dag.get_task("check").retry_policy.evaluate(KeyError("rows"), 1, 2).action is RetryAction.FAIL
+
+
+def test_its_retries_are_those_of_every_tool(dag: DAG) -> None:
+    for task in dag.tasks:
+        assert (task.retries, task.retry_delay) == (errors.RETRIES, dt.timedelta(seconds=errors.RETRY_DELAY_S))
+        assert not task.retry_exponential_backoff
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_calls_its_step_and_gives_the_receipt(dag: DAG, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, ...]] = []
+
+    def step(*arguments: Any) -> pipeline.Receipt:
+        calls.append(arguments)
+        return pipeline.Receipt(name, "success", rows=3)
+
+    monkeypatch.setattr(pipeline, name, step)
+    receipt = dag.get_task(name).python_callable(params=JOB, dag_run=run())
+    month = () if name == "ingest_zones" else (Month(2024, 1),)
+    assert calls == [(pipeline.Job("tlc", "s", "l", run_id="a-run"), *month)]
+    assert receipt == {"task": name, "state": "success", "rows": 3}
+
+
+def test_a_run_without_a_month_says_what_to_do(dag: DAG) -> None:
+    with pytest.raises(errors.UsageError, match="no month: trigger it with a partition key, such as 2024-01"):
+        dag.get_task("ingest_month").python_callable(params=JOB, dag_run=run(partition_key=None))
+
+
+def test_a_run_of_no_month_is_refused(module: ModuleType) -> None:
+    with pytest.raises(errors.UsageError, match="2024-13"):
+        module.month_of(run(partition_key="2024-13"))
+
+
+def test_a_run_with_an_unknown_parameter_is_refused(module: ModuleType) -> None:
+    with pytest.raises(errors.UsageError, match="colour"):
+        module.job_of(JOB | {"colour": "green"}, run())

@@ -1,0 +1,157 @@
+"""The runner without services: its files, its queries, and what it makes of Dagster's answers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster._core.definitions.utils import is_valid_title_chars
+from dagster._core.instance.config import dagster_instance_config
+from dagster_graphql.schema import create_schema
+from graphql import parse, validate
+
+from core.contract import BackfillRequest, Endpoint
+from core.settings import Settings, settings
+from dagster_impl import backfills, graphql, history, instance
+
+
+@pytest.mark.parametrize("name", ["READY", "PARTITIONS", "LAUNCH", "PROGRESS", "RETRY", "RUN"])
+def test_each_query_fits_the_schema_of_this_version(name: str) -> None:
+    schema = create_schema().graphql_schema
+    assert validate(schema, parse(getattr(graphql, name))) == []
+
+
+def test_dagster_accepts_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIPTYCH_DAGSTER_STORAGE", "postgresql+psycopg2://u:p@127.0.0.1:1/d")
+    instance.write_files(tmp_path, {"code": 1, "web": 2})
+    found, _ = dagster_instance_config(str(tmp_path))
+    assert found["run_retries"] == {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}
+
+
+def test_services_hold_no_secret_and_listen_on_the_loopback(tmp_path: Path) -> None:
+    services = instance.services(Endpoint(str(tmp_path), {"code": 4001, "web": 4002}))
+    assert services.env["TRIPTYCH_DAGSTER_STORAGE"] == "postgresql+psycopg2://${METADATA}"
+    workspace = json.loads((tmp_path / "workspace.yaml").read_text())
+    assert workspace["load_from"] == [{"grpc_server": {"host": "127.0.0.1", "port": 4001, "location_name": "triptych"}}]
+    for step in services.steps:
+        assert step.start is None or "-p" not in step.start or step.start[step.start.index("-h") + 1] == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "command", "note"),
+    [
+        ("30", ["dagster-daemon", "run"], "backfill daemon loop 30 s (stock)"),
+        ("2", ["-m", "dagster_impl.daemon", "2", "run"], "backfill daemon loop 2 s instead of the stock 30 s"),
+    ],
+)
+def test_the_daemon_is_stock_or_labelled(
+    seconds: str, command: list[str], note: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIPTYCH_DAGSTER_DAEMON_S", seconds)
+    settings.cache_clear()
+    assert Settings.read().dagster_daemon_s == float(seconds)
+    assert " ".join(command) in " ".join(instance.daemon_command(Path("w.yaml")))
+    assert instance.daemon_note() == note
+    settings.cache_clear()
+
+
+def test_the_patched_loop_is_the_one_that_the_daemon_reads() -> None:
+    code = "import runpy, sys; from dagster._daemon import controller; sys.argv = ['daemon', '2', '--help']\n"
+    code += "try: runpy.run_module('dagster_impl.daemon', run_name='__main__')\n"
+    code += "except SystemExit: print(controller.DEFAULT_DAEMON_INTERVAL_SECONDS)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "2.0"
+
+
+def test_describe_does_not_import_dagster() -> None:
+    code = "import sys; from dagster_impl.runner import describe; print(describe({}, None).version, 'dagster' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["1.13.27", "False"]
+
+
+def step(key: str, status: str = "SUCCESS", start: float = 10.0, attempts: int = 0, **metadata: Any) -> dict[str, Any]:
+    entries = [
+        {"label": name, "intValue": value} if isinstance(value, int) else {"label": name, "text": value}
+        for name, value in metadata.items()
+    ]
+    return {
+        "stepKey": key,
+        "status": status,
+        "startTime": start,
+        "endTime": None if status == "IN_PROGRESS" else start + 1,
+        "attempts": [{"startTime": start}] * attempts,
+        "materializations": [{"metadataEntries": entries}],
+    }
+
+
+def run(status: str, *steps: dict[str, Any], events: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    return {"status": status, "stepStats": list(steps), "eventConnection": {"events": events or []}}
+
+
+TAIL = (step("transform", start=12, state="unchanged"), step("check", start=14))
+
+
+def test_a_month_is_what_its_steps_recorded() -> None:
+    ingest = step("raw_trips", attempts=2, state="success", rows=3, source_sha256="ab", digest="cd")
+    record = history.record("2024-01", [run("SUCCESS", step("raw_zones", state="unchanged"), ingest, *TAIL)])
+    assert (record.state, record.attempts, record.rows, record.digest, record.error) == ("success", 2, 3, "cd", None)
+    assert [task.state for task in record.tasks] == ["unchanged", "success", "unchanged", "success"]
+    assert record.started_at == "1970-01-01T00:00:10+00:00"
+
+
+def test_the_attempts_of_a_killed_run_count() -> None:
+    killed = run("FAILURE", step("raw_zones"), step("raw_trips", "IN_PROGRESS"))
+    again = run("SUCCESS", step("raw_trips", start=11, state="success", rows=3), *TAIL)
+    record = history.record("2024-01", [killed, again])
+    assert (record.state, record.attempts, record.error) == ("success", 2, None)
+
+
+def test_a_killed_run_without_another_is_told_as_dagster_tells_it() -> None:
+    events = [{"__typename": "RunFailureEvent", "message": "Run worker exited unexpectedly\n"}]
+    record = history.record("2024-01", [run("FAILURE", step("raw_trips", "IN_PROGRESS"), events=events)])
+    assert (record.state, record.error) == ("failed", "Run worker exited unexpectedly")
+    assert [task.state for task in record.tasks] == ["skipped", "failed", "skipped", "skipped"]
+
+
+def test_the_error_is_the_line_of_the_step_that_failed() -> None:
+    failure = {"__typename": "ExecutionStepFailureEvent", "failureMetadata": {"description": "not parquet"}}
+    late = {"__typename": "RunFailureEvent", "message": "Steps failed: ['raw_trips']"}
+    record = history.record("2024-01", [run("FAILURE", step("raw_trips", "FAILURE"), events=[failure, late])])
+    assert record.error == "not parquet"
+    assert json.loads(json.dumps(record.to_json()))["state"] == "failed"
+
+
+@pytest.mark.parametrize("tag", ["dagster/partition", "dagster/asset_partition_range_start"])
+def test_a_run_says_its_month(tag: str) -> None:
+    assert history.month_of({"tags": [{"key": "x", "value": "y"}, {"key": tag, "value": "2024-01"}]}) == "2024-01"
+
+
+@pytest.mark.parametrize(
+    ("status", "tags", "lost"),
+    [
+        ("FAILURE", {"dagster/will_retry": "true"}, True),
+        ("FAILURE", {"dagster/will_retry": "true", "dagster/auto_retry_run_id": "2"}, False),
+        ("FAILURE", {"dagster/will_retry": "false"}, False),
+        ("FAILURE", {}, False),
+        ("STARTED", {}, False),
+    ],
+)
+def test_a_retry_is_lost_when_it_was_announced_and_not_made(status: str, tags: dict[str, str], lost: bool) -> None:
+    listed = [{"key": key, "value": value} for key, value in tags.items()]
+    assert backfills.is_lost({"status": status, "tags": listed}) is lost
+
+
+def test_a_schema_may_have_a_name_that_no_title_may_hold() -> None:
+    asked: dict[str, Any] = {}
+
+    class Client:
+        def one(self, _query: str, variables: dict[str, Any], *_: str) -> dict[str, Any]:
+            asked.update(variables["params"])
+            return {"backfillId": "b"}
+
+    request = BackfillRequest(["2024-01"], source="tlc", schema='100% "mine" *', loader="dagster")
+    backfills.launch(Client(), request, ["2024-01"])  # type: ignore[arg-type]  # as much of one as is asked
+    assert is_valid_title_chars(asked["title"])
+    assert asked["runConfigData"]["resources"]["parameters"]["config"]["schema"] == request.schema

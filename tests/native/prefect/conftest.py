@@ -1,0 +1,64 @@
+"""Runs in Prefect's environment, on a throw-away server: ``.venvs/prefect/bin/pytest tests/native/prefect``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+
+import pytest
+
+# Prefect reads its settings when it is imported, so this comes before any fixture.
+HOME = tempfile.TemporaryDirectory(prefix="prefect-home-")
+os.environ |= {"PREFECT_HOME": HOME.name, "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+
+from prefect.settings import PREFECT_API_URL  # noqa: E402
+from prefect.testing.utilities import prefect_test_harness  # noqa: E402
+
+from core import pipeline  # noqa: E402
+from core.month import Month  # noqa: E402
+from core.pipeline import Job, Receipt  # noqa: E402
+from prefect_impl.client import Prefect  # noqa: E402
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take the home away again."""
+    HOME.cleanup()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Prefect]:
+    """A client of a server for the whole session: it takes 10 s to start on an idle machine, 40 s on a busy one."""
+    with prefect_test_harness(server_startup_timeout=300):
+        url = str(PREFECT_API_URL.value())
+        with Prefect(url.removesuffix("/api")) as prefect:
+            yield prefect
+
+
+class Steps:
+    """Stands in for the pipeline's four steps: what was called, in order, and what a step does besides."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self.job: Job | None = None
+        self.does: dict[str, Callable[[], None]] = {}
+
+    def step(self, task: str) -> Callable[..., Receipt]:
+        def run(job: Job, month: Month | None = None) -> Receipt:
+            self.called.append(task)
+            self.job = job
+            self.does.get(task, lambda: None)()
+            return Receipt(
+                task, "success", str(month) if month else None, rows=7, digest="d" * 32, source_sha256="a" * 64
+            )
+
+        return run
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    """The pipeline's steps, replaced."""
+    stand_in = Steps()
+    for task in ("ingest_zones", "ingest_month", "transform", "check"):
+        monkeypatch.setattr(pipeline, task, stand_in.step(task))
+    return stand_in

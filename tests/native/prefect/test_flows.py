@@ -1,0 +1,275 @@
+"""The flows: what a month's steps share, how they fail and are tried again, and what the parent makes of its months."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prefect import Flow, State, Task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ParameterTypeError
+from prefect.states import Completed, Crashed, Failed
+
+from core.contract import TASKS, MonthRecord, until
+from core.errors import RETRIES, RETRY_DELAY_S, BadFile, Busy, SourceUnavailable
+from core.pipeline import Job
+from prefect_impl import flows, selection
+from prefect_impl.client import Json, Prefect
+from tests.native.prefect.conftest import Steps
+
+JOB = Job("folder", 'a "schema"', "prefect")
+COMPLETED, FAILED, CRASHED = StateType.COMPLETED, StateType.FAILED, StateType.CRASHED
+
+TASK = [getattr(flows, name) for name in TASKS]
+
+
+def raises(error: Exception, times: int = 1_000) -> Callable[[], None]:
+    """What a step does: raise `error` the first `times` times."""
+    left = [error] * times
+
+    def act() -> None:
+        if left:
+            raise left.pop()
+
+    return act
+
+
+# --- a step
+
+
+@pytest.mark.parametrize("task", TASK, ids=TASKS)
+def test_every_step_has_the_policies_of_core(task: Task[..., None]) -> None:
+    policies = {"retries": RETRIES, "retry_delay_seconds": RETRY_DELAY_S, "retry_condition_fn": flows.is_transient}
+    policies |= {"cache_policy": NO_CACHE, "persist_result": False}
+    assert {name: getattr(task, name) for name in policies} == policies
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [(SourceUnavailable("503"), True), (Busy("lock"), True), (BadFile("html"), False), (KeyError("bug"), False)],
+)
+def test_only_a_transient_error_is_tried_again(error: Exception, again: bool) -> None:
+    assert flows.is_transient(flows.check, None, Failed(data=error)) is again  # type: ignore[arg-type]
+
+
+# --- a month
+
+
+@pytest.fixture
+def run(
+    server: Prefect, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], tuple[State[Any], MonthRecord]]:
+    """Run a month in this process, and give its state and what our client reads of it."""
+    for task in TASK:
+        monkeypatch.setattr(task, "retry_delay_seconds", 0)  # the two seconds are checked above
+
+    def run(month: str) -> tuple[State[Any], MonthRecord]:
+        state = flows.taxi_pipeline(month, JOB, return_state=True)
+        flow_run = server.call("GET", f"/flow_runs/{state.state_details.flow_run_id}")
+        return state, until(lambda: server.record(flow_run), 60, 0.1, "the record of the month")
+
+    return run
+
+
+Run = Callable[[str], tuple[State[Any], MonthRecord]]
+
+
+def attempts(record: MonthRecord) -> dict[str, tuple[str, int]]:
+    return {task.task: (task.state, task.attempts) for task in record.tasks}
+
+
+def test_a_month_runs_its_steps_in_order_and_leaves_receipts(run: Run, steps: Steps) -> None:
+    state, record = run("2024-01")
+    assert state.is_completed()
+    assert set(steps.called[:2]) == {"ingest_zones", "ingest_month"}
+    assert steps.called[2:] == ["transform", "check"]
+    assert (record.state, record.rows, record.digest, record.error) == ("success", 7, "d" * 32, None)
+    assert attempts(record) == dict.fromkeys(TASKS, ("success", 1))
+    assert steps.job is not None and steps.job.run_id == str(state.state_details.flow_run_id)
+
+
+def test_a_permanent_error_fails_the_month_at_once_with_its_words(run: Run, steps: Steps) -> None:
+    steps.does["ingest_month"] = raises(BadFile("x.parquet is a web page"))
+    state, record = run("2024-02")
+    assert state.is_failed() and "BadFile: x.parquet is a web page" in str(state.message)
+    assert (record.state, record.attempts, record.error) == ("failed", 1, "x.parquet is a web page")
+    assert attempts(record) == {
+        "ingest_zones": ("success", 1),
+        "ingest_month": ("failed", 1),
+        "transform": ("skipped", 0),
+        "check": ("skipped", 0),
+    }
+
+
+def test_a_passing_fault_costs_one_more_attempt(run: Run, steps: Steps) -> None:
+    steps.does["ingest_month"] = raises(SourceUnavailable("503"), times=1)
+    assert attempts(run("2024-03")[1])["ingest_month"] == ("success", 2)
+
+
+def test_a_fault_that_stays_is_tried_as_often_as_core_says(run: Run, steps: Steps) -> None:
+    steps.does["ingest_zones"] = raises(SourceUnavailable("503"))
+    record = run("2024-04")[1]
+    assert (record.state, record.error) == ("failed", "503")
+    assert attempts(record)["ingest_zones"] == ("failed", 1 + RETRIES)
+
+
+def test_a_bug_is_not_tried_again_and_keeps_its_name(run: Run, steps: Steps) -> None:
+    steps.does["transform"] = raises(KeyError("rows"))
+    record = run("2024-05")[1]
+    assert record.error == "KeyError: 'rows'"
+    assert attempts(record)["transform"] == ("failed", 1)
+
+
+def test_a_month_that_is_none_fails_before_any_step(server: Prefect, steps: Steps) -> None:
+    state = flows.taxi_pipeline("2024-13", JOB, return_state=True)
+    assert state.is_failed() and "2024-13" in str(state.message)
+    assert steps.called == []
+
+
+@pytest.mark.parametrize("job", [{"source": "folder"}, {"source": "x", "schema": "y", "loader": "z", "unknown": 1}])
+def test_a_job_with_a_key_missing_or_unknown_is_refused(job: Json) -> None:
+    with pytest.raises(ParameterTypeError):
+        flows.taxi_pipeline.validate_parameters({"month": "2024-01", "job": job})
+
+
+# --- a backfill
+
+
+class Deployment:
+    """Stands in for the deployment of a month: how its runs end, and how many there are at once."""
+
+    def __init__(self) -> None:
+        self.ends: dict[str, list[State[Any] | Exception]] = {}
+        self.made: list[Json] = []
+        self.running = self.most = 0
+
+    async def run(self, name: str, **run: Any) -> SimpleNamespace:
+        """The signature of `arun_deployment`, as far as it is used."""
+        assert name == "taxi_pipeline/triptych"
+        self.made.append(run)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        for _ in range(3):
+            await asyncio.sleep(0)  # let the others in
+        self.running -= 1
+        ends = self.ends.get(run["parameters"]["month"], [])
+        end = ends.pop(0) if ends else Completed()
+        if isinstance(end, Exception):
+            raise end
+        return SimpleNamespace(state_name=end.name, state_type=end.type)
+
+    @property
+    def months(self) -> list[str]:
+        """The months of the runs made, in order."""
+        return [run["parameters"]["month"] for run in self.made]
+
+
+@pytest.fixture
+def deployment(monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    stand_in = Deployment()
+    monkeypatch.setattr(flows, "arun_deployment", stand_in.run)
+    return stand_in
+
+
+def backfill(months: list[str], which: selection.Which = "all", jobs: int = 2) -> State[None]:
+    return asyncio.run(flows.backfill.fn(months, JOB, which, jobs))
+
+
+MONTHS = ["2024-05", "2024-01", "2024-03", "2023-12"]
+
+
+def test_a_backfill_is_one_run_per_month_in_the_order_given(deployment: Deployment) -> None:
+    state = backfill(MONTHS)
+    assert state.is_completed() and state.message == "4 of 4 months run"
+    assert deployment.months == MONTHS
+    assert deployment.made[0]["parameters"]["job"]["schema"] == JOB.schema
+    assert len({run["idempotency_key"] for run in deployment.made}) == len(MONTHS)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_no_more_months_at_once_than_jobs(deployment: Deployment, jobs: int) -> None:
+    backfill(MONTHS, jobs=jobs)
+    assert deployment.most == jobs
+
+
+@pytest.mark.parametrize("end", [Failed(), RuntimeError("the server is gone")], ids=["failed", "not made"])
+def test_a_bad_month_holds_back_no_other(deployment: Deployment, end: State[Any] | Exception) -> None:
+    deployment.ends["2024-05"] = [end]
+    state = backfill(MONTHS, jobs=1)
+    assert state.is_failed() and str(state.message).startswith("1 of 4 months failed: 2024-05 (")
+    assert deployment.months == MONTHS
+
+
+def test_a_month_whose_process_was_killed_is_run_again(deployment: Deployment) -> None:
+    deployment.ends["2024-01"] = [Crashed()]
+    assert backfill(["2024-01"]).is_completed()
+    assert deployment.months == ["2024-01"] * 2
+    assert len({run["idempotency_key"] for run in deployment.made}) == 2
+
+
+def test_a_month_whose_process_is_always_killed_fails(deployment: Deployment) -> None:
+    deployment.ends["2024-01"] = [Crashed()] * 10
+    assert backfill(["2024-01"]).message == "1 of 1 months failed: 2024-01 (Crashed)"
+    assert len(deployment.made) == 1 + RETRIES
+
+
+def test_only_the_chosen_months_are_run(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def past(flow: str, job: Job) -> dict[str, list[StateType]]:
+        assert (flow, job) == ("taxi_pipeline", JOB)
+        return {"2024-01": [COMPLETED], "2024-03": [FAILED]}
+
+    monkeypatch.setattr(flows, "past_runs", past)
+    assert backfill(MONTHS, "missing").message == "3 of 4 months run"
+    assert deployment.months == ["2024-05", "2024-03", "2023-12"]
+
+
+@pytest.mark.parametrize("parameters", [{"jobs": 0}, {"which": "some"}, {"months": "2024-01"}])
+def test_a_backfill_with_a_wrong_parameter_is_refused(parameters: Json) -> None:
+    with pytest.raises(ParameterTypeError):
+        flows.backfill.validate_parameters({"months": MONTHS, "job": JOB, "which": "all", "jobs": 2, **parameters})
+
+
+# --- which months
+
+
+@pytest.mark.parametrize(
+    ("ends", "missing", "failed"),
+    [
+        ([], True, False),
+        ([COMPLETED], False, False),
+        ([FAILED], True, True),
+        ([CRASHED], True, True),
+        ([FAILED, COMPLETED], False, True),  # it was loaded once, and its last run failed
+        ([COMPLETED, FAILED], False, False),
+    ],
+    ids=["never run", "completed", "failed", "crashed", "failed since", "mended"],
+)
+def test_what_missing_and_failed_mean(ends: list[StateType], missing: bool, failed: bool) -> None:
+    assert selection.wanted("missing", ends) is missing
+    assert selection.wanted("failed", ends) is failed
+    assert selection.wanted("all", ends)
+
+
+def test_a_month_named_twice_is_run_once_in_the_order_given() -> None:
+    assert selection.select(["2024-03", "2024-01", "2024-03"], "all", {}) == ["2024-03", "2024-01"]
+
+
+def test_past_runs_are_those_of_the_same_source_and_schema_newest_first(
+    server: Prefect, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "PAGE", 2)  # three runs are two pages
+    here, elsewhere = Job("past", "here", "prefect"), Job("past", "elsewhere", "prefect")
+    steps.does["ingest_zones"] = raises(BadFile("bad"), times=1)
+    for month, job in [("2024-01", here), ("2024-01", here), ("2024-02", here), ("2024-03", elsewhere)]:
+        flows.taxi_pipeline(month, job, return_state=True)
+    past = asyncio.run(selection.past_runs("taxi_pipeline", here))
+    assert past == {"2024-01": [COMPLETED, FAILED], "2024-02": [COMPLETED]}
+
+
+def test_the_flows_have_the_names_of_their_functions() -> None:
+    named: list[Flow[..., Any]] = [flows.taxi_pipeline, flows.backfill]
+    assert [flow.name for flow in named] == [flow.fn.__name__ for flow in named]

@@ -1,0 +1,264 @@
+"""The runner's parts that need no services: settings, what it makes of the server's answers, and how it waits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import prefect.settings
+import pytest
+
+from core.contract import TASKS, BackfillRequest, Endpoint, Progress, Services
+from core.errors import PermanentError, TransientError
+from core.lab.capabilities import CAPABILITIES
+from prefect_impl import client, runner
+from prefect_impl.client import Json, Prefect, cause, one_line, settled, task_record
+from prefect_impl.services import SETTINGS, services
+
+README = Path(runner.__file__).with_name("README.md")
+JUST_NOW = "2999-01-01T00:00:00Z"  # whatever the time that the tests take
+LONG_AGO = "2024-01-01T00:00:00Z"
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture
+def progress(tmp_path: Path) -> Progress:
+    return Progress(tmp_path / "progress")
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Services:
+    return services(Endpoint(str(tmp_path), {"api": 14200}))
+
+
+def server(answer: Answer) -> Prefect:
+    """A client of a server that is a function."""
+    return Prefect("http://127.0.0.1:1", transport=httpx.MockTransport(answer))
+
+
+def flow_run(month: str, state: str = "COMPLETED", ended: str = LONG_AGO, message: str = "") -> Json:
+    parameters, words = {"month": month}, {"name": state.title(), "message": message}
+    return {"id": f"{month} {state}", "parameters": parameters, "state_type": state, "state": words, "end_time": ended}
+
+
+def task_run(name: str, state: str = "COMPLETED", message: str = "", **values: Any) -> Json:
+    named = {"state_type": state, "state_name": state.title(), "state": {"name": state.title(), "message": message}}
+    return {
+        "task_key": f"{name}-72c4b9c8",
+        "name": f"{name}-5ca",
+        "run_count": 1,
+        "start_time": LONG_AGO,
+        "end_time": LONG_AGO,
+        **named,
+        **values,
+    }
+
+
+# --- describe and services
+
+
+def test_describe_names_known_capabilities(progress: Progress) -> None:
+    description = runner.describe({}, progress)
+    assert (description.name, description.version) == ("prefect", "3.8.8")
+    assert set(description.capabilities) <= set(CAPABILITIES)
+
+
+def test_everything_listens_on_loopback(up: Services) -> None:
+    assert up.web == "http://127.0.0.1:14200"
+    assert up.env["PREFECT_API_URL"] == "http://127.0.0.1:14200/api"
+    assert [step.start[1] for step in up.steps if step.start] == ["server", "worker"]
+    assert up.steps[0].start is not None and up.steps[0].start[2:] == [
+        "start",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "14200",
+    ]
+
+
+def test_the_worker_has_no_limit_that_a_waiting_parent_could_use_up(up: Services) -> None:
+    (worker,) = [step.start for step in up.steps if step.name == "worker"]
+    assert worker is not None and "--limit" not in worker
+
+
+@pytest.mark.parametrize("variable", [name for name in SETTINGS if name != "DO_NOT_TRACK"])
+def test_every_setting_is_one_of_prefect_and_changes_its_default(variable: str) -> None:
+    default = getattr(prefect.settings, variable).default()
+    assert str(default).lower() != SETTINGS[variable][0]
+
+
+def test_the_readme_shows_every_setting_with_its_reason() -> None:
+    text = README.read_text()
+    assert [name for name, (value, why) in SETTINGS.items() if f"| {name} | {value} | {why} |" not in text] == []
+
+
+# --- the API
+
+
+def test_a_filter_reads_every_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "PAGE", 2)
+    things = [{"id": number} for number in range(5)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked = json.loads(request.content)
+        return httpx.Response(200, json=things[asked["offset"] :][: asked["limit"]])
+
+    assert server(answer).filter("flow_runs", {}) == things
+
+
+@pytest.mark.parametrize(("code", "error"), [(500, TransientError), (404, PermanentError)])
+def test_a_refusal_names_what_was_asked(code: int, error: type[Exception]) -> None:
+    with pytest.raises(error, match=rf"Prefect refused GET /deployments/name/backfill/triptych: {code} words"):
+        server(lambda _: httpx.Response(code, text="words")).start_backfill({})
+
+
+def test_a_server_that_does_not_answer_is_transient() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(TransientError, match="does not answer"):
+        server(answer).state("id")
+
+
+def test_the_newest_run_of_a_month_counts() -> None:
+    runs = [flow_run("2024-01", "CRASHED"), flow_run("2024-02"), flow_run("2024-01")]
+    found = server(lambda _: httpx.Response(200, json=runs)).months_of("id")
+    assert {month: run["state_type"] for month, run in found.items()} == {
+        "2024-01": "COMPLETED",
+        "2024-02": "COMPLETED",
+    }
+
+
+# --- what was recorded
+
+
+@pytest.mark.parametrize(
+    ("run", "tasks", "over"),
+    [
+        (flow_run("2024-01", ended=JUST_NOW), [task_run(name) for name in TASKS], True),
+        (flow_run("2024-01", ended=JUST_NOW), [task_run(name) for name in TASKS[:3]], False),
+        (flow_run("2024-01", "FAILED", JUST_NOW), [task_run(n, "PENDING", state_name="NotReady") for n in TASKS], True),
+        (flow_run("2024-01", "CRASHED", JUST_NOW), [task_run("ingest_month", "RUNNING")], False),
+        (flow_run("2024-01", "CRASHED", LONG_AGO), [task_run("ingest_month", "RUNNING")], True),
+        (flow_run("2024-01", "FAILED", LONG_AGO), [], True),
+    ],
+    ids=["all four", "one on its way", "not ready", "just killed", "killed", "failed before its tasks"],
+)
+def test_when_the_record_of_a_month_is_whole(run: Json, tasks: list[Json], over: bool) -> None:
+    assert settled(run, tasks) is over
+
+
+@pytest.mark.parametrize(
+    ("state", "receipt", "said"),
+    [
+        ("COMPLETED", {"state": "success"}, "success"),
+        ("COMPLETED", {"state": "unchanged"}, "unchanged"),
+        ("COMPLETED", {}, "success"),
+        ("FAILED", {}, "failed"),
+        ("PENDING", {}, "skipped"),
+        ("RUNNING", {}, "failed"),
+    ],
+)
+def test_the_state_of_a_task(state: str, receipt: Json, said: str) -> None:
+    assert task_record(task_run("check", state), receipt).state == said
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("Task run encountered an exception BadFile: x is a web page", "x is a web page"),
+        (
+            "Flow run encountered an exception: UsageError: 'x' is not a month: write it so",
+            "'x' is not a month: write it so",
+        ),
+        ("Task run encountered an exception KeyError: 'rows'", "KeyError: 'rows'"),
+        ("Task run encountered an exception ValueError: two\n lines", "ValueError: two lines"),
+        ("Process for flow run exited with status code: -9", "Process for flow run exited with status code: -9"),
+    ],
+)
+def test_the_words_of_an_error(message: str, line: str) -> None:
+    assert one_line(message) == line
+
+
+def test_the_cause_is_the_first_failed_task_and_else_the_run() -> None:
+    killed = flow_run("2024-01", "CRASHED", message="killed")
+    tasks = [task_run("ingest_month", "FAILED", "second"), task_run("ingest_zones", "FAILED", "first")]
+    assert cause(killed, tasks) == "first"
+    assert cause(killed, [task_run("ingest_month", "RUNNING")]) == "killed"
+    assert cause(flow_run("2024-01"), tasks) is None
+
+
+# --- a backfill
+
+
+class Server:
+    """A server whose backfill goes through `looks`: the parent's state and its months' runs, one after the other."""
+
+    def __init__(self, *looks: tuple[str, list[Json]]) -> None:
+        self.looks: Iterator[tuple[str, list[Json]]] = iter(looks)
+        self.runs: list[Json] = []
+        self.asked: list[tuple[str, Json]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path, body = request.url.path.removeprefix("/api"), json.loads(request.content or "{}")
+        self.asked.append((path, body))
+        if path == "/flow_runs/parent":
+            state, self.runs = next(self.looks)
+            answer: Any = {"state": {"type": state, "name": state.title(), "message": "why"}}
+        elif path == "/task_runs/filter":
+            answer = [task_run(name) for name in TASKS]
+        else:
+            answer = {"/flow_runs/filter": self.runs, "/artifacts/filter": []}.get(path, {"id": "parent"})
+        return httpx.Response(200, json=answer)
+
+
+@pytest.fixture
+def backfill(monkeypatch: pytest.MonkeyPatch, progress: Progress) -> Callable[..., Any]:
+    """The verb, against a `Server`."""
+    monkeypatch.setattr(runner, "POLL_S", 0.0)
+
+    def run(answers: Server, months: list[str], timeout_s: float = 10.0) -> Any:
+        monkeypatch.setattr(runner, "Prefect", lambda url: server(answers))
+        endpoint = {"home": "home", "ports": {"api": 1}}
+        request = BackfillRequest(months, "folder", "schema", "prefect", endpoint, jobs=3, timeout_s=timeout_s)
+        return runner.backfill(request.to_json(), progress)
+
+    return run
+
+
+def test_a_backfill_runs_all_months_with_the_job_asked_for(backfill: Callable[..., Any], tmp_path: Path) -> None:
+    months = ["2024-03", "2024-01"]
+    waiting, running = flow_run("2024-03", "PENDING"), flow_run("2024-03", "RUNNING")
+    done = [flow_run(month) for month in reversed(months)]
+    answers = Server(("RUNNING", []), ("RUNNING", [waiting]), ("RUNNING", [running]), ("COMPLETED", done))
+    result = backfill(answers, months)
+    assert (result.status, [month.month for month in result.months]) == ("success", months)
+    asked = dict(answers.asked)["/deployments/parent/create_flow_run"]["parameters"]
+    job = {"source": "folder", "schema": "schema", "loader": "prefect", "strategy": "swap", "force": False}
+    assert asked == {"months": months, "job": job, "which": "all", "jobs": 3}
+    told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert [one["state"] for one in told if one["month"] == "2024-03"] == ["waiting", "running", "success"]
+
+
+def test_a_killed_month_is_not_reported_before_its_next_run(backfill: Callable[..., Any]) -> None:
+    killed = flow_run("2024-01", "CRASHED")
+    answers = Server(("RUNNING", [killed]), ("RUNNING", [killed, flow_run("2024-01", "RUNNING")]))
+    answers.looks = iter([*answers.looks, ("COMPLETED", [killed, flow_run("2024-01")])])
+    assert backfill(answers, ["2024-01"]).status == "success"
+
+
+def test_months_that_a_killed_backfill_did_not_reach_say_so(backfill: Callable[..., Any]) -> None:
+    result = backfill(Server(("CRASHED", [flow_run("2024-01")])), ["2024-01", "2024-02"])
+    assert [month.state for month in result.months] == ["success", "failed"]
+    assert result.months[1].error == "not run: the backfill ended Crashed: why"
+
+
+def test_a_backfill_that_runs_out_of_time_is_cancelled(backfill: Callable[..., Any]) -> None:
+    answers = Server(*[("RUNNING", [])] * 10_000)
+    with pytest.raises(TransientError, match="not done after"):
+        backfill(answers, ["2024-01"], timeout_s=0.01)
+    assert answers.asked[-1] == ("/flow_runs/parent/set_state", {"state": {"type": "CANCELLING"}})

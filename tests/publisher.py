@@ -1,0 +1,308 @@
+"""The publisher's web site, played on a loopback port over a folder of files, with faults on demand.
+
+    with Publisher(folder) as publisher:
+        publisher.fail("2024-01", 503)                  # once, then the file
+        ... --source publisher.url ...
+        assert publisher.count("2024-01") == 2
+
+What the real site does, it does: trips lie under ``/trip-data/`` and the zone lookup under ``/misc/``, a file that is
+not there is a 403, and ETag, Last-Modified, conditional requests (304) and ranges (206, 416) work. A file is
+named here by its month, or by its last name; faults are asked for by that name, and take effect one after the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import formatdate, parsedate_to_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+ZONES = "taxi_zone_lookup.csv"
+
+HTML_ERROR_PAGE = b"<!DOCTYPE html>\n<html><title>Sorry</title><body>Please try again later.</body></html>\n"
+"""What some proxies send with status 200 in place of a file."""
+
+FORBIDDEN = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code></Error>'
+
+DEADLINE_S = 30.0
+"""A transfer that is held back and never released is cut then: a failing test must not hang."""
+
+
+def lfs_pointer(content: bytes) -> bytes:
+    """What Git LFS leaves in place of `content` when the real file was not fetched."""
+    oid = hashlib.sha256(content).hexdigest()
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n".encode()
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that was answered; `status` is the answer's."""
+
+    method: str
+    name: str
+    status: int
+    headers: Mapping[str, str]
+
+
+class Stall:
+    """A transfer that stops in the middle: `reached` is set when it has, and `release` lets it go on."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self._go = threading.Event()
+
+    def release(self) -> None:
+        """Let the rest of the file through."""
+        self._go.set()
+
+    def hold(self) -> bool:
+        """Called in the middle of the transfer; gives whether to go on."""
+        self.reached.set()
+        return self._go.wait(DEADLINE_S)
+
+
+class _Meeting:
+    """Transfers that go on when all of them are under way at one time."""
+
+    def __init__(self, parties: int) -> None:
+        self._parties, self._waiting, self._met = parties, 0, False
+        self._change = threading.Condition()
+
+    def hold(self) -> bool:
+        """Called in the middle of each transfer; gives whether to go on."""
+        with self._change:
+            self._waiting += 1
+            self._met = self._met or self._waiting == self._parties
+            self._change.notify_all()
+            met = self._change.wait_for(lambda: self._met, DEADLINE_S)
+            self._waiting -= 1
+            return met
+
+
+@dataclass
+class _Fault:
+    """What happens to the next `times` requests for a file (None: to all)."""
+
+    times: int | None
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    hold: Callable[[], bool] | None = None
+
+
+def _file_name(name: str) -> str:
+    return f"green_tripdata_{name}.parquet" if re.fullmatch(r"\d{4}-\d{2}", name) else name
+
+
+class Publisher:
+    """The web site over `folder`. Entering starts it, leaving ends it; `url` is what ``--source`` takes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._faults: defaultdict[str, deque[_Fault]] = defaultdict(deque)
+        self._requests: list[Request] = []
+        self._lock = threading.Lock()
+        self._stalls: list[Stall] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"site": self}))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="publisher")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for stall in self._stalls:
+            stall.release()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """The prefix under which the months are."""
+        return f"http://127.0.0.1:{self._server.server_port}/trip-data"
+
+    # ------------------------------------------------ faults
+
+    def fail(self, name: str, status: int, *, times: int | None = 1, retry_after_s: int | None = None) -> None:
+        """Answer the next `times` requests (None: all) with `status` and no file: 503, or 429 with Retry-After."""
+        headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+        self._add(name, _Fault(times, status=status, headers=headers, body=b"not now\n"))
+
+    def send(self, name: str, body: bytes, *, times: int | None = 1) -> None:
+        """Answer with `body` and status 200, whatever the file holds: an error page, an LFS pointer, half a file."""
+        self._add(name, _Fault(times, status=200, body=body))
+
+    def page(self, name: str) -> None:
+        """Answer every request with a web page and status 200."""
+        self.send(name, HTML_ERROR_PAGE, times=None)
+
+    def cut(self, name: str, *, times: int | None = 1) -> None:
+        """Promise the whole file, send half of it, and close the connection."""
+        self._add(name, _Fault(times, hold=lambda: False))
+
+    def stall(self, name: str) -> Stall:
+        """Send half of the file to the next request, then nothing until the returned stall is released."""
+        stall = Stall()
+        self._stalls.append(stall)
+        self._add(name, _Fault(1, hold=stall.hold))
+        return stall
+
+    def release_together(self, names: Collection[str]) -> None:
+        """Send half of each file, and the rest when all of them are under way: who asks one by one gets none whole."""
+        meeting = _Meeting(len(names))
+        for name in names:
+            self._add(name, _Fault(None, hold=meeting.hold))
+
+    def clear(self, name: str) -> None:
+        """Forget the faults of `name` that are still to come."""
+        with self._lock:
+            self._faults.pop(_file_name(name), None)
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Publish other bytes under the same name, with a later Last-Modified, in one moment."""
+        path = self._folder / _file_name(name)
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.write_bytes(content)
+        if path.exists():  # Last-Modified has whole seconds: two files of one second would look the same
+            later = path.stat().st_mtime + 2
+            os.utime(temporary, (later, later))
+        temporary.replace(path)
+
+    def _add(self, name: str, fault: _Fault) -> None:
+        with self._lock:
+            self._faults[_file_name(name)].append(fault)
+
+    # ------------------------------------------------ what was asked
+
+    @property
+    def requests(self) -> list[Request]:
+        """All requests so far, in the order in which their answers began."""
+        with self._lock:
+            return list(self._requests)
+
+    def count(self, name: str, status: int | None = None) -> int:
+        """How many requests for `name` there were; with `status`, how many of them got that answer."""
+        return sum(r.name == _file_name(name) and status in (None, r.status) for r in self.requests)
+
+    # ------------------------------------------------ for the handler
+
+    def next_fault(self, name: str) -> _Fault | None:
+        """The fault that the request at hand meets."""
+        with self._lock:
+            waiting = self._faults[name]
+            if not waiting:
+                return None
+            fault = waiting[0]
+            if fault.times is not None:
+                fault.times -= 1
+                if fault.times <= 0:
+                    waiting.popleft()
+            return fault
+
+    def read(self, directory: str, name: str) -> tuple[bytes, float] | None:
+        """A published file's bytes and time; None when there is no such file."""
+        path = self._folder / name
+        if directory != ("misc" if name == ZONES else "trip-data") or not path.is_file():
+            return None
+        return path.read_bytes(), path.stat().st_mtime
+
+    def note(self, request: Request) -> None:
+        """Remember a request."""
+        with self._lock:
+            self._requests.append(request)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    site: Publisher
+    protocol_version = "HTTP/1.1"
+    timeout = DEADLINE_S
+
+    def do_GET(self) -> None:
+        with self._hang_ups_ignored():
+            self._respond()
+
+    def do_HEAD(self) -> None:
+        with self._hang_ups_ignored():
+            self._respond()
+
+    def _respond(self) -> None:
+        match = re.fullmatch(r"/(?:([\w-]+)/)?([\w.-]+)", self.path.partition("?")[0])
+        directory, self.name = (match[1] or "", match[2]) if match else ("", self.path)
+        fault = self.site.next_fault(self.name)
+        if fault is not None and fault.status is not None:
+            self._send(fault.status, fault.body or b"", fault.headers)
+            return
+        found = self.site.read(directory, self.name)
+        if found is None:
+            self._send(403, FORBIDDEN, {"Content-Type": "application/xml"})
+            return
+        self._send_file(*found, fault)
+
+    def _send_file(self, content: bytes, modified: float, fault: _Fault | None) -> None:
+        etag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
+        headers = {"ETag": etag, "Last-Modified": formatdate(modified, usegmt=True), "Accept-Ranges": "bytes"}
+        wanted = self._range(len(content), etag)
+        if self._is_unchanged(etag, modified):
+            self._send(304, b"", headers)
+        elif wanted is None:
+            self._send(200, content, headers, fault)
+        elif wanted[0] >= len(content):
+            self._send(416, b"", {**headers, "Content-Range": f"bytes */{len(content)}"})
+        else:
+            first, last = wanted
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+            self._send(206, content[first : last + 1], headers, fault)
+
+    def _is_unchanged(self, etag: str, modified: float) -> bool:
+        known, since = self.headers.get("If-None-Match"), self.headers.get("If-Modified-Since")
+        if known is not None:  # it goes before the date: RFC 9110, 13.2.2
+            return known.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in known.split(","))
+        return since is not None and int(modified) <= parsedate_to_datetime(since).timestamp()
+
+    def _range(self, size: int, etag: str) -> tuple[int, int] | None:
+        """First and last byte asked for; None for the whole file."""
+        match = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if match is None or match[0] == "bytes=-" or self.headers.get("If-Range", etag) != etag:
+            return None
+        if not match[1]:
+            return max(0, size - int(match[2])), size - 1
+        return int(match[1]), min(size - 1, int(match[2])) if match[2] else size - 1
+
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str], fault: _Fault | None = None) -> None:
+        self.site.note(Request(self.command, self.name, status, dict(self.headers.items())))
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        if status != 304:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "HEAD" or status == 304:
+            return
+        half = len(body) // 2 if fault is not None else len(body)
+        self.wfile.write(body[:half])
+        if fault is None or fault.hold is None or fault.hold():
+            self.wfile.write(body[half:])
+        else:
+            self.close_connection = True
+
+    @contextmanager
+    def _hang_ups_ignored(self) -> Iterator[None]:
+        try:
+            yield
+        except ConnectionError:  # the client went away: what it then reports is what the test looks at
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: `Publisher.requests` is the log."""

@@ -1,0 +1,114 @@
+"""Wrong calls answer with one line and exit code 2, before anything is started."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.contract import BackfillRequest, BackfillResult, MonthRecord
+from core.lab import cli
+from core.lab.registry import Orchestrator
+from core.settings import settings
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("TRIPTYCH_DSN", raising=False)
+    monkeypatch.setattr(cli, "settings", settings.__wrapped__)
+    return tmp_path / "state"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("backfill 2024-13 --on plain", "'2024-13' is not a month: write it YYYY-MM, as in 2024-01"),
+        ("backfill ../../etc --on plain", "'../../etc' is not a range of months"),
+        ("backfill 2024-03..2024-01 --on plain", "the range 2024-03..2024-01 ends before it starts"),
+        ("backfill 2024-01", "Missing option '--on'"),
+        ("backfill --on plain", "Missing argument"),
+        ("backfill 2024-01 --on luigi", "unknown tool 'luigi': choose from plain, "),
+        (
+            "backfill 2024-01 --on plain --strategy upsert",
+            "--strategy upsert is not there yet: use swap or delete-append",
+        ),
+        ("backfill 2024-01 --on plain --strategy overwrite", "--strategy overwrite is not there yet"),
+        ("backfill 2024-01 --on plain --strategy merge", "unknown strategy 'merge': choose swap or delete-append"),
+        ("backfill 2024-01 --on plain --jobs 0", "--jobs"),
+        ("backfill 2024-01 --on plain --source /no/such/folder", "--source /no/such/folder: no such folder"),
+        ("backfill 2024-01 --on plain --source ftp://host/x", "--source ftp://host/x: write sample, tlc, a folder"),
+        ("backfill 2024-01 --on plain --schema pg_catalog", "'pg_catalog' can't be a schema name"),
+        ("backfill 2024-01 --on plain --json /no/such/folder/x", "--json /no/such/folder/x: there is no folder"),
+        ("parity --json /no/such/folder/x", "--json /no/such/folder/x: there is no folder"),
+        ("up luigi", "unknown tool 'luigi'"),
+        ("backfil", "No such command 'backfil'"),
+        ("backfill 2024-01 --on plain --dry-run", "No such option: --dry-run"),
+    ],
+)
+def test_a_wrong_call_is_one_line(words: str, message: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("triptych: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not home.exists(), "nothing was started"
+
+
+def test_the_traceback_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["backfill", "2024-13", "--on", "plain", "-v"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["backfill", "--help"]])
+def test_help_is_no_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.startswith("Usage: triptych")
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    code = "import sys; from core.lab import cli; cli.main(['--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"pyarrow", "psycopg", "httpx", "psutil", "rich"} & set(done.stderr.split())
+
+
+def test_a_server_that_does_not_answer_is_one_line_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRIPTYCH_DSN", "postgresql://me:s3cret@127.0.0.1:1/db")
+    assert cli.main(["parity"]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "PostgreSQL at 127.0.0.1:1/db" in err
+    assert "s3cret" not in err
+
+
+@pytest.mark.parametrize(
+    "text", ["postgresql://me:s3cret@host/db", "see postgresql://me:s3%40cret@h:1/x, and http://a:s3cret@b"]
+)
+def test_passwords_are_masked(text: str) -> None:
+    assert "s3" not in cli.masked(text)
+    assert "***@" in cli.masked(text)
+
+
+def test_the_facts_of_a_backfill_have_the_promised_shape() -> None:
+    tool = Orchestrator("plain", "m", Path("python"), Path())
+    months = [MonthRecord("2024-01", "success", 1, 7, "sha", "digest", "start", "end")]
+    request = BackfillRequest(["2024-01"], "sample", "plain", "plain")
+    facts = cli.backfill_json(
+        ["2024-01"], None, {tool: request}, {"plain": BackfillResult("success", "3", 1.5, months)}
+    )
+    assert json.loads(json.dumps(facts)) == facts
+    assert facts["months"] == ["2024-01"]
+    (loader,) = facts["loaders"].values()  # type: ignore[attr-defined]
+    assert {key: loader[key] for key in ("status", "version", "seconds", "schema")} == {
+        "status": "success", "version": "3", "seconds": 1.5, "schema": "plain",
+    }  # fmt: skip
+    assert loader["months"][0].items() >= {
+        "month": "2024-01", "state": "success", "attempts": 1, "rows": 7, "source_sha256": "sha", "digest": "digest",
+        "started_at": "start", "ended_at": "end", "error": None,
+    }.items()  # fmt: skip

@@ -1,0 +1,52 @@
+"""What the documents say to type exists, and what they link to is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from core.lab.cli import app
+from core.settings import ROOT
+
+PAGES = sorted(
+    page for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*_impl/*.md"), *ROOT.glob("dbt/*.md")]
+)
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+
+
+def code(page: Path) -> list[str]:
+    """The lines of a page's code blocks, without what stands behind a #."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_make_targets_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    asked = {match[1] for line in code(page) if (match := re.match(r"(?:\$ )?make ([a-z-]+)", line))}
+    assert asked <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_command_lines_are_understood(page: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group: it has several
+    for line in code(page):
+        if match := re.match(r"(?:\$ )?(?:\.venvs/lab/bin/)?triptych ([a-z].*)", line):
+            verb, *words = shlex.split(match[1])
+            commands[verb].make_context(verb, words)  # raises on an unknown command, option or missing value
+
+
+def test_the_readme_gets_a_newcomer_going_by_line_25_and_ends_by_150() -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert "make demo" in "\n".join(lines[:25])
+    assert len(lines) <= 150

@@ -1,0 +1,407 @@
+"""A source's file arrives whole and verified, or not at all: with one clear line, and nothing left over."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import resource
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from core import extract as module
+from core.errors import (
+    BadFile,
+    DiskFull,
+    NotPublished,
+    PermanentError,
+    SourceUnavailable,
+    TriptychError,
+    UsageError,
+)
+from core.extract import Extracted, extract
+from core.lab import sample
+from core.month import Month
+from core.schema import GREEN, ZONES
+from core.settings import settings
+from tests.publisher import HTML_ERROR_PAGE, Publisher, lfs_pointer
+
+MONTH = Month(2024, 1)
+NAME = f"green_tripdata_{MONTH}.parquet"
+LOOKUP = sample.ZONES
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state folder of our own; on the way out, nothing unfinished may lie in it."""
+    monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
+    settings.cache_clear()
+    yield tmp_path / "state"
+    monkeypatch.undo()
+    settings.cache_clear()
+    assert list(tmp_path.rglob(".*")) == []
+
+
+@pytest.fixture
+def published(tmp_path: Path, home: Path) -> Path:
+    """A folder with the zone lookup and one month."""
+    sample.ensure(tmp_path / "published", [MONTH], rows=500)
+    return tmp_path / "published"
+
+
+@pytest.fixture
+def site(published: Path) -> Iterator[Publisher]:
+    with Publisher(published) as running:
+        yield running
+
+
+def refusal(kind: type[TriptychError], attempt: Callable[[], object]) -> str:
+    """The message with which an attempt fails: of exactly this kind, and one line."""
+    with pytest.raises(TriptychError) as caught:
+        attempt()
+    assert type(caught.value) is kind
+    assert str(caught.value).isprintable()
+    return str(caught.value)
+
+
+def assert_is(found: Extracted, original: Path) -> None:
+    content = original.read_bytes()
+    assert found.path.read_bytes() == content
+    assert (found.name, found.bytes) == (original.name, len(content))
+    assert found.sha256 == hashlib.sha256(content).hexdigest()
+
+
+# --- a folder -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_comes_from_a_folder(published: Path, home: Path) -> None:
+    found = extract(GREEN, str(published), MONTH)
+    assert_is(found, published / NAME)
+    assert found.path.is_relative_to(home)
+
+
+def test_what_was_extracted_stays_when_the_source_changes(published: Path) -> None:
+    found, before = extract(GREEN, str(published), MONTH), (published / NAME).read_bytes()
+    (published / NAME).write_bytes(b"PAR1 something else PAR1")
+    other = extract(GREEN, str(published), MONTH)
+    assert found.path.read_bytes() == before
+    assert other.path.read_bytes() == b"PAR1 something else PAR1"
+
+
+@pytest.mark.parametrize("folder", ["published", "published/green", "published/../published"])
+def test_the_lookup_is_found_beside_the_trips(published: Path, folder: str) -> None:
+    (published / "green").mkdir()
+    assert_is(extract(ZONES, str(published.parent / folder)), published / LOOKUP)
+
+
+def test_the_publishers_own_layout_works_as_a_folder(published: Path, tmp_path: Path) -> None:
+    for name in ("trip-data", "misc"):
+        (tmp_path / name).mkdir()
+    (published / LOOKUP).rename(tmp_path / "misc" / LOOKUP)
+    assert extract(ZONES, str(tmp_path / "trip-data")).name == LOOKUP
+
+
+def test_a_month_that_the_folder_lacks_is_named(published: Path) -> None:
+    message = refusal(NotPublished, lambda: extract(GREEN, str(published), Month(2024, 2)))
+    assert message.startswith("2024-02: no green_tripdata_2024-02.parquet in ")
+
+
+@pytest.mark.parametrize(
+    "source", ["", "no/such/folder", "sample", "ftp://host/x", "file:///etc", "s3://bucket/x", "a\0b"]
+)
+def test_a_source_that_is_none_is_refused(home: Path, source: str) -> None:
+    if source:
+        refusal(UsageError, lambda: extract(GREEN, source, MONTH))
+    else:  # the working directory: a folder, without the file
+        refusal(NotPublished, lambda: extract(GREEN, source, MONTH))
+
+
+def test_a_folder_under_the_files_name_is_one_clear_line(published: Path) -> None:
+    (published / NAME).unlink()
+    (published / NAME).mkdir()
+    assert f"{NAME}: Is a directory" in refusal(PermanentError, lambda: extract(GREEN, str(published), MONTH))
+
+
+def test_a_file_that_grows_while_it_is_read_is_transient(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = module._keep
+
+    def slowly(name: str, chunks: Iterator[bytes]) -> Extracted:
+        found = keep(name, chunks)
+        with (published / NAME).open("ab") as file:
+            file.write(b"PAR1")
+        return found
+
+    monkeypatch.setattr(module, "_keep", slowly)
+    message = refusal(SourceUnavailable, lambda: extract(GREEN, str(published), MONTH))
+    assert "changed while it was read" in message
+
+
+def test_no_month_and_no_dataset_can_name_a_path_outside() -> None:
+    paths = [path.format(month=MONTH) for dataset in (GREEN, ZONES) for path in dataset.paths]
+    assert {Path(path).name for path in paths} == {NAME, LOOKUP}
+    assert re.fullmatch(r"[\w.-]+", NAME)  # and `Month.parse` lets nothing else through: see test_month
+
+
+# --- http ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_comes_over_http(published: Path, site: Publisher, home: Path) -> None:
+    found = extract(GREEN, site.url, MONTH)
+    assert_is(found, published / NAME)
+    assert found.path.is_relative_to(home)
+    assert_is(extract(ZONES, site.url + "/"), published / LOOKUP)
+
+
+def test_tlc_is_the_publishers_address(site: Publisher, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIPTYCH_TLC_URL", site.url)
+    settings.cache_clear()
+    assert_is(extract(GREEN, "tlc", MONTH), published / NAME)
+
+
+def test_a_file_that_is_there_is_not_fetched_again(site: Publisher) -> None:
+    first, second = extract(GREEN, site.url, MONTH), extract(GREEN, site.url, MONTH)
+    assert second == first
+    assert [request.status for request in site.requests] == [200, 304]
+
+
+def test_a_replaced_file_is_noticed(site: Publisher, published: Path) -> None:
+    first, before = extract(GREEN, site.url, MONTH), (published / NAME).stat()
+    content = bytearray((published / NAME).read_bytes())
+    content[100] ^= 1
+    (published / NAME).write_bytes(content)
+    os.utime(published / NAME, ns=(before.st_atime_ns, before.st_mtime_ns))  # the same size in the same second
+    second = extract(GREEN, site.url, MONTH)
+    assert second.sha256 != first.sha256
+    assert_is(second, published / NAME)
+    assert first.path.exists()
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda content: content[:-1],
+    "one bit": lambda content: content[:50] + bytes([content[50] ^ 4]) + content[51:],
+    "emptied": lambda content: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_kept_file_that_was_damaged_on_disk_is_fetched_again(site: Publisher, published: Path, damage: str) -> None:
+    first = extract(GREEN, site.url, MONTH)
+    first.path.write_bytes(DAMAGE[damage](first.path.read_bytes()))
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+    assert site.count(NAME, 200) == 2
+
+
+def test_a_kept_file_that_was_deleted_is_fetched_again(site: Publisher, published: Path) -> None:
+    extract(GREEN, site.url, MONTH).path.unlink()
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"sha256": "x"}', '{"other": 1}', "\0"])
+def test_an_index_that_can_not_be_read_costs_a_download_and_no_more(
+    site: Publisher, home: Path, published: Path, text: str
+) -> None:
+    extract(GREEN, site.url, MONTH)
+    (entry,) = (home / "files" / "index").iterdir()
+    entry.write_text(text)
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+    assert json.loads(entry.read_text())["bytes"] == (published / NAME).stat().st_size
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+def test_a_busy_publisher_is_transient(site: Publisher, published: Path, status: int) -> None:
+    site.fail(NAME, status)
+    assert f"answered {status}" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+
+
+@pytest.mark.parametrize("status", [400, 401, 410, 416])
+def test_a_refusal_is_permanent(site: Publisher, status: int) -> None:
+    site.fail(NAME, status)
+    assert f"answered {status}" in refusal(PermanentError, lambda: extract(GREEN, site.url, MONTH))
+
+
+def test_a_month_that_is_not_out_is_said_to_be_so(site: Publisher) -> None:
+    message = refusal(NotPublished, lambda: extract(GREEN, site.url, Month(2026, 11)))
+    assert message.startswith("2026-11 is not published yet: ")
+
+
+def test_a_month_that_is_not_there_is_said_to_be_so(site: Publisher) -> None:
+    site.fail(NAME, 404)
+    message = refusal(NotPublished, lambda: extract(GREEN, site.url, MONTH))
+    assert "has no green_tripdata_2024-01.parquet (404)" in message
+    assert "not published yet" not in message
+
+
+def test_a_cut_transfer_is_transient(site: Publisher, published: Path) -> None:
+    site.cut(NAME)
+    assert NAME in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+
+
+def test_a_publisher_that_stops_sending_is_transient(site: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIMEOUT", httpx.Timeout(0.2))
+    site.stall(NAME)
+    assert "did not end well" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
+
+
+def test_a_publisher_that_is_not_there_is_transient(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert f"127.0.0.1:{port}" in refusal(
+        SourceUnavailable, lambda: extract(GREEN, f"http://127.0.0.1:{port}/x", MONTH)
+    )
+
+
+def test_a_file_is_known_only_when_it_is_whole(site: Publisher, published: Path) -> None:
+    stall = site.stall(NAME)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(extract, GREEN, site.url, MONTH)
+        assert stall.reached.wait(30)
+        assert_is(extract(GREEN, site.url, MONTH), published / NAME)  # another loader is not disturbed
+        stall.release()
+        assert_is(slow.result(30), published / NAME)
+
+
+def test_many_loaders_may_fetch_one_file_at_once(site: Publisher, published: Path) -> None:
+    start = threading.Barrier(8)
+
+    def fetch(_: int) -> Extracted:
+        start.wait()
+        return extract(ZONES, site.url)
+
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(fetch, range(8)):
+            assert_is(found, published / LOOKUP)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "http://user:s3cret@127.0.0.1:1/x", "https://s3cret@host/x", "http://host/x?token=s3cret", "http://host/x#s3cret",
+        "http://user:s3/cret@host/x", "http://host:s3cret/x", "http://[::s3cret]/x", "ftp://user:s3cret@host/x", "HTTPS://u:s3cret@host/", "http://", "https:///x",
+    ],
+)  # fmt: skip
+def test_an_address_that_is_none_or_holds_a_secret_is_refused_without_it(home: Path, source: str) -> None:
+    message = refusal(UsageError, lambda: extract(GREEN, source, MONTH))
+    assert "s3cret" not in message and "cret@" not in message
+
+
+# --- what is no file of its format --------------------------------------------------------------------------------------
+
+PARQUET = b"PAR1" + bytes(100) + b"PAR1"
+
+NOT_FILES = {
+    "empty": (b"", r"is empty \(0 bytes\)"),
+    "a web page": (HTML_ERROR_PAGE, r"is a web page of \d+ bytes"),
+    "an xml error": (b'\n <?xml version="1.0"?><Error/>', r"is a web page of \d+ bytes"),
+    "a pointer": (lfs_pointer(PARQUET), r"is a Git LFS pointer of \d+ bytes: run `git lfs pull`"),
+    "cut off": (PARQUET[:-1], r"is cut off: \d+ bytes"),
+    "cut to its head": (b"PAR1", r"is cut off: 4 bytes"),
+    "csv": (b"VendorID,fare\n1,2\n", r"is not a parquet file: it begins with b'VendorID'"),
+    "gzip": (b"\x1f\x8b" + PARQUET, r"is not a parquet file: it begins with"),
+    "bytes before": (b"\n" + PARQUET, r"is not a parquet file: it begins with"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_FILES)
+def test_what_is_no_parquet_file_is_refused_in_one_line(
+    published: Path, site: Publisher, home: Path, case: str
+) -> None:
+    body, said = NOT_FILES[case]
+    site.send(NAME, body)
+    assert re.match(f"{NAME} {said}", refusal(BadFile, lambda: extract(GREEN, site.url, MONTH)))
+    (published / NAME).write_bytes(body)
+    assert re.match(f"{NAME} {said}", refusal(BadFile, lambda: extract(GREEN, str(published), MONTH)))
+    assert [path for path in (home / "files").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("case", ["empty", "a web page", "a pointer"])
+def test_what_is_no_lookup_is_refused_in_one_line(site: Publisher, case: str) -> None:
+    site.send(LOOKUP, NOT_FILES[case][0], times=None)
+    assert LOOKUP in refusal(BadFile, lambda: extract(ZONES, site.url))
+
+
+def test_a_bad_answer_is_not_remembered(site: Publisher, published: Path) -> None:
+    site.send(NAME, HTML_ERROR_PAGE)
+    refusal(BadFile, lambda: extract(GREEN, site.url, MONTH))
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+
+
+def test_the_real_bad_files_are_refused_in_one_line(real_data: Path, published: Path) -> None:
+    for name, said in {"lfs-pointer": "is a Git LFS pointer of 132 bytes", "truncated": "is cut off: "}.items():
+        (bad,) = (real_data / "bad").glob(f"*{name}*")
+        (published / NAME).write_bytes(bad.read_bytes())
+        assert f"{NAME} {said}" in refusal(BadFile, lambda: extract(GREEN, str(published), MONTH))
+
+
+# --- room ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def little_room() -> Iterator[None]:
+    """No file of this process may pass 4 KB: what a full disk does, without root."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_folder_without_room_is_one_clear_line(published: Path, home: Path, little_room: None) -> None:
+    message = refusal(DiskFull, lambda: extract(GREEN, str(published), MONTH))
+    assert message == f"no room under {home / 'files'}: make some, then run again"
+
+
+def test_a_download_without_room_is_one_clear_line(site: Publisher, home: Path, little_room: None) -> None:
+    message = refusal(DiskFull, lambda: extract(GREEN, site.url, MONTH))
+    assert message == f"no room under {home / 'files'}: make some, then run again"
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="only root may mount a small file system")
+def test_a_full_disk_is_one_clear_line(published: Path, home: Path) -> None:
+    home.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(home)], capture_output=True).returncode:
+        pytest.skip("this root may not mount")
+    try:
+        message = refusal(DiskFull, lambda: extract(GREEN, str(published), MONTH))
+        assert message == f"no room under {home / 'files'}: make some, then run again"
+        assert list((home / "files").iterdir()) == []
+        assert extract(ZONES, str(published)).bytes < 16_384  # what fits still comes
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
+
+
+def test_a_state_folder_that_can_not_be_made_is_one_clear_line(published: Path, home: Path) -> None:
+    home.write_text("a file where the state folder belongs")
+    message = refusal(PermanentError, lambda: extract(GREEN, str(published), MONTH))
+    assert str(home) in message
+    assert "check the state folder" in message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_memory_does_not_grow_with_the_file(published: Path) -> None:
+    big = published / NAME
+    with big.open("wb") as file:
+        file.write(b"PAR1")
+        file.truncate(200_000_000)  # sparse: a hole takes no room until it is copied
+        file.seek(0, os.SEEK_END)
+        file.write(b"PAR1")
+    script = (
+        "import re, sys\n"
+        "from pathlib import Path\nfrom core.extract import extract\nfrom core.month import Month\nfrom core.schema import GREEN\n"
+        "def peak():\n"
+        "    return int(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1])\n"
+        "before = peak()\n"
+        "extract(GREEN, sys.argv[1], Month(2024, 1))\n"
+        "print(peak() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(published)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 50_000  # KB, for a file of 200,000

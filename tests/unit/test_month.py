@@ -1,0 +1,75 @@
+"""Months are read strictly: what is not a month must not reach a path, a partition's name or a tool."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import UsageError
+from core.month import EARLIEST, Month, parse_months
+
+# No deadline: a busy machine is not a fault. The same examples each time: a build does not fail by chance.
+settings.register_profile("steady", deadline=None, derandomize=True, database=None)
+settings.load_profile("steady")
+
+MONTHS = st.builds(Month, st.integers(2014, 9998), st.integers(1, 12))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-13", "2024-00", "2024-1", "24-01", "2024-01-01", "2024/01", "202401", "2024-01\n", " 2024-01", "", "today",
+        "-2024-01", "../../etc", "2024-01/../../etc", "2024-01; DROP SCHEMA public", "２０２４-０１", "٢٠٢٤-٠١", "2024-0١",
+    ],
+)  # fmt: skip
+def test_what_is_not_a_month_is_refused_with_its_text(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Month.parse(text)
+    assert repr(text) in str(caught.value) and "YYYY-MM" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_month_before_the_first_published_one_is_refused() -> None:
+    assert str(Month.parse(EARLIEST)) == EARLIEST
+    with pytest.raises(UsageError, match="2013-07 is before 2013-08"):
+        Month.parse("2013-07")
+
+
+@given(MONTHS)
+def test_a_month_reads_back_what_it_prints(month: Month) -> None:
+    assert Month.parse(str(month)) == month
+    assert month.first_day == dt.date.fromisoformat(f"{month}-01")
+
+
+@given(MONTHS)
+def test_the_next_month_begins_where_this_one_ends(month: Month) -> None:
+    assert month < month.next()
+    assert 28 <= (month.next().first_day - month.first_day).days <= 31
+    assert month.next().first_day.day == 1
+
+
+def test_ranges_hold_both_ends_and_lists_keep_their_order() -> None:
+    assert [str(month) for month in parse_months("2024-12, 2023-11..2024-02,2024-01")] == [
+        "2024-12", "2023-11", "2023-12", "2024-01", "2024-02",
+    ]  # fmt: skip
+
+
+@given(st.lists(MONTHS, min_size=1, max_size=8))
+def test_a_month_named_twice_counts_once(months: list[Month]) -> None:
+    assert parse_months(",".join(map(str, months + months))) == tuple(dict.fromkeys(months))
+
+
+@pytest.mark.parametrize(
+    "text", ["", ",", "2024-01,", "2024-01..", "..2024-01", "2024-01..2024-02..2024-03", "2024-01-2024-02"]
+)
+def test_a_malformed_list_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_months(text)
+
+
+def test_a_range_that_ends_before_it_starts_is_refused_with_the_right_one() -> None:
+    with pytest.raises(UsageError, match=r"write 2024-01\.\.2024-03"):
+        parse_months("2024-03..2024-01")

@@ -1,0 +1,112 @@
+"""What a refresh decides, and what it makes of dbt's words; no dbt, no database."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import dbt
+from core.errors import Busy, DatabaseUnavailable, DiskFull, TransformFailed, TransientError, TriptychError
+from core.transform import PROJECT, ZONES, Plan, Result
+
+JANUARY, FEBRUARY = dt.date(2024, 1, 1), dt.date(2024, 2, 1)
+VERSIONS = {PROJECT: "p", ZONES: "1 z", ("green", JANUARY): "2 a", ("green", FEBRUARY): "3 b"}
+
+
+def plan(*changed: Any, missing: tuple[str, ...] = ()) -> Plan:
+    return Plan(VERSIONS, frozenset(changed), missing)
+
+
+def test_nothing_changed_is_nothing_to_do() -> None:
+    assert plan().is_empty
+
+
+def test_only_months_that_changed_are_rebuilt() -> None:
+    pending = plan(("green", FEBRUARY), ("green", dt.date(2023, 12, 1)))  # December was taken out of the ledger
+    assert (pending.full, pending.months) == (False, (dt.date(2023, 12, 1), FEBRUARY))
+
+
+def test_a_missing_view_rebuilds_no_month() -> None:
+    pending = plan(missing=("stg_zones",))
+    assert (pending.is_empty, pending.full, pending.months) == (False, False, ())
+
+
+@pytest.mark.parametrize(
+    "pending", [plan(PROJECT), plan(ZONES), plan(missing=("fct_trips",))], ids=["project", "zones", "table"]
+)
+def test_what_concerns_all_months_rebuilds_them_all(pending: Plan) -> None:
+    assert (pending.full, pending.months) == (True, (JANUARY, FEBRUARY))
+
+
+@pytest.mark.parametrize(
+    ("months", "concerned"),
+    [
+        pytest.param(None, True, id="not-told"),
+        pytest.param([JANUARY], True, id="this"),
+        pytest.param([FEBRUARY], False, id="other"),
+    ],
+)
+def test_a_failed_test_concerns_the_months_of_its_rows(months: list[dt.date] | None, concerned: bool) -> None:
+    assert Result("n", "m", "data", "error", False, 1, "", months).concerns(JANUARY) is concerned
+
+
+def test_a_passed_test_concerns_no_month() -> None:
+    assert not Result("n", "m", "data", "error", True, 0, "", None).concerns(JANUARY)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Database Error in model m (m.sql)\n  division by zero\n  compiled code at x", TransformFailed),
+        ('could not extend file "base/1": No space left on device', DiskFull),
+        ("deadlock detected\nDETAIL: ...", Busy),
+        ("server closed the connection unexpectedly", DatabaseUnavailable),
+        ("FATAL:  the database system is shutting down", DatabaseUnavailable),
+        ('connection to server at "127.0.0.1", port 1 failed: Connection refused', DatabaseUnavailable),
+    ],
+)
+def test_the_cause_decides_the_class(message: str, kind: type[TriptychError]) -> None:
+    with pytest.raises(kind, match=r"^dbt: model m: ") as failure:
+        stopped(0, [{"unique_id": "model.triptych.m", "status": "error", "message": message}])
+    assert "\n" not in str(failure.value)
+    assert "compiled code" not in str(failure.value)
+
+
+def test_a_kill_is_tried_again() -> None:
+    with pytest.raises(TransientError, match="ended by SIGKILL"):
+        stopped(-9, [])
+
+
+def test_without_results_the_last_event_is_the_message() -> None:
+    event = json.dumps({"info": {"msg": "Encountered an error:\nParsing Error\n  no such macro, s3cret"}})
+    with pytest.raises(TransformFailed, match=r"^dbt: Encountered an error: no such macro, \*\*\*; the whole"):
+        stopped(2, [], f"not an event\n{event}\n", "s3cret")
+
+
+def test_a_failed_data_test_stops_nothing_and_a_failed_unit_test_does() -> None:
+    results = [{"unique_id": "t", "status": "fail", "message": "Got 1 result"}]
+    stopped(1, results, kind="data")
+    with pytest.raises(TransformFailed, match="Got 1 result"):
+        stopped(1, results, kind="unit")
+
+
+def stopped(code: int, results: list[dict[str, Any]], output: str = "", password: str = "", kind: Any = "data") -> None:
+    process = subprocess.CompletedProcess(["dbt"], code, output, "")
+    dbt._raise_if_stopped(process, results, {"t": dbt.DbtTest("t", "m", kind, "error", "")}, Path("folder"), password)
+
+
+def test_the_projects_version_follows_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dbt, "PROJECT", tmp_path)
+    (tmp_path / "a.sql").write_text("select 1")
+    first = dbt.project_version()
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "b.sql").write_text("compiled")
+    (tmp_path / "README.md").write_text("words")
+    assert dbt.project_version() == first
+    (tmp_path / "a.sql").rename(tmp_path / "c.sql")
+    assert dbt.project_version() != first
