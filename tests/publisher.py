@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -103,6 +104,13 @@ def _file_name(name: str) -> str:
     return f"green_tripdata_{name}.parquet" if re.fullmatch(r"\d{4}-\d{2}", name) else name
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away between two requests is no error of ours; any other is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 class Publisher:
     """The web site over `folder`. Entering starts it, leaving ends it; `url` is what ``--source`` takes."""
 
@@ -112,7 +120,7 @@ class Publisher:
         self._requests: list[Request] = []
         self._lock = threading.Lock()
         self._stalls: list[Stall] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"site": self}))
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"site": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="publisher")
 
     def __enter__(self) -> Self:
