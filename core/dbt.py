@@ -22,10 +22,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import psycopg
 
+from core import warm
 from core.contract import until
 from core.errors import Busy, DatabaseUnavailable, DiskFull, TransformFailed, TransientError, TriptychError, UsageError
 from core.settings import ROOT, settings
@@ -89,14 +90,19 @@ def lineage() -> tuple[Model, ...]:
     """
     manifest = settings().home / "dbt" / f"manifest-{project_version()}.json"
     if not manifest.exists():
-        manifest.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=manifest.parent, prefix="parse-") as folder:
-            process = run(["parse"], Path(folder), _scratch_environment())
-            if process.returncode != 0:
-                raise TransformFailed(f"the dbt project does not parse: {_last_error(process.stdout)}")
-            # Two processes may do this at once: both rename the same content into place.
-            (Path(folder) / "manifest.json").replace(manifest)
+        _parse(manifest)
     return models(json.loads(manifest.read_text()))
+
+
+def _parse(manifest: Path) -> None:
+    folder = manifest.parent / "parse"
+    with _exclusive(folder) as lock:  # a tool that loads its definitions in many processes at once parses once
+        if manifest.exists():
+            return
+        process = run(["parse"], folder, scratch_environment(), keep_open=[lock])
+        if process.returncode != 0:
+            raise TransformFailed(f"the dbt project does not parse: {_last_error(process.stdout)}")
+        (folder / "manifest.json").replace(manifest)
 
 
 def build(
@@ -116,7 +122,7 @@ def build(
     results = folder / "run_results.json"
     with _exclusive(folder) as lock:
         results.unlink(missing_ok=True)
-        process = run(arguments, folder, _environment(server, schema, months), keep_open=lock)
+        process = run(arguments, folder, _environment(server, schema, months), keep_open=[lock])
         found: list[Artifact] = json.loads(results.read_text())["results"] if results.exists() else []
         tests = _tests(json.loads((folder / "manifest.json").read_text())) if found else {}
     _raise_if_stopped(process, found, tests, folder, server.password)
@@ -124,35 +130,77 @@ def build(
 
 
 def run(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], keep_open: int | None = None
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], keep_open: Sequence[int] = ()
 ) -> subprocess.CompletedProcess[str]:
     """Run one dbt command, its artifacts and log in `folder`; errors are JSON lines on its standard output.
 
-    The one place that starts dbt. A cold start costs 3 to 5 CPU seconds in imports alone, so a resident process would
-    be put in here. `keep_open` is a file descriptor that dbt inherits.
+    The one place that runs dbt: by the warm server of this state folder where there is one (see `warm_server`), else by a
+    cold process. `keep_open` are file descriptors that dbt inherits.
     """
+    words, executable = _words(arguments, folder), settings().dbt
+    with tempfile.TemporaryFile(dir=folder) as out, tempfile.TemporaryFile(dir=folder) as err:
+        server, files = _socket(settings().home, executable), (out.fileno(), err.fileno())
+        code = warm.call(
+            server, words, cwd=PROJECT, env=environment, stdout=files[0], stderr=files[1], keep_open=keep_open
+        )
+        if code is None:
+            code = _run_cold(executable, words, environment, files, keep_open)
+        return subprocess.CompletedProcess(words, code, _text(out), _text(err))
+
+
+def _words(arguments: Sequence[str], folder: Path) -> list[str]:
     # fmt: off
-    command = [
-        str(settings().dbt), "--quiet", "--log-format", "json", "--no-version-check", *arguments,
+    return [
+        "--quiet", "--log-format", "json", "--no-version-check", *arguments,
         "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(folder), "--log-path", str(folder),
     ]
     # fmt: on
-    kept = () if keep_open is None else (keep_open,)
+
+
+def _run_cold(
+    executable: Path, words: Sequence[str], environment: Mapping[str, str], files: tuple[int, int], keep_open: Sequence[int]
+) -> int:  # fmt: skip
+    out, err = files
     try:
         return subprocess.run(
-            command,
-            cwd=PROJECT,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            pass_fds=kept,
-        )
+            [str(executable), *words], cwd=PROJECT, env=dict(environment), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            pass_fds=keep_open,
+        ).returncode  # fmt: skip
     except FileNotFoundError:
         raise UsageError(
-            f"{command[0]} is not there: run `make setup`, or set TRIPTYCH_DBT to a dbt executable"
+            f"{executable} is not there: run `make setup`, or set TRIPTYCH_DBT to a dbt executable"
         ) from None
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def warm_server(home: Path, executable: Path) -> list[str] | None:
+    """The command that serves dbt, warm, to all loaders that work in the state folder `home`; see `core.warm`.
+
+    None where the interpreter that `executable` runs in can't be told: then every dbt is a cold one.
+    """
+    try:
+        python = executable.resolve(strict=True).with_name("python")
+        socket = _socket(home, executable)
+    except OSError:
+        return None
+    # A full parse fills dbt's caches. Its static parser keeps threads, and what has threads can't be forked.
+    parse = _words(["parse", "--no-partial-parse", "--no-static-parser"], socket.parent)
+    return [str(python), "-P", warm.__file__, str(socket), "dbt", *parse] if python.exists() else None
+
+
+def warm_folder(home: Path) -> Path:
+    """Where the warm server of a state folder has what is its own."""
+    return home / "dbt" / "warm"
+
+
+def _socket(home: Path, executable: Path) -> Path:
+    """Where dbt is served warm: another executable, or another version under the same name, is another place."""
+    identity = (str(executable.resolve()), executable.stat().st_mtime_ns if executable.exists() else 0)
+    return warm_folder(home) / f"{hashlib.sha256(repr(identity).encode()).hexdigest()[:8]}.sock"
 
 
 def _environment(server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt.date] | None) -> dict[str, str]:
@@ -170,10 +218,11 @@ def _environment(server: psycopg.ConnectionInfo, schema: str, months: Sequence[d
     }
     if months is not None:
         environment["TRIPTYCH_MONTHS"] = ",".join(str(month) for month in months)
-    return _scratch_environment() | environment
+    return scratch_environment() | environment
 
 
-def _scratch_environment() -> dict[str, str]:
+def scratch_environment() -> dict[str, str]:
+    """What every dbt process is given, whoever starts it."""
     return {"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "LANG": "C.UTF-8"}
 
 

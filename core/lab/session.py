@@ -32,6 +32,7 @@ from core.lab.leases import Lease
 from core.lab.postgres import Postgres
 from core.lab.registry import Orchestrator, orchestrators
 from core.lab.services import Running, Stack
+from core.lab.warm_dbt import WarmDbt
 from core.settings import Settings
 
 T = TypeVar("T")
@@ -120,6 +121,8 @@ class Lab:
     def stack(self, tool: Orchestrator) -> Stack:
         """The services of `tool`, used by us from now on."""
         with self._lock:
+            if not self._stacks:
+                self._warm_up()
             if tool.name not in self._stacks:
                 folder = self.settings.home / tool.name
                 self._leases[folder] = Lease(folder)
@@ -166,6 +169,13 @@ class Lab:
         self._exit.callback(lease.release, self._postgres.stop)
         return self._postgres.start()
 
+    def _warm_up(self) -> None:
+        """Have dbt warm by the time that the first loader needs it."""
+        server = WarmDbt(self.settings)
+        lease = self._leases[server.folder] = Lease(server.folder)
+        self._exit.callback(lease.release, server.end)
+        server.start()
+
     def _metadata(self, tool: str) -> tuple[str, bool]:
         """A database for the tool's own records, beside the warehouse: its address, and whether it is new."""
         # Two state folders may share the user's own server
@@ -201,6 +211,10 @@ def end_all(settings: Settings, wipe: bool = False) -> list[str]:
         if count := processes.end(folder):
             lines.append(f"{name}: {count} processes ended")
         (folder / "services.json").unlink(missing_ok=True)
+    dbt = WarmDbt(settings)
+    leases.drop_keep(dbt.folder)
+    if dbt.end():
+        lines.append("dbt: ended")
     postgres = Postgres(settings.home / "postgres", settings.pg_bin)
     leases.drop_keep(postgres.folder)
     if postgres.stop():
@@ -247,6 +261,8 @@ def survey(settings: Settings) -> list[Service]:
             services.append(Service(name, "parts of it run: `triptych down` ends them", processes=len(alive)))
         else:
             services.append(Service(name, "not running"))
+    warm = processes.members(dbt_folder := WarmDbt(settings).folder)
+    services.append(Service("dbt", _state(bool(warm), dbt_folder), processes=len(warm) or None))
     return services
 
 

@@ -35,7 +35,12 @@ def state(tmp_path: Path, postgres: str) -> Iterator[Settings]:
     """A state folder with a space in its path. Nothing may be left running in it."""
     home = tmp_path / "the state"
     yield replace(
-        Settings.read({}), home=home, dsn=postgres, impls=(TOY,), passed_on={"HTTP_PROXY": "http://proxy.invalid:1"}
+        Settings.read({}),
+        home=home,
+        dsn=postgres,
+        dbt=home / "none",
+        impls=(TOY,),
+        passed_on={"HTTP_PROXY": "http://proxy.invalid:1"},
     )
     end_all(replace(Settings.read({}), home=home, dsn=postgres))
     assert processes.members(home) == []

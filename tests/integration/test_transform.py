@@ -8,6 +8,8 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from core import dbt, digest, pipeline, transform
 from core.contract import until
 from core.database import connect, lock_key
 from core.errors import Busy, CheckFailed, DatabaseUnavailable, TransformFailed, TransientError, UsageError
+from core.lab.warm_dbt import WarmDbt
 from core.month import Month, parse_months
 from core.pipeline import Job
 from core.schema import GREEN
@@ -71,6 +74,30 @@ def publisher(warehouse: str, tmp_path: Path) -> Publisher:
     folder = tmp_path / "published"
     folder.mkdir()
     return Publisher(folder)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a warm dbt that all tests of this module may use."""
+    warm = WarmDbt(replace(settings(), home=tmp_path_factory.mktemp("warm")))
+    warm.start()
+    yield warm.folder
+    assert warm.end() > 0
+
+
+@pytest.fixture
+def warm_dbt(server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let dbt be served warm, and fail where it would start cold."""
+    monkeypatch.setattr(dbt, "warm_folder", lambda _: server)
+    monkeypatch.setattr(dbt, "_run_cold", lambda *_: pytest.fail("a cold start"))
+
+
+@pytest.fixture(params=["cold", "warm"])
+def either_way(request: pytest.FixtureRequest) -> str:
+    """Once with a dbt of its own, once with one that is served."""
+    if request.param == "warm":
+        request.getfixturevalue("warm_dbt")
+    return str(request.param)
 
 
 @pytest.fixture
@@ -129,6 +156,7 @@ HARD: list[Row] = [
 ]
 
 
+@pytest.mark.usefixtures("warm_dbt")
 def test_the_life_of_a_schema(publisher: Publisher, starts: list[str], background: ThreadPoolExecutor) -> None:
     """Coalescing, waiting, hard values, a replaced and an emptied month, readers meanwhile, and a full refresh at the end."""
     for month, rows in (("2024-01", HARD), ("2024-02", [{}] * 50), ("2024-03", [{"fare_amount": 1.0}] * 2000)):
@@ -211,6 +239,7 @@ class Watch:
             self.seen.add(self.look(connection))
 
 
+@pytest.mark.usefixtures("either_way")
 def test_a_build_that_is_killed_leaves_nothing_to_clean_up(
     publisher: Publisher, warehouse: str, background: ThreadPoolExecutor
 ) -> None:
@@ -218,23 +247,21 @@ def test_a_build_that_is_killed_leaves_nothing_to_clean_up(
     password = str(psycopg.conninfo.conninfo_to_dict(warehouse)["password"])
     publisher.land("plain", "2024-01", [{}] * 10)
 
-    attempt = background.submit(transform.refresh, "plain")
-    until(dbt_sessions, 120, 0.05, "dbt in the database")
-    for process in psutil.Process().children(recursive=True):
-        words = " ".join(process.cmdline())
-        assert password not in words
-        if str(settings().home) in words:
-            process.kill()
-    with pytest.raises(TransientError, match="SIGKILL"):
-        attempt.result()
+    with raw_trips_held():
+        attempt = background.submit(transform.refresh, "plain")
+        until(waiting_sessions, 120, 0.05, "dbt in mid-build")
+        assert not any(password in word for process in descendants() for word in process.info["cmdline"])
+        dbt_process().kill()
+        with pytest.raises(TransientError, match="SIGKILL"):
+            attempt.result()
+    until(lambda: not ask(f"SELECT {DBT_SESSIONS}") or None, 60, 0.05, "the end of the killed dbt's sessions")
 
-    attempt = background.submit(transform.refresh, "plain")
-    until(dbt_sessions, 120, 0.05, "dbt in the database")
-    while not attempt.done():
-        with connect("test", autocommit=True) as connection:
-            connection.execute(f"SELECT pg_terminate_backend(pid) {DBT_SESSIONS}")
-    with pytest.raises(DatabaseUnavailable, match=r"^dbt: .*(terminating connection|closed)"):
-        attempt.result()
+    with raw_trips_held():
+        attempt = background.submit(transform.refresh, "plain")
+        until(waiting_sessions, 120, 0.05, "dbt in mid-build")
+        ask(f"SELECT pg_terminate_backend(pid) {DBT_SESSIONS}")
+        with pytest.raises(DatabaseUnavailable, match=r"^dbt: .*(terminating connection|closed)"):
+            attempt.result()
 
     assert transform.refresh("plain").state == "success"
     with connect("test") as connection:
@@ -250,12 +277,42 @@ def test_a_build_that_is_killed_leaves_nothing_to_clean_up(
 DBT_SESSIONS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'triptych dbt %'"
 
 
-def dbt_sessions() -> bool | None:
+@contextmanager
+def raw_trips_held() -> Iterator[None]:
+    """Let a build begin, and wait at its first look at the raw trips."""
     with connect("test") as connection:
-        found = connection.execute(f"SELECT count(*) {DBT_SESSIONS}").fetchall()
-    return bool(found[0][0]) or None
+        connection.execute("LOCK TABLE plain.raw_trips IN ACCESS EXCLUSIVE MODE")
+        yield
 
 
+def ask(text: str) -> list[tuple[Any, ...]]:
+    with connect("test") as connection:
+        return connection.execute(text.encode()).fetchall()
+
+
+def waiting_sessions() -> bool | None:
+    return bool(ask(f"SELECT {DBT_SESSIONS} AND wait_event_type = 'Lock'")) or None
+
+
+def descendants() -> list[psutil.Process]:
+    """Our processes. The server's are among them and come and go, so all is asked at once, and who is gone is left out."""
+    ours = {process.pid for process in psutil.Process().children(recursive=True)}
+    asked = psutil.process_iter(["cmdline", "net_connections"])
+    return [process for process in asked if process.pid in ours and process.info["cmdline"]]
+
+
+def dbt_process() -> psutil.Process:
+    """The one at the other end of dbt's sessions: a child of ours, or of the warm server."""
+    ports = {port for (port,) in ask(f"SELECT client_port {DBT_SESSIONS}")}
+    (found,) = [
+        process
+        for process in descendants()
+        if ports & {each.laddr[1] for each in process.info["net_connections"] or () if len(each.laddr) == 2}
+    ]
+    return found
+
+
+@pytest.mark.usefixtures("warm_dbt")
 def test_one_months_bad_rows_hold_back_no_other_month(publisher: Publisher) -> None:
     publisher.land("plain", "2024-01", [{}] * 3)
     publisher.land("plain", "2024-02", [{}, {"PULocationID": 999}, {}])
@@ -276,6 +333,7 @@ def test_one_months_bad_rows_hold_back_no_other_month(publisher: Publisher) -> N
         pipeline.check(job, Month.parse("2024-03"))
 
 
+@pytest.mark.usefixtures("warm_dbt")
 def test_schema_names_that_need_quoting(publisher: Publisher) -> None:
     """Quotes, spaces, a backslash, what looks like a template, and another schema that differs by case alone."""
     hostile = 'Ünï "q" it\'s a\\b 100% {{ 1 }}.$1'
@@ -289,6 +347,7 @@ def test_schema_names_that_need_quoting(publisher: Publisher) -> None:
     assert digests(hostile) != digests(hostile.lower())
 
 
+@pytest.mark.usefixtures("either_way")
 def test_a_model_that_fails(publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line that names model and cause; what is recorded as built stays as it was."""
     project = tmp_path / "dbt"
@@ -329,6 +388,7 @@ def test_a_lock_that_is_not_freed(publisher: Publisher, starts: list[str], monke
     assert starts == []
 
 
+@pytest.mark.usefixtures("warm_dbt")
 def test_lineage_needs_no_database(
     warehouse: str, starts: list[str], background: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,6 +415,7 @@ def test_lineage_needs_no_database(
     ]
 
 
+@pytest.mark.usefixtures("warm_dbt")
 def test_all_real_months_pass_all_tests(warehouse: str, real_data: Path) -> None:
     """Every test, warnings too, holds on what the publisher really published."""
     job = Job(source=str(real_data), schema="plain", loader="test")
