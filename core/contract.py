@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -268,7 +269,7 @@ def progress_path(result: Path) -> Path:
 
 def write_json(path: Path, data: Any) -> None:
     """Write `data` under a temporary name in the same folder, then rename: a reader sees all of it or none."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     temporary.write_text(json.dumps(data, indent=1))
     temporary.replace(path)
 

@@ -105,7 +105,7 @@ def taxi_pipeline() -> None:
 
         return pipeline.check(job_of(params, dag_run), month_of(dag_run)).to_json()
 
-    [ingest_zones(), ingest_month()] >> transform() >> check()  # type: ignore[call-arg]  # Airflow gives the arguments
+    [ingest_zones(), ingest_month()] >> transform() >> check()  # type: ignore[call-arg, misc]  # Airflow gives the arguments
 
 
 taxi_pipeline()

@@ -11,7 +11,7 @@ from core.database import Connection
 from core.digest import Digest
 from core.errors import UsageError
 
-TABLES = ("raw_trips", "raw_zones", "stg_trips", "fct_trips", "daily_borough_stats")
+TABLES = ("raw_trips", "raw_zones", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
 """What a pipeline leaves, in the order in which it is made."""
 
 

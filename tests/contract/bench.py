@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from core import digest, ledger
 from core.contract import BackfillRequest, BackfillResult, until
 from core.lab import sample
+from core.lab.parity import TABLES
 from core.lab.registry import CONTROL, orchestrators
 from core.lab.session import Lab
 from core.month import parse_months
@@ -26,7 +27,6 @@ from core.settings import settings
 from tests import oracle, publisher
 
 MONTHS = ("2024-01", "2024-02", "2024-03", "2024-04")
-TABLES = ("raw_trips", "raw_zones", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
 ROWS = 400  # a month; enough for every trap of the generator, and a load takes milliseconds
 
 Schema = str

@@ -16,13 +16,15 @@ from core.month import parse_months
 from core.settings import settings
 from tests.contract.bench import MONTHS, ROWS, Bench
 
+TOY = Path(__file__).resolve().parents[1] / "toy_impl"
+
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """The lab in a state folder of its own. A tool's services come up with its first case, and stay up for the others."""
     work = tmp_path_factory.mktemp("contract")
     sample.ensure(work / "published", parse_months(f"{MONTHS[0]}..{MONTHS[-1]}"), rows=ROWS)
-    state = replace(settings(), home=work / "state")
+    state = replace(settings(), home=work / "state", impls=(TOY,))
     try:
         with Lab(state) as lab:
             yield Bench(lab, work)

@@ -108,6 +108,15 @@ def test_real_months_are_identical_too(
     assert bench.oracle(schema, folder, months) == []
 
 
+def test_a_fourth_tool_is_a_folder_and_is_compared_like_the_others(bench: Bench) -> None:
+    """The toy lies outside of the adapters' folders, and nothing here or in the lab knows it but by TRIPTYCH_IMPLS."""
+    schema = bench.schema()
+    result = bench.backfill("toy", THREE, bench.folder, schema)
+    assert [(month.month, month.state, month.error) for month in result.months] == [(m, "success", None) for m in THREE]
+    assert bench.tables(schema) == bench.golden(bench.folder, THREE)
+    assert {entry.loader for entry in bench.ledger(schema).values()} == {"toy"}
+
+
 def _instant(text: str | None) -> dt.datetime:
     assert text is not None
     instant = dt.datetime.fromisoformat(text)
