@@ -1,9 +1,9 @@
 """A console script kept warm: its imports are paid once, by a resident process that forks for each call.
 
-    server   python -P core/warm.py SOCKET SCRIPT [ARGUMENT...]     in the script's own environment
-    client   call(socket, words, ...)                               anywhere; gives None when nobody serves
+    server   python -P core/warm.py SOCKET SCRIPT '[["word", ...], ...]'     in the script's own environment
+    client   call(socket, words, ...)                                       anywhere; gives None when nobody serves
 
-A call runs in a process of its own, forked from one that has imported everything and has run ``SCRIPT ARGUMENT...`` once.
+A call runs in a process of its own, forked from one that has imported everything and has run a few calls itself to warm up.
 So it does what a fresh start does, with the same results, errors and logs, and leaves nothing behind for the next one.
 It gets the caller's arguments, environment, working directory and open files; when the caller goes away, it is ended.
 
@@ -71,7 +71,7 @@ def _read_all(connection: socket.socket) -> bytes:
 # --- server -------------------------------------------------------------------------------------------------------------
 
 
-def serve(path: Path, script: str, first_call: Sequence[str]) -> None:
+def serve(path: Path, script: str, first_calls: Sequence[Sequence[str]]) -> None:
     """Warm up, then fork for each call, until SIGTERM. Who calls while we warm up waits in the queue of the socket."""
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening:
@@ -80,9 +80,10 @@ def serve(path: Path, script: str, first_call: Sequence[str]) -> None:
         os.umask(mask)
         listening.listen()
         main = _load(script)
-        with suppress(SystemExit):
-            sys.argv = [script, *first_call]
-            main()
+        for words in first_calls:
+            with suppress(SystemExit):
+                sys.argv = [script, *words]
+                main()
         sys.stdout.flush()  # what a buffer holds would be written again by each child
         sys.stderr.flush()
         _assert_alone()
@@ -109,7 +110,7 @@ def _assert_alone() -> None:
     """A thread does not survive a fork, but the locks that it holds do: with one, calls would hang."""
     tasks = Path("/proc/self/task")
     if tasks.is_dir() and len(list(tasks.iterdir())) != 1:
-        sys.exit("the first call left threads running: calls can't be forked from here")
+        sys.exit("the first calls left threads running: calls can't be forked from here")
 
 
 def _wait_on(connection: socket.socket, script: str, main: Callable[[], Any]) -> NoReturn:
@@ -160,4 +161,4 @@ def _become(script: str, request: Mapping[str, Any], files: Sequence[int]) -> No
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    serve(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    serve(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -31,8 +32,6 @@ def main():
         return int(sys.argv[2])
     if sys.argv[1] == "read":
         return len(os.read(0, 10))
-    if sys.argv[1] == "keeps":
-        return len(os.listdir("/proc/self/fd"))
     if sys.argv[1] == "hang":
         open(sys.argv[2], "w").write(str(os.getpid()))
         while True:
@@ -72,7 +71,7 @@ def start(folder: Path, *first_call: str) -> Served:
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
     (facts / "entry_points.txt").write_text("[console_scripts]\ntoy = toy:main\n")
-    words = [sys.executable, "-P", warm.__file__, str(folder / "socket"), "toy", *first_call]
+    words = [sys.executable, "-P", warm.__file__, str(folder / "socket"), "toy", json.dumps([first_call])]
     process = subprocess.Popen(words, env={"PYTHONPATH": str(folder)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     until(lambda: (folder / "socket").exists() or process.poll() is not None or None, 30, 0.01, "the socket")
     return Served(folder / "socket", process)
@@ -109,11 +108,16 @@ def test_standard_input_is_empty(toy: Served) -> None:
     assert toy.call("read")[0] == 0
 
 
-def test_a_descriptor_that_is_handed_over_is_open_in_the_call_and_its_lock_is_held(toy: Served, tmp_path: Path) -> None:
-    with (tmp_path / "lock").open("w") as file:
-        with_it, without = toy.call("keeps", keep_open=(file.fileno(),))[0], toy.call("keeps")[0]
-    assert with_it is not None and without is not None
-    assert with_it == without + 1
+def test_a_lock_that_is_handed_over_is_held_until_the_call_ends(toy: Served, tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as other, ThreadPoolExecutor(1) as pool:
+        with (tmp_path / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            call, process = hanging(toy, tmp_path, pool, keep_open=(file.fileno(),))
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        process.kill()
+        assert call.result()[0] == -signal.SIGKILL
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_calls_run_side_by_side(toy: Served, tmp_path: Path) -> None:
@@ -124,10 +128,12 @@ def test_calls_run_side_by_side(toy: Served, tmp_path: Path) -> None:
         assert [each.result()[0] for each in waiting] == [0, 0]
 
 
-def hanging(toy: Served, tmp_path: Path, pool: ThreadPoolExecutor) -> tuple[Any, psutil.Process]:
+def hanging(
+    toy: Served, tmp_path: Path, pool: ThreadPoolExecutor, keep_open: tuple[int, ...] = ()
+) -> tuple[Any, psutil.Process]:
     """A call that does not end by itself, and its process."""
     note = tmp_path / "pid"
-    call = pool.submit(toy.call, "hang", str(note))
+    call = pool.submit(toy.call, "hang", str(note), keep_open=keep_open)
     pid = until(lambda: note.read_text() if note.exists() and note.read_text() else None, 30, 0.01, "the call's pid")
     return call, psutil.Process(int(pid))
 
@@ -189,12 +195,12 @@ def test_a_server_that_could_hang_its_calls_does_not_serve(tmp_path: Path) -> No
     served = start(tmp_path, "thread")
     output, _ = served.process.communicate(timeout=30)
     assert served.process.returncode == 1
-    assert output == b"the first call left threads running: calls can't be forked from here\n"
+    assert output == b"the first calls left threads running: calls can't be forked from here\n"
     assert served.call("facts", "0")[0] is None
 
 
 def test_a_script_that_is_not_installed_is_said_so(tmp_path: Path) -> None:
-    words = [sys.executable, "-P", warm.__file__, str(tmp_path / "socket"), "no-such-script"]
+    words = [sys.executable, "-P", warm.__file__, str(tmp_path / "socket"), "no-such-script", "[]"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("no-such-script: 0 console scripts of this name in ")
