@@ -1,7 +1,7 @@
 """Keep the dbt models of a schema up to date with its load ledger.
 
     refresh    lock -> compare the ledgers -> nothing to do, or one dbt build -> test results and ledger in one transaction
-    results    what the tests of the last build found
+    results    what the tests found in the builds so far
 
 `transform_ledger` says from which publication (fence and content digest) of each dataset and month, and from which version
 of the dbt project, the models were last built. It is compared with what is there now: whatever differs is pending.
@@ -21,11 +21,12 @@ import datetime as dt
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 
 from core import dbt
 from core.database import Connection, check_schema_name, connect, lock_key
@@ -81,7 +82,7 @@ class Refresh:
 
 @dataclass(frozen=True)
 class Result:
-    """What a test found in the build that ran it last. `months` are those of the rows that broke it, None if it can't tell."""
+    """What a test found. `months` counts the rows that broke it by first day of month (ISO 8601), None if it can't tell."""
 
     name: str
     model: str
@@ -90,11 +91,20 @@ class Result:
     passed: bool
     failures: int
     message: str
-    months: list[dt.date] | None
+    months: dict[str, int] | None
 
     def concerns(self, month: dt.date) -> bool:
         """Whether the test failed, and rows of `month` may be why."""
-        return not self.passed and (self.months is None or month in self.months)
+        return not self.passed and (self.months is None or month.isoformat() in self.months)
+
+    def after(self, before: Result | None, built: Sequence[dt.date] | None) -> Result:
+        """What is known after a build of the months `built` (None: all), which found this: of the others, what was known `before`."""
+        if built is None or before is None or before.months is None or self.months is None:
+            return self
+        kept = {month: rows for month, rows in before.months.items() if dt.date.fromisoformat(month) not in built}
+        months = dict(sorted((kept | self.months).items()))
+        message = before.message if kept and self.passed else self.message
+        return replace(self, passed=not months, failures=sum(months.values()), message=message, months=months)
 
 
 def refresh(schema: str) -> Refresh:
@@ -114,24 +124,20 @@ def refresh(schema: str) -> Refresh:
         months = None if plan.full else plan.months
         outcomes = dbt.build(connection.info, schema, months, full=plan.full, unit_tests=PROJECT in plan.changed)
         with connection.transaction():
-            _write_results(connection, schema, outcomes)
+            _write_results(connection, schema, outcomes, months)
             _write_versions(connection, schema, plan.versions)
         return Refresh("success", plan.months, plan.full, round(time.monotonic() - started, 3))
 
 
 def results(schema: str, month: dt.date) -> list[Result]:
-    """What the tests of the last build found; raise `UsageError` when no build has covered `month`."""
+    """What the tests found, each month in the last build of it; raise `UsageError` when no build has covered `month`."""
     check_schema_name(schema)
     with connect(f"check {schema}") as connection:
         if _missing(connection, schema, ["test_results"]) or not _is_built(connection, schema, month):
             raise UsageError(
                 f"no build of schema {schema!r} has {month:%Y-%m} in it: run the month's transform step first"
             )
-        query = sql.SQL(
-            "SELECT name, model, kind, severity, passed, failures, message, months FROM {} ORDER BY kind, model, name"
-        )
-        with connection.cursor(row_factory=class_row(Result)) as cursor:
-            return cursor.execute(query.format(sql.Identifier(schema, "test_results"))).fetchall()
+        return _read_results(connection, schema)
 
 
 def rows(schema: str, month: dt.date) -> int:
@@ -209,7 +215,7 @@ def _create_ledger(connection: Connection, schema: str) -> None:
                 passed boolean NOT NULL,
                 failures bigint NOT NULL,
                 message text NOT NULL,
-                months date[],
+                months jsonb,
                 run_at timestamptz NOT NULL DEFAULT clock_timestamp()
             )
             """
@@ -229,24 +235,41 @@ def _write_versions(connection: Connection, schema: str, versions: Versions) -> 
         connection.execute(insert.format(table, dataset, month, version))
 
 
-def _write_results(connection: Connection, schema: str, outcomes: list[Outcome]) -> None:
-    """Replace the results of the kinds of test that were run: unit tests stand until the project changes."""
+def _read_results(connection: Connection, schema: str) -> list[Result]:
+    query = sql.SQL(
+        "SELECT name, model, kind, severity, passed, failures, message, months FROM {} ORDER BY kind, model, name"
+    )
+    with connection.cursor(row_factory=class_row(Result)) as cursor:
+        return cursor.execute(query.format(sql.Identifier(schema, "test_results"))).fetchall()
+
+
+def _write_results(
+    connection: Connection, schema: str, outcomes: list[Outcome], built: Sequence[dt.date] | None
+) -> None:
+    """Write what is known after a build, in place of the results of the kinds of test that were run.
+
+    Unit tests stand until the project changes, and what was found of months that were not built until they are.
+    """
     table = sql.Identifier(schema, "test_results")
+    before = {result.name: result for result in _read_results(connection, schema)}
     kinds = list({outcome.test.kind for outcome in outcomes})
     connection.execute(sql.SQL("DELETE FROM {} WHERE kind = ANY ({})").format(table, kinds))
     for outcome in outcomes:
-        test = outcome.test
-        months = None if outcome.passed else _months_at_fault(connection, outcome)
-        found = (outcome.passed, outcome.failures, outcome.message, months)
-        values = sql.SQL(", ").join(map(sql.Literal, (test.name, test.model, test.kind, test.severity, *found)))
-        connection.execute(sql.SQL("INSERT INTO {} VALUES ({})").format(table, values))
+        test, months = outcome.test, {} if outcome.passed else _rows_by_month(connection, outcome)
+        found = Result(
+            test.name, test.model, test.kind, test.severity, outcome.passed, outcome.failures, outcome.message, months
+        ).after(before.get(test.name), built)
+        values = {**vars(found), "months": None if found.months is None else Jsonb(found.months)}
+        insert = sql.SQL("INSERT INTO {} ({}) VALUES ({})")
+        columns, literals = map(sql.Identifier, values), map(sql.Literal, values.values())
+        connection.execute(insert.format(table, sql.SQL(", ").join(columns), sql.SQL(", ").join(literals)))
 
 
-def _months_at_fault(connection: Connection, outcome: Outcome) -> list[dt.date] | None:
-    """The source months of the rows that broke a test: its query, asked again. None when its rows do not say."""
+def _rows_by_month(connection: Connection, outcome: Outcome) -> dict[str, int] | None:
+    """The rows that broke a test, by source month: its query, asked again. None when its rows do not say."""
     try:
         with connection.transaction():
-            query = f"SELECT DISTINCT source_month FROM ({outcome.sql}\n) AS broken ORDER BY 1"
-            return [month for (month,) in connection.execute(query.encode())]
+            query = f"SELECT source_month, count(*) FROM ({outcome.sql}\n) AS broken GROUP BY 1 ORDER BY 1"
+            return {month.isoformat(): rows for month, rows in connection.execute(query.encode())}
     except psycopg.errors.UndefinedColumn:
         return None

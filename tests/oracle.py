@@ -26,7 +26,7 @@ from psycopg import sql
 
 Row = tuple[Any, ...]
 """Values in plain form: int, str, bool, date, Decimal, None; floating point as its 64 bits, a timestamp as microseconds
-since 1970, both signed integers."""
+since 1970, both signed integers; an array of dates as text."""
 
 TABLES = ("raw_zones", "raw_trips", "fct_trips", "daily_borough_stats")
 
@@ -43,7 +43,7 @@ class Column(NamedTuple):
 
 
 INTEGER, DOUBLE, TEXT, DATE = "integer", "double precision", "text", "date"
-TIMESTAMP, NUMERIC, BOOLEAN = "timestamp without time zone", "numeric", "boolean"
+TIMESTAMP, NUMERIC, BOOLEAN, DATES = "timestamp without time zone", "numeric", "boolean", "date[]"
 
 RAW_TRIPS = (
     Column("source_month", DATE),
@@ -124,6 +124,7 @@ DAILY_BOROUGH_STATS = (
     Column("median_distance_miles", NUMERIC),
     Column("median_fare_amount", NUMERIC),
     Column("median_duration_seconds", NUMERIC),
+    Column("source_months", DATES),
 )
 
 
@@ -299,15 +300,16 @@ def expected_stats(facts: Iterable[Row]) -> list[Row]:
     Sums leave out what is NULL. A median is the lower middle one of the values that are there.
     """
     summed = ("distance_miles", "fare_amount", "tip_amount", "total_amount")
-    wanted = ("pickup_date", "pickup_borough", *summed, "duration_seconds")
+    wanted = ("pickup_date", "pickup_borough", *summed, "duration_seconds", "source_month")
     places = [[column.name for column in FCT_TRIPS].index(name) for name in wanted]
     frame = pd.DataFrame([[fact[i] for i in places] for fact in facts], columns=wanted, dtype=object)
     rows: list[Row] = []
     for day, group in frame.groupby(["pickup_date", "pickup_borough"], sort=False):
-        there = {name: [value for value in group[name] if value is not None] for name in wanted[2:]}
+        there = {name: [value for value in group[name] if value is not None] for name in wanted[2:-1]}
         sums = [sum(there[name], Decimal(0)) for name in summed]
         medians = [_lower_median(there[name]) for name in ("distance_miles", "fare_amount", "duration_seconds")]
-        rows.append((*day, len(group), *sums, *medians))
+        months = ",".join(sorted({str(month) for month in group["source_month"]}))
+        rows.append((*day, len(group), *sums, *medians, months))
     return rows
 
 
@@ -362,6 +364,7 @@ class _Database:
 _PLAIN = {
     DOUBLE: sql.SQL("('x' || encode(float8send({}), 'hex'))::bit(64)::bigint"),
     TIMESTAMP: sql.SQL("(extract(epoch FROM {}) * 1000000)::bigint"),
+    DATES: sql.SQL("array_to_string({}, ',')"),  # ISO, as the session says
 }
 
 

@@ -159,7 +159,12 @@ HARD: list[Row] = [
 @pytest.mark.usefixtures("warm_dbt")
 def test_the_life_of_a_schema(publisher: Publisher, starts: list[str], background: ThreadPoolExecutor) -> None:
     """Coalescing, waiting, hard values, a replaced and an emptied month, readers meanwhile, and a full refresh at the end."""
-    for month, rows in (("2024-01", HARD), ("2024-02", [{}] * 50), ("2024-03", [{"fare_amount": 1.0}] * 2000)):
+    stray = {"lpep_pickup_datetime": dt.datetime(2024, 1, 1, 9)}
+    for month, rows in (
+        ("2024-01", HARD),
+        ("2024-02", [{}] * 50 + [stray]),
+        ("2024-03", [{"fare_amount": 1.0}] * 2000),
+    ):
         publisher.land("plain", month, rows)
 
     both = list(background.map(transform.refresh, ["plain", "plain"]))
@@ -194,6 +199,12 @@ def test_the_life_of_a_schema(publisher: Publisher, starts: list[str], backgroun
         "SELECT xmin::text, ctid::text FROM {}.fct_trips WHERE source_month = '2024-01-01' ORDER BY 2", "plain"
     )
     assert query("SELECT count(*) FROM {}.fct_trips WHERE source_month = '2024-02-01'", "plain") == [(0,)]
+    assert query(
+        "SELECT pickup_date::text, trips, source_months::text FROM {}.daily_borough_stats ORDER BY 1", "plain"
+    ) == [
+        ("2024-01-01", 3, "{2024-01-01}"),
+        ("2024-03-01", 3000, "{2024-03-01}"),
+    ], "the stray of February is gone from January's day, and February's own day is gone"
     by_months = digests("plain")
 
     forget_version("plain", "project")
@@ -331,6 +342,14 @@ def test_one_months_bad_rows_hold_back_no_other_month(publisher: Publisher) -> N
     assert "\n" not in str(failure.value)
     with pytest.raises(UsageError, match="2024-03"):
         pipeline.check(job, Month.parse("2024-03"))
+
+    publisher.land("plain", "2024-03", [{}])
+    assert transform.refresh("plain").months == (dt.date(2024, 3, 1),)
+    with pytest.raises(CheckFailed, match=r"pickup_zone_is_known on stg_trips \(1 rows\)"):
+        pipeline.check(job, february)  # nobody has mended it
+    publisher.land("plain", "2024-02", [{}])
+    assert transform.refresh("plain").months == (dt.date(2024, 2, 1),)
+    assert pipeline.check(job, february).state == "success"
 
 
 @pytest.mark.usefixtures("warm_dbt")

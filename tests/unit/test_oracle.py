@@ -245,7 +245,11 @@ def test_a_trip_without_a_known_pickup_zone_is_no_fact(folder: Path, trips: list
 
 def test_stats_sum_exactly_and_take_the_lower_median() -> None:
     def fact(fare: str | None, seconds: int) -> Row:
-        known: dict[str, Any] = {"pickup_date": dt.date(2024, 1, 31), "pickup_borough": "Queens"}
+        known: dict[str, Any] = {
+            "pickup_date": dt.date(2024, 1, 31),
+            "pickup_borough": "Queens",
+            "source_month": dt.date(2024, 1, 1),
+        }
         known |= {"fare_amount": None if fare is None else Decimal(fare), "duration_seconds": Decimal(seconds)}
         return tuple(known.get(column.name) for column in FCT_TRIPS)
 
@@ -253,7 +257,7 @@ def test_stats_sum_exactly_and_take_the_lower_median() -> None:
     (row,) = oracle.expected_stats(facts)
     zero = Decimal(0)
     assert row[:7] == (dt.date(2024, 1, 31), "Queens", 5, zero, Decimal("0.30"), zero, zero)
-    assert row[7:] == (None, Decimal("0.10"), Decimal(61))
+    assert row[7:] == (None, Decimal("0.10"), Decimal(61), "2024-01-01")
 
 
 def test_a_difference_in_a_mart_names_its_key() -> None:

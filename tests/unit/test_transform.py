@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,46 @@ def test_what_concerns_all_months_rebuilds_them_all(pending: Plan) -> None:
     ("months", "concerned"),
     [
         pytest.param(None, True, id="not-told"),
-        pytest.param([JANUARY], True, id="this"),
-        pytest.param([FEBRUARY], False, id="other"),
+        pytest.param({"2024-01-01": 1}, True, id="this"),
+        pytest.param({"2024-02-01": 1}, False, id="other"),
     ],
 )
-def test_a_failed_test_concerns_the_months_of_its_rows(months: list[dt.date] | None, concerned: bool) -> None:
+def test_a_failed_test_concerns_the_months_of_its_rows(months: dict[str, int] | None, concerned: bool) -> None:
     assert Result("n", "m", "data", "error", False, 1, "", months).concerns(JANUARY) is concerned
+
+
+def found(months: dict[str, int] | None, message: str = "") -> Result:
+    rows = 9 if months is None else sum(months.values())
+    return Result("n", "m", "data", "error", months == {}, rows, message, months)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "built", "after"),
+    [
+        pytest.param({"2024-01-01": 3}, {}, [FEBRUARY], {"2024-01-01": 3}, id="another-month-was-built"),
+        pytest.param({"2024-01-01": 3}, {}, [JANUARY], {}, id="it-was-mended"),
+        pytest.param({"2024-01-01": 3}, {}, None, {}, id="all-were-built"),
+        pytest.param({"2024-01-01": 3}, {}, [], {"2024-01-01": 3}, id="none-was-built"),
+        pytest.param({}, {"2024-02-01": 2}, [FEBRUARY], {"2024-02-01": 2}, id="a-new-one"),
+        pytest.param(
+            {"2024-01-01": 3}, {"2024-02-01": 2}, [FEBRUARY], {"2024-01-01": 3, "2024-02-01": 2}, id="one-more"
+        ),
+        pytest.param({"2024-01-01": 3}, {"2024-01-01": 1}, [JANUARY], {"2024-01-01": 1}, id="other-rows"),
+        pytest.param(None, {}, [FEBRUARY], {}, id="it-could-not-tell-before"),
+        pytest.param({"2024-01-01": 3}, None, [FEBRUARY], None, id="it-can-not-tell"),
+    ],
+)
+def test_what_was_found_stands_until_its_month_is_built_again(
+    before: dict[str, int] | None, now: dict[str, int] | None, built: list[dt.date] | None, after: dict[str, int] | None
+) -> None:
+    known = found(now, "now").after(found(before, "before"), built)
+    assert known == replace(found(after), message=known.message)
+    if known.months:
+        assert known.message == ("now" if now else "before")
+
+
+def test_a_test_that_was_never_run_is_known_by_what_it_found() -> None:
+    assert found({"2024-01-01": 1}).after(None, [FEBRUARY]) == found({"2024-01-01": 1})
 
 
 def test_a_passed_test_concerns_no_month() -> None:

@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='incremental', incremental_strategy='replace_dates', on_schema_change='fail') }}
 
 -- Sums of exact numbers and percentile_disc, which gives one of its inputs: no result depends on the order of the rows.
 select
@@ -10,7 +10,11 @@ select
     coalesce(sum(tip_amount), 0) as tip_amount,
     coalesce(sum(total_amount), 0) as total_amount,
     percentile_disc(0.5) within group (order by distance_miles) as median_distance_miles,
-    percentile_disc(0.5) within group (order by fare_amount) as median_fare_amount,
-    percentile_disc(0.5) within group (order by duration_seconds) as median_duration_seconds
+    (percentile_disc(0.5) within group (order by fare_amount))::numeric(10, 2) as median_fare_amount,
+    percentile_disc(0.5) within group (order by duration_seconds) as median_duration_seconds,
+    array_agg(distinct source_month order by source_month) as source_months
 from {{ ref('fct_trips') }}
+{% if asked_months() != 'all' and load_relation(this) -%}
+inner join ({{ touched_dates(ref('fct_trips'), this) }}) as touched using (pickup_date)
+{% endif -%}
 group by pickup_date, pickup_borough

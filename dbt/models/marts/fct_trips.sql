@@ -1,4 +1,11 @@
-{{ config(materialized='incremental', incremental_strategy='replace_months', on_schema_change='fail') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='replace_months',
+        on_schema_change='fail',
+        indexes=[{'columns': ['pickup_date']}],
+    )
+}}
 
 with trips as (
     select *

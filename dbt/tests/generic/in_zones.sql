@@ -3,6 +3,7 @@
 {{ report_only() }}
 select source_month, row_number, {{ column_name }}
 from {{ model }} as trips
-where {{ column_name }} is not null
+where {{ in_months('source_month') }}
+    and {{ column_name }} is not null
     and not exists (select from {{ ref('stg_zones') }} as zones where zones.location_id = trips.{{ column_name }})
 {% endtest %}

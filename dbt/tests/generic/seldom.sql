@@ -3,6 +3,7 @@
 {{ report_only() }}
 select source_month, count(*) filter (where {{ condition }}) as rows_found, count(*) as rows_in_all
 from {{ model }}
+where {{ in_months('source_month') }}
 group by source_month
 having count(*) filter (where {{ condition }}) > {{ at_most }} * count(*)
 {% endtest %}
