@@ -118,7 +118,7 @@ def build(
         *(["--full-refresh"] if full else []),
         *([] if unit_tests else ["--exclude-resource-type", "unit_test"]),
     ]
-    folder = _folder(server, schema)
+    folder = schema_folder(server, schema)
     results = folder / "run_results.json"
     with _exclusive(folder) as lock:
         results.unlink(missing_ok=True)
@@ -229,7 +229,7 @@ def scratch_environment() -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "LANG": "C.UTF-8"}
 
 
-def _folder(server: psycopg.ConnectionInfo, schema: str) -> Path:
+def schema_folder(server: psycopg.ConnectionInfo, schema: str) -> Path:
     """Where dbt keeps what it knows of one schema: a readable name, and a hash that tells hostile names apart."""
     place = f"{server.host}\0{server.port}\0{server.dbname}\0{schema}"
     name = f"{re.sub('[^A-Za-z0-9]+', '-', schema)[:32]}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"

@@ -398,7 +398,7 @@ def test_a_lock_that_is_not_freed(publisher: Publisher, starts: list[str], monke
         other.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key("transform", "plain")])
         with pytest.raises(Busy, match=r"another run took more than 0\.2 s"):
             transform.refresh("plain")
-        folder = dbt._folder(other.info, "plain")
+        folder = dbt.schema_folder(other.info, "plain")
     folder.mkdir(parents=True)
     with (folder / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
