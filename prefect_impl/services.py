@@ -20,10 +20,12 @@ SETTINGS = {
 
 def services(endpoint: Endpoint) -> Services:
     """How to bring Prefect up in `endpoint`: metadata in PostgreSQL, a server and a process worker, one port."""
-    url, port = base_url(endpoint), str(endpoint.ports["api"])
+    url, port, temporary = base_url(endpoint), str(endpoint.ports["api"]), f"{endpoint.home}/tmp"
     placed = {
         "PREFECT_HOME": endpoint.home,
         "PREFECT_API_URL": f"{url}/api",
+        # the worker keeps what it runs in <temporary folder>/runner_storage, which another user's worker may have made
+        "TMPDIR": temporary,
         # on SQLite runs side by side log `database is locked` by the hundred
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql+asyncpg://${METADATA}",
     }
@@ -31,6 +33,7 @@ def services(endpoint: Endpoint) -> Services:
     return Services(
         env=placed | {variable: value for variable, (value, _) in SETTINGS.items()},
         steps=[
+            Step(run=["mkdir", "-p", temporary]),
             Step(start=["prefect", "server", "start", "--host", "127.0.0.1", "--port", port], name="server"),
             Step(wait=f"{url}/api/health"),
             # no --limit: a parent that waits for its months would hold a slot that they need

@@ -261,8 +261,9 @@ def survey(settings: Settings) -> list[Service]:
             services.append(Service(name, "parts of it run: `triptych down` ends them", processes=len(alive)))
         else:
             services.append(Service(name, "not running"))
-    warm = processes.members(dbt_folder := WarmDbt(settings).folder)
-    services.append(Service("dbt", _state(bool(warm), dbt_folder), processes=len(warm) or None))
+    dbt = WarmDbt(settings).folder
+    warm = len(processes.members(dbt))
+    services.append(Service("dbt", _state(warm > 0, dbt), processes=warm or None))
     return services
 
 

@@ -71,13 +71,13 @@ def test_everything_listens_on_loopback(up: Services) -> None:
     assert up.web == "http://127.0.0.1:14200"
     assert up.env["PREFECT_API_URL"] == "http://127.0.0.1:14200/api"
     assert [step.start[1] for step in up.steps if step.start] == ["server", "worker"]
-    assert up.steps[0].start is not None and up.steps[0].start[2:] == [
-        "start",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "14200",
-    ]
+    server = next(step.start for step in up.steps if step.start)
+    assert server[2:] == ["start", "--host", "127.0.0.1", "--port", "14200"]
+
+
+def test_the_workers_files_stay_in_the_home_that_it_was_given(up: Services, tmp_path: Path) -> None:
+    assert Path(up.env["TMPDIR"]).is_relative_to(tmp_path)
+    assert up.steps[0].run == ["mkdir", "-p", up.env["TMPDIR"]], "a folder that is not there is not used"
 
 
 def test_the_worker_has_no_limit_that_a_waiting_parent_could_use_up(up: Services) -> None:
