@@ -384,8 +384,8 @@ class Bucket:
             return PermanentError(f"{self._scheme}://{self._bucket}: there is no such bucket ({code}); check --source")
         if "169.254.169.254" in text or "metadata.google" in text:  # where a machine in the cloud finds its own key
             return PermanentError(f"{name}: the environment has no key for it; set {variables}*")
-        if "invalid peer certificate" in text:
-            return _no_trust(f"{self._scheme}://{self._bucket}", "of its endpoint")
+        if found := re.search(r"InvalidCertificate\(\s*(\w+)", text):
+            return _no_trust(f"{self._scheme}://{self._bucket}", found[1])
         if "redirect without LOCATION" in text or status in (301, 307):
             return PermanentError(f"{self._scheme}://{self._bucket} is in another region; check {variables}REGION")
         if status in (401, 403):
