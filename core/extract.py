@@ -120,16 +120,16 @@ class _Transfer:
         self._received = 0
 
     def run(self, unless: str | None) -> Partial | Answer:
-        """The whole file, or an answer without one. What came of it stays for the next attempt if the source fails."""
+        """The whole file, or an answer without one. If the source fails, what came of it stays for the next attempt."""
         self._part = Partial.left(self._folder, self._key)
         try:
             answer = self._until_whole(unless)
-        except SourceUnavailable:
+        except (PermanentError, OSError):  # what is here is not wanted, or has no room
+            self._drop()
+            raise
+        except BaseException:  # a tool that ends its task, too
             if self._part:
                 self._part.leave()
-            raise
-        except BaseException:
-            self._drop()
             raise
         if answer.state != "file":
             self._drop()

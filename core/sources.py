@@ -247,6 +247,8 @@ def _answer(response: httpx.Response, url: str, rest: Rest | None) -> Answer | N
         whole = _rest_of(response, rest) if etag == rest.etag else None
         return whole and Answer("file", response.iter_raw(), rest.start, int(whole[1]), etag)
     _check_status(status, url)
+    if response.headers.get("content-encoding", "identity") != "identity":  # not asked for: some proxies do
+        return Answer("file", response.iter_bytes())
     length = response.headers.get("content-length", "")
     strong = etag if etag and etag.startswith('"') else None
     return Answer("file", response.iter_raw(), 0, int(length) if length.isdecimal() else None, strong)
@@ -382,7 +384,7 @@ class Bucket:
         name, variables = self._label(key), _CLOUDS[self._scheme]
         if code in _NO_BUCKET:
             return PermanentError(f"{self._scheme}://{self._bucket}: there is no such bucket ({code}); check --source")
-        if "169.254.169.254" in text or "metadata.google" in text:  # where a machine in the cloud finds its own key
+        if re.search(_OWN_KEY, text):
             return PermanentError(f"{name}: the environment has no key for it; set {variables}*")
         if found := re.search(r"InvalidCertificate\(\s*(\w+)", text):
             return _no_trust(f"{self._scheme}://{self._bucket}", found[1])
@@ -412,6 +414,9 @@ class Bucket:
 
 
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
+
+_OWN_KEY = r"/latest/(api/token|meta-data)|/computeMetadata/|/metadata/identity/"
+"""Where a machine in a cloud finds a key of its own: asked when the environment has none."""
 
 
 def _store(scheme: str, bucket: str) -> ObjectStore:

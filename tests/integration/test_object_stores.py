@@ -480,6 +480,30 @@ def test_a_key_that_can_not_be_read_is_refused_without_it(
     assert said in refusal(UsageError, lambda: extract(GREEN, source, MONTH))
 
 
+PLACES = {
+    "s3": "PUT http://169.254.169.254/latest/api/token",
+    "gs": "GET http://metadata/computeMetadata/v1/instance/service-accounts/default/token",
+    "az": "GET http://169.254.169.254/metadata/identity/oauth2/token",
+}
+
+
+@pytest.mark.parametrize("scheme", PLACES)
+def test_a_key_that_is_missing_is_said_to_be(
+    set_variables: Callable[..., None], monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """The library then asks the machine for one. What it says if there is none is told, for nobody's test may wait for it."""
+
+    def get(*_: object, **__: object) -> None:
+        raise obstore.exceptions.GenericError(
+            f"Generic error: Error performing {PLACES[scheme]} in 1s - HTTP error: {SECRET}"
+        )
+
+    set_variables(**variables(scheme, "http://127.0.0.1:1"))
+    monkeypatch.setattr(obstore, "get", get)
+    message = refusal(PermanentError, lambda: extract(GREEN, f"{scheme}://taxi/x", MONTH))
+    assert "the environment has no key for it; set " in message
+
+
 @pytest.mark.parametrize(
     ("prefix", "there"),
     [("s3://taxi", "s3://taxi"), ("S3://taxi/a/b/", "s3://taxi/a/b"), ("s3://taxi/a/../b", "s3://taxi/b")],

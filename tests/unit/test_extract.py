@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -246,6 +247,21 @@ def test_many_loaders_may_fetch_one_file_at_once(site: Publisher, published: Pat
 def test_an_address_that_is_none_or_holds_a_secret_is_refused_without_it(home: Path, source: str) -> None:
     message = refusal(UsageError, lambda: extract(GREEN, source, MONTH))
     assert "s3cret" not in message and "cret@" not in message
+
+
+def test_a_file_that_a_proxy_compresses_comes_as_it_was(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = (published / NAME).read_bytes()
+
+    def transport(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith(NAME):
+            return httpx.Response(404)
+        body = gzip.compress(content)
+        headers = {"Content-Encoding": "gzip", "ETag": '"of what is sent"', "Content-Length": str(len(body))}
+        return httpx.Response(200, headers=headers, stream=httpx.ByteStream(body))
+
+    client = httpx.Client(transport=httpx.MockTransport(transport))
+    monkeypatch.setattr(httpx, "Client", lambda **options: client)
+    assert_is(extract(GREEN, "http://host/x", MONTH), published / NAME)
 
 
 # --- what is no file of its format --------------------------------------------------------------------------------------

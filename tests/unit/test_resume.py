@@ -258,6 +258,28 @@ def test_nothing_stays_of_what_no_attempt_can_use(
     assert list(parts.iterdir()) == []
 
 
+def test_a_part_stays_when_the_tool_ends_its_task(
+    site: Publisher, published: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tools do it with exceptions of their own, or Python's."""
+    site.stall(NAME)
+    monkeypatch.setattr("core.sources.TIMEOUT", 0.2)
+    once = module._Transfer._once
+
+    def interrupt(self: module._Transfer, unless: str | None) -> object:
+        try:
+            return once(self, unless)
+        except SourceUnavailable:
+            raise KeyboardInterrupt from None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Transfer, "_once", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            extract(GREEN, site.url, MONTH)
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+    assert starts(site) == [None, f"bytes={size // 2}-"]
+
+
 # --- by several processes -----------------------------------------------------------------------------------------------
 
 
