@@ -246,23 +246,27 @@ def _answer(response: httpx.Response, url: str, rest: Rest | None) -> Answer | N
     if rest is not None and status in (206, 416):
         whole = _rest_of(response, rest) if etag == rest.etag else None
         return whole and Answer("file", response.iter_raw(), rest.start, int(whole[1]), etag)
-    _check_status(status, url)
+    if status != 200:
+        raise _bad_status(status, url)
     if response.headers.get("content-encoding", "identity") != "identity":  # not asked for: some proxies do
         return Answer("file", response.iter_bytes())
     length = response.headers.get("content-length", "")
-    strong = etag if etag and etag.startswith('"') else None
-    return Answer("file", response.iter_raw(), 0, int(length) if length.isdecimal() else None, strong)
+    return Answer("file", response.iter_raw(), 0, int(length) if length.isdecimal() else None, _strong(etag))
 
 
 def _rest_of(response: httpx.Response, rest: Rest) -> re.Match[str] | None:
     return re.fullmatch(rf"bytes {rest.start}-\d+/(\d+)", response.headers.get("content-range", ""))
 
 
-def _check_status(status: int, what: str) -> None:
+def _bad_status(status: int, what: str) -> PermanentError | SourceUnavailable:
     if status in (408, 425, 429) or status >= 500:
-        raise SourceUnavailable(f"{what} answered {status}; the publisher may be busy")
-    if status != 200:
-        raise PermanentError(f"{what} answered {status}; check --source")
+        return SourceUnavailable(f"{what} answered {status}; the publisher may be busy")
+    return PermanentError(f"{what} answered {status}; check --source")
+
+
+def _strong(etag: str | None) -> str | None:
+    """The ETag if it stands for these very bytes: a weak one may stand for others that mean the same."""
+    return etag if etag and etag.startswith('"') else None
 
 
 def _no_answer(url: str, error: httpx.HTTPError) -> PermanentError | SourceUnavailable:
@@ -331,7 +335,7 @@ class Bucket:
             yield Answer("unchanged") if found == "unchanged" else Answer("absent", said=found)
         else:
             size, etag = found.meta["size"], found.meta["e_tag"]
-            yield Answer("file", self._blocks(key, found, start), start, size, etag)
+            yield Answer("file", self._blocks(key, found, start), start, size, _strong(etag))
 
     def _ask(self, key: str, start: int, conditions: dict[str, str | None]) -> Any:
         """The block that begins at `start`, or the reason why there is none, in words."""
@@ -357,6 +361,10 @@ class Bucket:
             start += BLOCK
             if start >= size:
                 return
+            if _strong(etag) is None:
+                raise PermanentError(
+                    f"{self._label(key)}: the store names no version (ETag) by which to ask for its rest"
+                )
             block = self._ask(key, start, {"if_match": etag})
             if isinstance(block, str):
                 raise SourceUnavailable(f"{self._label(key)} changed while it was read; run again when it is whole")
@@ -392,15 +400,11 @@ class Bucket:
             return PermanentError(f"{self._scheme}://{self._bucket} is in another region; check {variables}REGION")
         if status in (401, 403):
             return self._forbidden(name, code or str(status))
-        if status is None or status == 409:  # no answer at all
+        if status is not None:
+            return _bad_status(status, name)
+        if "HTTP error" in text:
             return SourceUnavailable(f"{name}: the store did not answer")
-        try:
-            _check_status(status, name)
-        except SourceUnavailable as error:
-            return error
-        except PermanentError as error:
-            return error
-        return SourceUnavailable(f"{name} answered {status}, and no object")
+        return PermanentError(f"{name}: what answered is no such store; check {variables}*")
 
     def _forbidden(self, name: str, said: str) -> PermanentError:
         return PermanentError(f"{name}: not allowed ({said}); check the key and its rights ({_CLOUDS[self._scheme]}*)")

@@ -406,6 +406,11 @@ ANSWERS: dict[str, tuple[Canned, type[TriptychError], str]] = {
     "wrong key": ((403, {}, code("SignatureDoesNotMatch")), PermanentError, "not allowed (SignatureDoesNotMatch)"),
     "nobody": ((401, {}, b""), PermanentError, "not allowed"),
     "no such bucket": ((404, {}, code("NoSuchBucket")), PermanentError, "there is no such bucket"),
+    "no store at all": (
+        (200, {}, b"PAR1"),
+        PermanentError,
+        "what answered is no such store",
+    ),
     "malformed": ((400, {}, code("AuthorizationHeaderMalformed")), PermanentError, "answered 400"),
 }
 
@@ -427,6 +432,16 @@ def test_a_store_that_is_not_there_is_transient(set_variables: Callable[..., Non
     set_variables(**variables(scheme, f"http://127.0.0.1:{free_port()}"))
     message = refusal(SourceUnavailable, lambda: extract(GREEN, f"{scheme}://taxi/x", MONTH))
     assert message == f"{scheme}://taxi/x/{NAME}: the store did not answer"
+
+
+@pytest.mark.parametrize("etag", [{}, {"ETag": 'W/"v"'}], ids=["none", "weak"])
+def test_an_object_without_a_version_is_not_put_together_of_blocks(
+    set_variables: Callable[..., None], monkeypatch: pytest.MonkeyPatch, etag: dict[str, str]
+) -> None:
+    monkeypatch.setattr(sources, "BLOCK", 4)
+    with canned((206, {"Content-Range": "bytes 0-3/8", **etag}, b"PAR1")) as endpoint:
+        set_variables(**variables("s3", endpoint))
+        assert "names no version" in refusal(PermanentError, lambda: extract(GREEN, "s3://taxi/x", MONTH))
 
 
 def test_a_region_that_is_wrong_is_named(set_variables: Callable[..., None]) -> None:
