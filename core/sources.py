@@ -90,7 +90,7 @@ def opened(prefix: str) -> Iterator[Source]:
         yield Folder(prefix)
     elif scheme in ("http", "https"):
         address = _address(prefix)
-        with httpx.Client(timeout=TIMEOUT) as client:
+        with _client() as client:
             yield Web(address, client)
     elif scheme in _CLOUDS:
         yield Bucket(prefix)
@@ -208,6 +208,15 @@ class Web:
         if said[0] == "403" and re.fullmatch(r"\d{4}-\d{2}", what):
             return NotPublished(f"{what} is not published yet: {self._prefix} answered 403 for {name}")
         return NotPublished(f"{what}: {self._prefix} has no {name} ({said[0]}); check the month and --source")
+
+
+def _client() -> httpx.Client:
+    try:
+        return httpx.Client(timeout=TIMEOUT)
+    except OSError as error:  # it reads the certificates
+        raise UsageError(
+            f"SSL_CERT_FILE or SSL_CERT_DIR: {error.strerror or error}; name what holds certificates"
+        ) from None
 
 
 def _address(prefix: str) -> httpx.URL:

@@ -350,6 +350,7 @@ def test_a_publisher_that_drips_can_not_hold_a_step_for_ever(
     assert "came in 0.3 s (TRIPTYCH_DOWNLOAD_S)" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
     assert site.count(NAME) == 1
     site.clear(NAME)
+    set_variable(monkeypatch, "TRIPTYCH_DOWNLOAD_S", "60")
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)  # and what came is not lost
     assert site.count(NAME, 206) == 1
 
@@ -405,6 +406,16 @@ def test_a_certificate_for_another_host_is_refused(
     with Publisher(published, authority.issue_cert("other.example")) as site:
         message = refusal(PermanentError, lambda: extract(GREEN, site.url, MONTH))
     assert "127.0.0.1" in message and "certificate" in message
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_certificates_that_can_not_be_read_are_a_wrong_call(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    if content:
+        (tmp_path / "ca.pem").write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert "SSL_CERT_FILE" in refusal(UsageError, lambda: extract(GREEN, "https://127.0.0.1:1/x", MONTH))
 
 
 # --- room ---------------------------------------------------------------------------------------------------------------
