@@ -107,7 +107,7 @@ class Services(Message):
 class BackfillRequest(Message):
     """A backfill: `months` in the order wanted, `jobs` of them at a time.
 
-    `source` is a folder, an http(s) prefix or ``tlc``; `schema` is the PostgreSQL schema that is written;
+    `source` is a folder, an http(s) prefix, a bucket or ``tlc``; `schema` is the PostgreSQL schema that is written;
     `loader` is the name that the ledger records.
     """
 

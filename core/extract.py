@@ -1,14 +1,21 @@
 """From a source to a verified local file.
 
-A file is streamed to a temporary name, its SHA-256 computed on the way, looked at, and renamed only when whole. It is
+A file is streamed to another name, its SHA-256 computed on the way, looked at, and renamed only when whole. It is
 then kept under its digest, so the file that a load reads never changes under it, and a file that the publisher replaces
 never disturbs a run that reads the old one:
 
     <home>/files/<first 16 digits of the sha256>/green_tripdata_2024-01.parquet
     <home>/files/index/<of the address>.json        what was last fetched from there: digest, bytes, ETag
+    <home>/files/parts/                             what came before a transfer was cut (`core.partial`)
 
 A second extract asks the publisher only whether the file has changed, and checks the kept file's digest before it is
 used again. It asks by ETag alone: Last-Modified counts seconds, and misses a file that is replaced within one.
+
+A transfer that is cut goes on where it was cut, in the same attempt as long as bytes keep coming, and else in the next one.
+
+Where a ``MANIFEST.sha256`` lies beside the file (as `sha256sum` writes it), the file must be in it and have the digest that it
+promises: rotten bits change values without an error. Where there is none, the first load's digest stands in the
+ledger (`source_sha256`): bytes that rot later are another version there, not the same rows.
 """
 
 from __future__ import annotations
@@ -17,24 +24,30 @@ import contextlib
 import errno
 import hashlib
 import json
-import os
+import posixpath
+import re
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-import httpx
-
-from core.errors import BadFile, DiskFull, NotPublished, PermanentError, SourceUnavailable, UsageError
+from core.errors import BadFile, DiskFull, PermanentError, SourceUnavailable
 from core.month import Month
+from core.partial import Partial
 from core.schema import Dataset
 from core.settings import settings
+from core.sources import Answer, Source, opened
 
-_CHUNK = 1 << 20
+CONTINUATIONS = 5
+"""How often one attempt takes up a transfer that was cut after bytes had come: a flaky link, not a broken publisher."""
 
-TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-"""Seconds between two bytes, not for the whole file: a slow link is not a fault."""
+MANIFEST = "MANIFEST.sha256"
+"""The list of digests beside the files."""
+
+MANIFEST_MB = 4.0
+"""It is read whole: 50,000 lines."""
 
 
 @dataclass(frozen=True)
@@ -57,136 +70,177 @@ class _Known:
 
 
 def extract(dataset: Dataset, source: str, month: Month | None = None) -> Extracted:
-    """Fetch the dataset's file for `month` from `source`: a folder, an http(s) prefix, or ``tlc``.
+    """Fetch the dataset's file for `month` from `source`: a folder, an http(s) prefix, a bucket, or ``tlc``.
 
-    Raise `NotPublished` when the source has no such file, `BadFile` when what it has is not one, `SourceUnavailable`
-    when it does not answer or not with the whole, `DiskFull`, and `UsageError` on a source that is neither of these.
+    Raise `NotPublished` when the source has no such file, `BadFile` when what it has is not one, is larger than
+    `Settings.max_file_mb` or not what its manifest promises, `SourceUnavailable` when it does not answer or not with the
+    whole, `DiskFull`, `PermanentError` for a refusal, and `UsageError` on a source that is none.
     """
-    prefix = settings().tlc_url if source == "tlc" else source
     paths = [path.format(month=month) for path in dataset.paths]
-    if prefix.startswith(("http://", "https://")):
-        return _from_http(_address(prefix), paths, month)
-    if "://" in prefix:
-        raise UsageError(f"source {_scheme(prefix)}: write a folder, an http(s) prefix, `sample` or `tlc`")
-    return _from_folder(Path(prefix), paths, month)
-
-
-def _scheme(prefix: str) -> str:
-    return prefix.partition("://")[0] + "://..."  # the rest may hold a password
-
-
-def _what(month: Month | None) -> str:
-    return str(month) if month is not None else "the zone lookup"
-
-
-# --- a folder -------------------------------------------------------------------------------------------------------
-
-
-def _from_folder(folder: Path, paths: list[str], month: Month | None) -> Extracted:
-    if not folder.is_dir():
-        raise UsageError(f"source {str(folder)!r} is not a folder: write one, an http(s) prefix, `sample` or `tlc`")
-    for path in paths:
-        try:
-            file = (folder / path).open("rb")
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise _unreadable(folder / path, error) from error
-        with file:
-            return _from_file(file, folder / path)
-    raise NotPublished(f"{_what(month)}: no {Path(paths[0]).name} in {folder}; check the month and --source")
-
-
-def _from_file(file: IO[bytes], path: Path) -> Extracted:
-    """Copy an open file; raise `SourceUnavailable` when it changes meanwhile: the copy may be half old, half new."""
-    before = os.fstat(file.fileno())
-    found = _keep(path.name, _chunks(file, path))
-    after = os.fstat(file.fileno())
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise SourceUnavailable(f"{path} changed while it was read; run again when it is whole")
-    return found
-
-
-def _chunks(file: IO[bytes], path: Path) -> Iterator[bytes]:
-    try:
-        yield from iter(lambda: file.read(_CHUNK), b"")
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> PermanentError:
-    return PermanentError(f"{path}: {error.strerror}; check the file and its disk")
-
-
-# --- http -----------------------------------------------------------------------------------------------------------
-
-
-def _address(prefix: str) -> httpx.URL:
-    try:
-        address = httpx.URL(prefix.rstrip("/") + "/")
-    except httpx.InvalidURL:
-        raise UsageError(f"source {_scheme(prefix)} is not an address: write http(s)://host/folder") from None
-    if address.userinfo or address.query or address.fragment:
-        raise UsageError(
-            f"source {address.scheme}://{address.host}: write it without user, password, query and fragment; "
-            "a source stands in the history of every tool"
-        )
-    if not address.host:
-        raise UsageError(f"source {prefix!r} names no host: write http(s)://host/folder")
-    return address
-
-
-def _from_http(prefix: httpx.URL, paths: list[str], month: Month | None) -> Extracted:
-    answers = []
-    with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client:
+    said = []
+    with opened(settings().tlc_url if source == "tlc" else source) as place:
         for path in paths:
-            found = _from_url(client, str(prefix.join(path)), Path(path).name)
+            found = _fetch(place, path, settings().max_file_mb)
             if isinstance(found, Extracted):
+                _check_manifest(place, path, found)
                 return found
-            answers.append(found)
-    name = Path(paths[0]).name
-    # The publisher answers 403, not 404, for a month that is not out (its bucket can't be listed).
-    if month is not None and answers[0] == 403:
-        raise NotPublished(f"{month} is not published yet: {prefix} answered 403 for {name}")
-    raise NotPublished(f"{_what(month)}: {prefix} has no {name} ({answers[0]}); check the month and --source")
+            said.append(found)
+        what = str(month) if month is not None else "the zone lookup"
+        raise place.absent(what, Path(paths[0]).name, said)
 
 
-def _from_url(client: httpx.Client, url: str, name: str) -> Extracted | int:
-    """The file at `url`, or the status 403 or 404 with which the server says that there is none."""
-    entry = _index_path(url)
+def _fetch(source: Source, path: str, limit_mb: float) -> Extracted | str:
+    """The file at `path`, or how the source says that there is none."""
+    name, entry = posixpath.basename(path), _index_path(source.address(path))
     known = _known(entry)
     kept = _kept(name, known) if known else None
-    headers = {"Accept-Encoding": "identity"}
-    if known and known.etag and kept:
-        headers["If-None-Match"] = known.etag
-    try:
-        with client.stream("GET", url, headers=headers) as response:
-            if response.status_code == 304 and kept is not None:
-                return kept
-            if response.status_code in (403, 404):
-                return response.status_code
-            _check_status(response, url)
-            fetched = _keep(name, response.iter_bytes(_CHUNK))
-    except httpx.HTTPError as error:
-        cause = str(error) or type(error).__name__
-        raise SourceUnavailable(f"{url}: {cause}; the transfer did not end well") from error
-    _write_index(entry, _Known(fetched.sha256, fetched.bytes, response.headers.get("etag")))
+    with _room(settings().home / "files"):
+        came = _Transfer(source, path, limit_mb).run(known.etag if known and kept else None)
+        if isinstance(came, Answer):
+            return kept if came.state == "unchanged" and kept else came.said
+        fetched = _keep(name, came)
+    if came.etag is not None:
+        _write_index(entry, _Known(fetched.sha256, fetched.bytes, came.etag))
     return fetched
 
 
-def _check_status(response: httpx.Response, url: str) -> None:
-    status = response.status_code
-    if status in (408, 425, 429) or status >= 500:
-        raise SourceUnavailable(f"{url} answered {status}; the publisher may be busy")
-    if status != 200:
-        raise PermanentError(f"{url} answered {status}; check --source")
+# --- on its way -----------------------------------------------------------------------------------------------------
+
+
+class _Transfer:
+    """One file on its way from a source, within its limits of size and time."""
+
+    def __init__(self, source: Source, path: str, limit_mb: float) -> None:
+        self._source, self._path = source, path
+        self._address = source.address(path)
+        self._limit_mb, self._seconds = limit_mb, settings().download_s
+        self._deadline = time.monotonic() + self._seconds
+        self._folder, self._key = settings().home / "files" / "parts", _key(self._address)
+        self._part: Partial | None = None
+        self._received = 0
+
+    def run(self, unless: str | None) -> Partial | Answer:
+        """The whole file, or an answer without one. If the source fails, what came of it stays for the next attempt."""
+        self._part = Partial.left(self._folder, self._key)
+        try:
+            answer = self._until_whole(unless)
+        except (PermanentError, OSError):  # what is here is not wanted, or has no room
+            self._drop()
+            raise
+        except BaseException:  # a tool that ends its task, too
+            if self._part:
+                self._part.leave()
+            raise
+        if answer.state != "file":
+            self._drop()
+            return answer
+        assert self._part is not None
+        return self._part
+
+    def _until_whole(self, unless: str | None) -> Answer:
+        for turn in range(1 + CONTINUATIONS):
+            before = self._received
+            try:
+                return self._once(unless)
+            except SourceUnavailable:
+                resumable = self._part is not None and self._part.rest is not None
+                if turn == CONTINUATIONS or self._received == before or not resumable or self._is_late:
+                    raise
+        raise AssertionError("the last turn returns or raises")
+
+    def _once(self, unless: str | None) -> Answer:
+        rest = self._part.rest if self._part else None
+        with self._source.get(self._path, unless, rest) as answer:
+            if answer.state == "file":
+                self._take(answer)
+        return answer
+
+    def _take(self, answer: Answer) -> None:
+        part = self._part
+        if part is None or (part.etag, part.size) != (answer.etag, answer.start):
+            self._drop()
+            part = self._part = Partial.new(self._folder, self._key, answer.etag)
+        self._check_size(answer.size or 0)
+        for chunk in answer.chunks:
+            part.write(chunk)
+            self._received += len(chunk)
+            self._check_size(part.size)
+            if self._is_late:
+                raise SourceUnavailable(
+                    f"{self._address}: {part.size} bytes came in {self._seconds:g} s (TRIPTYCH_DOWNLOAD_S), and not the end"
+                )
+        if answer.size not in (None, part.size):
+            raise SourceUnavailable(f"{self._address}: {part.size} of {answer.size} bytes came")
+
+    @property
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._deadline
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limit_mb * 1e6:
+            raise BadFile(
+                f"{self._address} has {size / 1e6:.1f} MB or more, and {self._limit_mb:g} MB is the limit; "
+                "if that is right, raise TRIPTYCH_MAX_FILE_MB"
+            )
+
+    def _drop(self) -> None:
+        if self._part is not None:
+            self._part.discard()
+            self._part = None
+
+
+# --- what the publisher promises ------------------------------------------------------------------------------------
+
+
+def _check_manifest(source: Source, path: str, file: Extracted) -> None:
+    """Raise `BadFile` when a manifest beside the file does not list it, or promises other bytes."""
+    beside = posixpath.join(posixpath.dirname(path), MANIFEST)
+    manifest = _fetch(source, beside, MANIFEST_MB)
+    if not isinstance(manifest, Extracted):
+        return  # 403 and 404 are answers: this publisher has none
+    where = source.address(beside)
+    promised = _promised(manifest.path, where).get(file.name)
+    if promised == file.sha256:
+        return
+    _index_path(source.address(path)).unlink(missing_ok=True)  # the next attempt must not take it as unchanged
+    if promised is None:
+        raise BadFile(
+            f"{file.name} is not in {where}: if it is right, add it there (sha256sum {file.name} >> {MANIFEST})"
+        )
+    raise BadFile(
+        f"{file.name} has sha256 {file.sha256}, and {where} promises {promised}: fetch the file again from "
+        "the publisher, or mend the manifest if the file was replaced on purpose"
+    )
+
+
+_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?([^\0]+)")
+
+
+def _promised(path: Path, where: str) -> dict[str, str]:
+    """Name -> digest, as `sha256sum` writes them; raise `BadFile` naming the first line that is no such pair."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise BadFile(f"{where} is not text: write it with `sha256sum * > {MANIFEST}`") from None
+    digests: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        match = _LINE.fullmatch(line)
+        if match is None and line.strip():
+            raise BadFile(f"{where}: line {number} is not `<sha256>  <name>`: write it with `sha256sum * > {MANIFEST}`")
+        if match and digests.setdefault(match[2], match[1].lower()) != match[1].lower():
+            raise BadFile(f"{where}: line {number} promises a second digest for {match[2]!r}; leave one of them")
+    return digests
 
 
 # --- files that are kept --------------------------------------------------------------------------------------------
 
 
 def _index_path(url: str) -> Path:
-    return settings().home / "files" / "index" / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.json"
+    return settings().home / "files" / "index" / f"{_key(url)}.json"
+
+
+def _key(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()[:32]
 
 
 def _known(entry: Path) -> _Known | None:
@@ -218,32 +272,37 @@ def _place(name: str, sha256: str) -> Path:
     return settings().home / "files" / sha256[:16] / name
 
 
-def _keep(name: str, chunks: Iterable[bytes]) -> Extracted:
-    """Stream `chunks` to a temporary name, look at the whole, rename it to its place."""
-    with _temporary(settings().home / "files") as (file, temporary):
-        digest, size = hashlib.sha256(), 0
-        for chunk in chunks:
-            digest.update(chunk)
-            size += len(chunk)
-            file.write(chunk)
-        file.flush()
-        _check_format(temporary, name, size)
-        place = _place(name, digest.hexdigest())
+def _keep(name: str, came: Partial) -> Extracted:
+    """Look at the whole file, then rename it to its place."""
+    try:
+        came.flush()
+        _check_format(came.path, name, came.size)
+        place = _place(name, came.sha256)
         place.parent.mkdir(exist_ok=True)
-        temporary.replace(place)
-    return Extracted(place, name, digest.hexdigest(), size)
+        came.publish(place)
+    except BaseException:
+        came.discard()
+        raise
+    return Extracted(place, name, came.sha256, came.size)
 
 
 @contextlib.contextmanager
 def _temporary(folder: Path) -> Iterator[tuple[IO[bytes], Path]]:
-    """A temporary file in `folder`, gone at the end unless it was renamed. Raise `DiskFull` when it has no room."""
-    try:
+    """A temporary file in `folder`, gone at the end unless it was renamed."""
+    with _room(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(prefix=".part-", dir=folder, delete=False) as file:
             try:
                 yield file.file, Path(file.name)
             finally:
                 Path(file.name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    """Raise `DiskFull` when there is no room in `folder`."""
+    try:
+        yield
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise DiskFull(f"no room under {folder}: make some, then run again") from error

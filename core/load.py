@@ -11,7 +11,7 @@ Because it is one transaction, a loader that dies at any point leaves what was t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import pgpq
@@ -28,7 +28,7 @@ from core.errors import BadFile, Busy, SchemaDrift, UsageError
 from core.extract import Extracted
 from core.ledger import Entry
 from core.month import Month
-from core.schema import GREEN, ZONES, Dataset, check_columns, conform, with_identity
+from core.schema import GREEN, MODELLED, Dataset, check_columns, conform, with_identity
 from core.settings import settings
 
 BATCH_ROWS = 65_536
@@ -83,28 +83,27 @@ class Load:
         return sql.Literal(self.month.first_day)
 
 
-def begin(schema: str) -> int:
-    """Make the schema's raw tables where they are missing, and give this attempt its fence.
+def begin(schema: str, dataset: Dataset = GREEN) -> int:
+    """Make the tables that `dataset` and the models need where they are missing, and give this attempt its fence.
 
     Call it before the file is fetched: of two attempts, the one that began later is the one that counts.
     """
     check_schema_name(schema)
     with connect("begin") as connection:
-        if not all(_exists(connection, schema, name) for name in _RELATIONS):
-            _create(connection, schema)
+        datasets = dict.fromkeys((*MODELLED, dataset))
+        names = [*(needed.table for needed in datasets), "load_ledger", "load_fence"]
+        if not all(_exists(connection, schema, name) for name in names):
+            _create(connection, schema, datasets)
         return ledger.next_fence(connection, schema)
 
 
-_RELATIONS = (GREEN.table, ZONES.table, "load_ledger", "load_fence")
-
-
-def _create(connection: Connection, schema: str) -> None:
+def _create(connection: Connection, schema: str, datasets: Iterable[Dataset]) -> None:
     lock(connection, "schema", schema)  # held until the commit: loaders that come meanwhile find all of it
     name = sql.Identifier(schema)
     if connection.execute("SELECT to_regnamespace(%s)", [name.as_string(connection)]).fetchone() == (None,):
         # IF NOT EXISTS instead would ask for the right to create schemas even where the schema is there
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
-    for dataset in (GREEN, ZONES):
+    for dataset in datasets:
         table = sql.Identifier(schema, dataset.table)
         tail = sql.SQL("PARTITION BY LIST (source_month)" if dataset.monthly else "")
         connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}) {}").format(table, _columns(dataset), tail))

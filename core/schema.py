@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from core.errors import SchemaDrift
+from core.errors import SchemaDrift, UsageError
 
 LIMIT = 1e8
 """Amounts and distances below this fit the exact types that the marts use; infinities and larger ones are refused."""
@@ -70,12 +70,25 @@ DATE = Kind(pa.date32(), "date", pt.is_date)
 
 @dataclass(frozen=True)
 class Column:
-    """A published column: its name in the file and in the table, its kind, and whether it may be NULL or absent."""
+    """A published column: its name in the file and in the table, its kind, and whether it may be NULL or absent.
+
+    `also` are other spellings that the publisher has used for it; a file has one of them.
+    """
 
     published: str
     name: str
     kind: Kind
     nullable: bool = True
+    also: tuple[str, ...] = ()
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """Every name that it has had in a file."""
+        return (self.published, *self.also)
+
+    def spelling_in(self, names: Sequence[str]) -> str | None:
+        """How a file with columns so named spells it; None when it has none."""
+        return next((spelling for spelling in self.spellings if spelling in names), None)
 
 
 @dataclass(frozen=True)
@@ -102,7 +115,8 @@ class Dataset:
     @property
     def declaration(self) -> str:
         """Which declaration this is: the same bytes loaded under another one are not the same rows."""
-        said = [(column.published, column.name, column.kind.postgres, column.nullable) for column in self.table_columns]
+        # A column of one spelling says what it said before there were others: what is loaded stays loaded.
+        said = [(c.published, c.name, c.kind.postgres, c.nullable, *c.also) for c in self.table_columns]
         return hashlib.sha256(repr((self.table, said)).encode()).hexdigest()[:16]
 
 
@@ -139,6 +153,35 @@ GREEN = Dataset(
     ),
 )
 
+YELLOW = Dataset(
+    name="yellow",
+    table="raw_yellow_trips",
+    monthly=True,
+    paths=("yellow_tripdata_{month}.parquet", "yellow/yellow_tripdata_{month}.parquet"),
+    columns=(
+        Column("VendorID", "vendor_id", INTEGER, nullable=False),
+        Column("tpep_pickup_datetime", "pickup_datetime", TIMESTAMP, nullable=False),
+        Column("tpep_dropoff_datetime", "dropoff_datetime", TIMESTAMP, nullable=False),
+        Column("passenger_count", "passenger_count", INTEGER),
+        Column("trip_distance", "trip_distance", DOUBLE, nullable=False),
+        Column("RatecodeID", "rate_code_id", INTEGER),
+        Column("store_and_fwd_flag", "store_and_fwd_flag", TEXT),
+        Column("PULocationID", "pickup_location_id", INTEGER, nullable=False),
+        Column("DOLocationID", "dropoff_location_id", INTEGER, nullable=False),
+        Column("payment_type", "payment_type", INTEGER),
+        Column("fare_amount", "fare_amount", DOUBLE, nullable=False),
+        Column("extra", "extra", DOUBLE),
+        Column("mta_tax", "mta_tax", DOUBLE),
+        Column("tip_amount", "tip_amount", DOUBLE),
+        Column("tolls_amount", "tolls_amount", DOUBLE),
+        Column("improvement_surcharge", "improvement_surcharge", DOUBLE),
+        Column("total_amount", "total_amount", DOUBLE, nullable=False),
+        Column("congestion_surcharge", "congestion_surcharge", DOUBLE),
+        Column("airport_fee", "airport_fee", DOUBLE, also=("Airport_fee",)),  # the latter from 2023-02 on
+        Column("cbd_congestion_fee", "cbd_congestion_fee", DOUBLE),  # from 2025-01 on
+    ),
+)
+
 ZONES = Dataset(
     name="zones",
     table="raw_zones",
@@ -155,13 +198,27 @@ ZONES = Dataset(
 )
 
 
-DATASETS = {dataset.name: dataset for dataset in (GREEN, ZONES)}
+DATASETS = {dataset.name: dataset for dataset in (GREEN, YELLOW, ZONES)}
 """Every dataset by name."""
+
+MODELLED = (GREEN, ZONES)
+"""Those that the dbt models are built from. Their tables are in every schema; another's from its first load on."""
+
+
+def dataset(name: str, *, monthly: bool) -> Dataset:
+    """The dataset called `name`; raise `UsageError` when there is none, or it has months and none is named, or has none."""
+    if name not in DATASETS:
+        raise UsageError(f"{name!r} is not a dataset: choose one of {', '.join(DATASETS)}")
+    if DATASETS[name].monthly != monthly:
+        raise UsageError(
+            f"{name} is loaded {'by the month: name one' if DATASETS[name].monthly else 'whole: name no month'}"
+        )
+    return DATASETS[name]
 
 
 def check_columns(dataset: Dataset, published: pa.Schema, file: str) -> None:
     """Raise `SchemaDrift` on an unknown, doubled or missing required column, and on a type that never conforms."""
-    known = {column.published: column for column in dataset.columns}
+    known = {spelling: column for column in dataset.columns for spelling in column.spellings}
     for name in published.names:
         if name not in known:
             raise SchemaDrift(
@@ -171,23 +228,28 @@ def check_columns(dataset: Dataset, published: pa.Schema, file: str) -> None:
         if published.names.count(name) > 1:
             raise SchemaDrift(f"{file}: column {name!r} is there twice; fetch the file again from the publisher")
     for column in dataset.columns:
-        if column.published in published.names:
-            _check_type(column, published.field(column.published).type, file)
+        there = [spelling for spelling in column.spellings if spelling in published.names]
+        if len(there) > 1:
+            raise SchemaDrift(
+                f"{file}: columns {' and '.join(map(repr, there))} are the same one under two names, and a file has one of "
+                "them; fetch it again from the publisher"
+            )
+        if there:
+            _check_type(there[0], column.kind, published.field(there[0]).type, file)
         elif not column.nullable:
             raise SchemaDrift(
                 f"{file}: required column {column.published!r} is missing; fetch the file again from the publisher"
             )
 
 
-def _check_type(column: Column, kind: pa.DataType, file: str) -> None:
+def _check_type(name: str, declared: Kind, kind: pa.DataType, file: str) -> None:
     plain = kind.value_type if pt.is_dictionary(kind) else kind
     if pt.is_timestamp(plain) and plain.tz is not None:
         raise SchemaDrift(
-            f"{file}: column {column.published!r} is {plain}: a time zone would shift every value; "
-            "write local time without a zone"
+            f"{file}: column {name!r} is {plain}: a time zone would shift every value; write local time without a zone"
         )
-    if not pt.is_null(plain) and not column.kind.accepts(plain):
-        raise SchemaDrift(f"{file}: column {column.published!r} is {plain}, which is never a {column.kind.arrow}")
+    if not pt.is_null(plain) and not declared.accepts(plain):
+        raise SchemaDrift(f"{file}: column {name!r} is {plain}, which is never a {declared.arrow}")
 
 
 def conform(dataset: Dataset, batch: pa.RecordBatch, file: str, first_row: int) -> list[pa.Array]:
@@ -200,10 +262,11 @@ def conform(dataset: Dataset, batch: pa.RecordBatch, file: str, first_row: int) 
 
 
 def _conform_column(column: Column, batch: pa.RecordBatch, file: str, first_row: int) -> pa.Array:
-    if column.published not in batch.schema.names:
+    name = column.spelling_in(batch.schema.names)
+    if name is None:
         return pa.nulls(batch.num_rows, column.kind.arrow)
-    values = batch.column(column.published)
-    where = f"{file}: column {column.published!r}"
+    values = batch.column(name)
+    where = f"{file}: column {name!r}"
     if pt.is_dictionary(values.type):
         values = values.dictionary_decode()
     if column.kind.arrow != pa.string() and pt.is_string_view(values.type):

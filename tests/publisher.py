@@ -5,8 +5,8 @@
         ... --source publisher.url ...
         assert publisher.count("2024-01") == 2
 
-What the real site does, it does: trips lie under ``/trip-data/`` and the zone lookup under ``/misc/``, a file that is
-not there is a 403, and ETag, Last-Modified, conditional requests (304) and ranges (206, 416) work. A file is
+What the real site does, it does: trips lie under ``/trip-data/`` and the zone lookup under ``/misc/``, a manifest beside
+either, a file that is not there is a 403, and ETag, Last-Modified, conditional requests (304) and ranges (206, 416) work. A file is
 named here by its month, or by its last name; faults are asked for by that name, and take effect one after the other.
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import ssl
 import sys
 import threading
 from collections import defaultdict, deque
@@ -25,9 +26,13 @@ from email.utils import formatdate, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from trustme import LeafCert
 
 ZONES = "taxi_zone_lookup.csv"
+MANIFEST = "MANIFEST.sha256"
 
 HTML_ERROR_PAGE = b"<!DOCTYPE html>\n<html><title>Sorry</title><body>Please try again later.</body></html>\n"
 """What some proxies send with status 200 in place of a file."""
@@ -98,6 +103,15 @@ class _Fault:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
     hold: Callable[[], bool] | None = None
+    drip: bool = False
+
+
+@dataclass(frozen=True)
+class _Manner:
+    """How a file is served: with which validator, and whether in parts."""
+
+    etag: str = "{}"
+    ranges: bool = True
 
 
 def _file_name(name: str) -> str:
@@ -106,21 +120,33 @@ def _file_name(name: str) -> str:
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away between two requests is no error of ours; any other is shown."""
-        if not isinstance(sys.exception(), ConnectionError):
+        """A client that goes away, or does not trust us, is no error of ours; any other is shown."""
+        if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class Publisher:
-    """The web site over `folder`. Entering starts it, leaving ends it; `url` is what ``--source`` takes."""
+    """The web site over `folder`. Entering starts it, leaving ends it; `url` is what ``--source`` takes.
 
-    def __init__(self, folder: Path) -> None:
+    With a certificate it speaks TLS.
+    """
+
+    def __init__(self, folder: Path, certificate: LeafCert | None = None) -> None:
         self._folder = folder
+        self._scheme = "https" if certificate else "http"
         self._faults: defaultdict[str, deque[_Fault]] = defaultdict(deque)
+        self._manners: dict[str, _Manner] = {}
         self._requests: list[Request] = []
+        self.leaving = threading.Event()
         self._lock = threading.Lock()
         self._stalls: list[Stall] = []
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"site": self}))
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            certificate.configure_cert(context)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="publisher")
 
     def __enter__(self) -> Self:
@@ -130,6 +156,7 @@ class Publisher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.leaving.set()
         for stall in self._stalls:
             stall.release()
         self._server.shutdown()
@@ -139,7 +166,7 @@ class Publisher:
     @property
     def url(self) -> str:
         """The prefix under which the months are."""
-        return f"http://127.0.0.1:{self._server.server_port}/trip-data"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}/trip-data"
 
     # ------------------------------------------------ faults
 
@@ -160,12 +187,24 @@ class Publisher:
         """Promise the whole file, send half of it, and close the connection."""
         self._add(name, _Fault(times, hold=lambda: False))
 
-    def stall(self, name: str) -> Stall:
-        """Send half of the file to the next request, then nothing until the returned stall is released."""
+    def stall(self, name: str, *, times: int | None = 1) -> Stall:
+        """Send half of the file to the next requests, then nothing until the returned stall is released."""
         stall = Stall()
         self._stalls.append(stall)
-        self._add(name, _Fault(1, hold=stall.hold))
+        self._add(name, _Fault(times, hold=stall.hold))
         return stall
+
+    def drip(self, name: str) -> None:
+        """Answer every request with a few bytes at a time, far below what a read time-out notices, and never to the end."""
+        self._add(name, _Fault(None, drip=True))
+
+    def redirect(self, name: str, location: str, *, times: int | None = 1) -> None:
+        """Answer the next `times` requests (None: all) with a 302 to `location`."""
+        self._add(name, _Fault(times, status=302, headers={"Location": location}))
+
+    def serve(self, name: str, *, etag: str = "{}", ranges: bool = True) -> None:
+        """Serve a file with other manners from now on: its ETag as `etag` puts it (empty: none), and whole only."""
+        self._manners[_file_name(name)] = _Manner(etag, ranges)
 
     def release_together(self, names: Collection[str]) -> None:
         """Send half of each file, and the rest when all of them are under way: who asks one by one gets none whole."""
@@ -219,10 +258,15 @@ class Publisher:
                     waiting.popleft()
             return fault
 
+    def manner(self, name: str) -> _Manner:
+        """How the file is served."""
+        return self._manners.get(name, _Manner())
+
     def read(self, directory: str, name: str) -> tuple[bytes, float] | None:
         """A published file's bytes and time; None when there is no such file."""
         path = self._folder / name
-        if directory != ("misc" if name == ZONES else "trip-data") or not path.is_file():
+        there = {ZONES: ("misc",), MANIFEST: ("misc", "trip-data")}.get(name, ("trip-data",))
+        if directory not in there or not path.is_file():
             return None
         return path.read_bytes(), path.stat().st_mtime
 
@@ -259,9 +303,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_file(*found, fault)
 
     def _send_file(self, content: bytes, modified: float, fault: _Fault | None) -> None:
-        etag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
-        headers = {"ETag": etag, "Last-Modified": formatdate(modified, usegmt=True), "Accept-Ranges": "bytes"}
-        wanted = self._range(len(content), etag)
+        manner = self.site.manner(self.name)
+        etag = manner.etag.format(f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"')
+        headers = {"Last-Modified": formatdate(modified, usegmt=True)} | ({"ETag": etag} if etag else {})
+        wanted = self._range(len(content), etag) if manner.ranges else None
         if self._is_unchanged(etag, modified):
             self._send(304, b"", headers)
         elif wanted is None:
@@ -299,11 +344,21 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "HEAD" or status == 304:
             return
         half = len(body) // 2 if fault is not None else len(body)
+        if fault is not None and fault.drip:
+            self._drip(body)
+            return
         self.wfile.write(body[:half])
         if fault is None or fault.hold is None or fault.hold():
             self.wfile.write(body[half:])
         else:
             self.close_connection = True
+
+    def _drip(self, body: bytes) -> None:
+        self.close_connection = True
+        for place in range(len(body) - 1):
+            self.wfile.write(body[place : place + 1])
+            if self.site.leaving.wait(0.01):
+                return
 
     @contextmanager
     def _hang_ups_ignored(self) -> Iterator[None]:

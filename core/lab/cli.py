@@ -69,7 +69,11 @@ def backfill(
     months: Annotated[str, typer.Argument(help="2024-01..2024-12, or 2024-01,2024-03.")],
     on: Annotated[str, typer.Option("--on", help="Tools, comma separated, or all.", metavar="TOOL,...|all")],
     source: Annotated[
-        str, typer.Option(help="sample (generated), tlc (the publisher), a folder, or an http(s) prefix.")
+        str,
+        typer.Option(
+            help="sample (generated), tlc (the publisher), a folder, an http(s) prefix, or s3://, az://, gs:// with bucket "
+            "and folder."
+        ),
     ] = "sample",
     schema: Annotated[
         str | None,
@@ -243,11 +247,12 @@ def _source(source: str, months: Iterable[Month]) -> str:
 
         sample.ensure(folder, months, report=report)
         return str(folder)
-    if source == "tlc" or source.startswith(("http://", "https://")):
+    if source == "tlc" or source.startswith(("http://", "https://", "s3://", "az://", "gs://")):
         return source
     if "://" in source:
         raise UsageError(
-            f"--source {source}: write sample, tlc, a folder, or an address that begins with http:// or https://"
+            f"--source {source}: write sample, tlc, a folder, or an address that begins with http://, https://, s3://, "
+            "az:// or gs://"
         )
     if not Path(source).is_dir():
         raise UsageError(f"--source {source}: no such folder; write sample, tlc, a folder, or an http(s) prefix")

@@ -1,8 +1,8 @@
-"""Sample data: months of green-taxi trips with the shape and the traps of the publisher's files, invented from a seed.
+"""Sample data: months of taxi trips with the shape and the traps of the publisher's files, invented from a seed.
 
-    python -m core.lab.sample FOLDER MONTHS [--seed N] [--rows N]
+    python -m core.lab.sample FOLDER MONTHS [--cab yellow] [--seed N] [--rows N]
 
-A month's bytes depend on (seed, month, rows) alone, and on the version of pyarrow that encodes them. To keep that on
+A month's bytes depend on (cab, seed, month, rows) alone, and on the version of pyarrow that encodes them. To keep that on
 every machine, numbers are drawn as integers from raw bits (numpy freezes that stream, not its distributions) and
 computed in whole cents, seconds and hundredths of a mile; they become floating point in one division at the end.
 pandas is not imported: arrays reach pyarrow as buffers, because `pyarrow.array` would import it (0.4 s).
@@ -20,6 +20,9 @@ Every month but `EMPTY_MONTH` carries every trap of its era, so the demo's three
 | hold odd codes                | tests of accepted values: VendorID 5 and 6, RatecodeID 99, payment_type 5       |
 | have impossible distances     | averages                                                                        |
 | hold `HARD_VALUES`            | digests, exact types, rounding; the publisher's files never do                  |
+
+Yellow months are made of the same stuff under the yellow names, with a drift of their own: a fee that is spelt
+`airport_fee` and then `Airport_fee`, and a NULL block in which `payment_type` is 0.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ import pyarrow.parquet as pq
 from core.errors import UsageError
 from core.month import Month, parse_months
 
+Cab = Literal["green", "yellow"]
 Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
@@ -69,11 +73,14 @@ ZONES = "taxi_zone_lookup.csv"
 NULL_BLOCK = (
     "store_and_fwd_flag", "RatecodeID", "passenger_count", "payment_type", "trip_type", "congestion_surcharge",
 )  # fmt: skip
-"""NULL together, in the last rows of each file."""
+"""NULL together, in the last rows of each green file."""
+
+YELLOW_NULL_BLOCK = ("passenger_count", "RatecodeID", "store_and_fwd_flag", "congestion_surcharge", "airport_fee")
+"""The same in a yellow one; there `payment_type` is 0 in these rows."""
 
 PARTS = ("fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount", "improvement_surcharge",
          "congestion_surcharge", "cbd_congestion_fee")  # fmt: skip
-"""The amounts that add up to `total_amount`."""
+"""The amounts that add up to `total_amount`; in a yellow month `airport_fee` is one more."""
 
 HARD_VALUES: tuple[tuple[str, float], ...] = (
     ("fare_amount", float("nan")),
@@ -130,13 +137,39 @@ RESAVED = Encoding(
 """Never the publisher's: what it becomes when someone reads it and saves it again. The same rows in other bytes."""
 
 
-def encoding_of(month: Month) -> Encoding:
+YELLOW_NAMES = {"tpep_pickup_datetime": _PICKUP, "tpep_dropoff_datetime": _DROPOFF, "Airport_fee": "airport_fee"}
+"""Published yellow names that are others than those under which the rows are made."""
+
+_YELLOW_TIMES = dict.fromkeys(tuple(YELLOW_NAMES)[:2], pa.timestamp("us"))
+
+YELLOW_LEGACY = Encoding(
+    {**dict.fromkeys(_IDS, pa.int64()), **_YELLOW_TIMES, "payment_type": pa.int64(), "store_and_fwd_flag": pa.string()},
+    codec="gzip", version="1.0", pandas_metadata=True,
+)  # fmt: skip
+"""Until 2023-01. The codes that are never NULL are integers, here `payment_type` too."""
+
+YELLOW_FIRST = Encoding(
+    {**YELLOW_LEGACY.types, "airport_fee": pa.null()}, codec="gzip", version="1.0", pandas_metadata=True
+)
+"""Until 2020-12: `airport_fee` has no type, because nobody has paid it yet."""
+
+YELLOW_MODERN = Encoding(
+    {**_IDS, **_COUNTS, **_YELLOW_TIMES, "store_and_fwd_flag": pa.large_string()}, codec="zstd"
+)  # fmt: skip
+"""From 2023-02, when `airport_fee` became `Airport_fee`."""
+
+
+def encoding_of(month: Month, cab: Cab = "green") -> Encoding:
     """How the publisher writes `month`."""
+    if cab == "yellow":
+        return YELLOW_FIRST if month < Month(2021, 1) else YELLOW_LEGACY if month < Month(2023, 2) else YELLOW_MODERN
     return LEGACY if month < Month(2023, 2) else MODERN
 
 
-def columns_of(month: Month) -> tuple[str, ...]:
+def columns_of(month: Month, cab: Cab = "green") -> tuple[str, ...]:
     """The published columns of `month`, in the file's order."""
+    if cab == "yellow":
+        return _yellow_columns_of(month)
     columns = (
         "VendorID", _PICKUP, _DROPOFF, "store_and_fwd_flag", "RatecodeID", "PULocationID", "DOLocationID",
         "passenger_count", "trip_distance", "fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount",
@@ -146,9 +179,20 @@ def columns_of(month: Month) -> tuple[str, ...]:
     return columns if month >= Month(2025, 1) else columns[:-1]
 
 
-def file_name(month: Month) -> str:
+def _yellow_columns_of(month: Month) -> tuple[str, ...]:
+    fee = "airport_fee" if month < Month(2023, 2) else "Airport_fee"
+    columns = (
+        "VendorID", "tpep_pickup_datetime", "tpep_dropoff_datetime", "passenger_count", "trip_distance", "RatecodeID",
+        "store_and_fwd_flag", "PULocationID", "DOLocationID", "payment_type", "fare_amount", "extra", "mta_tax",
+        "tip_amount", "tolls_amount", "improvement_surcharge", "total_amount", "congestion_surcharge", fee,
+        "cbd_congestion_fee",
+    )  # fmt: skip
+    return columns if month >= Month(2025, 1) else columns[:-1]
+
+
+def file_name(month: Month, cab: Cab = "green") -> str:
     """The publisher's name for the file of `month`."""
-    return f"green_tripdata_{month}.parquet"
+    return f"{cab}_tripdata_{month}.parquet"
 
 
 # ---------------------------------------------------------------- rows
@@ -157,8 +201,8 @@ def file_name(month: Month) -> str:
 class _Dice:
     """The random integers of one month."""
 
-    def __init__(self, seed: int, month: Month) -> None:
-        self._bits = np.random.PCG64([seed, month.year, month.number])
+    def __init__(self, seed: int, month: Month, cab: Cab) -> None:
+        self._bits = np.random.PCG64([seed, month.year, month.number, *([1] if cab == "yellow" else [])])
 
     def ranges(self, count: int, *choices: tuple[int, int, int]) -> Integers:
         """Draw `count` integers from (weight, lowest, highest) choices, uniform within a choice, ends included."""
@@ -182,9 +226,9 @@ class _Dice:
 class _Rows:
     """The rows of one month while they are made: integers by published name, and where they are NULL."""
 
-    def __init__(self, month: Month, seed: int, rows: int) -> None:
+    def __init__(self, month: Month, seed: int, rows: int, cab: Cab) -> None:
         self.month = month
-        self.dice = _Dice(seed, month)
+        self.dice = _Dice(seed, month, cab)
         block = {2020: (210, 450), 2021: (120, 400)}.get(month.year, (30, 120))
         jitter, nulls = int(self.dice.ranges(1, (1, 950, 1_050))[0]), int(self.dice.ranges(1, (1, *block))[0])
         self.count = 0 if month == EMPTY_MONTH else rows * jitter // 1_000
@@ -277,6 +321,19 @@ def _set_nulls(rows: _Rows) -> None:
     rows.nulls["cbd_congestion_fee"] = rule[(rows.month.number - 1) % 3]
 
 
+def _draw_airport_fee(rows: _Rows) -> None:
+    since = rows.month >= Month(2021, 1)
+    fee = rows.dice.codes(rows.count, {0: 915, 125: 30, 175: 55}) * since
+    rows.columns["airport_fee"] = fee
+    rows.columns["total_amount"] += fee
+
+
+def _set_yellow_nulls(rows: _Rows) -> None:
+    block = np.arange(rows.count) >= rows.body
+    rows.nulls = {name: block.copy() for name in YELLOW_NULL_BLOCK}
+    rows.columns["payment_type"][block] = 0
+
+
 def _set_clocks(rows: _Rows) -> None:
     """Move some trips to other months and years, and let some end before they start."""
     pickup, dropoff = rows.columns[_PICKUP], rows.columns[_DROPOFF]
@@ -298,14 +355,23 @@ def _set_repeats(rows: _Rows) -> None:
     for values in (*rows.columns.values(), *rows.nulls.values()):
         values[reversals] = values[reversals + 1]
         values[originals + 1] = values[originals]
-    for name in (*PARTS, "total_amount"):
+    for name in _AMOUNTS & set(rows.columns):
         rows.columns[name][reversals] *= -1
+
+
+_AMOUNTS = {*PARTS, "total_amount", "airport_fee"}
+_STEPS: dict[Cab, tuple[Callable[[_Rows], None], ...]] = {
+    "green": (_draw_trips, _set_codes, _set_nulls, _set_clocks, _set_repeats),
+    "yellow": (_draw_trips, _draw_airport_fee, _set_codes, _set_yellow_nulls, _set_clocks, _set_repeats),
+}
 
 
 # ---------------------------------------------------------------- columns and files
 
 
-def table(month: Month, seed: int = SEED, rows: int = ROWS, encoding: Encoding | None = None) -> pa.Table:
+def table(
+    month: Month, seed: int = SEED, rows: int = ROWS, encoding: Encoding | None = None, cab: Cab = "green"
+) -> pa.Table:
     """The rows of `month`, typed as the publisher types them in that era, or as `encoding` says.
 
     Raise `UsageError` when the month is outside 2020-2025, the seed negative, or `rows` below `FEWEST_ROWS`.
@@ -314,22 +380,24 @@ def table(month: Month, seed: int = SEED, rows: int = ROWS, encoding: Encoding |
         raise UsageError(f"there is no sample data for {month}: name months in {FIRST_MONTH}..{LAST_MONTH}")
     if seed < 0 or rows < FEWEST_ROWS:
         raise UsageError(f"seed {seed}, {rows} rows: sample data takes a seed from 0 and rows from {FEWEST_ROWS}")
-    made = _Rows(month, seed, rows)
-    for step in (_draw_trips, _set_codes, _set_nulls, _set_clocks, _set_repeats):
+    made = _Rows(month, seed, rows, cab)
+    for step in _STEPS[cab]:
         step(made)
-    types, hard = (encoding or encoding_of(month)).types, made.take(len(HARD_VALUES))
-    return pa.table({name: _column(made, name, types.get(name, pa.float64()), hard) for name in columns_of(month)})
+    types, hard = (encoding or encoding_of(month, cab)).types, made.take(len(HARD_VALUES))
+    names = columns_of(month, cab)
+    return pa.table({name: _column(made, name, types.get(name, pa.float64()), hard) for name in names})
 
 
-def _column(rows: _Rows, name: str, kind: pa.DataType, hard: Integers) -> pa.Array[Any]:
-    if name == "ehail_fee":  # NULL in every row ever published
+def _column(rows: _Rows, published: str, kind: pa.DataType, hard: Integers) -> pa.Array[Any]:
+    name = YELLOW_NAMES.get(published, published)
+    if name == "ehail_fee" or kind == pa.null():  # NULL in every row ever published, and before anybody paid it
         return pa.nulls(rows.count).cast(kind)
     values, null = rows.columns[name], rows.nulls.get(name)
     valid = None if null is None else _buffer(np.packbits(~null, bitorder="little"))
     if name == "store_and_fwd_flag":
         letters = [_buffer(np.arange(rows.count + 1, dtype=np.int32)), _buffer(values.astype(np.uint8))]
         return pa.Array.from_buffers(pa.string(), rows.count, [valid, *letters]).cast(kind)
-    if name in (*PARTS, "total_amount", "trip_distance"):
+    if name in _AMOUNTS or name == "trip_distance":
         amounts = _with_hard_values(name, values / 100.0, hard)
         return pa.Array.from_buffers(pa.float64(), rows.count, [valid, _buffer(amounts)])
     plain = pa.timestamp("s") if name in _TIMES else pa.int64()
@@ -347,11 +415,13 @@ def _with_hard_values(name: str, values: npt.NDArray[np.float64], hard: Integers
     return values
 
 
-def write_month(path: Path, month: Month, seed: int = SEED, rows: int = ROWS, encoding: Encoding | None = None) -> int:
+def write_month(
+    path: Path, month: Month, seed: int = SEED, rows: int = ROWS, encoding: Encoding | None = None, cab: Cab = "green"
+) -> int:
     """Write the file of `month` as `path`, whole or not at all; give its number of rows. Errors as in `table`."""
-    encoding = encoding or encoding_of(month)
-    data = table(month, seed, rows, encoding)
-    metadata = {_STAMP: _stamp(month, seed, rows, encoding)}
+    encoding = encoding or encoding_of(month, cab)
+    data = table(month, seed, rows, encoding, cab)
+    metadata = {_STAMP: _stamp(month, seed, rows, encoding, cab)}
     if encoding.pandas_metadata:
         metadata[b"pandas"] = _pandas_metadata(data.schema)
     with _renamed(path) as temporary:
@@ -362,8 +432,9 @@ def write_month(path: Path, month: Month, seed: int = SEED, rows: int = ROWS, en
     return int(data.num_rows)
 
 
-def _stamp(month: Month, seed: int, rows: int, encoding: Encoding) -> bytes:
-    return f"version={_VERSION} month={month} seed={seed} rows={rows} codec={encoding.codec}".encode()
+def _stamp(month: Month, seed: int, rows: int, encoding: Encoding, cab: Cab) -> bytes:
+    stamp = f"version={_VERSION} month={month} seed={seed} rows={rows} codec={encoding.codec}"
+    return (stamp if cab == "green" else f"{stamp} cab={cab}").encode()  # green ones came first, and keep their bytes
 
 
 def _pandas_metadata(schema: pa.Schema) -> bytes:
@@ -416,8 +487,9 @@ Report = Callable[[Month, Path, bool, float], None]
 
 
 def ensure(
-    folder: Path, months: Iterable[Month], seed: int = SEED, rows: int = ROWS, report: Report = lambda *_: None
-) -> list[Path]:
+    folder: Path, months: Iterable[Month], seed: int = SEED, rows: int = ROWS, report: Report = lambda *_: None,
+    cab: Cab = "green",
+) -> list[Path]:  # fmt: skip
     """Bring `folder` up to date: the zone lookup and the file of each month, written where missing or outdated.
 
     Give the months' paths in the order asked. `report` is called after each month with (month, path, whether it was
@@ -428,10 +500,10 @@ def ensure(
         write_zones(folder / ZONES)
     paths = []
     for month in months:
-        path, start = folder / file_name(month), time.monotonic()
-        missing = not _is_current(path, _stamp(month, seed, rows, encoding_of(month)))
+        path, start = folder / file_name(month, cab), time.monotonic()
+        missing = not _is_current(path, _stamp(month, seed, rows, encoding_of(month, cab), cab))
         if missing:
-            write_month(path, month, seed, rows)
+            write_month(path, month, seed, rows, cab=cab)
         report(month, path, missing, time.monotonic() - start)
         paths.append(path)
     return paths
@@ -449,11 +521,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="core.lab.sample", description="Write sample months and the zone lookup.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("months", help="as in 2024-01..2024-03,2025-01")
+    parser.add_argument("--cab", choices=_STEPS, default="green")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--rows", type=int, default=ROWS, help="of a month, give or take 5 %% (default %(default)s)")
     args = parser.parse_args(argv)
     try:
-        ensure(args.folder, parse_months(args.months), args.seed, args.rows, _print)
+        ensure(args.folder, parse_months(args.months), args.seed, args.rows, _print, args.cab)
     except UsageError as error:
         print(f"core.lab.sample: {error}", file=sys.stderr)
         return 2

@@ -28,6 +28,7 @@ from core.errors import PermanentError, TransientError, TriptychError, UsageErro
 from core.lab import driver, processes
 from core.lab.processes import Child, Identity
 from core.lab.registry import Orchestrator
+from core.settings import CLOUDS
 
 CALL_S = 60.0
 """For `describe` and `services`: an interpreter and some imports, 0.3 s on an idle machine."""
@@ -117,7 +118,7 @@ class Stack:
     def _attach(self, found: Running) -> Running:
         if found.settings != self._fingerprint:
             raise UsageError(
-                f"{self.tool.name}: its services run with other TRIPTYCH_* settings: end them with `triptych down`"
+                f"{self.tool.name}: its services run with other settings (TRIPTYCH_*, AWS_*, AZURE_*, GOOGLE_*): end them with `triptych down`"
             )
         if found.processes:
             self._call("ready", Endpoint(str(self.home), found.ports), STEP_S)
@@ -126,7 +127,7 @@ class Stack:
     @property
     def _fingerprint(self) -> str:
         """What the services were told of the warehouse and of our settings: not readable, because it holds a password."""
-        told = sorted((key, value) for key, value in self.env.items() if key.startswith("TRIPTYCH_"))
+        told = sorted((key, value) for key, value in self.env.items() if key.startswith(("TRIPTYCH_", *CLOUDS)))
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def _bring_up(self, ports: dict[str, int]) -> Running:

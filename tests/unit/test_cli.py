@@ -70,6 +70,11 @@ def test_help_is_no_error(words: list[str], capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.startswith("Usage: triptych")
 
 
+@pytest.mark.parametrize("source", ["tlc", "https://host/x", "s3://bucket/x", "az://container/x", "gs://bucket/x"])
+def test_a_source_elsewhere_is_handed_on_as_it_is(source: str) -> None:
+    assert cli._source(source, []) == source
+
+
 def test_help_waits_for_nothing_heavy() -> None:
     code = "import sys; from core.lab import cli; cli.main(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

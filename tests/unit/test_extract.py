@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import gzip
 import json
 import os
 import re
@@ -12,72 +12,28 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import httpx
 import pytest
+import trustme
 
-from core import extract as module
+from core import sources
 from core.errors import (
     BadFile,
     DiskFull,
     NotPublished,
     PermanentError,
     SourceUnavailable,
-    TriptychError,
     UsageError,
 )
 from core.extract import Extracted, extract
-from core.lab import sample
 from core.month import Month
 from core.schema import GREEN, ZONES
-from core.settings import settings
-from tests.publisher import HTML_ERROR_PAGE, Publisher, lfs_pointer
-
-MONTH = Month(2024, 1)
-NAME = f"green_tripdata_{MONTH}.parquet"
-LOOKUP = sample.ZONES
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A state folder of our own; on the way out, nothing unfinished may lie in it."""
-    monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
-    settings.cache_clear()
-    yield tmp_path / "state"
-    monkeypatch.undo()
-    settings.cache_clear()
-    assert list(tmp_path.rglob(".*")) == []
-
-
-@pytest.fixture
-def published(tmp_path: Path, home: Path) -> Path:
-    """A folder with the zone lookup and one month."""
-    sample.ensure(tmp_path / "published", [MONTH], rows=500)
-    return tmp_path / "published"
-
-
-@pytest.fixture
-def site(published: Path) -> Iterator[Publisher]:
-    with Publisher(published) as running:
-        yield running
-
-
-def refusal(kind: type[TriptychError], attempt: Callable[[], object]) -> str:
-    """The message with which an attempt fails: of exactly this kind, and one line."""
-    with pytest.raises(TriptychError) as caught:
-        attempt()
-    assert type(caught.value) is kind
-    assert str(caught.value).isprintable()
-    return str(caught.value)
-
-
-def assert_is(found: Extracted, original: Path) -> None:
-    content = original.read_bytes()
-    assert found.path.read_bytes() == content
-    assert (found.name, found.bytes) == (original.name, len(content))
-    assert found.sha256 == hashlib.sha256(content).hexdigest()
-
+from tests.publisher import HTML_ERROR_PAGE, MANIFEST, Publisher, lfs_pointer
+from tests.unit.fetching import LOOKUP, MONTH, NAME, assert_is, refusal, set_variable
 
 # --- a folder -----------------------------------------------------------------------------------------------------------
 
@@ -114,9 +70,7 @@ def test_a_month_that_the_folder_lacks_is_named(published: Path) -> None:
     assert message.startswith("2024-02: no green_tripdata_2024-02.parquet in ")
 
 
-@pytest.mark.parametrize(
-    "source", ["", "no/such/folder", "sample", "ftp://host/x", "file:///etc", "s3://bucket/x", "a\0b"]
-)
+@pytest.mark.parametrize("source", ["", "no/such/folder", "sample", "ftp://host/x", "file:///etc", "s3://", "a\0b"])
 def test_a_source_that_is_none_is_refused(home: Path, source: str) -> None:
     if source:
         refusal(UsageError, lambda: extract(GREEN, source, MONTH))
@@ -131,15 +85,14 @@ def test_a_folder_under_the_files_name_is_one_clear_line(published: Path) -> Non
 
 
 def test_a_file_that_grows_while_it_is_read_is_transient(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep = module._keep
+    read = sources._chunks
 
-    def slowly(name: str, chunks: Iterator[bytes]) -> Extracted:
-        found = keep(name, chunks)
-        with (published / NAME).open("ab") as file:
-            file.write(b"PAR1")
-        return found
+    def slowly(file: IO[bytes], path: Path) -> Iterator[bytes]:
+        yield from read(file, path)
+        with path.open("ab") as more:
+            more.write(b"PAR1")
 
-    monkeypatch.setattr(module, "_keep", slowly)
+    monkeypatch.setattr(sources, "_chunks", slowly)
     message = refusal(SourceUnavailable, lambda: extract(GREEN, str(published), MONTH))
     assert "changed while it was read" in message
 
@@ -161,15 +114,16 @@ def test_a_file_comes_over_http(published: Path, site: Publisher, home: Path) ->
 
 
 def test_tlc_is_the_publishers_address(site: Publisher, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRIPTYCH_TLC_URL", site.url)
-    settings.cache_clear()
+    set_variable(monkeypatch, "TRIPTYCH_TLC_URL", site.url)
     assert_is(extract(GREEN, "tlc", MONTH), published / NAME)
 
 
 def test_a_file_that_is_there_is_not_fetched_again(site: Publisher) -> None:
     first, second = extract(GREEN, site.url, MONTH), extract(GREEN, site.url, MONTH)
     assert second == first
-    assert [request.status for request in site.requests] == [200, 304]
+    assert [(request.name, request.status) for request in site.requests] == [
+        (NAME, 200), (MANIFEST, 403), (NAME, 304), (MANIFEST, 403),
+    ]  # fmt: skip
 
 
 def test_a_replaced_file_is_noticed(site: Publisher, published: Path) -> None:
@@ -241,14 +195,15 @@ def test_a_month_that_is_not_there_is_said_to_be_so(site: Publisher) -> None:
 
 
 def test_a_cut_transfer_is_transient(site: Publisher, published: Path) -> None:
+    site.serve(NAME, etag="")  # else it goes on where it was cut: see test_resume
     site.cut(NAME)
     assert NAME in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
 
 
 def test_a_publisher_that_stops_sending_is_transient(site: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TIMEOUT", httpx.Timeout(0.2))
-    site.stall(NAME)
+    monkeypatch.setattr(sources, "TIMEOUT", httpx.Timeout(0.2))
+    site.stall(NAME, times=None)
     assert "did not end well" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
 
 
@@ -292,6 +247,21 @@ def test_many_loaders_may_fetch_one_file_at_once(site: Publisher, published: Pat
 def test_an_address_that_is_none_or_holds_a_secret_is_refused_without_it(home: Path, source: str) -> None:
     message = refusal(UsageError, lambda: extract(GREEN, source, MONTH))
     assert "s3cret" not in message and "cret@" not in message
+
+
+def test_a_file_that_a_proxy_compresses_comes_as_it_was(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = (published / NAME).read_bytes()
+
+    def transport(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith(NAME):
+            return httpx.Response(404)
+        body = gzip.compress(content)
+        headers = {"Content-Encoding": "gzip", "ETag": '"of what is sent"', "Content-Length": str(len(body))}
+        return httpx.Response(200, headers=headers, stream=httpx.ByteStream(body))
+
+    client = httpx.Client(transport=httpx.MockTransport(transport))
+    monkeypatch.setattr(httpx, "Client", lambda **options: client)
+    assert_is(extract(GREEN, "http://host/x", MONTH), published / NAME)
 
 
 # --- what is no file of its format --------------------------------------------------------------------------------------
@@ -340,6 +310,112 @@ def test_the_real_bad_files_are_refused_in_one_line(real_data: Path, published: 
         (bad,) = (real_data / "bad").glob(f"*{name}*")
         (published / NAME).write_bytes(bad.read_bytes())
         assert f"{NAME} {said}" in refusal(BadFile, lambda: extract(GREEN, str(published), MONTH))
+
+
+# --- limits -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_above_the_limit_is_refused_from_a_folder_and_by_its_declared_size(
+    site: Publisher, published: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = f"{(published / NAME).stat().st_size * 0.75 / 1e6:.4f}"
+    set_variable(monkeypatch, "TRIPTYCH_MAX_FILE_MB", limit)
+    site.stall(NAME)  # after half of it, which would pass: who waits for more than the declared size waits for ever
+    for source in (site.url, str(published)):
+        message = refusal(BadFile, partial(extract, GREEN, source, MONTH))
+        assert NAME in message and f"{float(limit):g} MB is the limit" in message and "TRIPTYCH_MAX_FILE_MB" in message
+    assert [path for path in (home / "files").rglob("*") if path.is_file()] == []
+
+
+def test_a_file_that_is_larger_than_declared_is_stopped(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variable(monkeypatch, "TRIPTYCH_MAX_FILE_MB", "0.01")
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield b"PAR1" * 1_000
+
+    def transport(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=endless())
+
+    client = httpx.Client(transport=httpx.MockTransport(transport))
+    monkeypatch.setattr(httpx, "Client", lambda **options: client)
+    assert "0.01 MB is the limit" in refusal(BadFile, lambda: extract(GREEN, "http://host/x", MONTH))
+
+
+def test_a_publisher_that_drips_can_not_hold_a_step_for_ever(
+    site: Publisher, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_variable(monkeypatch, "TRIPTYCH_DOWNLOAD_S", "0.3")
+    site.drip(NAME)
+    assert "came in 0.3 s (TRIPTYCH_DOWNLOAD_S)" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
+    assert site.count(NAME) == 1
+    site.clear(NAME)
+    set_variable(monkeypatch, "TRIPTYCH_DOWNLOAD_S", "60")
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)  # and what came is not lost
+    assert site.count(NAME, 206) == 1
+
+
+# --- where it comes from ------------------------------------------------------------------------------------------------
+
+
+def test_a_redirect_within_the_host_is_followed(site: Publisher, published: Path) -> None:
+    (published / "green_tripdata_2024-02.parquet").write_bytes((published / NAME).read_bytes())
+    site.redirect(NAME, f"{site.url}/green_tripdata_2024-02.parquet")
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+    site.redirect(NAME, NAME, times=None)
+    assert "sent on more than 5 times" in refusal(PermanentError, lambda: extract(GREEN, site.url, MONTH))
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://other.example/{}?sig=s3cret", "//localhost/{}", "http://127.0.0.1:1/{}", "https://127.0.0.1/{}"],
+)
+def test_a_redirect_to_another_host_is_refused(site: Publisher, location: str) -> None:
+    site.redirect(NAME, location.format(NAME))
+    message = refusal(PermanentError, lambda: extract(GREEN, site.url, MONTH))
+    assert "was sent on to http" in message and "name it in --source" in message
+    assert "s3cret" not in message
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure_site(published: Path, authority: trustme.CA) -> Iterator[Publisher]:
+    with Publisher(published, authority.issue_cert("127.0.0.1")) as running:
+        yield running
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    secure_site: Publisher, published: Path, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = refusal(PermanentError, lambda: extract(GREEN, secure_site.url, MONTH))
+    assert message.startswith("127.0.0.1 has no certificate to be trusted (") and "SSL_CERT_FILE" in message
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert_is(extract(GREEN, secure_site.url, MONTH), published / NAME)
+
+
+def test_a_certificate_for_another_host_is_refused(
+    published: Path, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with Publisher(published, authority.issue_cert("other.example")) as site:
+        message = refusal(PermanentError, lambda: extract(GREEN, site.url, MONTH))
+    assert "127.0.0.1" in message and "certificate" in message
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_certificates_that_can_not_be_read_are_a_wrong_call(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    if content:
+        (tmp_path / "ca.pem").write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert "SSL_CERT_FILE" in refusal(UsageError, lambda: extract(GREEN, "https://127.0.0.1:1/x", MONTH))
 
 
 # --- room ---------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.publisher import HTML_ERROR_PAGE, ZONES, Publisher, lfs_pointer
+from tests.publisher import HTML_ERROR_PAGE, MANIFEST, ZONES, Publisher, lfs_pointer
 
 NAME = "green_tripdata_2024-01.parquet"
 CONTENT = bytes(range(256)) * 40
@@ -142,3 +142,31 @@ def test_leaving_ends_a_stall(tmp_path: Path) -> None:
             answer = pool.submit(get, publisher)
             assert stall.reached.wait(10)
         assert answer.result(10).content == CONTENT
+
+
+def test_a_redirect_leads_elsewhere_once(publisher: Publisher) -> None:
+    publisher.redirect(NAME, "/elsewhere")
+    answer = get(publisher)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/elsewhere")
+    assert get(publisher).content == CONTENT
+
+
+def test_a_file_is_served_as_asked(publisher: Publisher) -> None:
+    publisher.serve(NAME, etag="W/{}", ranges=False)
+    answer = get(publisher, Range="bytes=5-9")
+    assert (answer.status_code, answer.content) == (200, CONTENT)
+    assert answer.headers["ETag"].startswith('W/"')
+    publisher.serve(NAME, etag="")
+    assert "ETag" not in get(publisher).headers
+
+
+def test_a_file_that_drips_never_ends(publisher: Publisher) -> None:
+    publisher.drip(NAME)
+    with httpx.stream("GET", f"{publisher.url}/{NAME}", verify=False) as answer:
+        pieces = answer.iter_raw()
+        assert CONTENT.startswith(next(pieces) + next(pieces))
+
+
+def test_a_manifest_lies_beside_trips_and_lookup(publisher: Publisher, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_bytes(b"digests")
+    assert get(publisher, MANIFEST).content == get(publisher, f"../misc/{MANIFEST}").content == b"digests"

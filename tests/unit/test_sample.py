@@ -387,3 +387,70 @@ def test_a_month_is_made_quickly() -> None:
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(UsageError, match="rows from 200"):
         sample.table(DEMO[0], rows=199)
+
+
+# ---------------------------------------------------------------- the yellow months
+
+YELLOW_ERAS = parse_months("2020-12,2021-01,2023-01,2023-02,2024-12,2025-01")
+
+
+def yellow(month: Month, rows: int = ROWS) -> pa.Table:
+    return sample.table(month, rows=rows, cab="yellow")
+
+
+def test_the_yellow_fee_is_spelt_in_two_ways() -> None:
+    spelt = {
+        str(month): [name for name in yellow(month).column_names if "airport" in name.lower()] for month in YELLOW_ERAS
+    }
+    assert spelt == {
+        "2020-12": ["airport_fee"], "2021-01": ["airport_fee"], "2023-01": ["airport_fee"],
+        "2023-02": ["Airport_fee"], "2024-12": ["Airport_fee"], "2025-01": ["Airport_fee"],
+    }  # fmt: skip
+
+
+def test_yellow_types_change_with_the_eras() -> None:
+    first, old, new = (yellow(month).schema for month in (Month(2020, 12), Month(2023, 1), Month(2023, 2)))
+    assert (first.field("airport_fee").type, old.field("airport_fee").type) == (pa.null(), pa.float64())
+    changes = {n: (str(old.field(n).type), str(new.field(n).type)) for n in old.names if n in new.names}
+    assert {name: change for name, change in changes.items() if change[0] != change[1]} == {
+        "VendorID": ("int64", "int32"), "PULocationID": ("int64", "int32"), "DOLocationID": ("int64", "int32"),
+        "RatecodeID": ("double", "int64"), "passenger_count": ("double", "int64"),
+        "store_and_fwd_flag": ("string", "large_string"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("month", YELLOW_ERAS, ids=str)
+def test_a_yellow_month_has_its_own_null_block_and_the_other_traps(month: Month) -> None:
+    table = yellow(month)
+    block = table["store_and_fwd_flag"].is_null().to_numpy()
+    assert block.sum() > 0 and block[-int(block.sum()) :].all()
+    assert set(pc.filter(table["payment_type"], pa.array(block)).to_pylist()) == {0}
+    fee = next(name for name in table.column_names if name.lower() == "airport_fee")
+    assert (table[fee].is_null().to_numpy() == (block | (month < Month(2021, 1)))).all()
+    assert table["payment_type"].null_count == 0
+    assert (table["fare_amount"].to_numpy() < 0).sum() >= 3
+    for column, value in sample.HARD_VALUES:
+        assert np.float64(value).view(np.int64) in bits(table, column), (column, value)
+
+
+def test_a_yellow_month_depends_on_its_seed_and_is_not_the_green_one(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        sample.ensure(tmp_path / name, [DEMO[0]], seed, 500, cab="yellow")
+    first, again, other = (sha256(tmp_path / name / "yellow_tripdata_2024-01.parquet") for name in "abc")
+    assert first == again != other
+    assert sample.table(DEMO[0])["PULocationID"] != yellow(DEMO[0], sample.ROWS)["PULocationID"]
+
+
+def test_yellow_rows_stay_the_same_over_releases() -> None:
+    table = yellow(Month(2025, 2), sample.FEWEST_ROWS)
+    plain = hashlib.sha256()
+    for name in table.column_names:
+        values = bits(table, name) if pa.types.is_floating(table[name].type) else table[name].to_pylist()
+        plain.update(repr((name, table[name].is_null().to_pylist(), values)).encode())
+    assert plain.hexdigest()[:16] == "752ea2a0accdf43d"
+
+
+def test_the_command_line_writes_yellow_months(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sample.main([str(tmp_path), "2024-01", "--cab", "yellow", "--rows", "500"]) == 0
+    assert (tmp_path / "yellow_tripdata_2024-01.parquet").exists()
+    assert capsys.readouterr().out.startswith("2024-01")

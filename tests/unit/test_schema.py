@@ -18,11 +18,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import load
-from core.errors import SchemaDrift
+from core.errors import SchemaDrift, UsageError
 from core.extract import Extracted
 from core.lab import sample
 from core.month import Month
-from core.schema import DOUBLE, GREEN, INTEGER, LIMIT, TEXT, TIMESTAMP, ZONES, Column, Kind, check_columns, conform
+from core.schema import (
+    DATASETS,
+    DOUBLE,
+    GREEN,
+    INTEGER,
+    LIMIT,
+    TEXT,
+    TIMESTAMP,
+    YELLOW,
+    ZONES,
+    Column,
+    Dataset,
+    Kind,
+    check_columns,
+    conform,
+    dataset,
+)  # fmt: skip
 
 # No deadline: a busy machine is not a fault. The same examples each time: a build does not fail by chance.
 settings.register_profile("steady", deadline=None, derandomize=True, database=None)
@@ -436,3 +452,89 @@ def test_a_changed_declaration_is_told_from_the_old_one() -> None:
     ]
     assert len({dataset.declaration for dataset in [GREEN, *changes]}) == 1 + len(changes)
     assert GREEN.declaration == dataclasses.replace(GREEN).declaration
+
+
+def test_what_is_loaded_stays_loaded() -> None:
+    """The hashes stand in ledgers: another one makes every month load anew."""
+    assert {dataset.name: dataset.declaration for dataset in DATASETS.values()} == {
+        "green": "f7babbcfebbf6539", "yellow": "ffa2f6e0c9cbd6e8", "zones": "0a5ad589f10f4069",
+    }  # fmt: skip
+
+
+def test_a_spelling_more_is_another_declaration() -> None:
+    *rest, fee, cbd = YELLOW.columns
+    changed = dataclasses.replace(YELLOW, columns=(*rest, dataclasses.replace(fee, also=()), cbd))
+    assert changed.declaration != YELLOW.declaration
+
+
+# --- the yellow ones ----------------------------------------------------------------------------------------------------
+
+YELLOW_FILE = "yellow_tripdata_2024-01.parquet"
+YELLOW_ERAS = [Month(2020, 12), Month(2021, 1), Month(2023, 1), Month(2023, 2), Month(2024, 12), Month(2025, 1)]
+
+
+def yellow(month: Month) -> pa.Table:
+    """A yellow month as the declared schema has it."""
+    published = sample.table(month, rows=sample.FEWEST_ROWS, cab="yellow").combine_chunks()
+    check_columns(YELLOW, published.schema, YELLOW_FILE)
+    (batch,) = published.to_batches()
+    names = [column.name for column in YELLOW.columns]
+    return pa.table(dict(zip(names, conform(YELLOW, batch, YELLOW_FILE, 1), strict=True)))
+
+
+@pytest.mark.parametrize("month", YELLOW_ERAS, ids=str)
+def test_every_era_of_the_yellow_files_conforms(month: Month) -> None:
+    table, published = yellow(month), sample.table(month, rows=sample.FEWEST_ROWS, cab="yellow")
+    assert table.schema.types == [column.kind.arrow for column in YELLOW.columns]
+    fee = "airport_fee" if month < Month(2023, 2) else "Airport_fee"
+    assert fee in published.column_names
+    assert table["airport_fee"].to_pylist() == published[fee].to_pylist()
+    assert (table["airport_fee"].null_count == len(table)) == (month < Month(2021, 1))
+    assert (table["cbd_congestion_fee"].null_count == len(table)) == (month < Month(2025, 1))
+
+
+def test_a_file_with_both_spellings_of_one_column_is_refused() -> None:
+    table = sample.table(Month(2023, 1), rows=sample.FEWEST_ROWS, cab="yellow")
+    both = table.append_column("Airport_fee", table["airport_fee"])
+    with pytest.raises(SchemaDrift) as caught:
+        check_columns(YELLOW, both.schema, YELLOW_FILE)
+    assert str(caught.value).startswith(
+        f"{YELLOW_FILE}: columns 'airport_fee' and 'Airport_fee' are the same one under two"
+    )
+
+
+def test_a_message_names_the_column_as_the_file_spells_it() -> None:
+    table = sample.table(Month(2023, 2), rows=sample.FEWEST_ROWS, cab="yellow")
+    place = table.column_names.index("Airport_fee")
+    text = table.set_column(place, "Airport_fee", pa.array(["?"] * len(table)))
+    with pytest.raises(SchemaDrift, match=r"column 'Airport_fee': row 1 is '\?'"):
+        conform(YELLOW, text.combine_chunks().to_batches()[0], YELLOW_FILE, 1)
+    zoned = table.set_column(place, "Airport_fee", pa.array([0] * len(table), pa.timestamp("us", "UTC")))
+    with pytest.raises(SchemaDrift, match="column 'Airport_fee' is timestamp"):
+        check_columns(YELLOW, zoned.schema, YELLOW_FILE)
+
+
+def test_green_and_yellow_columns_are_not_mixed_up() -> None:
+    with pytest.raises(SchemaDrift, match="column 'tpep_pickup_datetime' is not one that green declares"):
+        check_columns(GREEN, sample.table(MONTH, rows=200, cab="yellow").schema, FILE)
+    with pytest.raises(SchemaDrift, match="column 'lpep_pickup_datetime' is not one that yellow declares"):
+        check_columns(YELLOW, sample.table(MONTH, rows=200).schema, FILE)
+
+
+@pytest.mark.parametrize("one", DATASETS.values(), ids=lambda one: one.name)
+def test_a_dataset_is_named_with_a_month_or_without(one: Dataset) -> None:
+    assert dataset(one.name, monthly=one.monthly) is one
+    with pytest.raises(UsageError, match=r"name one|name no month"):
+        dataset(one.name, monthly=not one.monthly)
+
+
+def test_a_dataset_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="'fhv' is not a dataset: choose one of green, yellow, zones"):
+        dataset("fhv", monthly=True)
+
+
+def test_every_column_of_every_dataset_has_a_name_of_its_own() -> None:
+    for one in DATASETS.values():
+        names = [column.name for column in one.table_columns]
+        spellings = [spelling for column in one.columns for spelling in column.spellings]
+        assert len(set(names)) == len(names) and len(set(spellings)) == len(spellings)

@@ -56,3 +56,22 @@ def test_a_missing_dsn_is_named_with_what_to_do() -> None:
 def test_the_password_does_not_show_when_settings_are_printed() -> None:
     found = Settings.read({"TRIPTYCH_DSN": "postgresql://u:s3cret@h/d"})
     assert "s3cret" not in f"{found!r} {found}"
+
+
+@pytest.mark.parametrize("text", ["much", "nan", "0", "-1", "1e12"])
+def test_a_limit_that_is_no_sensible_number_is_refused(text: str) -> None:
+    for name in ("TRIPTYCH_MAX_FILE_MB", "TRIPTYCH_DOWNLOAD_S"):
+        with pytest.raises(UsageError, match=f"{name}=") as caught:
+            Settings.read({name: text})
+        assert repr(text) in str(caught.value)
+
+
+def test_the_keys_of_object_stores_are_passed_on_and_not_shown() -> None:
+    keys = {
+        "AWS_SECRET_ACCESS_KEY": "s3cret",
+        "AZURE_STORAGE_ACCOUNT_KEY": "s3cret",
+        "GOOGLE_SERVICE_ACCOUNT_KEY": "s3cret",
+    }
+    found = Settings.read({**keys, "MY_AWS_KEY": "s3cret", "SECRET_OF_THE_SHELL": "1"})
+    assert found.passed_on == keys
+    assert "s3cret" not in f"{found!r} {found}"

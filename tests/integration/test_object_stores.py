@@ -1,0 +1,536 @@
+"""Buckets as sources, on real server programs: moto for S3, azurite for Azure; and on canned answers for what they never say."""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import obstore
+import pytest
+import trustme
+from obstore.store import from_url
+
+from core import sources
+from core.contract import until
+from core.errors import BadFile, NotPublished, PermanentError, SourceUnavailable, TriptychError, UsageError
+from core.extract import Extracted, extract
+from core.lab import sample
+from core.month import Month
+from core.schema import GREEN, ZONES
+from core.settings import settings
+
+MONTH = Month(2024, 1)
+NAME = sample.file_name(MONTH)
+SECRET = "s3cret"
+WAIT_S = 30.0
+
+
+def refusal(kind: type[TriptychError], attempt: Callable[[], object]) -> str:
+    """The message with which an attempt fails: of exactly this kind, one line, and without a secret in its whole trace."""
+    with pytest.raises(TriptychError) as caught:
+        attempt()
+    assert type(caught.value) is kind, caught.value
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 400
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    return str(caught.value)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state folder of our own, and none of the caller's keys."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "AZURE_", "GOOGLE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
+    settings.cache_clear()
+    yield tmp_path / "state"
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+@contextmanager
+def program(words: list[str], port: int, log: Path, more: Mapping[str, str] | None = None) -> Iterator[str]:
+    """A server program on a loopback port, until the block ends; gives its address."""
+
+    def probe() -> bool | None:
+        assert child.poll() is None, log.read_text()[-2_000:]
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            return None
+        return True
+
+    environment = {**os.environ, **(more or {})}
+    with log.open("w") as out, subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT, env=environment) as child:
+        try:
+            until(probe, WAIT_S, 0.05, words[0])
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            child.terminate()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """One month's file and the lookup."""
+    sample.ensure(tmp_path / "published", [MONTH], rows=500)
+    return tmp_path / "published"
+
+
+def assert_is(found: Extracted, original: Path) -> None:
+    assert found.path.read_bytes() == original.read_bytes()
+    assert (found.name, found.sha256) == (original.name, hashlib.sha256(original.read_bytes()).hexdigest())
+
+
+# --- S3 -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with program(words, port, tmp_path_factory.mktemp("moto") / "log") as address:
+        yield address
+
+
+@pytest.fixture
+def set_variables(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets variables, and lets `core.settings` see them."""
+
+    def set_all(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+
+    return set_all
+
+
+def put(address: str, content: bytes) -> None:
+    """Write an object, with the library that reads it: what it wrote is compared with the original afterwards."""
+    scheme, _, rest = address.partition("://")
+    container, _, key = rest.partition("/")
+    obstore.put(from_url(f"{scheme}://{container}", client_options={"allow_http": True}), key, content)
+
+
+@pytest.fixture
+def bucket(moto: str, published: Path, set_variables: Callable[..., None]) -> str:
+    """A bucket with a month under a prefix and the lookup beside it, as the publisher has them; gives its address."""
+    set_variables(
+        AWS_ENDPOINT=moto,
+        AWS_ALLOW_HTTP="true",
+        AWS_REGION="us-east-1",
+        AWS_ACCESS_KEY_ID="k",
+        AWS_SECRET_ACCESS_KEY=SECRET,
+    )
+    httpx.post(f"{moto}/moto-api/reset").raise_for_status()
+    httpx.put(f"{moto}/taxi").raise_for_status()
+    put(f"s3://taxi/trip-data/{NAME}", (published / NAME).read_bytes())
+    put(f"s3://taxi/misc/{sample.ZONES}", (published / sample.ZONES).read_bytes())
+    return "s3://taxi/trip-data"
+
+
+def test_a_month_and_the_lookup_come_from_a_bucket(bucket: str, published: Path, home: Path) -> None:
+    found = extract(GREEN, bucket, MONTH)
+    assert_is(found, published / NAME)
+    assert found.path.is_relative_to(home)
+    assert_is(extract(ZONES, bucket + "/"), published / sample.ZONES)
+
+
+def test_an_object_that_is_there_is_not_fetched_again(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = extract(GREEN, bucket, MONTH)
+    monkeypatch.setattr(sources.Bucket, "_blocks", None)  # nothing may come
+    assert extract(GREEN, bucket, MONTH) == first
+
+
+def test_a_replaced_object_is_noticed(bucket: str, published: Path) -> None:
+    first = extract(GREEN, bucket, MONTH)
+    sample.write_month(published / NAME, MONTH, seed=1, rows=500)
+    put(f"{bucket}/{NAME}", (published / NAME).read_bytes())
+    second = extract(GREEN, bucket, MONTH)
+    assert second.sha256 != first.sha256
+    assert_is(second, published / NAME)
+
+
+def test_an_object_of_many_blocks_comes_whole(bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = (published / NAME).stat().st_size
+    for block in (1_000, size - 1, size, size + 1):
+        monkeypatch.setattr(sources, "BLOCK", block)
+        shutil.rmtree(settings().home, ignore_errors=True)
+        assert_is(extract(GREEN, bucket, MONTH), published / NAME)
+
+
+def test_an_object_that_changes_between_two_blocks_is_never_half_old(
+    bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block of the new version is refused, and the next attempt of the transfer begins anew."""
+    monkeypatch.setattr(sources, "BLOCK", 5_000)
+    ask, asked = sources.Bucket._ask, list[int]()
+
+    def replace(self: sources.Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
+        asked.append(start)
+        if len(asked) == 3:
+            sample.write_month(published / NAME, MONTH, seed=1, rows=500)
+            put(f"{bucket}/{NAME}", (published / NAME).read_bytes())
+        return ask(self, key, start, conditions)
+
+    monkeypatch.setattr(sources.Bucket, "_ask", replace)
+    assert_is(extract(GREEN, bucket, MONTH), published / NAME)
+    assert asked[:5] == [0, 5_000, 10_000, 10_000, 0]
+
+
+def test_an_object_is_resumed_by_the_next_attempt(
+    bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "BLOCK", 5_000)
+    ask, asked = sources.Bucket._ask, list[int]()
+
+    def fail(self: sources.Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
+        asked.append(start)
+        if len(asked) in (3, 4):
+            raise SourceUnavailable("cut")
+        return ask(self, key, start, conditions)
+
+    monkeypatch.setattr(sources.Bucket, "_ask", fail)
+    refusal(SourceUnavailable, lambda: extract(GREEN, bucket, MONTH))
+    assert_is(extract(GREEN, bucket, MONTH), published / NAME)
+    assert asked[:5] == [0, 5_000, 10_000, 10_000, 10_000]
+
+
+def test_a_manifest_in_a_bucket_counts(bucket: str, published: Path) -> None:
+    put(f"{bucket}/MANIFEST.sha256", f"{'0' * 64}  {NAME}\n".encode())
+    assert "s3://taxi/trip-data/MANIFEST.sha256 promises 000" in refusal(BadFile, lambda: extract(GREEN, bucket, MONTH))
+    digest = hashlib.sha256((published / NAME).read_bytes()).hexdigest()
+    put(f"{bucket}/MANIFEST.sha256", f"{digest}  {NAME}\n".encode())
+    assert_is(extract(GREEN, bucket, MONTH), published / NAME)
+
+
+def test_an_object_that_is_not_there_is_not_published(bucket: str) -> None:
+    message = refusal(NotPublished, lambda: extract(GREEN, bucket, Month(2026, 11)))
+    assert message.startswith("2026-11: no green_tripdata_2026-11.parquet in s3://taxi/trip-data;")
+
+
+def test_a_bucket_that_is_not_there_is_named(bucket: str) -> None:
+    message = refusal(PermanentError, lambda: extract(GREEN, "s3://taxis/trip-data", MONTH))
+    assert message.startswith("s3://taxis: there is no such bucket")
+
+
+def test_an_empty_object_is_a_bad_file(bucket: str) -> None:
+    put(f"{bucket}/{NAME}", b"")
+    assert "is empty (0 bytes)" in refusal(BadFile, lambda: extract(GREEN, bucket, MONTH))
+
+
+def test_an_object_above_the_limit_is_refused(bucket: str, set_variables: Callable[..., None]) -> None:
+    set_variables(TRIPTYCH_MAX_FILE_MB="0.01")
+    assert "0.01 MB is the limit" in refusal(BadFile, lambda: extract(GREEN, bucket, MONTH))
+
+
+def test_a_key_that_is_wrong_is_permanent(bucket: str, moto: str) -> None:
+    """moto checks signatures once the next request says so; the one who asks is then nobody."""
+    httpx.post(f"{moto}/moto-api/reset-auth", content=b"0")
+    try:
+        message = refusal(PermanentError, lambda: extract(GREEN, bucket, MONTH))
+    finally:
+        httpx.post(f"{moto}/moto-api/reset-auth", content=b"1000000")
+    assert "not allowed (" in message and "AWS_*" in message
+
+
+def test_a_backfill_reaches_the_bucket_from_a_scrubbed_process(bucket: str, home: Path, published: Path) -> None:
+    """As the driver starts a tool: nothing of the caller's environment but what the settings pass on."""
+    script = (
+        "import sys\nfrom core.extract import extract\nfrom core.month import Month\nfrom core.schema import GREEN\n"
+        "print(extract(GREEN, sys.argv[1], Month(2024, 1)).sha256)\n"
+    )
+    environment = {**settings().passed_on, "PATH": os.defpath, "TRIPTYCH_HOME": str(home)}
+    words = [sys.executable, "-c", script, bucket]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == hashlib.sha256((published / NAME).read_bytes()).hexdigest()
+
+
+# --- Azure --------------------------------------------------------------------------------------------------------------
+
+AZURE_ACCOUNT = "devstoreaccount1"
+AZURE_KEY = base64.b64encode(SECRET.encode() * 8).decode()
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if not (found := shutil.which("azurite-blob")):
+        pytest.skip("azurite is not on PATH: `npm install -g azurite`, then run again")
+    port = free_port()
+    words = [found, "--inMemoryPersistence", "--skipApiVersionCheck", "--blobPort", str(port)]
+    account = {"AZURITE_ACCOUNTS": f"{AZURE_ACCOUNT}:{AZURE_KEY}"}
+    with program(words, port, tmp_path_factory.mktemp("azurite") / "log", account) as address:
+        _make_container(f"{address}/{AZURE_ACCOUNT}")
+        yield f"{address}/{AZURE_ACCOUNT}"
+
+
+def _make_container(endpoint: str) -> None:
+    """The library makes no containers: one signed request (Shared Key)."""
+    headers = {"x-ms-date": email.utils.formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
+    signed = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    text = "PUT" + "\n" * 12 + f"{signed}/{AZURE_ACCOUNT}/{AZURE_ACCOUNT}/taxi\nrestype:container"
+    digest = hmac.new(base64.b64decode(AZURE_KEY), text.encode(), hashlib.sha256).digest()
+    headers["Authorization"] = f"SharedKey {AZURE_ACCOUNT}:{base64.b64encode(digest).decode()}"
+    httpx.put(f"{endpoint}/taxi?restype=container", headers=headers).raise_for_status()
+
+
+@pytest.fixture
+def container(azurite: str, published: Path, set_variables: Callable[..., None]) -> str:
+    set_variables(
+        AZURE_STORAGE_ACCOUNT_NAME=AZURE_ACCOUNT, AZURE_STORAGE_ACCOUNT_KEY=AZURE_KEY, AZURE_STORAGE_ENDPOINT=azurite,
+        AZURE_ALLOW_HTTP="true",
+    )  # fmt: skip
+    put(f"az://taxi/trip-data/{NAME}", (published / NAME).read_bytes())
+    return "az://taxi/trip-data"
+
+
+def test_a_month_comes_from_a_container(
+    container: str, published: Path, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    for block in (5_000, 1 << 20):
+        monkeypatch.setattr(sources, "BLOCK", block)
+        shutil.rmtree(home, ignore_errors=True)
+        assert_is(extract(GREEN, container, MONTH), published / NAME)
+    monkeypatch.setattr(sources.Bucket, "_blocks", None)  # nothing may come: it is there
+    assert_is(extract(GREEN, container, MONTH), published / NAME)
+
+
+def test_a_container_refuses_in_one_line(container: str, set_variables: Callable[..., None]) -> None:
+    assert "no green_tripdata_2026-11" in refusal(NotPublished, lambda: extract(GREEN, container, Month(2026, 11)))
+    put(f"{container}/{NAME}", b"")
+    assert "is empty" in refusal(BadFile, lambda: extract(GREEN, container, MONTH))
+    assert "there is no such bucket" in refusal(PermanentError, lambda: extract(GREEN, "az://taxis", MONTH))
+    set_variables(AZURE_STORAGE_ACCOUNT_KEY=base64.b64encode(b"other").decode())
+    assert "not allowed (" in refusal(PermanentError, lambda: extract(GREEN, container, MONTH))
+
+
+# --- what servers say when they fail ------------------------------------------------------------------------------------
+
+Canned = tuple[int, Mapping[str, str], bytes]
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """The client went away: what it then reports is what the test looks at."""
+
+
+@contextmanager
+def canned(answer: Canned, certificate: trustme.LeafCert | None = None) -> Iterator[str]:
+    """A server with one answer for all; gives its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = answer
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+            self.close_connection = True
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with _Server(("127.0.0.1", 0), Handler) as server:
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            certificate.configure_cert(context)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def variables(scheme: str, endpoint: str) -> dict[str, str]:
+    """What leads a store of each kind to `endpoint`."""
+    google = {
+        "gcs_base_url": endpoint,
+        "disable_oauth": True,
+        "client_email": "",
+        "private_key": SECRET,
+        "private_key_id": "",
+    }
+    return {
+        "s3": {"AWS_ENDPOINT": endpoint, "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": SECRET},
+        "az": {
+            "AZURE_STORAGE_ENDPOINT": endpoint, "AZURE_ALLOW_HTTP": "true", "AZURE_STORAGE_ACCOUNT_NAME": "a",
+            "AZURE_STORAGE_SAS_KEY": f"sv=1&sig={SECRET}",
+        },
+        "gs": {"GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps(google), "GOOGLE_ALLOW_HTTP": "true"},
+    }[scheme]  # fmt: skip
+
+
+def code(name: str) -> bytes:
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{name}</Code><Message>{SECRET}</Message></Error>'.encode()
+    )
+
+
+PARTIAL = {"ETag": '"v"', "Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT", "Content-Range": "bytes 0-99/100"}
+
+ANSWERS: dict[str, tuple[Canned, type[TriptychError], str]] = {
+    "slow down": ((503, {}, code("SlowDown")), SourceUnavailable, "answered 503"),
+    "too many requests": ((429, {}, b""), SourceUnavailable, "answered 429"),
+    "internal error": ((500, {}, code("InternalError")), SourceUnavailable, "answered 500"),
+    "half an object": ((206, {**PARTIAL, "Content-Length": "100"}, b"PAR1"), SourceUnavailable, "did not end well"),
+    "no such object": ((404, {}, code("NoSuchKey")), NotPublished, "no green_tripdata_2024-01.parquet"),
+    "may not read, or is not there": (
+        (403, {}, code("AccessDenied")),
+        PermanentError,
+        "not allowed (403 AccessDenied)",
+    ),
+    "wrong key": ((403, {}, code("SignatureDoesNotMatch")), PermanentError, "not allowed (SignatureDoesNotMatch)"),
+    "nobody": ((401, {}, b""), PermanentError, "not allowed"),
+    "no such bucket": ((404, {}, code("NoSuchBucket")), PermanentError, "there is no such bucket"),
+    "no store at all": (
+        (200, {}, b"PAR1"),
+        PermanentError,
+        "what answered is no such store",
+    ),
+    "malformed": ((400, {}, code("AuthorizationHeaderMalformed")), PermanentError, "answered 400"),
+}
+
+
+@pytest.mark.parametrize("scheme", ["s3", "az", "gs"])
+@pytest.mark.parametrize("case", ANSWERS)
+def test_what_a_store_answers_is_one_line_of_the_right_class(
+    set_variables: Callable[..., None], scheme: str, case: str
+) -> None:
+    answer, kind, said = ANSWERS[case]
+    with canned(answer) as endpoint:
+        set_variables(**variables(scheme, endpoint))
+        message = refusal(kind, lambda: extract(GREEN, f"{scheme}://taxi/x", MONTH))
+    assert said in message and f"{scheme}://taxi" in message
+
+
+@pytest.mark.parametrize("scheme", ["s3", "az", "gs"])
+def test_a_store_that_is_not_there_is_transient(set_variables: Callable[..., None], scheme: str) -> None:
+    set_variables(**variables(scheme, f"http://127.0.0.1:{free_port()}"))
+    message = refusal(SourceUnavailable, lambda: extract(GREEN, f"{scheme}://taxi/x", MONTH))
+    assert message == f"{scheme}://taxi/x/{NAME}: the store did not answer"
+
+
+@pytest.mark.parametrize("etag", [{}, {"ETag": 'W/"v"'}], ids=["none", "weak"])
+def test_an_object_without_a_version_is_not_put_together_of_blocks(
+    set_variables: Callable[..., None], monkeypatch: pytest.MonkeyPatch, etag: dict[str, str]
+) -> None:
+    monkeypatch.setattr(sources, "BLOCK", 4)
+    with canned((206, {"Content-Range": "bytes 0-3/8", **etag}, b"PAR1")) as endpoint:
+        set_variables(**variables("s3", endpoint))
+        assert "names no version" in refusal(PermanentError, lambda: extract(GREEN, "s3://taxi/x", MONTH))
+
+
+def test_a_region_that_is_wrong_is_named(set_variables: Callable[..., None]) -> None:
+    with canned((301, {}, code("PermanentRedirect"))) as endpoint:
+        set_variables(**variables("s3", endpoint))
+        message = refusal(PermanentError, lambda: extract(GREEN, "s3://taxi/x", MONTH))
+    assert message == "s3://taxi is in another region; check AWS_REGION"
+
+
+def test_a_store_without_a_certificate_to_be_trusted_is_refused(
+    set_variables: Callable[..., None], tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    with canned((404, {}, code("NoSuchKey")), authority.issue_cert("127.0.0.1")) as endpoint:
+        set_variables(**variables("s3", endpoint))
+        message = refusal(PermanentError, lambda: extract(GREEN, "s3://taxi/x", MONTH))
+        assert message.startswith("s3://taxi has no certificate to be trusted") and "SSL_CERT_FILE" in message
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        set_variables(SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+        refusal(NotPublished, lambda: extract(GREEN, "s3://taxi/x", MONTH))
+
+
+# --- what is written wrong ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "s3://", "s3:///x", "s3://user:s3cret@bucket/x", "s3://bucket/x?sig=s3cret", "s3://bucket#s3cret", "gs://bucket:1/x",
+        "az://account@container/x", "s3://bucket/a b", "s3://bucket//s3cret", "s3://bucket/%2e%2e/s3cret",
+    ],
+)  # fmt: skip
+def test_an_address_that_names_no_bucket_is_refused_without_it(source: str) -> None:
+    message = refusal(UsageError, lambda: extract(GREEN, source, MONTH))
+    assert message.startswith(f"source {source[:5]}... names no bucket: write {source[:5]}bucket/folder")
+
+
+@pytest.mark.parametrize(
+    ("source", "said", "told"),
+    [
+        ("az://taxi/x", "AZURE_STORAGE_ACCOUNT_NAME is not set", {}),
+        ("az://taxi/x", "check AZURE_*", {"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": "s3cret!"}),
+        ("gs://taxi/x", "check GOOGLE_*", {"GOOGLE_SERVICE_ACCOUNT_KEY": "{s3cret"}),
+        ("gs://taxi/x", "check GOOGLE_*", {"GOOGLE_APPLICATION_CREDENTIALS": "/no/such/s3cret"}),
+    ],
+)
+def test_a_key_that_can_not_be_read_is_refused_without_it(
+    set_variables: Callable[..., None], source: str, said: str, told: dict[str, str]
+) -> None:
+    set_variables(**told)
+    assert said in refusal(UsageError, lambda: extract(GREEN, source, MONTH))
+
+
+PLACES = {
+    "s3": "PUT http://169.254.169.254/latest/api/token",
+    "gs": "GET http://metadata/computeMetadata/v1/instance/service-accounts/default/token",
+    "az": "GET http://169.254.169.254/metadata/identity/oauth2/token",
+}
+
+
+@pytest.mark.parametrize("scheme", PLACES)
+def test_a_key_that_is_missing_is_said_to_be(
+    set_variables: Callable[..., None], monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """The library then asks the machine for one. What it says if there is none is told, for nobody's test may wait for it."""
+
+    def get(*_: object, **__: object) -> None:
+        raise obstore.exceptions.GenericError(
+            f"Generic error: Error performing {PLACES[scheme]} in 1s - HTTP error: {SECRET}"
+        )
+
+    set_variables(**variables(scheme, "http://127.0.0.1:1"))
+    monkeypatch.setattr(obstore, "get", get)
+    message = refusal(PermanentError, lambda: extract(GREEN, f"{scheme}://taxi/x", MONTH))
+    assert "the environment has no key for it; set " in message
+
+
+@pytest.mark.parametrize(
+    ("prefix", "there"),
+    [("s3://taxi", "s3://taxi"), ("S3://taxi/a/b/", "s3://taxi/a/b"), ("s3://taxi/a/../b", "s3://taxi/b")],
+)
+def test_a_path_never_leads_out_of_the_bucket(set_variables: Callable[..., None], prefix: str, there: str) -> None:
+    set_variables(AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY=SECRET)
+    bucket = sources.Bucket(prefix)
+    assert bucket.address("x.parquet") == f"{there}/x.parquet"
+    with bucket.get("../../../x", None, None) as answer:
+        assert answer.state == "absent"
+
+
+def test_the_library_is_loaded_by_who_needs_it_only() -> None:
+    script = "import sys, core.extract, core.pipeline; sys.exit('obstore' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=WAIT_S)

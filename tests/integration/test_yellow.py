@@ -1,0 +1,131 @@
+"""The schema table is a table: a second monthly dataset is loaded beside the first, by the same code, and disturbs nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from core import database, pipeline, transform
+from core.errors import NotPublished, SchemaDrift, UsageError
+from core.lab import sample
+from core.month import Month, parse_months
+from core.pipeline import Job, Receipt
+from core.schema import YELLOW
+from tests.integration import loading
+from tests.integration.loading import MONTH, SCHEMA, connect, relations, rows
+
+ERAS = parse_months("2020-12,2023-01,2023-02,2025-01")
+ROWS = 500
+TABLE = YELLOW.table
+
+
+@pytest.fixture
+def folder(tmp_path: Path, warehouse: str) -> Path:
+    """Green and yellow months of the same name side by side, and the lookup."""
+    published = tmp_path / "published"
+    sample.ensure(published, [MONTH], rows=ROWS)
+    sample.ensure(published, ERAS, rows=ROWS, cab="yellow")
+    sample.ensure(published, [MONTH], rows=ROWS, cab="yellow")
+    return published
+
+
+def ingest(folder: Path, month: Month | None = MONTH, dataset: str = "yellow", **changes: object) -> Receipt:
+    job = dataclasses.replace(Job(str(folder), SCHEMA, "test"), **changes)  # type: ignore[arg-type]
+    return pipeline.ingest(job, dataset, month)
+
+
+def ledger(dsn: str) -> dict[tuple[str, str], tuple[int, str]]:
+    """Dataset and month -> rows and digest."""
+    with connect(dsn) as connection:
+        query = f"SELECT dataset, month::text, row_count, content_digest FROM {SCHEMA}.load_ledger"
+        return {(name, month): (count, digest) for name, month, count, digest in connection.execute(query.encode())}
+
+
+@pytest.mark.parametrize("month", ERAS, ids=str)
+def test_a_yellow_month_of_every_era_is_loaded_value_for_value(folder: Path, warehouse: str, month: Month) -> None:
+    receipt = ingest(folder, month)
+    published = pq.read_table(folder / sample.file_name(month, "yellow"))
+    assert (receipt.task, receipt.state, receipt.rows) == ("ingest_month", "success", published.num_rows)
+    fee = next(name for name in published.column_names if name.lower() == "airport_fee")
+    with connect(warehouse) as connection:
+        query = f"SELECT airport_fee, passenger_count, payment_type FROM {SCHEMA}.{TABLE} ORDER BY row_number"
+        found = connection.execute(query.encode()).fetchall()
+    names = (fee, "passenger_count", "payment_type")
+    assert found == list(zip(*(pc.cast(published[name], "double").to_pylist() for name in names), strict=True))
+
+
+def test_the_same_bytes_are_loaded_once(folder: Path, warehouse: str) -> None:
+    first = ingest(folder)
+    before = rows(warehouse, TABLE)
+    again = ingest(folder)
+    assert (again.state, again.digest) == ("unchanged", first.digest)
+    assert rows(warehouse, TABLE) == before
+
+
+@pytest.mark.parametrize("strategy", ["swap", "delete-append"])
+def test_a_yellow_month_is_replaced_beside_green_ones(folder: Path, warehouse: str, strategy: str) -> None:
+    green = ingest(folder, dataset="green")
+    others = [ingest(folder, month) for month in ERAS[:2]]
+    first = ingest(folder, strategy=strategy)
+    green_rows = rows(warehouse)
+    sample.write_month(folder / sample.file_name(MONTH, "yellow"), MONTH, seed=1, rows=ROWS, cab="yellow")
+    second = ingest(folder, strategy=strategy)
+    assert second.state == "success" and second.digest != first.digest
+    assert rows(warehouse) == green_rows
+    expected = {
+        ("green", MONTH): green,
+        **{("yellow", m): r for m, r in zip(ERAS[:2], others, strict=True)},
+        ("yellow", MONTH): second,
+    }
+    assert ledger(warehouse) == {(name, str(m.first_day)): (r.rows, r.digest) for (name, m), r in expected.items()}
+    assert len(rows(warehouse, TABLE)) == sum(r.rows or 0 for r in (*others, second))
+
+
+def test_who_loads_green_sees_nothing_of_yellow(folder: Path, warehouse: str) -> None:
+    ingest(folder, dataset="green")
+    pipeline.ingest_zones(Job(str(folder), SCHEMA, "test"))
+    assert not any("yellow" in name for name in relations(warehouse))
+    ingest(folder)
+    assert {TABLE, f"{TABLE}_2024_01"} <= relations(warehouse)
+    assert ingest(folder, dataset="green").state == "unchanged"
+
+
+def test_a_yellow_month_alone_makes_what_the_models_read_too(folder: Path, warehouse: str) -> None:
+    """So that a schema which began with yellow is like any other."""
+    ingest(folder)
+    assert {"raw_trips", "raw_zones", "load_ledger", TABLE} <= relations(warehouse)
+
+
+def test_a_yellow_file_is_no_green_one(folder: Path, warehouse: str) -> None:
+    ingest(folder, dataset="green")
+    before = rows(warehouse)
+    (folder / sample.file_name(MONTH)).write_bytes((folder / sample.file_name(MONTH, "yellow")).read_bytes())
+    with pytest.raises(SchemaDrift, match="'tpep_pickup_datetime' is not one that green declares"):
+        ingest(folder, dataset="green")
+    assert rows(warehouse) == before
+
+
+def test_a_wrong_call_is_one_line_before_anything_is_made(folder: Path, warehouse: str) -> None:
+    for dataset, month in (("fhv", MONTH), ("yellow", None), ("zones", MONTH)):
+        with pytest.raises(UsageError):
+            ingest(folder, month, dataset)
+    assert relations(warehouse) == set()
+    with pytest.raises(NotPublished, match=r"no yellow_tripdata_2026-11\.parquet in"):
+        ingest(folder, Month(2026, 11))
+
+
+def test_ingest_month_is_green_as_ever(folder: Path, warehouse: str) -> None:
+    receipt = pipeline.ingest_month(Job(str(folder), SCHEMA, "test"), MONTH)
+    assert receipt.rows == loading.count(warehouse, MONTH)
+
+
+def test_a_yellow_month_is_no_reason_to_build_the_models(folder: Path, warehouse: str) -> None:
+    ingest(folder, dataset="green")
+    ingest(folder)
+    with database.connect("test") as connection:
+        plan = transform._plan(connection, SCHEMA)
+    assert {name for name, _ in plan.versions} == {"project", "green"}

@@ -1,0 +1,219 @@
+"""Where a manifest lies beside the files, nothing is taken that it does not promise."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from core.errors import BadFile, SourceUnavailable
+from core.extract import MANIFEST_MB, extract
+from core.lab import sample
+from core.schema import GREEN, ZONES
+from tests.publisher import HTML_ERROR_PAGE, MANIFEST, Publisher
+from tests.unit.fetching import LOOKUP, MONTH, NAME, assert_is, refusal
+
+FLIPS = 100
+
+
+def promise(folder: Path, *names: str, form: str = "{}  {}\n") -> None:
+    """Write the manifest of the files so named, as they are now."""
+    lines = [form.format(hashlib.sha256((folder / name).read_bytes()).hexdigest(), name) for name in names]
+    (folder / MANIFEST).write_text("".join(lines), newline="")
+
+
+@pytest.fixture(params=["folder", "http"])
+def source(request: pytest.FixtureRequest, published: Path) -> str:
+    """The published folder, as each kind of source that is a folder's twin; buckets are in test_object_stores."""
+    if request.param == "folder":
+        return str(published)
+    url: str = request.getfixturevalue("site").url
+    return url
+
+
+def test_what_the_manifest_promises_is_taken(source: str, published: Path) -> None:
+    promise(published, NAME, LOOKUP)
+    assert_is(extract(GREEN, source, MONTH), published / NAME)
+    assert_is(extract(ZONES, source), published / LOOKUP)
+
+
+@pytest.mark.parametrize("form", ["{} *{}\n", "{}  ./{}\n", "{}  {}\r\n", "\n{}  {}\n\n", "{}  {}"])
+def test_a_manifest_may_be_written_in_every_way_that_sha256sum_has(source: str, published: Path, form: str) -> None:
+    promise(published, NAME, form=form)
+    assert_is(extract(GREEN, source, MONTH), published / NAME)
+    digest = hashlib.sha256((published / NAME).read_bytes()).hexdigest()
+    (published / MANIFEST).write_text(f"{digest.upper()}  {NAME}\n")
+    assert_is(extract(GREEN, source, MONTH), published / NAME)
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="there is no sha256sum here")
+def test_what_sha256sum_writes_is_read(source: str, published: Path) -> None:
+    subprocess.run(f"sha256sum -- * > {MANIFEST}", shell=True, cwd=published, check=True)
+    assert_is(extract(GREEN, source, MONTH), published / NAME)
+
+
+def test_other_bytes_are_refused_with_both_digests(source: str, published: Path) -> None:
+    promise(published, NAME)
+    promised = hashlib.sha256((published / NAME).read_bytes()).hexdigest()
+    sample.write_month(published / NAME, MONTH, seed=1, rows=500)
+    found = hashlib.sha256((published / NAME).read_bytes()).hexdigest()
+    message = refusal(BadFile, lambda: extract(GREEN, source, MONTH))
+    assert message.startswith(
+        f"{NAME} has sha256 {found}, and {source}/{MANIFEST} promises {promised}: fetch the file again"
+    )
+
+
+def test_a_file_that_is_not_listed_is_refused(source: str, published: Path) -> None:
+    promise(published, LOOKUP)
+    message = refusal(BadFile, lambda: extract(GREEN, source, MONTH))
+    assert (
+        message
+        == f"{NAME} is not in {source}/{MANIFEST}: if it is right, add it there (sha256sum {NAME} >> {MANIFEST})"
+    )
+
+
+DIGEST = "0" * 64
+
+MALFORMED = {
+    "a word": (b"hello\n", "line 1 is not `<sha256>  <name>`"),
+    "a short digest": (f"\n{DIGEST[1:]}  {NAME}\n".encode(), "line 2 is not `<sha256>  <name>`"),
+    "no name": (f"{DIGEST}  \n".encode(), "line 1 is not"),
+    "an escaped name": (f"\\{DIGEST}  a\\nb\n".encode(), "line 1 is not"),
+    "two digests": (f"{DIGEST}  {NAME}\n{'1' * 64}  {NAME}\n".encode(), "line 2 promises a second digest for"),
+    "no text": (b"\xff\xfe", "is not text"),
+    "empty": (b"", f"{MANIFEST} is empty"),
+    "a web page": (HTML_ERROR_PAGE, f"{MANIFEST} is a web page"),
+    "too large": (b"x" * int(MANIFEST_MB * 1e6 + 1), f"{MANIFEST_MB:g} MB is the limit"),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_manifest_that_is_none_is_one_clear_line(source: str, published: Path, case: str) -> None:
+    content, said = MALFORMED[case]
+    (published / MANIFEST).write_bytes(content)
+    message = refusal(BadFile, lambda: extract(GREEN, source, MONTH))
+    assert said in message and MANIFEST in message
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_publisher_without_a_manifest_is_none_the_worse(site: Publisher, published: Path, status: int) -> None:
+    site.fail(MANIFEST, status)
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+
+
+def test_a_manifest_that_does_not_come_is_not_taken_for_a_missing_one(site: Publisher, published: Path) -> None:
+    promise(published, NAME)
+    site.fail(MANIFEST, 503)
+    assert "answered 503" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+
+
+def test_the_manifest_is_asked_for_once_and_sent_once(site: Publisher, published: Path) -> None:
+    promise(published, NAME)
+    for _ in range(2):
+        extract(GREEN, site.url, MONTH)
+    assert [(r.name, r.status) for r in site.requests] == [(NAME, 200), (MANIFEST, 200), (NAME, 304), (MANIFEST, 304)]
+
+
+def test_a_kept_file_is_refused_when_the_promise_changes(site: Publisher, published: Path) -> None:
+    extract(GREEN, site.url, MONTH)
+    (published / MANIFEST).write_text(f"{DIGEST}  {NAME}\n")
+    assert f"promises {DIGEST}" in refusal(BadFile, lambda: extract(GREEN, site.url, MONTH))
+    promise(published, NAME)
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+
+
+def test_what_was_refused_is_fetched_anew(site: Publisher, published: Path) -> None:
+    """It may have been damaged on its way, where an ETag says nothing."""
+    promise(published, NAME)
+    good = (published / NAME).read_bytes()
+    site.send(NAME, good[:1_000] + bytes([good[1_000] ^ 1]) + good[1_001:])
+    assert "promises" in refusal(BadFile, lambda: extract(GREEN, site.url, MONTH))
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+
+
+def test_the_manifest_is_the_one_beside_the_file(published: Path) -> None:
+    (published / "green").mkdir()
+    (published / NAME).rename(published / "green" / NAME)
+    (published / MANIFEST).write_text(f"{DIGEST}  {NAME}\n")
+    assert extract(GREEN, str(published), MONTH).name == NAME
+    (published / MANIFEST).rename(published / "green" / MANIFEST)
+    assert "promises" in refusal(BadFile, lambda: extract(GREEN, str(published), MONTH))
+
+
+# --- bit rot ------------------------------------------------------------------------------------------------------------
+
+
+def read(path: Path) -> pa.Table | None:
+    """The table; None when the reader notices that something is wrong."""
+    try:
+        table = pq.read_table(path)
+        table.validate(full=True)
+    except (OSError, pa.ArrowException, UnicodeDecodeError):
+        return None
+    return table
+
+
+def bits(table: pa.Table) -> pa.Table:
+    """The same table with doubles as their bits: NaN is not equal to itself."""
+    doubles = {name for name in table.column_names if pa.types.is_floating(table[name].type)}
+    plain = {
+        n: table[n].fill_null(0).combine_chunks().view(pa.int64()) if n in doubles else table[n]
+        for n in table.column_names
+    }
+    return pa.table(plain | {f"no {name}": table[name].is_null() for name in doubles})
+
+
+def flips_of_column_data(path: Path) -> list[tuple[int, int]]:
+    """Byte and bit of each flip: anywhere in the columns' chunks, by a seed."""
+    group = pq.read_metadata(path).row_group(0)
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    end = max(
+        (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size for chunk in chunks
+    )
+    dice = random.Random(2009)
+    return [(dice.randrange(4, end), dice.randrange(8)) for _ in range(FLIPS)]
+
+
+def check_flips(original: Path, folder: Path) -> dict[str, int]:
+    """Flip one bit at a time; give how many the reader, the row count and the manifest noticed, and how many were silent."""
+    shutil.copyfile(original, folder / NAME)
+    promise(folder, NAME)
+    good, table = bytearray(original.read_bytes()), pq.read_table(original)
+    found = dict.fromkeys(("loud", "silent", "row count", "manifest"), 0)
+    for place, bit in flips_of_column_data(original):
+        good[place] ^= 1 << bit
+        (folder / NAME).write_bytes(good)
+        good[place] ^= 1 << bit
+        rotten = read(folder / NAME)
+        found["loud"] += rotten is None
+        silent = rotten is not None and not bits(rotten).equals(bits(table))
+        found["silent"] += silent
+        found["row count"] += silent and rotten is not None and rotten.num_rows != table.num_rows
+        found["manifest"] += f"{NAME} has sha256" in refusal(BadFile, lambda: extract(GREEN, str(folder), MONTH))
+    return found
+
+
+def test_the_manifest_catches_every_flipped_bit_and_the_row_count_none_of_the_silent_ones(
+    published: Path, tmp_path: Path
+) -> None:
+    """A ZSTD file of a real month's shape: most flips in its columns give other values, and no error at all."""
+    sample.write_month(tmp_path / NAME, MONTH, rows=20_000)
+    assert pq.read_metadata(tmp_path / NAME).row_group(0).column(0).compression == "ZSTD"
+    found = check_flips(tmp_path / NAME, published)
+    print(found)
+    assert found["manifest"] == FLIPS
+    assert found["silent"] >= FLIPS // 2 and found["row count"] == 0
+
+
+def test_the_same_holds_for_a_real_month(real_data: Path, published: Path) -> None:
+    found = check_flips(real_data / "green" / "green_tripdata_2024-10.parquet", published)
+    print(found)
+    assert found["manifest"] == FLIPS
+    assert found["silent"] >= FLIPS // 2 and found["row count"] == 0
