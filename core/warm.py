@@ -124,6 +124,7 @@ def _wait_on(connection: socket.socket, script: str, main: Callable[[], Any]) ->
         connection.close()
         os.close(alive)
         _become(script, request, files)
+        gc.disable()  # its memory goes with the process; collecting is 0.14 of the 0.83 CPU s of a small dbt build
         sys.exit(main())
     for each in (held, *files):
         os.close(each)
