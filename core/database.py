@@ -130,14 +130,15 @@ def lock_key(*words: str) -> int:
     return int.from_bytes(hashlib.sha256("\0".join(("triptych", *words)).encode()).digest()[:8], "big", signed=True)
 
 
-def lock(connection: Connection, *words: str) -> None:
-    """Take the advisory lock named `words` until the transaction ends.
+def lock(connection: Connection, *words: str, shared: bool = False) -> None:
+    """Take the advisory lock named `words` until the transaction ends, alone or with others who share it.
 
     Raise `Busy` when it is not free within `Settings.lock_wait_s`. Statements after it see what its last holder
     committed, because READ COMMITTED takes a new snapshot for each.
     """
     try:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key(*words)])
+        function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+        connection.execute(f"SELECT {function}(%s)", [lock_key(*words)])
     except psycopg.errors.LockNotAvailable as error:
         wait, name = settings().lock_wait_s, " ".join(words)
         raise Busy(f"{name}: another run held it for {wait:g} s; run again when that one has ended") from error
