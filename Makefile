@@ -11,7 +11,7 @@ PYTEST := python -m pytest
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast up down bench lint types native lock clean
+.PHONY: help setup demo test test-fast up down bench bench-load lint types native lock clean
 
 help: ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -35,7 +35,7 @@ lint: setup ## ruff, and who may import whom
 	PATH="$(CURDIR)/$(LAB):$$PATH" $(LAB)/lint-imports --no-cache | sed -n '/^Contracts:/p;/BROKEN/p'; exit $${PIPESTATUS[0]}
 
 types: setup ## mypy, each adapter against its own tool
-	$(LAB)/mypy core tests/unit tests/integration tests/contract
+	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract
 	@for tool in $(NATIVE); do \
 	  echo "mypy $${tool}_impl"; $(LAB)/mypy --python-executable .venvs/$$tool/bin/python $${tool}_impl || exit 1; done
 
@@ -49,8 +49,13 @@ test-fast: setup ## what needs no orchestrator: under 2 minutes
 test: lint types native ## all of it, the parity suite on real services last
 	$(LAB)/$(PYTEST) tests/unit tests/integration tests/contract
 
-bench: setup ## what can be measured today
-	@echo "Not there yet: scenarios and reports come with the next release. Today: triptych backfill ... --json FILE gives seconds per month and loader."
+bench: bench-load ## every benchmark
+
+bench-load: setup ## the load and the digest against what a user would pick instead: 12 minutes on a quiet machine
+	@$(PYTHON) -m core.lab.environments bench
+	$(LAB)/python -m benchmarks.load_race
+	$(LAB)/python -m benchmarks.digest_race
+	$(LAB)/python -m benchmarks.report
 
 lock: ## compile the floors of pyproject.toml into pins (make lock UPGRADE=--upgrade for the newest)
 	@$(PYTHON) -m core.lab.environments lock $(UPGRADE)

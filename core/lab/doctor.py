@@ -38,7 +38,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything that the lab needs, one finding each."""
     yield _python()
     for environment in environments.discover(ROOT):
-        yield _environment(environment)
+        if not environment.on_request:
+            yield _environment(environment)
     yield _dbt(settings)
     yield _database(settings)
     yield _room(settings)

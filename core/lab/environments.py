@@ -1,9 +1,11 @@
 """The environments, one per folder with pins: made by ``make setup`` with uv, below ``.venvs/``.
 
+The benchmarks' is made only when it is named: what a user would pick instead of ours is 60 packages that nothing else needs.
+
     python3.11 -m core.lab.environments [NAME...]             bring them up to date
     python3.11 -m core.lab.environments lock [--upgrade]      compile the pins anew
 
-Standard library only: it runs before anything is installed. `lab`, every ``*_impl`` folder and `dbt` have a
+Standard library only: it runs before anything is installed. `lab`, every ``*_impl`` folder, `dbt` and `benchmarks` have a
 ``requirements.txt``; the newest Airflow and Prefect can't share an environment (fastapi), and dbt shares nothing with anybody.
 """
 
@@ -42,12 +44,16 @@ class SetupError(Exception):
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment: where its pins are, and where it is made. All but dbt's hold this repository, editable."""
+    """One environment: where its pins are, and where it is made. All but dbt's hold this repository, editable.
+
+    One that is `on_request` is made when it is named, and not with the others.
+    """
 
     name: str
     root: Path
     requirements: Path
     editable: bool = True
+    on_request: bool = False
 
     @property
     def folder(self) -> Path:
@@ -90,6 +96,7 @@ def discover(root: Path) -> list[Environment]:
         Environment("lab", root, root / "core" / "lab" / "requirements.txt"),
         *(Environment(path.parent.name.removesuffix("_impl"), root, path) for path in impls),
         Environment("dbt", root, root / "dbt" / "requirements.txt", editable=False),
+        Environment("bench", root, root / "benchmarks" / "requirements.txt", on_request=True),
     ]
 
 
@@ -173,7 +180,7 @@ def main(argv: list[str] | None = None) -> int:
             raise SetupError(
                 f"this is Python {sys.version.split()[0]}: use 3.11, 3.12 or 3.13, as in `make setup PYTHON=python3.12`"
             )
-        wanted = _select(discover(root), names)
+        wanted = _select(discover(root), names, every=locking)
         uv = _reported("uv", lambda: (bootstrap(root), UV))
         for each in wanted:
             _reported(each.name, lambda each=each: (None, lock(each, uv, options) if locking else make(each, uv)))  # type: ignore[misc]
@@ -185,12 +192,12 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _select(environments: list[Environment], names: list[str]) -> list[Environment]:
+def _select(environments: list[Environment], names: list[str], *, every: bool) -> list[Environment]:
     known = {each.name: each for each in environments}
     for name in names:
         if name not in known:
             raise SetupError(f"unknown environment {name!r}: choose from {', '.join(known)}")
-    return [known[name] for name in names] or environments
+    return [known[name] for name in names] or [each for each in environments if every or not each.on_request]
 
 
 def _reported(name: str, work: Callable[[], tuple[T, str]]) -> T:

@@ -41,9 +41,18 @@ def test_every_folder_with_pins_is_an_environment(tmp_path: Path) -> None:
     for folder in ("luigi_impl", "airflow_impl", "core/lab", "dbt", "other"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "requirements.txt").touch()
-    assert [(each.name, each.editable) for each in discover(tmp_path)] == [
-        ("lab", True), ("airflow", True), ("luigi", True), ("dbt", False),
+    assert [(each.name, each.editable, each.on_request) for each in discover(tmp_path)] == [
+        ("lab", True, False), ("airflow", True, False), ("luigi", True, False), ("dbt", False, False), ("bench", True, True),
     ]  # fmt: skip
+
+
+def test_what_the_benchmarks_need_is_made_only_when_it_is_named() -> None:
+    everything = discover(ROOT)
+    names = [each.name for each in everything]
+    made = {each.name for each in environments._select(everything, [], every=False)}
+    assert (set(names) - made, "lab" in made) == ({"bench"}, True)
+    assert [each.name for each in environments._select(everything, ["bench"], every=False)] == ["bench"]
+    assert [each.name for each in environments._select(everything, [], every=True)] == names
 
 
 def test_pins_are_read_with_their_markers(environment: Environment) -> None:

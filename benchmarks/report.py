@@ -1,0 +1,33 @@
+"""The pages below docs/ that come from results: ``python -m benchmarks.report``. They are never edited by hand."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import measure
+from core.settings import ROOT
+
+PAGES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {}
+"""Name of the results -> the page, relative to the checkout, and what renders it."""
+
+
+def render(name: str, results: Path = measure.RESULTS) -> str:
+    """The page of one benchmark."""
+    return PAGES[name][1](measure.read(name, results))
+
+
+def main() -> int:
+    """Write the page of every benchmark that has results."""
+    for name, (page, _) in PAGES.items():
+        if (measure.RESULTS / f"{name}.json").exists():
+            (ROOT / page).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / page).write_text(render(name))
+            print(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
