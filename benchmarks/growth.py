@@ -10,13 +10,12 @@ that is neither that of the old file nor that of the new one ends the benchmark,
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,18 +25,14 @@ import psycopg
 import pyarrow.parquet as pq
 
 from benchmarks import measure
+from benchmarks.reload import RELOADED, SCHEMA, order
 from core import load
 from core.contract import STRATEGIES, until
-from core.extract import Extracted
 from core.lab import sample
 from core.month import Month
-from core.schema import GREEN
 from core.settings import settings
 
-SCHEMA = "growth"
 FIRST = Month(2020, 1)
-RELOADED = Month(2020, 3)
-"""The month that is reloaded: neither the first nor the last."""
 
 FEW = "upsert, 1 % changed"
 """A method of its own: the strategy whose price depends on how many rows changed."""
@@ -52,32 +47,6 @@ SERVER = {
     "wal_level": "replica",  # PostgreSQL's default. Under the lab's `minimal`, a swap would write no WAL
     "autovacuum": "off",  # it would come in between, now and then; the benchmark vacuums before each load
 }
-
-
-# --- what runs in a process of its own -------------------------------------------------------------------------------
-
-
-def reload(file: str, strategy: str) -> Callable[[], dict[str, Any]]:
-    """Load `file` as the month: from a file that was fetched to a month that is published."""
-    job = order(file, RELOADED, strategy)
-
-    def timed() -> dict[str, Any]:
-        began = time.monotonic()  # one clock for all processes
-        digest = load.load(job).entry.content_digest
-        return {"began": began, "ended": time.monotonic(), "digest": digest}
-
-    return timed
-
-
-def order(file: str, month: Month, strategy: str) -> load.Load:
-    """A forced attempt, begun now."""
-    path = Path(file)
-    with path.open("rb") as opened:
-        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-    extracted = Extracted(path, path.name, sha256, path.stat().st_size)
-    return load.Load(
-        SCHEMA, GREEN, month, extracted, strategy, "benchmark", "", fence=load.begin(SCHEMA), force=True
-    )  # fmt: skip
 
 
 # --- the reader --------------------------------------------------------------------------------------------------------
@@ -153,7 +122,8 @@ class Files:
         for path, seed in zip(paths[:2], (1, 2), strict=True):
             sample.write_month(path, RELOADED, seed, rows)
         table = pq.read_table(paths[0])
-        fares = [fare + (number % 100 == 0) for number, fare in enumerate(table["fare_amount"].to_pylist())]
+        # Not `fare + (number % 100 == 0)`: -0.0 + 0 is 0.0, another row
+        fares = [fare if number % 100 else fare + 1 for number, fare in enumerate(table["fare_amount"].to_pylist())]
         column = table.column_names.index("fare_amount")
         pq.write_table(table.set_column(column, "fare_amount", [fares]), paths[2])
         return cls(*map(str, paths))
@@ -168,7 +138,7 @@ def one(at: measure.Server, files: Files, method: str, months: int, number: int)
     start, reader = lsn_with_counters_at_zero(at), Reader(at.dsn)
     with reader.asking():
         # In this environment: it needs nothing of the peers'
-        done = measure.run("benchmarks.growth:reload", arguments, at, python=Path(sys.executable))
+        done = measure.run("benchmarks.reload:reload", arguments, at, python=Path(sys.executable))
     began, ended = done.value["began"], done.value["ended"]
     reader.check(ended)
     waits = reader.waits_ms(began, ended)
@@ -205,7 +175,8 @@ def written_since(at: measure.Server, lsn: str) -> measure.Row:
 
 def wait_for_counters(at: measure.Server) -> None:
     """Until every loader's backend has ended: on its way out it adds what it did to the counters."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'triptych%'"
+    query = """SELECT count(*) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name LIKE 'triptych%'"""
     until(lambda: at.execute(query) == [(0,)] or None, 30.0, 0.01, "the end of the loader's session")
 
 

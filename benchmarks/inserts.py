@@ -32,12 +32,11 @@ def copy(path: str, rows: int) -> Callable[[], None]:
     connection = _connected()
 
     def timed() -> None:
-        with connection.cursor().copy(f"COPY {TABLE} ({COLUMNS}) FROM STDIN (FORMAT binary)") as into:
+        with connection, connection.cursor().copy(f"COPY {TABLE} ({COLUMNS}) FROM STDIN (FORMAT binary)") as into:
             into.write(encoder.write_header())
             for batch in batches:
                 into.write(encoder.write_batch(batch))
             into.write(encoder.finish())
-        connection.commit()
 
     return timed
 
@@ -50,10 +49,9 @@ def execute(path: str, rows: int) -> Callable[[], None]:
     values, connection = _tuples(path, rows), _connected()
 
     def timed() -> None:
-        cursor = connection.cursor()
-        for row in values:
-            cursor.execute(_INSERT, row)
-        connection.commit()
+        with connection, connection.cursor() as cursor:
+            for row in values:
+                cursor.execute(_INSERT, row)
 
     return timed
 
@@ -63,8 +61,8 @@ def executemany(path: str, rows: int) -> Callable[[], None]:
     values, connection = _tuples(path, rows), _connected()
 
     def timed() -> None:
-        connection.cursor().executemany(_INSERT, values)
-        connection.commit()
+        with connection, connection.cursor() as cursor:
+            cursor.executemany(_INSERT, values)
 
     return timed
 
@@ -120,7 +118,7 @@ def _tuples(path: str, rows: int) -> list[tuple[Any, ...]]:
 
 
 def _connected() -> psycopg.Connection[Any]:
-    """A connection, and an empty table behind it."""
+    """A connection, and an empty table behind it. Used as a context, it commits and closes."""
     connection = psycopg.connect(settings().require_dsn())
     connection.execute(f"TRUNCATE {TABLE}".encode())
     connection.commit()

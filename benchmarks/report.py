@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import measure
+from benchmarks import measure, strategies_page
 from core.settings import ROOT
 
-PAGES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {}
+PAGES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "growth": ("docs/benchmarks/load-strategies.md", strategies_page.render),
+}
 """Name of the results -> the page, relative to the checkout, and what renders it."""
 
 

@@ -197,8 +197,8 @@ class Strategy:
 def _swap(connection: Connection, job: Load) -> Entry:
     """Build the month aside, then swap it in as the partition. Readers wait for the change of the catalogue only, never
     for rows; there are no dead rows; WAL is written once, or not at all under `wal_level=minimal`. The price is a
-    moment's ACCESS EXCLUSIVE on the table when it replaces a month: one query that never ends holds it up, and so does
-    a view over the partition itself. A transaction that began before it sees the new month, not the old one.
+    moment's ACCESS EXCLUSIVE on the table when it replaces a month: a query that does not end holds it up, and a view
+    over the partition itself stops it.
     """
     # Up to the exchange nothing may lock the table, not even CREATE TABLE ... (LIKE it): two swaps that both hold a
     # lock on it, and want to raise it, deadlock.
@@ -264,9 +264,9 @@ _ARRIVED = "arrived"  # in pg_temp: seen by this session alone, written without 
 def _upsert(connection: Connection, job: Load) -> Entry:
     """Copy the file into a temporary table and MERGE it on the rows' identity, their number in the file: rows that differ
     in any bit are updated, missing ones inserted, those beyond the new file's end deleted, equal ones left alone. Where
-    a correction changes few rows, it writes few: no other strategy leaves so little WAL and so few dead rows. Where
-    most rows changed it costs the most: all rows are read, compared, and written twice. It takes no lock that a reader
-    would notice. A row inserted near the top of a file moves all that follow, and then every row has changed.
+    a correction changes few rows, it writes few, and leaves few dead. Where most rows changed it costs more than deleting
+    and appending them: all are read, compared, and written twice. It takes no lock that a reader would notice. A row
+    inserted near the top of a file moves all that follow, and then every one of them has changed.
     """
     if not _is_attached(connection, job):
         return _swap(connection, job)
