@@ -12,9 +12,11 @@ Because it is one transaction, a loader that dies at any point leaves what was t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pgpq
 import psycopg
@@ -34,7 +36,9 @@ from core.month import Month
 from core.schema import GREEN, ZONES, Dataset, check_columns, conform, with_identity
 from core.settings import settings
 
-BATCH_ROWS = 65_536
+T = TypeVar("T")
+
+BATCH_ROWS = 16_384
 """Rows decoded at a time: some 12 MB in Arrow. Memory does not grow with the file."""
 
 SWAP_LOCK = "250ms"
@@ -388,17 +392,37 @@ def _copy(connection: Connection, job: Load, table: sql.Identifier, freeze: bool
     """
     dataset = job.dataset
     _check_catalogue(connection, dataset, table)
-    encoder = pgpq.ArrowToPostgresBinaryEncoder(dataset.arrow)
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in dataset.table_columns)
     into = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE {})").format(table, columns, sql.Literal(freeze))
     rows = 0
-    with connection.cursor().copy(into) as copy:
-        copy.write(encoder.write_header())
-        for batch in batches(dataset, job.file, job.month):
-            copy.write(encoder.write_batch(batch))
-            rows += batch.num_rows
-        copy.write(encoder.finish())
+    with connection.cursor().copy(into) as copy, closing(_ahead(_encoded(job))) as pieces:
+        for piece, number in pieces:
+            copy.write(piece)
+            rows += number
     return rows
+
+
+def _encoded(job: Load) -> Iterator[tuple[memoryview, int]]:
+    """The file in the wire form of a binary COPY, piece by piece, with the number of rows in each."""
+    encoder = pgpq.ArrowToPostgresBinaryEncoder(job.dataset.arrow)
+    yield memoryview(encoder.write_header()), 0
+    for batch in batches(job.dataset, job.file, job.month):
+        # a view: psycopg sends 128 kB at a time, and would copy each slice of bytes
+        yield memoryview(encoder.write_batch(batch)), batch.num_rows
+    yield memoryview(encoder.finish()), 0
+
+
+def _ahead(items: Iterator[T]) -> Generator[T]:
+    """The same items, each made by a thread while the one before it is used; what goes wrong there is raised here.
+
+    One item ahead is enough, and keeps memory flat: to make a batch takes half as long as the server needs for it.
+    When the caller stops, the thread makes the item that it has begun, and ends.
+    """
+    with ThreadPoolExecutor(1, "ahead") as thread:
+        made = thread.submit(next, items, None)
+        while (item := made.result()) is not None:
+            made = thread.submit(next, items, None)
+            yield item
 
 
 def _check_catalogue(connection: Connection, dataset: Dataset, table: sql.Identifier) -> None:
