@@ -15,6 +15,9 @@ PAGES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
 }
 """Name of the results -> the page, relative to the checkout, and what renders it."""
 
+PARTS = {"claims": "growth"}
+"""Results without a page of their own -> those on whose page they are."""
+
 
 def render(name: str, results: Path = measure.RESULTS) -> str:
     """The page of one benchmark."""
