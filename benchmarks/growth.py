@@ -26,8 +26,9 @@ import pyarrow.parquet as pq
 
 from benchmarks import measure
 from benchmarks.reload import RELOADED, SCHEMA, order
-from core import load
+from core import digest, ledger, load
 from core.contract import STRATEGIES, until
+from core.database import connect
 from core.lab import sample
 from core.month import Month
 from core.settings import settings
@@ -151,6 +152,17 @@ def one(at: measure.Server, files: Files, method: str, months: int, number: int)
     }  # fmt: skip
 
 
+def check_every_month() -> None:
+    """Raise `BenchmarkError` unless every month still holds what the ledger says: also those that were only moved."""
+    with connect("benchmark") as connection:
+        there = {month: found.hex for month, found in digest.by_month(connection, SCHEMA, "raw_trips").items()}
+        loaded = {f"{entry.month:%Y-%m}": entry.content_digest for entry in ledger.entries(connection, SCHEMA)}
+    if there != loaded:
+        raise measure.BenchmarkError(
+            f"these months are not what was loaded: {sorted({*there.items()} ^ {*loaded.items()})}"
+        )
+
+
 def lsn_with_counters_at_zero(at: measure.Server) -> str:
     """Set the server's counters of rows to zero, and give where the WAL ends."""
     wait_for_counters(at)
@@ -199,6 +211,7 @@ def measured(at: measure.Server, months: list[int], rows: int, rounds: int) -> I
                 flush=True,
             )
             yield row
+        check_every_month()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -327,6 +327,21 @@ def test_what_was_removed_by_hand_comes_back(folder: Path, warehouse: str, damag
     assert (rows(warehouse), rows(warehouse, "raw_zones")) == before
 
 
+@EACH
+def test_what_was_added_or_changed_by_hand_goes_away(folder: Path, warehouse: str, strategy: str) -> None:
+    attempt(folder)
+    before = rows(warehouse)
+    with connect(warehouse) as connection:
+        for statement in (
+            "INSERT INTO plain.raw_trips SELECT * FROM plain.raw_trips WHERE row_number < 4",
+            "UPDATE plain.raw_trips SET row_number = 7 WHERE row_number = 8",
+            "UPDATE plain.raw_trips SET fare_amount = 1e9 WHERE row_number = 9",
+        ):
+            connection.execute(statement.encode())
+    assert attempt(folder, strategy=strategy, force=True).state == "success"
+    assert rows(warehouse) == before
+
+
 def test_the_same_bytes_under_another_declaration_are_loaded_again(folder: Path, warehouse: str) -> None:
     attempt(folder)
     swapped = {"extra": "mta_tax", "mta_tax": "extra"}
