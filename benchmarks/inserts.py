@@ -85,12 +85,12 @@ def execute_values(path: str, rows: int) -> Callable[[], None]:
 
 
 def to_sql(path: str, rows: int, multi: bool = False) -> Callable[[], None]:
-    """What most people write. SQLAlchemy's driver is psycopg2."""
+    """What most people write. The driver is psycopg 3, SQLAlchemy's own choice since 2.1: the default is its `executemany`."""
     import sqlalchemy
 
     frame = _table(path, rows).to_pandas(integer_object_nulls=True, date_as_object=True)
     _connected().close()
-    engine = sqlalchemy.create_engine(settings().require_dsn().replace("postgresql://", "postgresql+psycopg2://"))
+    engine = sqlalchemy.create_engine(settings().require_dsn().replace("postgresql:", "postgresql+psycopg:"))
     connection = engine.connect()
     how = {"method": "multi", "chunksize": BATCH} if multi else {}
 
