@@ -11,7 +11,7 @@ PYTEST := python -m pytest
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast up down bench bench-load bench-transform lint types native lock clean
+.PHONY: help setup demo test test-fast up down bench bench-load bench-growth bench-transform lint types native lock clean
 
 help: ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -49,12 +49,18 @@ test-fast: setup ## what needs no orchestrator: under 2 minutes
 test: lint types native ## all of it, the parity suite on real services last
 	$(LAB)/$(PYTEST) tests/unit tests/integration tests/contract
 
-bench: bench-load bench-transform ## every benchmark
+bench: bench-load bench-growth bench-transform ## every benchmark
 
 bench-load: setup ## the load and the digest against what a user would pick instead: 12 minutes on a quiet machine
 	@$(PYTHON) -m core.lab.environments bench
 	$(LAB)/python -m benchmarks.load_race
 	$(LAB)/python -m benchmarks.digest_race
+	$(LAB)/python -m benchmarks.report
+
+bench-growth: setup ## what a reload costs as the table grows, by strategy, and what people say about inserts: 8 minutes
+	@$(PYTHON) -m core.lab.environments bench
+	$(LAB)/python -m benchmarks.growth
+	$(LAB)/python -m benchmarks.claims
 	$(LAB)/python -m benchmarks.report
 
 bench-transform: setup ## dbt cold and warm, many months at once, one month among many: 6 minutes

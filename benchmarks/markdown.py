@@ -8,14 +8,20 @@ from typing import Any
 
 def header(title: str, name: str, result: dict[str, Any]) -> str:
     """The head of a page: its title, the file that it was made from, the machine and the versions."""
+    return (
+        f"<!-- Generated from benchmarks/results/{name}.json by `python -m benchmarks.report`. Do not edit. -->\n\n"
+        f"# {title}\n\n{measured_on(result)}\n"
+    )
+
+
+def measured_on(result: dict[str, Any]) -> str:
+    """One paragraph: when, on which machine, with which versions."""
     machine, versions = result["machine"], result["versions"]
     listed = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
     return (
-        f"<!-- Generated from benchmarks/results/{name}.json by `python -m benchmarks.report`. Do not edit. -->\n\n"
-        f"# {title}\n\n"
         f"Measured {result['measured_at'][:16].replace('T', ' ')} UTC on {machine['cpu']}, {machine['cores']} cores, "
         f"{machine['ram_gb']} GB, {machine['system']}; load average at the start {machine['load_average_at_start']}. "
-        f"With {listed}.\n"
+        f"With {listed}."
     )
 
 

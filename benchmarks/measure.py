@@ -82,11 +82,11 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """A fresh embedded server with the lab's options, deleted at the end with all that is in its folder."""
+def server(**options: str) -> Iterator[Server]:
+    """A fresh embedded server with the lab's options and these, deleted at the end with all that is in its folder."""
     settings().home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="benchmark-", dir=settings().home) as folder:
-        embedded = Postgres(Path(folder) / "postgres", settings().pg_bin)
+        embedded = Postgres(Path(folder) / "postgres", settings().pg_bin, options)
         try:
             dsn = embedded.start()
             running = embedded.running()

@@ -36,6 +36,16 @@ TaskState = Literal["success", "unchanged", "failed", "skipped"]
 TASKS = ("ingest_zones", "ingest_month", "transform", "check")
 """The steps of a month, in order; zones and the month may run side by side. Every tool records them by these names."""
 
+STRATEGIES = ("swap", "delete-append", "overwrite", "upsert")
+"""The ways to publish a month; `core.load` says what each costs. Here, because to know the names must not cost Arrow."""
+
+
+def check_strategy(name: str) -> str:
+    """Give `name` back; raise `UsageError` when no strategy is called so."""
+    if name not in STRATEGIES:
+        raise UsageError(f"{name!r} is not a strategy: choose one of {', '.join(STRATEGIES)}")
+    return name
+
 
 class Message:
     """A dataclass that crosses the process border as JSON. Unknown keys are refused: a typo is not a default."""

@@ -11,8 +11,12 @@ Because it is one transaction, a loader that dies at any point leaves what was t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import inspect
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 import pgpq
 import psycopg
@@ -23,15 +27,18 @@ import tenacity
 from psycopg import sql
 
 from core import digest, ledger
+from core.contract import check_strategy
 from core.database import Connection, check_schema_name, connect, lock
-from core.errors import BadFile, Busy, SchemaDrift, UsageError
+from core.errors import BadFile, Busy, SchemaDrift
 from core.extract import Extracted
 from core.ledger import Entry
 from core.month import Month
 from core.schema import GREEN, MODELLED, Dataset, check_columns, conform, with_identity
 from core.settings import settings
 
-BATCH_ROWS = 65_536
+T = TypeVar("T")
+
+BATCH_ROWS = 16_384
 """Rows decoded at a time: some 12 MB in Arrow. Memory does not grow with the file."""
 
 SWAP_LOCK = "250ms"
@@ -129,9 +136,11 @@ def load(job: Load) -> Loaded:
 
     Raise `SchemaDrift` or `BadFile` for the file, `Busy` or `DatabaseUnavailable` for the server: nothing is published.
     """
-    publish = strategy(job.strategy) if job.dataset.monthly else _replace
+    chosen = strategy(job.strategy) if job.dataset.monthly else Strategy(_replace)
     with connect(f"{job.loader} {job.dataset.name} {job.month or ''}") as connection, connection.transaction():
         lock(connection, "load", job.schema, job.dataset.name, str(job.month))
+        # After the month's lock and before anything else: one who waits here holds nothing that the other could want.
+        lock(connection, "table", job.schema, job.dataset.name, shared=not chosen.alone)
         current = ledger.read(connection, job.schema, job.dataset.name, job.month)
         if current is not None and current.seen > job.fence:
             return _superseded(job, current)
@@ -139,7 +148,7 @@ def load(job: Load) -> Loaded:
         if current is not None and not job.force and _same(connection, job, current):
             ledger.confirm(connection, job.schema, current, job.fence)
             return Loaded("unchanged", replace(current, seen=job.fence))
-        return Loaded("success", publish(connection, job))
+        return Loaded("success", chosen.publish(connection, job))
 
 
 def _superseded(job: Load, current: Entry) -> Loaded:
@@ -169,15 +178,33 @@ def _is_attached(connection: Connection, job: Load) -> bool:
 # --- strategies -----------------------------------------------------------------------------------------------------
 
 
-def _swap(connection: Connection, job: Load) -> Entry:
-    """Build the month aside, then swap it in as the partition.
+@dataclass(frozen=True)
+class Strategy:
+    """A way to publish a month. All of them give the same rows, digest and ledger, in any mixture.
 
-    Readers wait for the catalogue change only, never for the rows; there are no dead rows; WAL is written once, or not
-    at all under ``wal_level=minimal``. Needs a moment's ACCESS EXCLUSIVE on the table when it replaces a month.
-
-    Up to then nothing may lock the table, not even CREATE TABLE ... (LIKE it): two swaps that both hold a lock on it,
-    and want to raise it, deadlock.
+    Under each, every reader sees whole months, whatever its isolation. What differs is `older_snapshot`: which version
+    of a replaced month a REPEATABLE READ transaction finds that began before the load and first looks after it.
+    `alone`: it touches other months' rows too, so no other load of the table may run meanwhile.
     """
+
+    publish: Callable[[Connection, Load], Entry]
+    older_snapshot: Literal["old", "new"] = "old"
+    alone: bool = False
+
+    @property
+    def trade_offs(self) -> str:
+        """What it costs and what it spares, in one paragraph."""
+        return inspect.cleandoc(self.publish.__doc__ or "")
+
+
+def _swap(connection: Connection, job: Load) -> Entry:
+    """Build the month aside, then swap it in as the partition. Readers wait for the change of the catalogue only, never
+    for rows; there are no dead rows; WAL is written once, or not at all under `wal_level=minimal`. The price is a
+    moment's ACCESS EXCLUSIVE on the table when it replaces a month: a query that does not end holds it up, and a view
+    over the partition itself stops it.
+    """
+    # Up to the exchange nothing may lock the table, not even CREATE TABLE ... (LIKE it): two swaps that both hold a
+    # lock on it, and want to raise it, deadlock.
     side_name = f"{job.partition_name}_side"
     side = sql.Identifier(job.schema, side_name)
     # The CHECK is what lets ATTACH skip reading the table to prove that all its rows belong.
@@ -198,15 +225,87 @@ def _exchange(connection: Connection, job: Load, side: sql.Identifier) -> None:
 
 
 def _delete_append(connection: Connection, job: Load) -> Entry:
-    """Delete the month's rows and append the file's, in the partition that is there.
-
-    Takes no lock that a reader would notice, but leaves each replaced row dead until a vacuum, and writes WAL for both.
-    A month that is new has nothing to delete: its partition is built aside, so that the table is not locked meanwhile.
+    """Delete the month's rows and append the file's, in the partition that is there. It takes no lock that a reader would
+    notice, and waits for none; views, indexes and rights on the partition stay. The price: every replaced row is dead
+    until a vacuum, readers pass over it meanwhile, and WAL is written for both, two to three times that of a swap. A
+    month that is new has nothing to delete, and is built aside, so that the table is not locked while rows arrive.
     """
     if not _is_attached(connection, job):
         return _swap(connection, job)
     connection.execute(sql.SQL("DELETE FROM {}").format(job.partition))
     return _fill(connection, job, job.partition_name)
+
+
+def _overwrite(connection: Connection, job: Load) -> Entry:
+    """Write the whole table anew: the month from its file, every other month from the rows that are there. Its one merit
+    is that nobody has to think about which rows changed. The price is paid for every month that is loaded, not for
+    the one that changed: time, WAL, and as many dead rows as the table has, so it doubles on disk until a vacuum; and
+    months can't be loaded side by side. Readers neither wait nor see part of it, because rows are deleted and inserted
+    in one transaction. The usual TRUNCATE would make them wait for the whole load, and show an older snapshot an empty
+    table; a new table under the old name would leave every view on the old one.
+    """
+    # Month by month: the rows on their way from the one to the other are kept in a temporary file
+    rewrite = sql.SQL("WITH old AS (DELETE FROM {0} RETURNING *) INSERT INTO {0} SELECT * FROM old")
+    for partition in _other_partitions(connection, job):
+        connection.execute(rewrite.format(sql.Identifier(*partition)))
+    return _delete_append(connection, job)
+
+
+def _other_partitions(connection: Connection, job: Load) -> list[tuple[str, str]]:
+    """Schema and name of every partition but the job's own."""
+    query = """SELECT nspname::text, relname::text
+               FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
+               WHERE inhparent = %s::regclass AND inhrelid IS DISTINCT FROM to_regclass(%s) ORDER BY relname"""
+    names = [name.as_string(connection) for name in (job.table, job.partition)]
+    return connection.execute(query, names).fetchall()
+
+
+_ARRIVED = "arrived"  # in pg_temp: seen by this session alone, written without WAL, dropped at the commit
+
+
+def _upsert(connection: Connection, job: Load) -> Entry:
+    """Copy the file into a temporary table and MERGE it on the rows' identity, their number in the file: rows that differ
+    in any bit are updated, missing ones inserted, those beyond the new file's end deleted, equal ones left alone. Where
+    a correction changes few rows, it writes few, and leaves few dead. Where most rows changed it costs more than deleting
+    and appending them: all are read, compared, and written twice. It takes no lock that a reader would notice. A row
+    inserted near the top of a file moves all that follow, and then every one of them has changed.
+    """
+    if not _is_attached(connection, job):
+        return _swap(connection, job)
+    arrived = sql.Identifier("pg_temp", _ARRIVED)
+    create = sql.SQL("CREATE TABLE {} ({}) ON COMMIT DROP")
+    connection.execute(create.format(arrived, _columns(job.dataset)))
+    rows = _copy(connection, job, arrived, freeze=False)
+    connection.execute(_merge(job, arrived))
+    if connection.execute(sql.SQL("SELECT count(*) FROM {}").format(job.partition)).fetchone() != (rows,):
+        # By somebody's hand a number was there twice: both rows are now equal to the new one
+        connection.execute(sql.SQL("DELETE FROM {}").format(job.partition))
+        connection.execute(sql.SQL("INSERT INTO {} SELECT * FROM {}").format(job.partition, arrived))
+    return _record(connection, job, job.partition_name, rows)
+
+
+def _merge(job: Load, arrived: sql.Identifier) -> sql.Composed:
+    """Make the partition equal to `arrived`, which holds the same month.
+
+    MERGE joins the two once, and needs no index, which every other load of the month would have to pay for (a btree
+    on the target makes COPY half as slow again); that a number is there once, the loader sees to. ``*<>`` compares
+    the stored bits: to ``<>``, 0.0 equals -0.0, and the digests would then differ.
+    """
+    names = [sql.Identifier(column.name) for column in job.dataset.table_columns]
+    return sql.SQL(
+        """
+        MERGE INTO {partition} AS there USING {arrived} AS new ON there.row_number = new.row_number
+        WHEN MATCHED AND there.* *<> new.* THEN UPDATE SET {changes}
+        WHEN NOT MATCHED BY TARGET THEN INSERT ({columns}) VALUES ({values})
+        WHEN NOT MATCHED BY SOURCE THEN DELETE
+        """
+    ).format(
+        partition=job.partition,
+        arrived=arrived,
+        changes=sql.SQL(", ").join(sql.SQL("{0} = new.{0}").format(name) for name in names),
+        columns=sql.SQL(", ").join(names),
+        values=sql.SQL(", ").join(sql.SQL("new.{}").format(name) for name in names),
+    )
 
 
 def _replace(connection: Connection, job: Load) -> Entry:
@@ -215,23 +314,18 @@ def _replace(connection: Connection, job: Load) -> Entry:
     return _fill(connection, job, job.dataset.table)
 
 
-STRATEGIES: dict[str, Callable[[Connection, Load], Entry] | None] = {
-    "swap": _swap,
-    "delete-append": _delete_append,
-    "overwrite": None,
-    "upsert": None,
+STRATEGIES = {
+    "swap": Strategy(_swap, older_snapshot="new"),
+    "delete-append": Strategy(_delete_append),
+    "overwrite": Strategy(_overwrite, alone=True),
+    "upsert": Strategy(_upsert),
 }
-"""Every name that the command line knows. None: named, but not there yet."""
+"""How each of `contract.STRATEGIES` is done."""
 
 
-def strategy(name: str) -> Callable[[Connection, Load], Entry]:
+def strategy(name: str) -> Strategy:
     """The strategy called `name`; raise `UsageError` when there is none."""
-    there = ", ".join(known for known, function in STRATEGIES.items() if function is not None)
-    if name not in STRATEGIES:
-        raise UsageError(f"{name!r} is not a strategy: choose one of {there}")
-    if (function := STRATEGIES[name]) is None:
-        raise UsageError(f"strategy {name!r} is not there yet: choose one of {there}")
-    return function
+    return STRATEGIES[check_strategy(name)]
 
 
 def _attach(job: Load) -> sql.Composed:
@@ -265,7 +359,11 @@ def _with_table_lock(connection: Connection, job: Load, change: Callable[[], Non
 
 def _fill(connection: Connection, job: Load, table: str, *, freeze: bool = False) -> Entry:
     """Copy the file into `table`, and write the ledger row of it with its digest as the server holds it."""
-    rows = _copy(connection, job, sql.Identifier(job.schema, table), freeze)
+    return _record(connection, job, table, _copy(connection, job, sql.Identifier(job.schema, table), freeze))
+
+
+def _record(connection: Connection, job: Load, table: str, rows: int) -> Entry:
+    """Write the ledger row of the `rows` that were sent to `table`, with their digest as the server holds them."""
     content = digest.table(connection, job.schema, table)
     assert content.rows == rows, f"{rows} rows were sent to {table} and {content.rows} are there"
     entry = Entry(
@@ -296,17 +394,37 @@ def _copy(connection: Connection, job: Load, table: sql.Identifier, freeze: bool
     """
     dataset = job.dataset
     _check_catalogue(connection, dataset, table)
-    encoder = pgpq.ArrowToPostgresBinaryEncoder(dataset.arrow)
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in dataset.table_columns)
     into = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE {})").format(table, columns, sql.Literal(freeze))
     rows = 0
-    with connection.cursor().copy(into) as copy:
-        copy.write(encoder.write_header())
-        for batch in batches(dataset, job.file, job.month):
-            copy.write(encoder.write_batch(batch))
-            rows += batch.num_rows
-        copy.write(encoder.finish())
+    with connection.cursor().copy(into) as copy, closing(_ahead(_encoded(job))) as pieces:
+        for piece, number in pieces:
+            copy.write(piece)
+            rows += number
     return rows
+
+
+def _encoded(job: Load) -> Iterator[tuple[memoryview, int]]:
+    """The file in the wire form of a binary COPY, piece by piece, with the number of rows in each."""
+    encoder = pgpq.ArrowToPostgresBinaryEncoder(job.dataset.arrow)
+    yield memoryview(encoder.write_header()), 0
+    for batch in batches(job.dataset, job.file, job.month):
+        # a view: psycopg sends 128 kB at a time, and would copy each slice of bytes
+        yield memoryview(encoder.write_batch(batch)), batch.num_rows
+    yield memoryview(encoder.finish()), 0
+
+
+def _ahead(items: Iterator[T]) -> Generator[T]:
+    """The same items, each made by a thread while the one before it is used; what goes wrong there is raised here.
+
+    One item ahead is enough, and keeps memory flat: to make a batch takes half as long as the server needs for it.
+    When the caller stops, the thread makes the item that it has begun, and ends.
+    """
+    with ThreadPoolExecutor(1, "ahead") as thread:
+        made = thread.submit(next, items, None)
+        while (item := made.result()) is not None:
+            made = thread.submit(next, items, None)
+            yield item
 
 
 def _check_catalogue(connection: Connection, dataset: Dataset, table: sql.Identifier) -> None:

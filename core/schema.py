@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,16 +46,24 @@ def _is_timestamp(kind: pa.DataType) -> bool:
     return bool(pt.is_timestamp(kind) and kind.tz is None) or _is_text(kind)
 
 
+def _constant(kind: pa.DataType, form: str, value: float) -> pa.Scalar:
+    """A value as Arrow's, made of its bytes: from a Python value pyarrow would import pandas, where it is installed."""
+    return pa.Array.from_buffers(kind, 1, [None, pa.py_buffer(struct.pack(form, value))])[0]
+
+
+_LIMIT = _constant(pa.float64(), "=d", LIMIT)
+
+
 def _out_of_range(values: pa.Array) -> pa.Array:
-    return pc.greater_equal(pc.abs(values), LIMIT)  # NaN compares false: it is published as it is
+    return pc.greater_equal(pc.abs(values), _LIMIT)  # NaN compares false: it is published as it is
 
 
 def _out_of_calendar(values: pa.Array) -> pa.Array:
     return pc.or_(pc.less(values, _FIRST_INSTANT), pc.greater_equal(values, _LAST_INSTANT))
 
 
-_FIRST_INSTANT = pa.scalar(-62_135_596_800_000_000, pa.timestamp("us"))  # 0001-01-01
-_LAST_INSTANT = pa.scalar(253_402_300_800_000_000, pa.timestamp("us"))  # 10000-01-01
+_FIRST_INSTANT = _constant(pa.timestamp("us"), "=q", -62_135_596_800_000_000)  # 0001-01-01
+_LAST_INSTANT = _constant(pa.timestamp("us"), "=q", 253_402_300_800_000_000)  # 10000-01-01
 
 
 def _holds_nul(values: pa.Array) -> pa.Array:
@@ -310,8 +319,10 @@ def _fails(values: pa.Array, attempt: Callable[[pa.Array], Any]) -> bool:
 
 
 def _first_true(flags: pa.Array) -> int | None:
-    index: int = pc.index(flags, True).as_py()
-    return None if index < 0 else index
+    if not flags.true_count:
+        return None
+    index: int = pc.indices_nonzero(flags)[0].as_py()
+    return index
 
 
 def _show(value: pa.Scalar) -> str:
@@ -328,7 +339,7 @@ def with_identity(month_day: dt.date, arrays: list[pa.Array], first_row: int, sc
     """Put ``source_month`` and ``row_number`` (from `first_row`) before a batch's conformed columns."""
     rows = len(arrays[0])
     identity = [
-        pa.repeat(pa.scalar(month_day, pa.date32()), rows),
+        pa.repeat(_constant(pa.date32(), "=i", (month_day - dt.date(1970, 1, 1)).days), rows),
         pa.arange(first_row, first_row + rows).cast(pa.int32()),
     ]
     return pa.RecordBatch.from_arrays([*identity, *arrays], schema=schema)

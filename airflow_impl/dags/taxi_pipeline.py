@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import CronPartitionTimetable, ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task
 
+from core.contract import STRATEGIES
 from core.errors import RETRIES, RETRY_DELAY_S, TransientError, UsageError
 from core.month import EARLIEST, Month
 
@@ -40,7 +41,7 @@ PARAMS = {
     ),
     "schema": Param("airflow", type="string", minLength=1, description="The PostgreSQL schema that is written"),
     "loader": Param("airflow", type="string", minLength=1, description="The name that the load ledger records"),
-    "strategy": Param("swap", type="string", description="How a month is published: swap or delete-append"),
+    "strategy": Param("swap", type="string", description=f"How a month is published: {', '.join(STRATEGIES)}"),
     "force": Param(False, type="boolean", description="Load again what the ledger shows as loaded"),
 }
 """The fields of `core.pipeline.Job`. A backfill sends its own; these serve scheduled and manual runs."""

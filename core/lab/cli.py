@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.contract import write_json
+from core.contract import STRATEGIES, check_strategy, write_json
 from core.errors import TriptychError, UsageError
 from core.month import Month, parse_months
 from core.settings import settings
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from core.lab.session import Lab
 
 DEMO_MONTHS = "2024-01..2024-03"
-
-STRATEGIES = ("swap", "delete-append", "overwrite", "upsert")
-NOT_YET = ("overwrite", "upsert")
 
 app = typer.Typer(
     name="triptych",
@@ -92,10 +89,7 @@ def backfill(
 
     wanted = parse_months(months)
     tools = registry.select(on, settings())
-    if strategy in NOT_YET:
-        raise UsageError(f"--strategy {strategy} is not there yet: use swap or delete-append")
-    if strategy not in STRATEGIES:
-        raise UsageError(f"unknown strategy {strategy!r}: choose swap or delete-append")
+    check_strategy(strategy)
     if schema is not None:
         check_schema_name(schema)
     _check_target(json)

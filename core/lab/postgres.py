@@ -25,6 +25,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,9 +69,10 @@ class Server:
 class Postgres:
     """The server of one state folder. Every method may be called by several processes at once."""
 
-    def __init__(self, folder: Path, pg_bin: Path | None = None) -> None:
+    def __init__(self, folder: Path, pg_bin: Path | None = None, options: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self._pg_bin = pg_bin
+        self._options = {**OPTIONS, **(options or {})}
 
     @cached_property
     def data(self) -> Path:
@@ -184,7 +186,7 @@ class Postgres:
             port = self._port()
             words = [self._binary("postgres"), "-D", str(self.data)]
             words += [
-                word for key, value in {**OPTIONS, "port": str(port)}.items() for word in ("-c", f"{key}={value}")
+                word for key, value in {**self._options, "port": str(port)}.items() for word in ("-c", f"{key}={value}")
             ]
             child = Child(
                 words, name="postgres", env={"LANG": "C", "PATH": os.defpath}, cwd=Path("/"), log=self.folder / "log",

@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from core.contract import STRATEGIES
 from core.pipeline import Job
 
 
@@ -13,7 +14,7 @@ class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the reso
     # `schema` is a method of every pydantic model: a field of that name warns, so the name differs and the key does not.
     target: str = Field(default="dagster", alias="schema", description="The PostgreSQL schema that is written.")
     loader: str = Field(default="dagster", description="The name that the ledger records.")
-    strategy: str = Field(default="swap", description="How a month is published: swap or delete-append.")
+    strategy: str = Field(default="swap", description=f"How a month is published: {', '.join(STRATEGIES)}.")
     force: bool = Field(default=False, description="Load again even when the ledger shows the same bytes.")
 
     def job(self, run_id: str) -> Job:

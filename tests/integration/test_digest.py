@@ -181,6 +181,23 @@ def test_how_many_processes_read_does_not_matter(connection: Connection, workers
     assert of(connection) == before
 
 
+def test_all_processes_that_read_hash_as_well_and_make_each_rows_bytes_once(connection: Connection) -> None:
+    """A month of 60,000 rows is enough for a second process."""
+    connection.execute("CREATE TABLE d.u AS SELECT t.* FROM d.t CROSS JOIN generate_series(1, 300)")
+    with connection.transaction():
+        query = digest._QUERY.format(key=sql.SQL("NULL::date"), table=sql.Identifier("d", "u"))
+        explained = connection.execute(sql.SQL("EXPLAIN (VERBOSE) {}").format(query)).fetchall()
+    gather, partial, *scan = [line for (line,) in explained if "->" in line]
+    assert ("Gather" in gather, "Partial" in partial, len(scan), "Parallel Seq Scan" in scan[0]) == (
+        True,
+        True,
+        1,
+        True,
+    )
+    outputs = [line.strip() for (line,) in explained if "Output:" in line]
+    assert outputs[-1] == "Output: record_send(t.*)"
+
+
 def test_it_is_pinned_for_all_time(connection: Connection) -> None:
     """A digest written down by one version must be found by the next: change `_VERSION` when this has to change."""
     connection.execute("CREATE TABLE d.u (a integer, b text, c double precision)")

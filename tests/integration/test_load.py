@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from itertools import combinations_with_replacement, pairwise
 from pathlib import Path
 
 import psycopg
@@ -21,7 +22,7 @@ import pytest
 from psycopg import sql
 
 from core import load
-from core.contract import until
+from core.contract import STRATEGIES, until
 from core.database import connect as connect_loader
 from core.database import lock_key
 from core.errors import Busy, DatabaseUnavailable, PermanentError, SchemaDrift, TransientError, UsageError
@@ -52,7 +53,8 @@ from tests.integration.loading import (
     write,
 )
 
-BOTH = pytest.mark.parametrize("strategy", ["swap", "delete-append"])
+EACH = pytest.mark.parametrize("strategy", STRATEGIES)
+IN_PLACE = pytest.mark.parametrize("strategy", ["delete-append", "overwrite", "upsert"])
 EMPTY = {"raw_trips", "raw_zones", "load_ledger", "load_fence"}
 
 
@@ -78,7 +80,7 @@ def short_wait(monkeypatch: pytest.MonkeyPatch, warehouse: str) -> Iterator[None
 # --- what is loaded -----------------------------------------------------------------------------------------------------
 
 
-@BOTH
+@EACH
 def test_the_table_holds_the_file_and_nothing_else(folder: Path, warehouse: str, strategy: str) -> None:
     attempt_zones(folder)
     for month in (OTHER, MONTH):
@@ -100,26 +102,95 @@ def test_the_real_files_are_loaded_as_published(real_data: Path, warehouse: str)
     assert [line for line in found if line.startswith("raw_")] == []
 
 
-def test_both_strategies_give_the_same_digest_and_the_same_rows(folder: Path, warehouse: str) -> None:
-    for strategy in ("swap", "delete-append"):
-        first = attempt(folder, schema=strategy, strategy=strategy)
-        again = attempt(folder, schema=strategy, strategy=strategy, force=True)
-        assert first.entry.content_digest == again.entry.content_digest
-        assert again.entry.strategy == strategy
-    assert rows(warehouse, schema="swap") == rows(warehouse, schema="delete-append")
-    digests = {row[6] for schema in ("swap", "delete-append") for row in ledger(warehouse, schema)}
-    assert len(digests) == 1
+@EACH
+def test_a_strategy_gives_the_same_digest_rows_and_ledger_as_a_first_load(
+    folder: Path, warehouse: str, strategy: str
+) -> None:
+    for month in (OTHER, MONTH):
+        attempt(folder, month)
+        attempt(folder, month, schema="other")
+    write(folder, MONTH, seed=1, rows=700)
+    assert attempt(folder).entry.strategy == "swap"
+    assert attempt(folder, schema="other", strategy=strategy).entry.strategy == strategy
+    assert rows(warehouse, schema="other") == rows(warehouse)
+    assert [unsigned(row) for row in ledger(warehouse, "other")] == [unsigned(row) for row in ledger(warehouse)]
 
 
-def test_strategies_may_take_turns(folder: Path, warehouse: str) -> None:
-    attempt(folder)
-    before = rows(warehouse)
-    for strategy in ("delete-append", "swap", "swap", "delete-append", "swap"):
+def unsigned(row: tuple[object, ...]) -> tuple[object, ...]:
+    """A ledger row without how and when: what is left is a function of the file."""
+    return row[:8]
+
+
+# Each of the four follows each of the four, itself too
+TURNS = [STRATEGIES[i] for i in (0, 0, 1, 0, 2, 0, 3, 1, 1, 2, 1, 3, 2, 2, 3, 3, 0)]
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_strategies_may_take_turns(folder: Path, warehouse: str, changes: bool) -> None:
+    assert len(set(pairwise(TURNS))) == len(STRATEGIES) ** 2
+    attempt(folder, OTHER)
+    for turn, strategy in enumerate(TURNS):
+        if changes:
+            write(folder, MONTH, seed=turn % 2, rows=(500, 700, 300)[turn % 3])
         assert attempt(folder, strategy=strategy, force=True).state == "success"
-        assert rows(warehouse) == before
+        attempt(folder, OTHER, schema="alone", force=True)
+        attempt(folder, schema="alone", force=True)
+        assert rows(warehouse) == rows(warehouse, schema="alone")
+    assert relations(warehouse) == EMPTY | {"raw_trips_2024_01", "raw_trips_2024_02"}
 
 
-@BOTH
+ZEROS = pa.array([0.0, -0.0, None, 0.0])
+
+
+@EACH
+def test_a_reload_is_exact_to_the_bit(folder: Path, warehouse: str, strategy: str) -> None:
+    """0.0 and -0.0 are equal to SQL, and are not the same: rows that differ by nothing else are replaced too."""
+    path = folder / sample.file_name(MONTH)
+    table = pq.read_table(path).slice(0, len(ZEROS))
+    column = table.column_names.index("congestion_surcharge")
+    for values in (ZEROS, ZEROS.take([1, 0, 3, 2])):
+        pq.write_table(table.set_column(column, "congestion_surcharge", values), path)
+        attempt(folder, strategy=strategy)
+    attempt(folder, schema="fresh")
+    assert rows(warehouse) == rows(warehouse, schema="fresh")
+
+
+def test_an_upsert_writes_only_the_rows_that_differ(folder: Path, warehouse: str) -> None:
+    attempt(folder)
+    old = written(warehouse)
+    path = folder / sample.file_name(MONTH)
+    table = pq.read_table(path).slice(0, len(old) - 20)  # 20 rows fewer, and one that changed
+    column = table.column_names.index("fare_amount")
+    fares = table["fare_amount"].to_pylist()
+    pq.write_table(table.set_column(column, "fare_amount", [[fares[0] + 1, *fares[1:]]]), path)
+    attempt(folder, strategy="upsert")
+    new = written(warehouse)
+    assert set(new) == set(range(1, len(old) - 19))
+    assert [row for row in new if new[row] != old[row]] == [1]
+
+
+def test_an_overwrite_writes_every_month_anew_and_keeps_what_it_holds(folder: Path, warehouse: str) -> None:
+    for month in (MONTH, OTHER):
+        attempt(folder, month)
+    before, old = rows(warehouse), written(warehouse, OTHER)
+    entries = {row[1]: row for row in ledger(warehouse)}
+    attempt(folder, strategy="overwrite", force=True)
+    assert rows(warehouse) == before
+    new = written(warehouse, OTHER)
+    assert set(new) == set(old) and not set(new.values()) & set(old.values())
+    after = {row[1]: row for row in ledger(warehouse)}
+    assert after[OTHER.first_day] == entries[OTHER.first_day]
+    assert after[MONTH.first_day] != entries[MONTH.first_day]
+
+
+def written(dsn: str, month: Month = MONTH) -> dict[int, str]:
+    """The transaction that wrote each row of a month, by the row's number."""
+    with connect(dsn) as connection:
+        query = "SELECT row_number, xmin::text FROM plain.raw_trips WHERE source_month = %s"
+        return dict(connection.execute(query, [month.first_day]).fetchall())
+
+
+@EACH
 def test_an_empty_month_is_loaded_as_such(tmp_path: Path, warehouse: str, strategy: str) -> None:
     month = sample.EMPTY_MONTH
     assert write(tmp_path, month) == 0
@@ -129,7 +200,7 @@ def test_an_empty_month_is_loaded_as_such(tmp_path: Path, warehouse: str, strate
     assert count(warehouse) == 0
 
 
-@BOTH
+@EACH
 def test_a_month_may_become_empty_and_full_again(folder: Path, warehouse: str, strategy: str) -> None:
     path = folder / sample.file_name(MONTH)
     full = pq.read_table(path)
@@ -170,7 +241,7 @@ def test_every_null_arrives_as_null(folder: Path, warehouse: str) -> None:
 # --- once is as good as twice -------------------------------------------------------------------------------------------
 
 
-@BOTH
+@EACH
 def test_the_same_file_again_is_unchanged(folder: Path, warehouse: str, strategy: str) -> None:
     first = attempt(folder, strategy=strategy)
     before = rows(warehouse)
@@ -196,7 +267,7 @@ def test_force_loads_the_same_file_again(folder: Path, warehouse: str) -> None:
     assert current(again).run_id == "run-2"
 
 
-@BOTH
+@EACH
 def test_a_replaced_file_replaces_its_month_and_no_other(folder: Path, warehouse: str, strategy: str) -> None:
     for month in (MONTH, OTHER):
         attempt(folder, month, strategy=strategy)
@@ -256,6 +327,21 @@ def test_what_was_removed_by_hand_comes_back(folder: Path, warehouse: str, damag
     assert (rows(warehouse), rows(warehouse, "raw_zones")) == before
 
 
+@EACH
+def test_what_was_added_or_changed_by_hand_goes_away(folder: Path, warehouse: str, strategy: str) -> None:
+    attempt(folder)
+    before = rows(warehouse)
+    with connect(warehouse) as connection:
+        for statement in (
+            "INSERT INTO plain.raw_trips SELECT * FROM plain.raw_trips WHERE row_number < 4",
+            "UPDATE plain.raw_trips SET row_number = 7 WHERE row_number = 8",
+            "UPDATE plain.raw_trips SET fare_amount = 1e9 WHERE row_number = 9",
+        ):
+            connection.execute(statement.encode())
+    assert attempt(folder, strategy=strategy, force=True).state == "success"
+    assert rows(warehouse) == before
+
+
 def test_the_same_bytes_under_another_declaration_are_loaded_again(folder: Path, warehouse: str) -> None:
     attempt(folder)
     swapped = {"extra": "mta_tax", "mta_tax": "extra"}
@@ -272,7 +358,7 @@ def test_the_same_bytes_under_another_declaration_are_loaded_again(folder: Path,
 # --- attempts that come late --------------------------------------------------------------------------------------------
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("force", [False, True])
 def test_a_late_attempt_at_the_same_file_changes_nothing(
     folder: Path, warehouse: str, strategy: str, force: bool
@@ -285,7 +371,7 @@ def test_a_late_attempt_at_the_same_file_changes_nothing(
     assert (rows(warehouse), ledger(warehouse)) == before
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("force", [False, True])
 def test_a_late_attempt_at_another_file_changes_nothing_and_asks_again(
     folder: Path, warehouse: str, strategy: str, force: bool
@@ -327,7 +413,7 @@ def test_an_attempt_from_before_the_schema_was_dropped_is_still_late(folder: Pat
 # --- two at once --------------------------------------------------------------------------------------------------------
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("force", [False, True])
 def test_two_loaders_of_one_month_do_not_interleave(folder: Path, warehouse: str, strategy: str, force: bool) -> None:
     load.begin(SCHEMA)
@@ -341,9 +427,7 @@ def test_two_loaders_of_one_month_do_not_interleave(folder: Path, warehouse: str
     assert rows(warehouse) == rows(warehouse, schema="alone")
 
 
-@pytest.mark.parametrize(
-    "strategies", [("swap", "swap"), ("swap", "delete-append"), ("delete-append", "delete-append")]
-)
+@pytest.mark.parametrize("strategies", list(combinations_with_replacement(["swap", "delete-append", "upsert"], 2)))
 @pytest.mark.parametrize("fresh", [True, False])
 def test_two_months_at_once_do_not_hold_each_other_up(
     folder: Path, warehouse: str, short_wait: None, strategies: tuple[str, str], fresh: bool
@@ -371,6 +455,44 @@ def test_two_months_at_once_do_not_hold_each_other_up(
     assert len(ledger(warehouse)) == 2
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("overwrite", other) for other in STRATEGIES] + [(other, "overwrite") for other in STRATEGIES[:2]],
+)
+def test_an_overwrite_and_another_month_lose_nothing_of_each_other(
+    folder: Path, warehouse: str, first: str, second: str
+) -> None:
+    """The second one starts when the first has written all its rows, and has not committed."""
+    for month in (MONTH, OTHER):
+        attempt(folder, month)
+    write(folder, MONTH, seed=1, rows=700)
+    write(folder, OTHER, seed=1, rows=300)
+    with held(warehouse) as holder, running(partial(attempt, folder, MONTH, strategy=first)) as (early,):
+        waiting(warehouse)
+        with running(partial(attempt, folder, OTHER, strategy=second)) as (late,):
+            waiting(warehouse, 2)
+            holder.execute("ROLLBACK")
+            assert [done.result(WAIT_S).state for done in (early, late)] == ["success", "success"]
+    for month in (MONTH, OTHER):
+        attempt(folder, month, schema="alone")
+    assert rows(warehouse) == rows(warehouse, schema="alone")
+
+
+def test_two_overwrites_take_turns(folder: Path, warehouse: str) -> None:
+    for month in (MONTH, OTHER):
+        attempt(folder, month)
+    before = rows(warehouse)
+    start = threading.Barrier(2)
+
+    def at_once(month: Month) -> set[str]:
+        start.wait(WAIT_S)
+        return {attempt(folder, month, strategy="overwrite", force=True).state for _ in range(5)}
+
+    with running(partial(at_once, MONTH), partial(at_once, OTHER)) as loads:
+        assert [done.result(WAIT_S) for done in loads] == [{"success"}, {"success"}]
+    assert rows(warehouse) == before
+
+
 def test_swaps_of_two_months_pass_each_other_in_mid_load(folder: Path, warehouse: str) -> None:
     for month in (MONTH, OTHER):
         attempt(folder, month)
@@ -396,7 +518,7 @@ def test_four_loaders_may_make_one_schema_at_once(folder: Path, warehouse: str) 
 # --- what goes wrong in the middle --------------------------------------------------------------------------------------
 
 
-@BOTH
+@EACH
 def test_a_bad_value_in_the_last_row_leaves_the_old_month_whole(folder: Path, warehouse: str, strategy: str) -> None:
     attempt(folder)
     before = rows(warehouse), ledger(warehouse), relations(warehouse)
@@ -409,7 +531,7 @@ def test_a_bad_value_in_the_last_row_leaves_the_old_month_whole(folder: Path, wa
     assert (rows(warehouse), ledger(warehouse), relations(warehouse)) == before
 
 
-@BOTH
+@EACH
 def test_a_bad_value_in_a_new_month_leaves_nothing(folder: Path, warehouse: str, strategy: str) -> None:
     bad = order(folder, strategy=strategy)
     with pytest.raises(SchemaDrift):
@@ -435,7 +557,7 @@ attempt(Path(sys.argv[1]), strategy=sys.argv[2])
 """
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_loader_killed_in_the_middle_leaves_nothing_behind(
     folder: Path, warehouse: str, strategy: str, fresh: bool
@@ -463,7 +585,7 @@ def gone(dsn: str, backend: int) -> bool | None:
     return True if there is None else None
 
 
-@BOTH
+@EACH
 def test_a_connection_ended_in_the_middle_is_transient_and_leaves_nothing(
     folder: Path, warehouse: str, strategy: str
 ) -> None:
@@ -502,26 +624,46 @@ def test_no_lock_is_waited_for_without_end(folder: Path, warehouse: str, short_w
 # --- readers ------------------------------------------------------------------------------------------------------------
 
 
-@BOTH
+@EACH
 def test_a_reader_who_keeps_asking_sees_whole_months_only(folder: Path, warehouse: str, strategy: str) -> None:
-    sizes = {write(folder, MONTH, seed=1), write(folder, MONTH, rows=900)}
-    attempt(folder, strategy=strategy)
-    seen: set[int] = set()
+    """Both months through the table, and through a view as dbt's staging is: old or new, and never a mixture."""
+    versions: list[dict[str, int]] = [{"seed": 1}, {"rows": 900}]
+    published = set()
+    attempt(folder, OTHER)
+    with connect(warehouse) as connection:
+        connection.execute("CREATE VIEW plain.trips AS SELECT * FROM plain.raw_trips")
+        for version in reversed(versions):
+            write(folder, MONTH, **version)
+            attempt(folder, strategy=strategy)
+            published.add(state(connection, "raw_trips"))
+    seen: set[State] = set()
     stop = threading.Event()
 
-    def ask() -> None:
+    def ask(table: str) -> None:
         with connect(warehouse) as connection:
             connection.execute("SET statement_timeout = '10s'")
             while not stop.is_set():
-                seen.update(number for (number,) in connection.execute("SELECT count(*) FROM plain.raw_trips"))
+                seen.add(state(connection, table))
 
-    with running(ask) as (reader,):
+    with running(partial(ask, "raw_trips"), partial(ask, "trips")) as readers:
         for turn in range(6):
-            write(folder, MONTH, **({"seed": 1} if turn % 2 == 0 else {"rows": 900}))
-            attempt(folder, strategy=strategy)
+            write(folder, MONTH, **versions[(turn + 1) % 2])
+            assert attempt(folder, strategy=strategy).state == "success"
         stop.set()
-        reader.result(WAIT_S)
-    assert seen == sizes
+        for reader in readers:
+            reader.result(WAIT_S)
+    assert seen == published
+
+
+State = tuple[tuple[object, ...], ...]
+
+
+def state(connection: psycopg.Connection[loading.Row], table: str) -> State:
+    """What a reader finds in each month: its rows, and a sum over every one of them."""
+    query = sql.SQL(
+        "SELECT source_month, count(*), sum(hash_record_extended(t, 0)) FROM plain.{} t GROUP BY 1 ORDER BY 1"
+    )
+    return tuple(connection.execute(query.format(sql.Identifier(table))).fetchall())
 
 
 READERS = {
@@ -564,30 +706,64 @@ def test_a_reader_who_waits_for_a_swap_sees_the_whole_new_month(folder: Path, wa
     job = order(folder)
     ask = partial(copy_out, warehouse) if reader == "copy" else partial(read, warehouse, READERS[reader])
     with connect_loader("test") as connection, connection.transaction():
-        load.strategy("swap")(connection, job)
+        load.strategy("swap").publish(connection, job)
         with running(ask) as (asked,):
             waiting(warehouse, name="reader")
             connection.execute("COMMIT")
             assert asked.result(WAIT_S) == new
 
 
-def test_a_reader_with_an_older_snapshot_sees_the_whole_month(folder: Path, warehouse: str) -> None:
-    attempt(folder)
-    with connect(warehouse) as reader, reader.transaction():
+@EACH
+def test_a_reader_with_an_older_snapshot_sees_the_version_that_the_strategy_declares(
+    folder: Path, warehouse: str, strategy: str
+) -> None:
+    """It began before the load, and looks after it: never at an empty month, and never at a part of one."""
+    for month in (MONTH, OTHER):
+        attempt(folder, month)
+    with connect(warehouse) as now, connect(warehouse) as reader, reader.transaction():
+        states = {"old": state(now, "raw_trips")}
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         reader.execute("SELECT count(*) FROM pg_class")
-        new = write(folder, MONTH, seed=1, rows=900)
-        attempt(folder)
-        assert reader.execute("SELECT count(*) FROM plain.raw_trips").fetchall() == [(new,)]
+        write(folder, MONTH, seed=1, rows=900)
+        attempt(folder, strategy=strategy)
+        states["new"] = state(now, "raw_trips")
+        found = state(reader, "raw_trips")
+    assert found == states[load.strategy(strategy).older_snapshot]
+    assert states["new"] != states["old"]
 
 
-def test_a_new_month_does_not_show_in_an_older_snapshot(folder: Path, warehouse: str) -> None:
+@EACH
+def test_a_new_month_does_not_show_in_an_older_snapshot(folder: Path, warehouse: str, strategy: str) -> None:
     attempt(folder)
     with connect(warehouse) as reader, reader.transaction():
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        before = reader.execute("SELECT count(*) FROM plain.raw_trips").fetchall()
-        attempt(folder, OTHER)
-        assert reader.execute("SELECT count(*) FROM plain.raw_trips").fetchall() == before
+        before = state(reader, "raw_trips")
+        attempt(folder, OTHER, strategy=strategy)
+        assert state(reader, "raw_trips") == before
+
+
+FULL_REFRESH = {
+    "truncate and insert": "TRUNCATE plain.raw_trips; INSERT INTO plain.raw_trips SELECT * FROM kept",
+    "a new table under the old name": "ALTER TABLE plain.raw_trips RENAME TO old_trips; "
+    "CREATE TABLE plain.raw_trips AS SELECT * FROM kept",
+}
+
+
+@pytest.mark.parametrize(("way", "in_the_view"), list(zip(FULL_REFRESH, ["nothing", "the old rows"], strict=True)))
+def test_the_usual_full_refresh_does_not_keep_the_promise(
+    folder: Path, warehouse: str, way: str, in_the_view: str
+) -> None:
+    """Why `overwrite` deletes and inserts: what a reader with an older snapshot finds in the table, and in a view of it."""
+    old = attempt(folder).entry.row_count
+    with connect(warehouse) as writer, connect(warehouse) as reader, reader.transaction():
+        writer.execute("CREATE VIEW plain.trips AS SELECT * FROM plain.raw_trips")
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT count(*) FROM pg_class")
+        writer.execute("CREATE TEMP TABLE kept AS SELECT * FROM plain.raw_trips")
+        with writer.transaction():
+            writer.execute(FULL_REFRESH[way].encode())
+        query = "SELECT (SELECT count(*) FROM plain.raw_trips), (SELECT count(*) FROM plain.trips)"
+        assert reader.execute(query).fetchall() == [(0, old if in_the_view == "the old rows" else 0)]
 
 
 def test_a_swap_gives_way_to_a_long_reader_and_others_go_on_reading(folder: Path, warehouse: str) -> None:
@@ -623,20 +799,28 @@ def test_a_swap_that_never_gets_through_is_busy_and_changes_nothing(
     assert attempt(folder).state == "success"
 
 
-def test_delete_append_does_not_wait_for_a_long_reader(folder: Path, warehouse: str, short_wait: None) -> None:
+@IN_PLACE
+def test_a_strategy_in_place_does_not_wait_for_a_long_reader(
+    folder: Path, warehouse: str, short_wait: None, strategy: str
+) -> None:
     attempt(folder)
     new = write(folder, MONTH, seed=1, rows=900)
     with connect(warehouse) as long, long.transaction():
-        long.execute("SELECT count(*) FROM plain.raw_trips")
-        assert attempt(folder, strategy="delete-append").state == "success"
+        long.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        before = state(long, "raw_trips")
+        assert attempt(folder, strategy=strategy).state == "success"
+        assert state(long, "raw_trips") == before
     assert count(warehouse) == new
 
 
-def test_a_new_month_does_not_wait_for_a_long_reader(folder: Path, warehouse: str, short_wait: None) -> None:
+@EACH
+def test_a_new_month_does_not_wait_for_a_long_reader(
+    folder: Path, warehouse: str, short_wait: None, strategy: str
+) -> None:
     attempt(folder)
     with connect(warehouse) as long, long.transaction():
         long.execute("SELECT count(*) FROM plain.raw_trips")
-        assert attempt(folder, OTHER).state == "success"
+        assert attempt(folder, OTHER, strategy=strategy).state == "success"
 
 
 # --- schemas and tables that are not as ours ------------------------------------------------------------------------------
@@ -652,8 +836,8 @@ def test_any_name_that_postgresql_holds_is_quoted_and_never_altered(folder: Path
     for state in ("success", "unchanged"):
         assert attempt_zones(folder, schema=schema).state == state
         assert attempt(folder, schema=schema).state == state
-    assert attempt(folder, schema=schema, strategy="delete-append", force=True).state == "success"
-    assert attempt(folder, schema=schema, force=True).state == "success"
+    for strategy in reversed(STRATEGIES):
+        assert attempt(folder, schema=schema, strategy=strategy, force=True).state == "success"
     assert relations(warehouse, schema) == EMPTY | {"raw_trips_2024_01"}
 
 
@@ -680,7 +864,7 @@ ALTERED = {
 
 
 @pytest.mark.parametrize("alteration", ALTERED)
-@BOTH
+@EACH
 def test_an_altered_table_is_refused_before_anything_is_copied(
     folder: Path, warehouse: str, alteration: str, strategy: str
 ) -> None:
@@ -704,7 +888,8 @@ def test_a_table_of_the_users_under_our_name_is_not_touched(folder: Path, wareho
     assert rows(warehouse) == [("x",)]
 
 
-def test_a_users_view_of_a_partition_stops_the_swap_and_keeps_the_month(folder: Path, warehouse: str) -> None:
+@IN_PLACE
+def test_a_users_view_of_a_partition_stops_the_swap_alone(folder: Path, warehouse: str, strategy: str) -> None:
     attempt(folder)
     with connect(warehouse) as connection:
         connection.execute("CREATE VIEW plain.january AS SELECT * FROM plain.raw_trips_2024_01")
@@ -713,7 +898,7 @@ def test_a_users_view_of_a_partition_stops_the_swap_and_keeps_the_month(folder: 
     with pytest.raises(PermanentError, match="depend"):
         attempt(folder)
     assert rows(warehouse) == before
-    assert attempt(folder, strategy="delete-append").state == "success"
+    assert attempt(folder, strategy=strategy).state == "success"
 
 
 SERVER_SETTINGS = [
@@ -775,19 +960,67 @@ def test_a_role_that_may_not_create_schemas_can_use_one_made_for_it(
             connection.execute(sql.SQL("DROP OWNED BY {role} CASCADE; DROP ROLE {role}").format(role=role))
 
 
-@pytest.mark.parametrize("name", ["overwrite", "upsert"])
-def test_a_strategy_that_is_not_there_yet_says_so(name: str) -> None:
-    with pytest.raises(UsageError, match=f"strategy '{name}' is not there yet: choose one of swap, delete-append"):
-        load.strategy(name)
+def test_every_strategy_that_has_a_name_is_there_and_says_what_it_costs() -> None:
+    assert tuple(load.STRATEGIES) == STRATEGIES
+    for name in STRATEGIES:
+        assert len(load.strategy(name).trade_offs) > 200
+        assert "\n\n" not in load.strategy(name).trade_offs  # one paragraph
 
 
 def test_an_unknown_strategy_is_refused() -> None:
-    with pytest.raises(UsageError, match="'truncate' is not a strategy: choose one of swap, delete-append"):
+    with pytest.raises(UsageError, match="'truncate' is not a strategy: choose one of swap, delete-append, overwrite"):
         load.strategy("truncate")
 
 
 def test_busy_and_lost_connections_are_tried_again() -> None:
     assert issubclass(Busy, TransientError) and issubclass(DatabaseUnavailable, TransientError)
+
+
+def made(numbers: int, fails_at: int | None = None) -> Iterator[int]:
+    """Numbers as they are made; says by whom."""
+    for number in range(numbers):
+        MAKERS.add(threading.current_thread().name)
+        if number == fails_at:
+            raise SchemaDrift(f"{number} is not a row")
+        yield number
+
+
+MAKERS: set[str] = set()
+
+
+def test_batches_are_made_ahead_in_another_thread_and_in_order() -> None:
+    MAKERS.clear()
+    assert list(load._ahead(made(100))) == list(range(100))
+    assert list(load._ahead(made(0))) == []
+    assert threading.current_thread().name not in MAKERS
+
+
+def test_what_goes_wrong_while_a_batch_is_made_is_raised_where_it_is_used() -> None:
+    taken = []
+    with pytest.raises(SchemaDrift, match=r"^7 is not a row$"):
+        for number in load._ahead(made(100, fails_at=7)):
+            taken.append(number)
+    assert taken == list(range(7))
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ahead")] == []
+
+
+def test_no_thread_is_left_when_the_server_goes_away_in_mid_copy(folder: Path, warehouse: str) -> None:
+    write(folder, MONTH, rows=4 * load.BATCH_ROWS)
+    job = order(folder)
+    with connect_loader("test") as connection, pytest.raises(psycopg.OperationalError), connection.transaction():
+        kill = sql.SQL("SELECT pg_terminate_backend({}, 5000)").format(connection.info.backend_pid)
+        pieces = load._encoded(job)
+
+        def cut(_: load.Load) -> Iterator[tuple[memoryview, int]]:
+            yield next(pieces)
+            with connect(warehouse) as other:
+                other.execute(kill)
+            yield from pieces
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(load, "_encoded", cut)
+            load.strategy("swap").publish(connection, job)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ahead")] == []
 
 
 # --- size ---------------------------------------------------------------------------------------------------------------

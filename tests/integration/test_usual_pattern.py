@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from core import pipeline
+from core.contract import STRATEGIES
 from core.lab import sample
 from core.month import Month, parse_months
 from tests import oracle
@@ -132,7 +133,7 @@ def count(connection: psycopg.Connection, query: str) -> int:
 # ---------------------------------------------------------------- ours
 
 
-@pytest.mark.parametrize("strategy", ["swap", "delete-append"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("order", ["once", "twice", "backwards"])
 def test_ours_holds_every_row_once_whatever_runs(warehouse: str, generated: Case, strategy: str, order: str) -> None:
     months = generated.months

@@ -33,11 +33,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("backfill --on plain", "Missing argument"),
         ("backfill 2024-01 --on luigi", "unknown tool 'luigi': choose from plain, "),
         (
-            "backfill 2024-01 --on plain --strategy upsert",
-            "--strategy upsert is not there yet: use swap or delete-append",
+            "backfill 2024-01 --on plain --strategy merge",
+            "'merge' is not a strategy: choose one of swap, delete-append, overwrite, upsert",
         ),
-        ("backfill 2024-01 --on plain --strategy overwrite", "--strategy overwrite is not there yet"),
-        ("backfill 2024-01 --on plain --strategy merge", "unknown strategy 'merge': choose swap or delete-append"),
         ("backfill 2024-01 --on plain --jobs 0", "--jobs"),
         ("backfill 2024-01 --on plain --source /no/such/folder", "--source /no/such/folder: no such folder"),
         ("backfill 2024-01 --on plain --source ftp://host/x", "--source ftp://host/x: write sample, tlc, a folder"),

@@ -6,6 +6,8 @@ import dataclasses
 import math
 import re
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -538,3 +540,25 @@ def test_every_column_of_every_dataset_has_a_name_of_its_own() -> None:
         names = [column.name for column in one.table_columns]
         spellings = [spelling for column in one.columns for spelling in column.spellings]
         assert len(set(names)) == len(names) and len(set(spellings)) == len(spellings)
+
+
+NO_PANDAS = """
+import sys
+from pathlib import Path
+from core import load
+from core.extract import Extracted
+from core.month import Month
+from core.schema import GREEN, ZONES
+for dataset, month, path in ((GREEN, Month(2024, 1), Path(sys.argv[1])), (ZONES, None, Path(sys.argv[2]))):
+    print(sum(batch.num_rows for batch in load.batches(dataset, Extracted(path, path.name, "", 1), month)))
+print("pandas" in sys.modules)
+"""
+
+
+def test_pandas_is_not_imported_on_the_way_even_where_it_is_installed(tmp_path: Path) -> None:
+    month, zones = tmp_path / FILE, tmp_path / sample.ZONES
+    rows = sample.write_month(month, MONTH, rows=500)
+    sample.write_zones(zones)
+    words = [sys.executable, "-c", NO_PANDAS, str(month), str(zones)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(rows), "265", "False"]

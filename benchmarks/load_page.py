@@ -1,0 +1,143 @@
+"""The page of the load race."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from benchmarks import load_methods
+from benchmarks.load_race import FLAT_ROWS, PART_ROWS, SIZES, TOGETHER
+from benchmarks.markdown import AIMS, header, number, table, verdict
+from benchmarks.measure import Row, Spread, spread
+
+Result = dict[str, Any]
+
+
+def page(result: Result) -> str:
+    """The page, from what `benchmarks.load_race` wrote."""
+    rows: list[Row] = result["rows"]
+    sizes = sorted({row["rows"] for row in rows if row["method"] == "limit"})
+    parts = [
+        header("Loading a month", "load", result),
+        _INTRODUCTION,
+        *(_size(rows, size) for size in sizes),
+        "## What they are\n\n" + _methods(rows),
+        "## The aims\n\n" + table(AIMS, _aims(rows)) + _why(rows, result["machine"]["cores"]),
+    ]
+    return "\n".join(parts)
+
+
+_INTRODUCTION = """\
+One file of green-taxi trips as the publisher writes them, generated, into a table of 23 columns without an index.
+Every run has a process of its own, imports and (but for `triptych-step` and `dlt`) connections made before the clock
+starts; rounds are interleaved, and after each the table's content is compared by digest. Wall time is the median over the
+rounds with its ends; x limit is the median of the ratios to the limit of the same round. The limit is a COPY of
+bytes that were encoded before: it is what this server needs to take the rows.
+"""
+
+
+def _of(rows: Iterable[Row], method: str, size: int) -> list[Row]:
+    return [row for row in rows if (row["method"], row["rows"]) == (method, size)]
+
+
+def _spread(rows: Iterable[Row], key: str) -> Spread | None:
+    values = [row[key] for row in rows if row[key] is not None]
+    return spread(values) if values else None
+
+
+def _size(rows: list[Row], size: int) -> str:
+    methods = {row["method"]: _of(rows, row["method"], size) for row in rows if row["rows"] == size}
+    methods = {name: found for name, found in methods.items() if name not in TOGETHER}
+    head = ("method", "wall s", "from - to", "x limit", "client CPU s", "server CPU s", "peak MB", "rounds")
+    ordered = sorted(methods.items(), key=lambda item: _median(item[1], "wall_s"))
+    lines = [_line(name, found) for name, found in ordered]
+    everywhere = dict.fromkeys(row["method"] for row in rows if row["method"] not in TOGETHER)
+    absent = [f"`{name}`" for name in everywhere if name not in methods]
+    left_out = f"\nNot run at this size, because one round takes minutes: {', '.join(absent)}.\n" if absent else ""
+    return f"## {size:,} rows\n\n{table(head, lines)}{_contents(methods)}{left_out}"
+
+
+def _median(rows: Iterable[Row], key: str) -> float:
+    found = _spread(rows, key)
+    return found.median if found else float("nan")
+
+
+def _line(name: str, rows: list[Row]) -> list[str]:
+    wall, ratio = _spread(rows, "wall_s"), _spread(rows, "ratio_to_limit")
+    assert wall is not None
+    return [
+        f"`{name}`",
+        number(wall.median),
+        f"{number(wall.low)} - {number(wall.high)}",
+        number(ratio.median) if ratio else "",
+        number(_median(rows, "client_cpu_s")),
+        number(_median(rows, "server_cpu_s")),
+        number(_median(rows, "peak_rss_mb")),
+        str(len(rows)),
+    ]
+
+
+def _contents(methods: dict[str, list[Row]]) -> str:
+    digests = {row["digest"] for found in methods.values() for row in found}
+    if len(digests) == 1:
+        return f"\nAll of them left the same content: digest `{digests.pop()[:12]}`.\n"
+    limit = {row["digest"] for row in methods["limit"]}
+    other = [f"`{name}`" for name, found in methods.items() if {row["digest"] for row in found} - limit]
+    return f"\nNOT the content of the limit: {', '.join(other)}.\n"
+
+
+def _methods(rows: list[Row]) -> str:
+    names = dict.fromkeys(row["method"] for row in rows if row["method"] not in TOGETHER)
+    said = {name: getattr(load_methods, name.replace("-", "_")).__doc__.splitlines()[0] for name in names}
+    return "".join(f"- `{name}`: {text}\n" for name, text in said.items())
+
+
+# --- aims -----------------------------------------------------------------------------------------------------------
+
+_RATIOS = (
+    ("triptych-copy", SIZES[0], 1.25), ("triptych-copy", SIZES[1], 1.05),
+    ("triptych-step", SIZES[0], 1.8), ("triptych-step", SIZES[1], 1.2),
+)  # fmt: skip
+_WHAT = {"triptych-copy": "the COPY itself", "triptych-step": "the whole step"}
+
+
+def _aims(rows: list[Row]) -> list[list[str]]:
+    lines = []
+    for method, size, bound in _RATIOS:
+        if found := _spread(_of(rows, method, size), "ratio_to_limit"):
+            lines.append(verdict(f"{_WHAT[method]}, {size:,} rows, x limit", found.median, bound))
+    step, multi = (_of(rows, name, SIZES[0]) for name in ("triptych-step", "pandas-to-sql-multi"))
+    if step and multi:
+        less = _cpu(multi) / _cpu(step)
+        lines.append(verdict('CPU of `to_sql(method="multi")` / of the whole step', less, 150, at_least=True))
+    flat, part = (_spread(_of(rows, "triptych-step", size), "peak_rss_mb") for size in (FLAT_ROWS, PART_ROWS))
+    if flat and part:
+        lines.append(verdict("peak memory at 10M rows / at 1M", flat.median / part.median, 1.2))
+    turn, once = (_of(rows, name, 2 * PART_ROWS) for name in TOGETHER)
+    if turn and once:
+        gain = _median(turn, "wall_s") / _median(once, "wall_s")
+        lines.append(verdict("two months at once, throughput x one after the other", gain, 1.4, at_least=True))
+    return lines
+
+
+def _cpu(rows: list[Row]) -> float:
+    return _median(rows, "client_cpu_s") + _median(rows, "server_cpu_s")
+
+
+def _why(rows: list[Row], cores: int) -> str:
+    """What the whole step could be at best, computed from the CPU seconds that it takes."""
+    text = ""
+    for size in SIZES[:2]:
+        limit, step = _of(rows, "limit", size), _of(rows, "triptych-step", size)
+        if not (limit and step):
+            continue
+        copy, all_of_it = _median(limit, "server_cpu_s"), _median(step, "server_cpu_s")
+        best = _cpu(step) / cores / _median(limit, "wall_s")
+        text += (
+            f"\nAt {size:,} rows the server computes {number(all_of_it)} s for the step, {number(copy)} s of it for the "
+            f"COPY and most of the rest for the digest of what it holds, and the client {number(_median(step, 'client_cpu_s'))} s. "
+            f"Spread evenly over {cores} cores that is {number(best)} x the limit. It can't be spread evenly: a COPY is one "
+            "process, and its rows can be hashed, by several, only when it has ended, because no other session sees rows "
+            "that are not committed.\n"
+        )
+    return text

@@ -1,0 +1,62 @@
+"""The benchmarks of reloads and inserts, small: that they count what was written, and compare equal contents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks import claims, growth, inserts, measure
+from benchmarks.proxy import delayed
+from core import digest, load
+from core.contract import STRATEGIES
+from tests.integration.loading import connect
+
+ROWS = 1_000
+
+
+@pytest.fixture
+def at(warehouse: str, tmp_path: Path) -> measure.Server:
+    """The test's database as a benchmark's server. Whose CPU is counted does not matter here."""
+    return measure.Server(warehouse, psutil.Process(), tmp_path)
+
+
+@pytest.mark.slow
+def test_each_strategy_writes_and_leaves_dead_what_it_says(at: measure.Server) -> None:
+    rows = {row["strategy"]: row for row in growth.measured(at, [3], ROWS, 1)}
+    assert set(rows) == set(growth.CHANGES)
+    written = {method: row["rows_written"] for method, row in rows.items()}
+    dead = {method: row["dead_rows"] for method, row in rows.items()}
+    new, old = written["swap"], dead["delete-append"]
+    assert dead["swap"] == 0 and 0.9 * ROWS < old != new
+    assert written["delete-append"] == new
+    assert (written["overwrite"], dead["overwrite"]) == (new + 2 * old, 3 * old)
+    assert (written["upsert"], dead["upsert"]) == (new, old)
+    assert written[growth.FEW] == dead[growth.FEW] == (old + 99) // 100
+    assert len({rows[method]["digest"] for method in STRATEGIES}) == 1
+    for row in rows.values():
+        assert row["reads"] > 0 and row["reader_max_ms"] >= row["reader_p50_ms"] > 0
+        assert row["wal_bytes"] >= 0 and row["wall_s"] > 0
+
+
+@pytest.mark.parametrize("way", [inserts.copy, inserts.execute, inserts.executemany])
+def test_each_way_to_insert_gives_the_same_rows(at: measure.Server, way: object, tmp_path: Path) -> None:
+    """The ways of the peers need their own environment; the benchmark itself compares all six."""
+    load.begin("claims")
+    at.execute(f"CREATE TABLE {inserts.TABLE} (LIKE claims.raw_trips)")
+    path = claims.write_file(tmp_path / "claims.parquet", ROWS)
+    inserts.copy(path, 300)()
+    expected = claims.content()
+    assert callable(way)
+    for _ in range(2):  # each empties the table first
+        way(path, 300)()
+        assert claims.content() == expected != digest.total([])
+    assert expected.rows == 300
+
+
+def test_a_round_trip_is_measured_on_the_way_that_the_address_leads(at: measure.Server) -> None:
+    with delayed(at.dsn, 0.01) as far:
+        assert claims.round_trip_ms(far) >= 20
+        with connect(far) as connection:  # the password and the database came along
+            assert connection.execute("SELECT current_database()").fetchall() == [(at.dsn.rpartition("/")[2],)]
