@@ -163,8 +163,8 @@ def _overwrite_claim(growth: dict[str, Any]) -> str:
     swap_s = statistics.median(row["wall_s"] for row in growth["rows"] if row["strategy"] == "swap")
     small, large = (_overwrite_at(found, rows, swap_s) for rows in (6e5, 6e8))
     return f"""{title}
-{_overwrite_words(found)} for each million rows of the table, and as many dead ones. A swap of the month takes {number(swap_s)} s, whatever
-the table's size.
+For each million rows that the table holds, an overwrite {_overwrite_words(found)}. A swap of the month
+takes {number(swap_s)} s (median of all sizes).
 
 | rows of the table | overwrite, s | WAL GB | times a swap | |
 | ---: | ---: | ---: | ---: | --- |
@@ -178,7 +178,7 @@ Fine means here: at most {FINE} times as long as a swap; not fine: more than {NO
 
 def _overwrite_words(found: list[Row]) -> str:
     seconds, wal = _line(found, "wall_s"), _line(found, "wal_bytes")
-    return f"An overwrite takes {number(1e6 * seconds.slope)} s and writes {number(wal.slope / 1e3)} GB of WAL"
+    return f"takes {number(1e6 * seconds.slope)} s, writes {number(wal.slope / 1e3)} GB of WAL and leaves a million dead rows"
 
 
 def _line(found: list[Row], value: str) -> Any:
