@@ -976,53 +976,6 @@ def test_busy_and_lost_connections_are_tried_again() -> None:
     assert issubclass(Busy, TransientError) and issubclass(DatabaseUnavailable, TransientError)
 
 
-def made(numbers: int, fails_at: int | None = None) -> Iterator[int]:
-    """Numbers as they are made; says by whom."""
-    for number in range(numbers):
-        MAKERS.add(threading.current_thread().name)
-        if number == fails_at:
-            raise SchemaDrift(f"{number} is not a row")
-        yield number
-
-
-MAKERS: set[str] = set()
-
-
-def test_batches_are_made_ahead_in_another_thread_and_in_order() -> None:
-    MAKERS.clear()
-    assert list(load._ahead(made(100))) == list(range(100))
-    assert list(load._ahead(made(0))) == []
-    assert threading.current_thread().name not in MAKERS
-
-
-def test_what_goes_wrong_while_a_batch_is_made_is_raised_where_it_is_used() -> None:
-    taken = []
-    with pytest.raises(SchemaDrift, match=r"^7 is not a row$"):
-        for number in load._ahead(made(100, fails_at=7)):
-            taken.append(number)
-    assert taken == list(range(7))
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ahead")] == []
-
-
-def test_no_thread_is_left_when_the_server_goes_away_in_mid_copy(folder: Path, warehouse: str) -> None:
-    write(folder, MONTH, rows=4 * load.BATCH_ROWS)
-    job = order(folder)
-    with connect_loader("test") as connection, pytest.raises(psycopg.OperationalError), connection.transaction():
-        kill = sql.SQL("SELECT pg_terminate_backend({}, 5000)").format(connection.info.backend_pid)
-        pieces = load._encoded(job)
-
-        def cut(_: load.Load) -> Iterator[tuple[memoryview, int]]:
-            yield next(pieces)
-            with connect(warehouse) as other:
-                other.execute(kill)
-            yield from pieces
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(load, "_encoded", cut)
-            load.strategy("swap").publish(connection, job)
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ahead")] == []
-
-
 # --- size ---------------------------------------------------------------------------------------------------------------
 
 # VmHWM rather than ru_maxrss, which begins at what the parent had when it forked.

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import markdown, measure, report
+from benchmarks import digest_methods, digest_race, load_methods, load_page, load_race, markdown, measure, report
 from benchmarks.measure import BenchmarkError, Server, Spread
 from core.settings import ROOT
 
@@ -125,6 +128,75 @@ def test_results_that_can_not_be_written_leave_the_old_ones(tmp_path: Path) -> N
 )
 def test_a_verdict_is_computed(found: float, bound: float, at_least: bool, verdict: str) -> None:
     assert markdown.verdict("any", found, bound, at_least=at_least)[-1] == verdict
+
+
+def load_row(method: str, rows: int, number: int, wall_s: float, **changes: Any) -> measure.Row:
+    cpu = {"client_cpu_s": wall_s / 2, "server_cpu_s": wall_s / 2, "peak_rss_mb": 200.0}
+    ratio = {"ratio_to_limit": wall_s, "digest": "d" * 32}
+    return {"method": method, "rows": rows, "round": number, "wall_s": wall_s, **cpu, **ratio, **changes}
+
+
+ABOUT = {
+    "machine": {"cpu": "any", "cores": 2, "ram_gb": 8, "system": "Linux", "load_average_at_start": 0.1},
+    "versions": {"python": "3.11"},
+    "measured_at": "2026-01-01T00:00:00+00:00",
+}
+
+
+def load_results(*more: measure.Row) -> dict[str, Any]:
+    rows = [load_row("limit", size, 1, 1.0) for size in (60_000, 1_000_000)]
+    rows += [load_row("triptych-step", 60_000, number, wall_s) for number, wall_s in enumerate((1.5, 2.7, 1.6), 1)]
+    rows += [load_row("pandas-to-sql-multi", 60_000, 1, 320.0)]
+    return {**ABOUT, "rows": [*rows, *more]}
+
+
+def test_the_load_page_gives_medians_ends_and_verdicts() -> None:
+    page = load_page.page(load_results(load_row("triptych-copy", 1_000_000, 1, 1.26)))
+    assert "| `triptych-step` | 1.60 | 1.50 - 2.70 | 1.60 | 0.80 | 0.80 | 200 | 3 |" in page
+    assert "| the whole step, 60,000 rows, x limit | at most 1.80 | 1.60 | met |" in page
+    assert "| the COPY itself, 1,000,000 rows, x limit | at most 1.05 | 1.26 | missed by 20% |" in page
+    assert '| CPU of `to_sql(method="multi")` / of the whole step | at least 150 | 200 | met |' in page
+    assert "Not run at this size, because one round takes minutes: `triptych-step`, `pandas-to-sql-multi`." in page
+
+
+def test_the_load_page_says_when_a_table_holds_something_else() -> None:
+    assert "NOT" not in load_page.page(load_results())
+    page = load_page.page(load_results(load_row("adbc", 60_000, 1, 2.0, digest="e" * 32)))
+    assert "NOT the content of the limit: `adbc`." in page
+
+
+def test_the_digest_page_says_when_equal_tables_were_not_found_equal() -> None:
+    row: dict[str, Any] = {"rows": 60_000, "client_cpu_s": 1.0, "server_cpu_s": 1.0, "peak_rss_mb": 1.0, "wall_s": 2.0}
+    ours = [row | {"method": "triptych-digest", "ratio_to_copy_out": 0.5, "equal": True, "round": n} for n in (1, 2)]
+    out = row | {"method": "copy-out", "ratio_to_copy_out": 1.0, "equal": None, "round": 1}
+    other = row | {"method": "datacompy", "ratio_to_copy_out": 3.0, "equal": False, "round": 1}
+    page = digest_race.page({**ABOUT, "rows": [*ours, out, other]})
+    assert "| the digest, 60,000 rows, x copying out | at most 1.00 | 0.50 | met |" in page
+    assert "| NO |" in next(line for line in page.splitlines() if line.startswith("| `datacompy`"))
+    assert "| does not look |" in next(line for line in page.splitlines() if line.startswith("| `copy-out`"))
+
+
+def test_every_method_of_the_races_is_there_and_says_what_it_is() -> None:
+    methods = [getattr(load_methods, name.replace("-", "_")) for name in load_race.ROUNDS]
+    methods += [digest_methods.METHODS[name] for name in digest_race.ROUNDS]
+    assert all(method.__doc__ for method in methods)
+
+
+@pytest.mark.parametrize("race", [load_race, digest_race])
+def test_an_unknown_method_is_named_before_anything_starts(race: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        race.main(["--methods", "limit,carrier-pigeon"])
+    assert "'carrier-pigeon'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rows", [700, 60_000])
+def test_the_raced_file_has_exactly_the_rows_asked_for_and_no_nan(tmp_path: Path, rows: int) -> None:
+    load_race.make_file(tmp_path / "f.parquet", rows)
+    table = pq.read_table(tmp_path / "f.parquet")
+    assert table.num_rows == rows
+    assert table["passenger_count"].null_count > 0
+    nans = [pc.any(pc.is_nan(column)).as_py() for column in table.columns if pa.types.is_floating(column.type)]
+    assert not any(nans)
 
 
 RENDERED = [name for name in report.PAGES if (measure.RESULTS / f"{name}.json").exists()]
