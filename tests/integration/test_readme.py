@@ -1,0 +1,35 @@
+"""What the README shows is what comes out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from core import digest, pipeline
+from core.database import connect
+from core.lab import sample
+from core.lab.cli import DEMO_MONTHS
+from core.lab.parity import TABLES
+from core.month import parse_months
+from core.pipeline import Job
+from core.settings import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_table_of_the_demo_is_what_the_demo_leaves(warehouse: str, tmp_path: Path) -> None:
+    months = parse_months(DEMO_MONTHS)
+    sample.ensure(tmp_path / "published", months)
+    job = Job(str(tmp_path / "published"), "plain", "plain")
+    pipeline.ingest_zones(job)
+    for month in months:
+        pipeline.ingest_month(job, month)
+    pipeline.transform(job, months[0])
+    with connect("test") as connection:
+        found = {name: digest.table(connection, "plain", name) for name in TABLES}
+    shown = re.findall(r"^(\w+) +([\d,]+)((?: +[0-9a-f]{12}){4})$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert [(name, rows, set(digests.split())) for name, rows, digests in shown] == [
+        (name, f"{table.rows:,}", {table.hex[:12]}) for name, table in found.items()
+    ]
