@@ -1,6 +1,5 @@
 """What a run does: jobs, metadata, checks, and which errors are tried again. In one process, without services."""
 
-import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -70,8 +69,8 @@ def test_only_the_model_with_a_row_for_each_trip_counts_rows(steps: Steps) -> No
 
 def test_a_failed_test_fails_the_check_of_its_model_and_the_run(steps: Steps) -> None:
     bad, *good = [test for model in MODELS for test in model.tests if test.kind == "data"]
-    found = [Result(t.name, t.model, "data", t.severity, True, 0, "", None) for t in good]
-    broken = Result(bad.name, bad.model, "data", bad.severity, False, 2, "got 2 rows", [dt.date(2024, 1, 1)])
+    found = [Result(t.name, t.model, "data", t.severity, True, 0, "", {}) for t in good]
+    broken = Result(bad.name, bad.model, "data", bad.severity, False, 2, "got 2 rows", {"2024-01-01": 2})
     steps(results=[broken, *found], check=CheckFailed(f"1 test failed: {bad.name}"))
     result = run(models, checks)
     failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
