@@ -53,7 +53,11 @@ def _size(rows: list[Row], size: int) -> str:
     lines = [_line(name, found) for name, found in ordered]
     everywhere = dict.fromkeys(row["method"] for row in rows if row["method"] not in TOGETHER)
     absent = [f"`{name}`" for name in everywhere if name not in methods]
-    left_out = f"\nNot run at this size, because one round takes minutes: {', '.join(absent)}.\n" if absent else ""
+    left_out = (
+        f"\nNot run at this size, because one round takes minutes or gigabytes: {', '.join(absent)}.\n"
+        if absent
+        else ""
+    )
     return f"## {size:,} rows\n\n{table(head, lines)}{_contents(methods)}{left_out}"
 
 
@@ -132,11 +136,11 @@ def _why(rows: list[Row], cores: int) -> str:
         if not (limit and step):
             continue
         copy, all_of_it = _median(limit, "server_cpu_s"), _median(step, "server_cpu_s")
-        best = _cpu(step) / cores / _median(limit, "wall_s")
+        best = _cpu(step) / cores / min(row["wall_s"] for row in limit)
         text += (
             f"\nAt {size:,} rows the server computes {number(all_of_it)} s for the step, {number(copy)} s of it for the "
             f"COPY and most of the rest for the digest of what it holds, and the client {number(_median(step, 'client_cpu_s'))} s. "
-            f"Spread evenly over {cores} cores that is {number(best)} x the limit. It can't be spread evenly: a COPY is one "
+            f"Spread evenly over {cores} cores that is {number(best)} x the limit's fastest round. It can't be spread evenly: a COPY is one "
             "process, and its rows can be hashed, by several, only when it has ended, because no other session sees rows "
             "that are not committed.\n"
         )

@@ -33,16 +33,17 @@ PART_ROWS = 1_000_000
 FLAT_ROWS = 10_000_000
 """Where peak memory is compared with that at `PART_ROWS`."""
 
-# Rounds at each size: none where one would take minutes. Together 10 minutes on 2 quiet cores.
+# Rounds at each size: none where one would take minutes, or gigabytes (`to_sql` holds all rows as Python objects). Together
+# some 9 minutes on 2 quiet cores.
 ROUNDS: dict[str, tuple[int, int, int]] = {
-    "limit": (11, 7, 5),
-    "triptych-copy": (11, 7, 5),
-    "triptych-step": (11, 7, 5),
+    "limit": (11, 7, 3),
+    "triptych-copy": (11, 7, 3),
+    "triptych-step": (11, 7, 3),
     "adbc": (5, 3, 2),
     "polars": (5, 3, 2),
     "arrow-csv": (5, 3, 1),
-    "psycopg-write-row": (3, 1, 0),
-    "pandas-csv": (3, 1, 0),
+    "psycopg-write-row": (3, 2, 1),
+    "pandas-csv": (3, 2, 1),
     "dlt": (2, 1, 0),
     "pandas-to-sql": (2, 0, 0),
     "pandas-to-sql-multi": (1, 0, 0),

@@ -34,10 +34,10 @@ from core.month import Month
 from core.schema import GREEN, MODELLED, Dataset, check_columns, conform, with_identity
 from core.settings import settings
 
-BATCH_ROWS = 8_192
-"""Rows decoded at a time: 1.7 MB on the wire, which the kernel's socket buffers hold. So the server works off one batch
-while the next is made, without a thread of ours: 1.02 x the time of a COPY of ready bytes at 1M rows, 1.10 x at 60,000.
-With 65,536 it waits for every batch: 1.25 x. Memory does not grow with the file."""
+BATCH_ROWS = 16_384
+"""Rows decoded at a time: 3.5 MB on the wire, about what the kernel's socket buffers hold. So the server works off one
+batch while the next is made, without a thread of ours: 1.01 x the time of a COPY of ready bytes at 1M rows, 1.13 x at
+60,000, against 1.19 x and 1.41 x with 65,536 (docs/decisions/0007). Memory does not grow with the file."""
 
 SWAP_LOCK = "250ms"
 """How long a swap may queue for the table's lock: readers that come after it wait that long at most, then go first."""
@@ -453,7 +453,7 @@ def _read(dataset: Dataset, file: Extracted) -> Iterator[pa.RecordBatch]:
     # a peak of 328 MB against 160 MB for one of 200 MB.
     with pq.ParquetFile(file.path, pre_buffer=False, buffer_size=1 << 20) as parquet:
         check_columns(dataset, parquet.schema_arrow, file.name)
-        # In this thread: with a pool the server, which needs a core, shares it, and a batch costs a tenth more CPU.
+        # In this thread: pyarrow's pool would take turns on the core that the server needs, for a tenth more CPU.
         yield from parquet.iter_batches(BATCH_ROWS, use_threads=False)
 
 
