@@ -31,12 +31,15 @@ false
 
 {#
   The pickup dates whose stats those months can have changed: the dates of the rows that they have now, and, because the stats
-  say which months they are made from, the dates of the rows that they had.
+  say which months they are made from, the dates of the rows that they had. As an array, of which the planner expects ten
+  elements, it takes the index on pickup_date; joined to the same dates it read the whole table (2.4 s at 60 months, not 0.1).
 #}
-{% macro touched_dates(trips, stats) -%}
-select pickup_date from {{ trips }} where {{ in_months('source_month') }}
-union
-select pickup_date from {{ stats }} where {{ from_months('source_months') }}
+{% macro in_touched_dates(trips, stats) -%}
+pickup_date = any (array(
+    select pickup_date from {{ trips }} where {{ in_months('source_month') }}
+    union
+    select pickup_date from {{ stats }} where {{ from_months('source_months') }}
+))
 {%- endmacro %}
 
 

@@ -15,6 +15,6 @@ select
     array_agg(distinct source_month order by source_month) as source_months
 from {{ ref('fct_trips') }}
 {% if asked_months() != 'all' and load_relation(this) -%}
-inner join ({{ touched_dates(ref('fct_trips'), this) }}) as touched using (pickup_date)
+where {{ in_touched_dates(ref('fct_trips'), this) }}
 {% endif -%}
 group by pickup_date, pickup_borough
