@@ -36,8 +36,8 @@ from core.settings import settings
 
 BATCH_ROWS = 16_384
 """Rows decoded at a time: 3.5 MB on the wire, about what the kernel's socket buffers hold. So the server works off one
-batch while the next is made, without a thread of ours: 1.01 x the time of a COPY of ready bytes at 1M rows, 1.13 x at
-60,000, against 1.19 x and 1.41 x with 65,536 (docs/decisions/0007). Memory does not grow with the file."""
+batch while the next is made, without a thread of ours: 0.99 x the time of a COPY of ready bytes at 1M rows, 1.15 x at
+60,000, against 1.13 x and 1.44 x with 65,536 (docs/decisions/0007). Memory does not grow with the file."""
 
 SWAP_LOCK = "250ms"
 """How long a swap may queue for the table's lock: readers that come after it wait that long at most, then go first."""
