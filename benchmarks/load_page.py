@@ -144,4 +144,10 @@ def _why(rows: list[Row], cores: int) -> str:
             "process, and its rows can be hashed, by several, only when it has ended, because no other session sees rows "
             "that are not committed.\n"
         )
+    if turn := _of(rows, next(iter(TOGETHER)), 2 * PART_ROWS):
+        busy = _cpu(turn) / _median(turn, "wall_s")
+        text += (
+            f"\nOne load after the other already keeps {number(busy)} cores busy, for the digest is shared by all of them, so "
+            f"{cores} cores can give two at once {number(cores / busy)} x that throughput at best.\n"
+        )
     return text

@@ -42,7 +42,12 @@ def verdict(aim: str, found: float, limit: float, *, at_least: bool = False) -> 
     met = found >= limit if at_least else found <= limit
     missed = limit / found - 1 if at_least else found / limit - 1
     bound = f"{'at least' if at_least else 'at most'} {number(limit)}"
-    return [aim, bound, number(found), "met" if met else f"missed by {missed:.0%}"]
+    return [
+        aim,
+        bound,
+        number(found),
+        "met" if met else f"missed by {missed:.0%}" if missed >= 0.01 else "missed by less than 1%",
+    ]
 
 
 AIMS = ("aim", "bound", "found", "verdict")

@@ -459,11 +459,22 @@ def _read(dataset: Dataset, file: Extracted) -> Iterator[pa.RecordBatch]:
 
 def _read_csv(dataset: Dataset, file: Extracted) -> Iterator[pa.RecordBatch]:
     """Every column as text, and no text as NULL: the lookup holds the text ``N/A``, which readers like to swallow."""
+    _check_quotes(file)
     text = {column.published: pa.string() for column in dataset.columns}
     options = pyarrow.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
     with pyarrow.csv.open_csv(file.path, convert_options=options) as reader:
         check_columns(dataset, reader.schema, file.name)
         yield from reader
+
+
+def _check_quotes(file: Extracted) -> None:
+    """A file that is cut in a quoted text has an odd number of quotes. Arrow gives the rows before it, and says nothing."""
+    with file.path.open("rb") as content:
+        quotes = sum(piece.count(b'"') for piece in iter(lambda: content.read(1 << 20), b""))
+    if quotes % 2:
+        raise BadFile(
+            f"{file.name} is cut off: it ends in the middle of a quoted text; fetch it again from the publisher"
+        )
 
 
 def _check_key(dataset: Dataset, batch: pa.RecordBatch, seen: set[object], file: str) -> None:

@@ -25,7 +25,7 @@ from core import load
 from core.contract import STRATEGIES, until
 from core.database import connect as connect_loader
 from core.database import lock_key
-from core.errors import Busy, DatabaseUnavailable, PermanentError, SchemaDrift, TransientError, UsageError
+from core.errors import BadFile, Busy, DatabaseUnavailable, PermanentError, SchemaDrift, TransientError, UsageError
 from core.lab import sample
 from core.ledger import Entry
 from core.ledger import read as read_entry
@@ -537,6 +537,16 @@ def test_a_bad_value_in_a_new_month_leaves_nothing(folder: Path, warehouse: str,
     with pytest.raises(SchemaDrift):
         load.load(dataclasses.replace(bad, file=loading.lossy(bad.file)))
     assert (rows(warehouse), ledger(warehouse), relations(warehouse)) == ([], [], EMPTY)
+
+
+def test_a_lookup_that_is_cut_in_a_text_leaves_the_old_one_whole(folder: Path, warehouse: str) -> None:
+    attempt_zones(folder)
+    before = rows(warehouse, "raw_zones")
+    content = (folder / sample.ZONES).read_bytes()
+    (folder / sample.ZONES).write_bytes(content[: content.index(b"Boro Zone") + 4])
+    with pytest.raises(BadFile, match=r"^taxi_zone_lookup\.csv is cut off: it ends in the middle of a quoted text"):
+        attempt_zones(folder)
+    assert rows(warehouse, "raw_zones") == before
 
 
 def test_a_doubled_zone_leaves_the_old_lookup_whole(folder: Path, warehouse: str) -> None:
