@@ -29,4 +29,7 @@ class WarmDbt:
 
     def end(self) -> int:
         """End it, and the calls that it serves; give the number of processes."""
-        return processes.end(self.folder)
+        count = processes.end(self.folder)
+        for socket in self.folder.glob("*.sock"):  # else the next one would seem to be there before it is
+            socket.unlink(missing_ok=True)
+        return count
