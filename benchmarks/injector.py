@@ -192,12 +192,17 @@ class Point:
 
 
 class Points:
-    """The points of a run, in order; at number `at`, `when` it begins or has ended, `fault` happens, once."""
+    """The points of a run, in order; at number `at`, `when` it begins or has ended, `fault` happens, once.
 
-    def __init__(self, at: int = -1, when: str = "before", fault: Callable[[], None] = lambda: None) -> None:
+    The point there must be `wanted`: where a run takes another way than the one that was watched, it ends, unclassified.
+    """
+
+    def __init__(
+        self, at: int = -1, when: str = "before", fault: Callable[[], None] = lambda: None, wanted: Point | None = None
+    ) -> None:
         self.seen: list[Point] = []
         self.fired = False
-        self._at, self._when, self.fault = at, when, fault
+        self._at, self._when, self.fault, self._wanted = at, when, fault, wanted
         self._open: list[int] = []  # a statement may begin a transaction: then one point lies within another
         self._main = threading.get_ident()
 
@@ -217,6 +222,7 @@ class Points:
             number = self._open[-1] if when == "before" else self._open.pop()
             if (number, when) == (self._at, self._when):
                 self.fired = True
+                assert self.seen[number] == self._wanted, f"{self.seen[number]} is here, not {self._wanted}"
                 self.fault()
 
         return hook

@@ -94,6 +94,7 @@ class Case:
     """One fault at one point of one scenario."""
 
     number: int
+    point: Point
     when: str
     fault: str
 
@@ -115,7 +116,8 @@ class Bench:
         known = Scenario("", "", version="v1")
         for state, months in (("others", (None, OTHER)), ("loaded", (None, OTHER, MONTH))):
             for month in months:
-                ended = Child(lambda month=month: self._work(known, self._home(), month)).wait(TIMEOUT_S)  # type: ignore[misc]
+                home = self._home()
+                ended = Child(lambda month=month, home=home: self._work(known, home, month)).wait(TIMEOUT_S)  # type: ignore[misc]
                 assert ended.how == "success", ended
             with self.connect() as connection:
                 connection.execute(f"ALTER SCHEMA {SCHEMA} RENAME TO at_{state}".encode())
@@ -168,7 +170,7 @@ class Bench:
     def case(self, scenario: Scenario, case: Case, before: dict[str, Any], golden: dict[str, Any]) -> Row:
         """One fault, and all that is asked after it."""
         self.reset(scenario)
-        home, points = self._home(), Points(case.number, case.when, self.fault(case.fault))
+        home, points = self._home(), Points(case.number, case.when, self.fault(case.fault), case.point)
         first = self.run(scenario, home, points, cut=case.fault == "connection cut")
         self._empty()
         seen = self._reader(before, golden)
@@ -338,7 +340,7 @@ def _publish(folder: Path) -> str:
 def cases(points: Sequence[Point], bench: Bench, sample: int | None, draw: random.Random) -> list[Case]:
     """What is put to a scenario with these points."""
     every = [
-        Case(number, when, fault)
+        Case(number, point, when, fault)
         for number, point in enumerate(points)
         for fault in FAULTS[point.kind]
         for when in ("before", "after")
@@ -358,7 +360,7 @@ def measured(bench: Bench, scenario: Scenario, sample: int | None, draw: random.
     points, before, golden = bench.points(scenario)
     rows: dict[tuple[int, str], Row] = {}
     for case in cases(points, bench, sample, draw):
-        point = points[case.number]
+        point = case.point
         found = bench.case(scenario, case, before, golden)
         about = {"scenario": scenario.name, "strategy": scenario.strategy, "point": case.number + 1, "kind": point.kind}
         row = rows.setdefault((case.number, case.when), {**about, "name": point.name, "when": case.when, "faults": {}})
