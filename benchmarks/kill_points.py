@@ -29,7 +29,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -38,14 +37,12 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-
 from benchmarks import injector, measure, published
 from benchmarks.injector import Child, Ended, Point, Points
 from benchmarks.measure import Row
 from benchmarks.proxy import proxy
-from core import contract, digest, pipeline
+from core import contract, digest, pipeline  # imported before the first fork
 from core.contract import until
-from core import extract, load  # imported before the first fork
 from core.lab.postgres import Postgres, server_user
 from core.month import Month
 from core.pipeline import Job
@@ -199,7 +196,9 @@ class Bench:
             if ("load_ledger", "r") not in relations:
                 return {"months": {}, "zones": None, "ledger": [], "relations": relations}
             return {
-                "months": {month: found.hex for month, found in digest.by_month(connection, SCHEMA, "raw_trips").items()},
+                "months": {
+                    month: found.hex for month, found in digest.by_month(connection, SCHEMA, "raw_trips").items()
+                },
                 "zones": digest.table(connection, SCHEMA, "raw_zones").hex,
                 "ledger": connection.execute(_LEDGER).fetchall(),
                 "relations": relations,
@@ -348,7 +347,9 @@ def cases(points: Sequence[Point], bench: Bench, sample: int | None, draw: rando
     ]
     if sample is None:
         return every
-    killed = [case for case in every if case.fault == "SIGKILL" and (case.when == "before" or case.number == len(points) - 1)]
+    killed = [
+        case for case in every if case.fault == "SIGKILL" and (case.when == "before" or case.number == len(points) - 1)
+    ]
     for fault in sorted({case.fault for case in every} - {"SIGKILL"}):
         of_it = [case for case in every if case.fault == fault]
         killed += draw.sample(of_it, min(sample, len(of_it)))

@@ -31,7 +31,7 @@ class Soak:
         self.ended = Counter[str]()
         self._marks = mmap.mmap(-1, LOADERS)
         self._draw, self._history = draw, history
-        self._typical_s = 0.1
+        self._typical_s = 0.2
         self._due: dict[int, tuple[Child, float, str]] = {}
 
     @property
@@ -72,6 +72,7 @@ class Soak:
             phase = self.phases[self._marks[slot]]
             if child.ended.how == "SIGKILL":
                 self.by_phase[phase] += 1
+                self._typical_s *= 1.02  # else, where hardly any gets through, the late phases would never be met
             else:
                 self.ended[child.ended.how] += 1
                 # what a whole run takes when up to three are at work
