@@ -33,7 +33,7 @@ Hook = Callable[[str, str], None]
 """Called with the point's name, and ``before``, ``after`` or ``failed``."""
 
 READING = frozenset(
-    (
+    [
         "read",
         "readinto",
         "readline",
@@ -45,10 +45,25 @@ READING = frozenset(
         "writable",
         "isatty",
         "fileno",
-    )
-    + ("__enter__", "__iter__", "__next__", "getvalue", "getbuffer", "_checkClosed", "_checkReadable", "_checkSeekable")
-    + ("stat", "lstat", "fstat", "fspath", "scandir", "listdir", "getpid", "getppid", "getcwd", "urandom", "uname")
-    + (
+        "__enter__",
+        "__iter__",
+        "__next__",
+        "getvalue",
+        "getbuffer",
+        "_checkClosed",
+        "_checkReadable",
+        "_checkSeekable",
+        "stat",
+        "lstat",
+        "fstat",
+        "fspath",
+        "scandir",
+        "listdir",
+        "getpid",
+        "getppid",
+        "getcwd",
+        "urandom",
+        "uname",
         "access",
         "readlink",
         "get_terminal_size",
@@ -57,19 +72,23 @@ READING = frozenset(
         "waitpid",
         "kill",
         "get_inheritable",
-    )
-    + ("text_encoding", "getuid", "geteuid", "fsencode", "fsdecode", "path_isdir", "path_isfile", "path_exists")
-    + (
+        "text_encoding",
+        "getuid",
+        "geteuid",
+        "fsencode",
+        "fsdecode",
+        "path_isdir",
+        "path_isfile",
+        "path_exists",
         "_path_normpath",
         "_path_isdir",
         "_path_isfile",
         "_path_exists",
         "register_at_fork",
-        "isatty",
         "strerror",
         "times",
         "WIFSTOPPED",
-    )
+    ]
 )
 """Calls that change nothing on disk: a kill before or after one is a kill after or before its neighbour."""
 
