@@ -214,7 +214,7 @@ class Bench:
     def _ledger_is_honest(self) -> bool:
         found = self.content()
         recorded = {f"{entry[1]:%Y-%m}": entry[6] for entry in found["ledger"] if entry[1]}
-        return recorded == found["months"]
+        return bool(recorded == found["months"])
 
     def _wait_for_the_end(self) -> None:
         query = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'triptych pid=%'"

@@ -25,10 +25,10 @@ from core import load
 from tests.integration.loading import attempt
 lock = load.lock
 
-def stopped(*arguments):
+def stopped(*arguments, **named):
     if sys.argv[3] == "before" and "load" in arguments[1:]:
         os.kill(os.getpid(), signal.SIGSTOP)
-    lock(*arguments)
+    lock(*arguments, **named)
 
 load.lock = stopped
 done = attempt(Path(sys.argv[1]), strategy=sys.argv[2], run_id="first")
@@ -77,7 +77,7 @@ def test_an_attempt_that_was_stopped_before_it_loads_changes_nothing(
         os.kill(loader.pid, signal.SIGCONT)
         said, complaint = loader.communicate(timeout=WAIT_S)
     assert (rows(warehouse), ledger(warehouse)) == second
-    assert "a younger attempt loaded another version" in complaint if newer else said == "unchanged True\n"
+    assert ("a younger attempt loaded another version" in complaint) if newer else (said == "unchanged True\n"), complaint
 
 
 @EACH
