@@ -387,6 +387,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="scenarios whose name holds this")
     parser.add_argument("--folder", type=Path, default=measure.RESULTS, help="where the results go")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("SIGTERM"))  # else the server, and what is mounted, would stay
     draw, rows = random.Random(asked.seed), []
     with bench() as made:
         about = measure.facts(made.at, ["psycopg", "pyarrow"], Path(sys.executable))

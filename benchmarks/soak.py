@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -259,6 +260,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--folder", type=Path, default=measure.RESULTS, help="where the results go")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("SIGTERM"))  # else the server, and what is mounted, would stay
     with measure.server() as at:
         about = measure.facts(at, ["psycopg", "pyarrow"], Path(sys.executable))
         found = soak(at.dsn, at.folder, asked.kills, asked.seed)

@@ -77,7 +77,9 @@ def test_an_attempt_that_was_stopped_before_it_loads_changes_nothing(
         os.kill(loader.pid, signal.SIGCONT)
         said, complaint = loader.communicate(timeout=WAIT_S)
     assert (rows(warehouse), ledger(warehouse)) == second
-    assert ("a younger attempt loaded another version" in complaint) if newer else (said == "unchanged True\n"), complaint
+    assert ("a younger attempt loaded another version" in complaint) if newer else (said == "unchanged True\n"), (
+        complaint
+    )
 
 
 @EACH
