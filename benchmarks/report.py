@@ -7,18 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import digest_race, load_page, measure, strategies_page, transform_page
+from benchmarks import digest_race, load_page, measure, soak_page, strategies_page, transform_page
 from core.settings import ROOT
 
 PAGES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "digest": ("docs/benchmarks/digest.md", digest_race.page),
     "load": ("docs/benchmarks/load.md", load_page.page),
     "growth": ("docs/benchmarks/load-strategies.md", strategies_page.render),
+    "soak": ("docs/benchmarks/soak.md", soak_page.page),
     "transform": ("docs/benchmarks/transform.md", transform_page.page),
 }
 """Name of the results -> the page, relative to the checkout, and what renders it."""
 
-PARTS = {"claims": "growth"}
+PARTS = {"claims": "growth", "kill_points": "soak"}
 """Results without a page of their own -> those on whose page they are."""
 
 
