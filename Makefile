@@ -67,9 +67,8 @@ bench-transform: setup ## dbt cold and warm, many months at once, one month amon
 	$(LAB)/python -m benchmarks.transform_times
 	$(LAB)/python -m benchmarks.report
 
-soak: setup ## every kill point, 1,000 random kills, and what the usual pattern loses under the same ones: half an hour
+soak: setup ## 1,000 random kills, and what the usual pattern loses under the same: a minute
 	@$(PYTHON) -m core.lab.environments bench
-	$(LAB)/python -m benchmarks.kill_points
 	$(LAB)/python -m benchmarks.soak --kills 1000 --seed 7
 	$(LAB)/python -m benchmarks.report
 

@@ -1,9 +1,7 @@
-"""Faults at chosen points of a run, in a process of its own that is forked from a warm one: some 30 ms, not an import.
+"""Loaders that are forked from a warm process, each one's statements reported: some 30 ms a loader, not an import.
 
-A point is a statement that is sent to PostgreSQL, a piece of a COPY, or a call of Python's file functions that leads to a
-change on disk. Points are not listed anywhere: psycopg's own functions are wrapped, and the interpreter itself reports every
-call of a C function (`sys.setprofile`), so that a step that is added to `core` tomorrow is a point tomorrow. Nothing in
-`core` knows of this, and only a forked child is ever instrumented.
+psycopg's own functions are wrapped, so nothing in `core` knows of this, and a statement that is added there tomorrow is
+reported tomorrow. Only a forked child is ever instrumented.
 """
 
 from __future__ import annotations
@@ -12,88 +10,22 @@ import os
 import re
 import select
 import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from core.errors import TriptychError
-from core.settings import ROOT, settings
+from core.settings import settings
 
 Hook = Callable[[str, str], None]
 """Called with the point's name, and ``before``, ``after`` or ``failed``."""
-
-READING = frozenset(
-    [
-        "read",
-        "readinto",
-        "readline",
-        "readlines",
-        "seek",
-        "tell",
-        "seekable",
-        "readable",
-        "writable",
-        "isatty",
-        "fileno",
-        "__enter__",
-        "__iter__",
-        "__next__",
-        "getvalue",
-        "getbuffer",
-        "_checkClosed",
-        "_checkReadable",
-        "_checkSeekable",
-        "stat",
-        "lstat",
-        "fstat",
-        "fspath",
-        "scandir",
-        "listdir",
-        "getpid",
-        "getppid",
-        "getcwd",
-        "urandom",
-        "uname",
-        "access",
-        "readlink",
-        "get_terminal_size",
-        "cpu_count",
-        "sched_getaffinity",
-        "waitpid",
-        "kill",
-        "get_inheritable",
-        "text_encoding",
-        "getuid",
-        "geteuid",
-        "fsencode",
-        "fsdecode",
-        "path_isdir",
-        "path_isfile",
-        "path_exists",
-        "_path_normpath",
-        "_path_isdir",
-        "_path_isfile",
-        "_path_exists",
-        "register_at_fork",
-        "strerror",
-        "times",
-        "WIFSTOPPED",
-    ]
-)
-"""Calls that change nothing on disk: a kill before or after one is a kill after or before its neighbour."""
-
-CORE = str(ROOT / "core") + os.sep
-
 
 # --- statements -----------------------------------------------------------------------------------------------------
 
@@ -187,95 +119,6 @@ def statement(where: Any, query: Any) -> str:
     text = re.sub(r"\(.*|\bVALUES .*|\bWHERE .*|\bSET .*|\bUSING .*", "", text) if len(text) > 60 else text
     text = re.sub(r'"?[\w %]+"?\."?(\w+)"?', r"\1", text) if "pg_" not in text else text
     return re.sub(r"'[^']*'|\b\d{5,}\b|_pg3_\w+", "...", text).replace('"', "").strip()[:70]
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-_EVENTS = {"c_call": "before", "c_return": "after", "c_exception": "failed"}
-
-
-@contextmanager
-def files(hook: Hook) -> Iterator[None]:
-    """Report every call to `hook` that `core` makes, itself or through the standard library, of a function that changes files."""
-
-    def profile(frame: FrameType, event: str, function: Any) -> None:
-        if event in _EVENTS and _changes_files(function) and (place := _place(frame)) is not None:
-            hook(f"{function.__name__} in {place}", _EVENTS[event])
-
-    sys.setprofile(profile)
-    try:
-        yield
-    finally:
-        sys.setprofile(None)
-
-
-def _changes_files(function: Any) -> bool:
-    if function.__name__ in READING:
-        return False
-    owner = getattr(function, "__self__", None)
-    module = getattr(function, "__module__", None) or type(owner).__module__
-    return module in ("posix", "io", "_io", "fcntl")
-
-
-def _place(frame: FrameType | None) -> str | None:
-    """The function of `core` on whose behalf a call is made; None when there is none, or it is an import."""
-    while frame is not None:
-        code = frame.f_code
-        if code.co_filename.startswith("<frozen importlib") or code.co_filename.startswith(str(ROOT / "benchmarks")):
-            return None
-        if code.co_filename.startswith(CORE):
-            return f"{Path(code.co_filename).stem}.{code.co_name}"
-        frame = frame.f_back
-    return None
-
-
-# --- points ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Point:
-    """Where a fault can happen: `kind` is ``statement`` or ``file``."""
-
-    kind: str
-    name: str
-
-
-class Points:
-    """The points of a run, in order; at number `at`, `when` it begins or has ended, `fault` happens, once.
-
-    The point there must be `wanted`: where a run takes another way than the one that was watched, it ends, unclassified.
-    """
-
-    def __init__(
-        self, at: int = -1, when: str = "before", fault: Callable[[], None] = lambda: None, wanted: Point | None = None
-    ) -> None:
-        self.seen: list[Point] = []
-        self.fired = False
-        self._at, self._when, self.fault, self._wanted = at, when, fault, wanted
-        self._open: list[int] = []  # a statement may begin a transaction: then one point lies within another
-        self._main = threading.get_ident()
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Count the points of the block."""
-        with statements(self._hook("statement")), files(self._hook("file")):
-            yield
-
-    def _hook(self, kind: str) -> Hook:
-        def hook(name: str, when: str) -> None:
-            if self.fired or threading.get_ident() != self._main:
-                return
-            if when == "before":
-                self._open.append(len(self.seen))
-                self.seen.append(Point(kind, name))
-            number = self._open[-1] if when == "before" else self._open.pop()
-            if (number, when) == (self._at, self._when):
-                self.fired = True
-                assert self.seen[number] == self._wanted, f"{self.seen[number]} is here, not {self._wanted}"
-                self.fault()
-
-        return hook
 
 
 # --- one child --------------------------------------------------------------------------------------------------------

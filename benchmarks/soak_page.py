@@ -1,18 +1,16 @@
-"""The page on kills, from the results of `benchmarks.soak` and `benchmarks.kill_points`."""
+"""The page on kills, from the results of `benchmarks.soak`."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
-from benchmarks import measure
 from benchmarks.markdown import AIMS, header, table, verdict
 
 DAMAGE = ("lost_rows", "extra_rows", "partial_reads", "ledger_mismatches")
 
 
 def page(result: dict[str, Any]) -> str:
-    """The whole page; kill points are on it where they were measured."""
+    """The whole page."""
     parts = [
         header("What kills leave behind", "soak", result),
         "## Random kills\n",
@@ -31,8 +29,6 @@ def page(result: dict[str, Any]) -> str:
         ),
         *_contrast(result),
     ]
-    if (measure.RESULTS / "kill_points.json").exists():
-        parts += _points(measure.read("kill_points"))
     return "\n".join(parts)
 
 
@@ -57,24 +53,4 @@ def _contrast(result: dict[str, Any]) -> list[str]:
                 [f"this project, after {result['kills']:,} kills", str(result["lost_rows"]), str(result["extra_rows"])],
             ],
         ),
-    ]
-
-
-def _points(result: dict[str, Any]) -> list[str]:
-    """Cases by scenario and fault, each as how many and how many of them not as golden."""
-    cases, wrong = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for row in result["rows"]:
-        for fault, outcome in row["faults"].items():
-            cases[row["scenario"], fault] += 1
-            wrong[row["scenario"], fault] += not outcome.endswith("; as golden")
-    scenarios, faults = dict.fromkeys(key[0] for key in cases), dict.fromkeys(key[1] for key in cases)
-    lines = [
-        [scenario, *(f"{cases[scenario, fault]}" + (f" ({bad} bad)" if (bad := wrong[scenario, fault]) else "") for fault in faults)]
-        for scenario in scenarios
-    ]  # fmt: skip
-    return [
-        "## Every kill point\n",
-        f"Each statement and each file operation of a load, before it and after it: {sum(cases.values()):,} cases, "
-        f"{sum(wrong.values())} of them not as an undisturbed run. `benchmarks/results/kill_points.json` has each one.\n",
-        table(["scenario", *faults], lines),
     ]
