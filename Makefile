@@ -11,7 +11,7 @@ PYTEST := python -m pytest
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast up down bench bench-load bench-growth bench-transform lint types native lock clean
+.PHONY: help setup demo test test-fast up down bench bench-load bench-growth bench-transform soak lint types native lock clean
 
 help: ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -65,6 +65,11 @@ bench-growth: setup ## what a reload costs as the table grows, by strategy, and 
 
 bench-transform: setup ## dbt cold and warm, many months at once, one month among many: 6 minutes
 	$(LAB)/python -m benchmarks.transform_times
+	$(LAB)/python -m benchmarks.report
+
+soak: setup ## 1,000 random kills, and what the usual pattern loses under the same: a minute
+	@$(PYTHON) -m core.lab.environments bench
+	$(LAB)/python -m benchmarks.soak --kills 1000 --seed 7
 	$(LAB)/python -m benchmarks.report
 
 lock: ## compile the floors of pyproject.toml into pins (make lock UPGRADE=--upgrade for the newest)

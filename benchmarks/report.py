@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import digest_race, load_page, measure, strategies_page, transform_page
+from benchmarks import digest_race, load_page, measure, soak_page, strategies_page, transform_page
 from core.settings import ROOT
 
 PAGES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "digest": ("docs/benchmarks/digest.md", digest_race.page),
     "load": ("docs/benchmarks/load.md", load_page.page),
     "growth": ("docs/benchmarks/load-strategies.md", strategies_page.render),
+    "soak": ("docs/benchmarks/soak.md", soak_page.page),
     "transform": ("docs/benchmarks/transform.md", transform_page.page),
 }
 """Name of the results -> the page, relative to the checkout, and what renders it."""
