@@ -51,19 +51,19 @@ test: lint types native ## all of it, the parity suite on real services last
 
 bench: bench-load bench-growth bench-transform ## every benchmark
 
-bench-load: setup ## the load and the digest against what a user would pick instead: 12 minutes on a quiet machine
+bench-load: setup ## the load and the digest against what a user would pick instead: 8 minutes
 	@$(PYTHON) -m core.lab.environments bench
 	$(LAB)/python -m benchmarks.load_race
 	$(LAB)/python -m benchmarks.digest_race
 	$(LAB)/python -m benchmarks.report
 
-bench-growth: setup ## what a reload costs as the table grows, by strategy, and what people say about inserts: 8 minutes
+bench-growth: setup ## what a reload costs as the table grows, by strategy, and what people say about inserts: 5 minutes
 	@$(PYTHON) -m core.lab.environments bench
 	$(LAB)/python -m benchmarks.growth
 	$(LAB)/python -m benchmarks.claims
 	$(LAB)/python -m benchmarks.report
 
-bench-transform: setup ## dbt cold and warm, many months at once, one month among many: 6 minutes
+bench-transform: setup ## dbt cold and warm, many months at once, one month among many: 5 minutes
 	$(LAB)/python -m benchmarks.transform_times
 	$(LAB)/python -m benchmarks.report
 

@@ -82,20 +82,29 @@ class Source(Protocol):
         """The error for a file that is nowhere: `what` it was for, its name, and what was said at each place."""
 
 
+def check(prefix: str) -> None:
+    """Raise `UsageError` when the address `prefix` names no source, or holds a secret. Asks nobody."""
+    scheme = prefix.partition("://")[0].lower()
+    if scheme in ("http", "https"):
+        _address(prefix)
+    elif scheme in _CLOUDS:
+        _bucket(prefix)
+    else:
+        raise UsageError(f"source {_scheme(prefix)}: write {SOURCES}")
+
+
 @contextlib.contextmanager
 def opened(prefix: str) -> Iterator[Source]:
     """The source that `prefix` names; raise `UsageError` when it names none."""
-    scheme = prefix.partition("://")[0].lower()
     if "://" not in prefix:
         yield Folder(prefix)
-    elif scheme in ("http", "https"):
-        address = _address(prefix)
+        return
+    check(prefix)
+    if prefix.lower().startswith("http"):
         with _client() as client:
-            yield Web(address, client)
-    elif scheme in _CLOUDS:
-        yield Bucket(prefix)
+            yield Web(_address(prefix), client)
     else:
-        raise UsageError(f"source {_scheme(prefix)}: write {SOURCES}")
+        yield Bucket(prefix)
 
 
 SOURCES = "a folder, an http(s) prefix, s3://, az:// or gs:// with bucket and folder, `sample` or `tlc`"
@@ -297,6 +306,17 @@ _CLOUDS = {"s3": "AWS_", "az": "AZURE_", "gs": "GOOGLE_"}
 """Schemes, and how the variables begin from which the library takes account, credentials, region and endpoint."""
 
 
+def _bucket(prefix: str) -> tuple[str, str, str]:
+    """Scheme, bucket and folder."""
+    match = re.fullmatch(r"(s3|az|gs)://([A-Za-z0-9][A-Za-z0-9._-]+)((?:/[\w.=+-]+)*)/*", prefix, re.IGNORECASE)
+    if match is None:
+        raise UsageError(
+            f"source {_scheme(prefix)} names no bucket: write {_scheme(prefix)[:-3]}bucket/folder, and the key in "
+            f"{_CLOUDS[prefix.partition('://')[0].lower()]}*"
+        )
+    return match[1].lower(), match[2], match[3]
+
+
 class Bucket:
     """A prefix of a bucket (S3, Google) or container (Azure).
 
@@ -305,13 +325,7 @@ class Bucket:
     """
 
     def __init__(self, prefix: str) -> None:
-        match = re.fullmatch(r"(s3|az|gs)://([A-Za-z0-9][A-Za-z0-9._-]+)((?:/[\w.=+-]+)*)/*", prefix, re.IGNORECASE)
-        if match is None:
-            raise UsageError(
-                f"source {_scheme(prefix)} names no bucket: write {_scheme(prefix)[:-3]}bucket/folder, and the key in "
-                f"{_CLOUDS[prefix.partition('://')[0].lower()]}*"
-            )
-        self._scheme, self._bucket, self._prefix = match[1].lower(), match[2], match[3]
+        self._scheme, self._bucket, self._prefix = _bucket(prefix)
         self._store = _store(self._scheme, self._bucket)
 
     def _key(self, path: str) -> str | None:

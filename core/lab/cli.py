@@ -241,13 +241,13 @@ def _source(source: str, months: Iterable[Month]) -> str:
 
         sample.ensure(folder, months, report=report)
         return str(folder)
-    if source == "tlc" or source.startswith(("http://", "https://", "s3://", "az://", "gs://")):
+    if source == "tlc":
         return source
     if "://" in source:
-        raise UsageError(
-            f"--source {source}: write sample, tlc, a folder, or an address that begins with http://, https://, s3://, "
-            "az:// or gs://"
-        )
+        from core import sources
+
+        sources.check(source)  # before a tool writes it into its history
+        return source
     if not Path(source).is_dir():
         raise UsageError(f"--source {source}: no such folder; write sample, tlc, a folder, or an http(s) prefix")
     return str(Path(source).resolve())

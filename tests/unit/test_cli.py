@@ -38,7 +38,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         ("backfill 2024-01 --on plain --jobs 0", "--jobs"),
         ("backfill 2024-01 --on plain --source /no/such/folder", "--source /no/such/folder: no such folder"),
-        ("backfill 2024-01 --on plain --source ftp://host/x", "--source ftp://host/x: write sample, tlc, a folder"),
+        ("backfill 2024-01 --on plain --source ftp://u:s3cret@host/x", "source ftp://...: write a folder, an http(s)"),
+        ("backfill 2024-01 --on plain --source http://u:s3cret@host/x", "source http://host: write it without user"),
+        ("backfill 2024-01 --on plain --source s3://u:s3cret@host/x", "source s3://... names no bucket"),
         ("backfill 2024-01 --on plain --schema pg_catalog", "'pg_catalog' can't be a schema name"),
         ("backfill 2024-01 --on plain --json /no/such/folder/x", "--json /no/such/folder/x: there is no folder"),
         ("parity --json /no/such/folder/x", "--json /no/such/folder/x: there is no folder"),
@@ -54,6 +56,7 @@ def test_a_wrong_call_is_one_line(words: str, message: str, home: Path, capsys: 
     assert err.startswith("triptych: ")
     assert err.count("\n") == 1
     assert message in err
+    assert "s3cret" not in err
     assert not home.exists(), "nothing was started"
 
 
