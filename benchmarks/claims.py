@@ -118,6 +118,7 @@ def main(argv: list[str] | None = None) -> int:
         "--delays", type=lambda text: [float(word) for word in text.split(",")], default=[0.0, 1.0, 10.0],
         metavar="MS,...", help="in each direction, in milliseconds",
     )  # fmt: skip
+    measure.folder_option(parser)
     wanted = parser.parse_args(argv)
     with measure.server() as at:
         os.environ["TRIPTYCH_DSN"] = at.dsn
@@ -126,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
         at.execute(f"CREATE TABLE {TABLE} (LIKE claims.raw_trips)")
         about = measure.facts(at, ["pandas", "pgpq", "psycopg", "psycopg2-binary", "pyarrow", "sqlalchemy"])
         rows = [row for delay in wanted.delays for row in measured(at, delay, wanted.rounds)]
-    print(measure.write("claims", about, rows))
+    print(measure.write("claims", about, rows, wanted.folder))
     return 0
 
 

@@ -80,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rows", default=",".join(map(str, SIZES)), help="sizes (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=99, help="at most, of each method")
     parser.add_argument("--methods", default=",".join(ROUNDS), help="which (default: all)")
+    measure.folder_option(parser)
     args = parser.parse_args(argv)
     methods = list(dict.fromkeys(["copy-out", *args.methods.split(",")]))  # it is what the others are compared with
     if unknown := sorted({*methods} - {*ROUNDS}):
@@ -92,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
             rounds = {name: min(args.rounds, ROUNDS[name][size > SIZES[0]]) for name in methods}
             asked += sum(rounds.values())
             rows += race(server, size, rounds)
-    print(measure.write("digest", about, rows))
+    print(measure.write("digest", about, rows, args.folder))
     return int(len(rows) < asked or any(row["equal"] is False for row in rows))
 
 

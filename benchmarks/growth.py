@@ -220,6 +220,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--months", type=lambda text: [int(word) for word in text.split(",")], default=[6, 24, 60])
     parser.add_argument("--rows", type=int, default=60_000, help="of each month")
+    measure.folder_option(parser)
     wanted = parser.parse_args(argv)
     with measure.server(**SERVER) as at:
         os.environ["TRIPTYCH_DSN"] = at.dsn  # for what is not timed, and runs in this process
@@ -227,7 +228,7 @@ def main(argv: list[str] | None = None) -> int:
         about = measure.facts(at, ["pgpq", "psycopg", "pyarrow"], Path(sys.executable))
         rows = list(measured(at, wanted.months, wanted.rows, wanted.rounds))
     about["conditions"] = {"rows_per_month": wanted.rows, "reader_pause_s": PAUSE_S, **SERVER}
-    print(measure.write("growth", about, rows))
+    print(measure.write("growth", about, rows, wanted.folder))
     return 0
 
 

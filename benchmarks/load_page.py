@@ -52,13 +52,24 @@ def _size(rows: list[Row], size: int) -> str:
     ordered = sorted(methods.items(), key=lambda item: _median(item[1], "wall_s"))
     lines = [_line(name, found) for name, found in ordered]
     everywhere = dict.fromkeys(row["method"] for row in rows if row["method"] not in TOGETHER)
-    absent = [f"`{name}`" for name in everywhere if name not in methods]
-    left_out = (
-        f"\nNot run at this size, because one round takes minutes or gigabytes: {', '.join(absent)}.\n"
-        if absent
-        else ""
+    absent = "".join(_absent(rows, name, size) for name in everywhere if name not in methods)
+    return f"## {size:,} rows\n\n{table(head, lines)}{_contents(methods)}{absent}"
+
+
+def _absent(rows: list[Row], name: str, size: int) -> str:
+    """What a round that was not run would take, in line with the largest size that was."""
+    measured = max((row["rows"] for row in rows if row["method"] == name and row["rows"] < size), default=None)
+    if measured is None:
+        return f"\n`{name}` was not run at this size.\n"
+    wall_s = _median(_of(rows, name, measured), "wall_s")
+    return (
+        f"\n`{name}` was not run at this size: a round took {_minutes(wall_s)} at {measured:,} rows, and in line with the rows "
+        f"it would take {_minutes(wall_s * size / measured)} here.\n"
     )
-    return f"## {size:,} rows\n\n{table(head, lines)}{_contents(methods)}{left_out}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{number(seconds / 60)} minutes" if seconds >= 60 else f"{number(seconds)} s"
 
 
 def _median(rows: Iterable[Row], key: str) -> float:
@@ -102,6 +113,7 @@ _RATIOS = (
     ("triptych-copy", SIZES[0], 1.25), ("triptych-copy", SIZES[1], 1.05),
     ("triptych-step", SIZES[0], 1.8), ("triptych-step", SIZES[1], 1.2),
 )  # fmt: skip
+LESS_CPU = 150
 _WHAT = {"triptych-copy": "the COPY itself", "triptych-step": "the whole step"}
 
 
@@ -110,10 +122,10 @@ def _aims(rows: list[Row]) -> list[list[str]]:
     for method, size, bound in _RATIOS:
         if found := _spread(_of(rows, method, size), "ratio_to_limit"):
             lines.append(verdict(f"{_WHAT[method]}, {size:,} rows, x limit", found.median, bound))
-    step, multi = (_of(rows, name, SIZES[0]) for name in ("triptych-step", "pandas-to-sql-multi"))
-    if step and multi:
-        less = _cpu(multi) / _cpu(step)
-        lines.append(verdict('CPU of `to_sql(method="multi")` / of the whole step', less, 150, at_least=True))
+    for size in SIZES:
+        if less := _times_less_cpu(rows, size):
+            aim = f'CPU of `to_sql(method="multi")` / of the whole step, {size:,} rows'
+            lines.append(verdict(aim, less, LESS_CPU, at_least=True))
     flat, part = (_spread(_of(rows, "triptych-step", size), "peak_rss_mb") for size in (FLAT_ROWS, PART_ROWS))
     if flat and part:
         lines.append(verdict("peak memory at 10M rows / at 1M", flat.median / part.median, 1.2))
@@ -124,8 +136,25 @@ def _aims(rows: list[Row]) -> list[list[str]]:
     return lines
 
 
+def _times_less_cpu(rows: list[Row], size: int) -> float | None:
+    """How many times less the step computes than `to_sql(method="multi")`; None where one of them was not run."""
+    step, multi = _of(rows, "triptych-step", size), _of(rows, "pandas-to-sql-multi", size)
+    return _cpu(multi) / _cpu(step) if step and multi else None
+
+
 def _cpu(rows: list[Row]) -> float:
     return _median(rows, "client_cpu_s") + _median(rows, "server_cpu_s")
+
+
+def _why_cpu(rows: list[Row], size: int) -> str:
+    """Where the step's CPU goes, if it is more than the aim leaves to it."""
+    found, limit, step = _times_less_cpu(rows, size), _of(rows, "limit", size), _of(rows, "triptych-step", size)
+    if found is None or found >= LESS_CPU or not limit:
+        return ""
+    return (
+        f"\nTo compute {LESS_CPU} times less than `multi` at {size:,} rows, the step may take {number(found * _cpu(step) / LESS_CPU)} "
+        f"s of CPU. It takes {number(_cpu(step))} s; the limit, which neither decodes nor checks anything, {number(_cpu(limit))} s.\n"
+    )
 
 
 def _why(rows: list[Row], cores: int) -> str:
@@ -144,6 +173,7 @@ def _why(rows: list[Row], cores: int) -> str:
             "process, and its rows can be hashed, by several, only when it has ended, because no other session sees rows "
             "that are not committed.\n"
         )
+    text += "".join(_why_cpu(rows, size) for size in SIZES)
     if turn := _of(rows, next(iter(TOGETHER)), 2 * PART_ROWS):
         busy = _cpu(turn) / _median(turn, "wall_s")
         text += (

@@ -33,8 +33,8 @@ PART_ROWS = 1_000_000
 FLAT_ROWS = 10_000_000
 """Where peak memory is compared with that at `PART_ROWS`."""
 
-# Rounds at each size: none where one would take minutes, or gigabytes (`to_sql` holds all rows as Python objects). Together
-# some 9 minutes on 2 quiet cores.
+# Rounds at each size: one where it takes long, and none of `multi` at 3M: its time is in line with the rows, and 1M take
+# 8 minutes. Together some 20 minutes on 2 quiet cores, and 12 GB (`to_sql` holds all rows as Python objects).
 ROUNDS: dict[str, tuple[int, int, int]] = {
     "limit": (11, 7, 3),
     "triptych-copy": (11, 7, 3),
@@ -44,9 +44,9 @@ ROUNDS: dict[str, tuple[int, int, int]] = {
     "arrow-csv": (5, 3, 1),
     "psycopg-write-row": (3, 2, 1),
     "pandas-csv": (3, 2, 1),
-    "dlt": (2, 1, 0),
-    "pandas-to-sql": (2, 0, 0),
-    "pandas-to-sql-multi": (1, 0, 0),
+    "dlt": (2, 1, 1),
+    "pandas-to-sql": (2, 1, 1),
+    "pandas-to-sql-multi": (1, 1, 0),
 }
 TOGETHER = {"two-months-in-turn": 3, "two-months-at-once": 3}
 
@@ -144,6 +144,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rows", default=",".join(map(str, SIZES)), help="sizes (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=99, help="at most, of each method")
     parser.add_argument("--methods", default=",".join(ROUNDS), help="which (default: all)")
+    measure.folder_option(parser)
     args = parser.parse_args(argv)
     sizes, methods = [int(size) for size in args.rows.split(",")], args.methods.split(",")
     if unknown := sorted({*methods} - {*ROUNDS}):
@@ -159,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
         if "triptych-step" in methods and max(sizes) >= PART_ROWS:
             rows += race(server, FLAT_ROWS, {"triptych-step": 1}) + together(server, args.rounds)
             asked += 1 + sum(min(args.rounds, count) for count in TOGETHER.values())
-    print(measure.write("load", about, rows))
+    print(measure.write("load", about, rows, args.folder))
     return int(len(rows) < asked or any(len({row["digest"] for row in rows if row["rows"] == n}) > 1 for n in sizes))
 
 

@@ -7,6 +7,7 @@ next. Wall and client CPU seconds are taken inside of that process, server CPU s
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import json
 import os
@@ -114,7 +115,7 @@ def tree_cpu_s(root: psutil.Process) -> float:
 
 
 def run(
-    method: str, arguments: Mapping[str, Any], at: Server, *, python: Path = PEERS, timeout_s: float = 600
+    method: str, arguments: Mapping[str, Any], at: Server, *, python: Path = PEERS, timeout_s: float = 3600
 ) -> Measured:
     """Run ``module:function`` once in a process of its own; raise `BenchmarkError` when it fails or takes too long.
 
@@ -215,6 +216,11 @@ def write(name: str, about: Mapping[str, Any], rows: Sequence[Row], folder: Path
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def folder_option(parser: argparse.ArgumentParser) -> None:
+    """Every benchmark's ``--folder``."""
+    parser.add_argument("--folder", type=Path, default=RESULTS, help="where the results go (default: the repository's)")
 
 
 def read(name: str, folder: Path = RESULTS) -> dict[str, Any]:

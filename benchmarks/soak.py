@@ -258,7 +258,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--contrast", type=int, default=150, help="kills of the usual pattern; 0: none")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--folder", type=Path, default=measure.RESULTS, help="where the results go")
+    measure.folder_option(parser)
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("SIGTERM"))  # else the server, and what is mounted, would stay
     with measure.server() as at:

@@ -20,11 +20,6 @@ version such a reader finds.
 """
 
 
-def render(growth: dict[str, Any]) -> str:
-    """The page, with the claims if they were measured: they are in a file of their own."""
-    return page(growth, measure.read("claims") if (measure.RESULTS / "claims.json").exists() else None)
-
-
 def page(growth: dict[str, Any], claims: dict[str, Any] | None) -> str:
     """The whole page."""
     parts = [markdown.header("Load strategies", "growth", growth), INTRODUCTION.strip() + "\n"]

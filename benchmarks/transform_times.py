@@ -161,6 +161,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=60_000, help="rows of a month, for the question of growth")
     parser.add_argument("--loaded", default="6,24,60", help="how many months are loaded, for the same")
+    measure.folder_option(parser)
     asked = parser.parse_args()
     with measure.server() as server:
         os.environ |= {"TRIPTYCH_DSN": server.dsn, "TRIPTYCH_HOME": str(server.folder / "state")}
@@ -177,7 +178,7 @@ def main() -> int:
             print(f"{each['question']:<10} {each['way']:<12} {each['loaded']:>3} loaded {each['built']:>3} built {each['wall_s']:>7.2f} s", flush=True)  # fmt: skip
             rows.append(each)
         about["versions"]["dbt"] = results_of("growth")["metadata"]["dbt_version"]
-    measure.write("transform", about, rows)
+    print(measure.write("transform", about, rows, asked.folder))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -15,9 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import digest_methods, digest_race, load_methods, load_page, load_race, markdown, measure, report
+from benchmarks import digest_methods, digest_race, load_methods, load_page, load_race, markdown, measure, report, run
 from benchmarks.measure import BenchmarkError, Server, Spread
-from core.settings import ROOT
+from core.settings import ROOT, settings
 
 BURN_S = 0.2
 PARENT = f"""
@@ -155,11 +156,25 @@ def test_the_load_page_gives_medians_ends_and_verdicts() -> None:
     assert "| `triptych-step` | 1.60 | 1.50 - 2.70 | 1.60 | 0.80 | 0.80 | 200 | 3 |" in page
     assert "| the whole step, 60,000 rows, x limit | at most 1.80 | 1.60 | met |" in page
     assert "| the COPY itself, 1,000,000 rows, x limit | at most 1.05 | 1.26 | missed by 20% |" in page
-    assert '| CPU of `to_sql(method="multi")` / of the whole step | at least 150 | 200 | met |' in page
-    assert (
-        "Not run at this size, because one round takes minutes or gigabytes: `triptych-step`, `pandas-to-sql-multi`."
-        in page
-    )
+    assert '| CPU of `to_sql(method="multi")` / of the whole step, 60,000 rows | at least 150 | 200 | met |' in page
+    assert "To compute 150 times less" not in page
+
+
+def test_the_load_page_says_what_a_round_that_was_not_run_would_take() -> None:
+    rows = [row for row in load_results()["rows"] if row["method"] == "limit"]
+    page = load_page.page({**ABOUT, "rows": [*rows, load_row("pandas-to-sql-multi", 60_000, 1, 30.0)]})
+    said = "a round took 30.0 s at 60,000 rows, and in line with the rows it would take 8.33 minutes here"
+    assert f"`pandas-to-sql-multi` was not run at this size: {said}.\n" in page.partition("## 1,000,000 rows")[2]
+    page = load_page.page({**ABOUT, "rows": [*rows, load_row("adbc", 1_000_000, 1, 2.0)]})
+    assert "`adbc` was not run at this size.\n" in page.partition("## 1,000,000 rows")[0]
+
+
+def test_the_load_page_says_what_the_step_may_compute_when_it_computes_more() -> None:
+    page = load_page.page(load_results(load_row("pandas-to-sql-multi", 1_000_000, 1, 300.0),
+                                       load_row("triptych-step", 1_000_000, 1, 3.0)))  # fmt: skip
+    assert "/ of the whole step, 1,000,000 rows | at least 150 | 100 | missed by 50% |" in page
+    assert "less than `multi` at 1,000,000 rows, the step may take 2.00 s of CPU. It takes 3.00 s; the limit" in page
+    assert "less than `multi` at 60,000 rows" not in page
 
 
 def test_the_load_page_says_when_a_table_holds_something_else() -> None:
@@ -200,6 +215,63 @@ def test_the_raced_file_has_exactly_the_rows_asked_for_and_no_nan(tmp_path: Path
     assert table["passenger_count"].null_count > 0
     nans = [pc.any(pc.is_nan(column)).as_py() for column in table.columns if pa.types.is_floating(column.type)]
     assert not any(nans)
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[list[str]]]:
+    """What `benchmarks.run` starts, without it being started: `claims` fails, `load_race` writes what it measured."""
+    calls: list[list[str]] = []
+
+    def start(words: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        module, *arguments = words[2:]
+        calls.append([module, *arguments])
+        if module == "benchmarks.load_race":
+            measure.write("load", ABOUT, load_results()["rows"], Path(arguments[arguments.index("--folder") + 1]))
+        return subprocess.CompletedProcess(words, 3 if module == "benchmarks.claims" else 0)
+
+    monkeypatch.setattr(subprocess, "run", start)
+    monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
+    monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
+    settings.cache_clear()
+    yield calls
+    settings.cache_clear()
+
+
+def test_a_benchmark_that_fails_is_told_and_costs_the_others_nothing(
+    called: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main(["claims", "load_race", "--quick"]) == 1
+    assert [module for module, *_ in called] == ["benchmarks.claims", "benchmarks.load_race"]
+    said = capsys.readouterr()
+    assert "--- claims: FAILED, exit code 3" in said.out and "benchmarks: claims failed" in said.err
+    assert "| `triptych-step` |" in (tmp_path / "state" / "benchmarks" / "load.md").read_text()
+    assert run.main(["growth", "--quick"]) == 0
+
+
+def test_a_trial_is_published_nowhere_and_a_whole_run_takes_no_toy_figures(
+    called: list[list[str]], tmp_path: Path
+) -> None:
+    run.main(["growth", "--quick"])
+    run.main(["growth"])
+    toy = ["--folder", str(tmp_path / "state" / "benchmarks"), *run.QUICK["growth"].split()]
+    assert called == [["benchmarks.growth", *toy], ["benchmarks.growth", "--folder", str(tmp_path / "results")]]
+
+
+@pytest.mark.parametrize("name", run.QUICK)
+def test_every_benchmark_understands_what_a_trial_says_to_it(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *run.QUICK[name].split(), "--folder", "x", "--nonsense"])
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"benchmarks.{name}").main()
+    assert capsys.readouterr().err.endswith("error: unrecognized arguments: --nonsense\n")
+
+
+def test_one_command_measures_all_that_the_pages_show_of_loads_and_transforms() -> None:
+    words = subprocess.run(
+        ["make", "-n", "bench-load"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert {*run.QUICK} - {*words} == {"soak"} and "--quick" not in words
 
 
 RENDERED = [name for name in report.PAGES if (measure.RESULTS / f"{name}.json").exists()]
