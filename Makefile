@@ -63,10 +63,10 @@ BENCH = $(PYTHON) -m core.lab.environments bench && $(LAB)/python -m benchmarks.
 bench: setup ## every benchmark (QUICK=1: a trial of each, published nowhere)
 	@$(BENCH) load_race digest_race growth claims transform_times soak
 
-bench-load: setup ## all that docs/benchmarks says of loads and transforms, results and pages: 30 minutes
+bench-load: setup ## all that docs/benchmarks says of loads and transforms, results and pages: 30 minutes, 12 GB of memory
 	@$(BENCH) load_race digest_race growth claims transform_times
 
-bench-race: setup ## of that, the load and the digest against what a user would pick instead: 20 minutes
+bench-race: setup ## of that, the load and the digest against what a user would pick instead: 20 minutes, 12 GB of memory
 	@$(BENCH) load_race digest_race
 
 bench-growth: setup ## of that, what a reload costs as the table grows, and what people say about inserts: 5 minutes

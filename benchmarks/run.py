@@ -28,7 +28,7 @@ QUICK = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run what is named; give 1 when one of them failed."""
+    """Run what is named; give 1 when one of them failed, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__.splitlines()[0])
     parser.add_argument("modules", nargs="+", choices=QUICK, metavar="MODULE", help=", ".join(QUICK))
     parser.add_argument("--quick", action="store_true", help="a trial of seconds, published nowhere")
@@ -38,17 +38,28 @@ def main(argv: list[str] | None = None) -> int:
     for number, module in enumerate(asked.modules, 1):
         print(f"--- {module} ({number} of {len(asked.modules)})", flush=True)
         began = time.monotonic()
-        words = ["--folder", str(folder), *(QUICK[module].split() if asked.quick else [])]
-        code = subprocess.run([sys.executable, "-m", f"benchmarks.{module}", *words], cwd=ROOT).returncode
-        print(
-            f"--- {module}: {f'FAILED, exit code {code}' if code else 'done'}, {time.monotonic() - began:.0f} s",
-            flush=True,
-        )
+        arguments = ["--folder", str(folder), *(QUICK[module].split() if asked.quick else [])]
+        try:
+            code = call([sys.executable, "-m", f"benchmarks.{module}", *arguments])
+        except KeyboardInterrupt:
+            return 130
+        ended = f"FAILED, exit code {code}" if code else "done"
+        print(f"--- {module}: {ended}, {time.monotonic() - began:.0f} s", flush=True)
         failed += [module] if code else []
     report.main(["--folder", str(folder)])
     if failed:
         print(f"benchmarks: {', '.join(failed)} failed: see above; the others' results are written", file=sys.stderr)
     return int(bool(failed))
+
+
+def call(words: list[str]) -> int:
+    """Run a program and give its exit code. After Ctrl-C, which goes to both of us, it has the time to end its server."""
+    with subprocess.Popen(words, cwd=ROOT) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            child.wait()
+            raise
 
 
 if __name__ == "__main__":

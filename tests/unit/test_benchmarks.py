@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -222,14 +224,14 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[lis
     """What `benchmarks.run` starts, without it being started: `claims` fails, `load_race` writes what it measured."""
     calls: list[list[str]] = []
 
-    def start(words: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+    def call(words: list[str]) -> int:
         module, *arguments = words[2:]
         calls.append([module, *arguments])
         if module == "benchmarks.load_race":
             measure.write("load", ABOUT, load_results()["rows"], Path(arguments[arguments.index("--folder") + 1]))
-        return subprocess.CompletedProcess(words, 3 if module == "benchmarks.claims" else 0)
+        return 3 if module == "benchmarks.claims" else 0
 
-    monkeypatch.setattr(subprocess, "run", start)
+    monkeypatch.setattr(run, "call", call)
     monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
     monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
     settings.cache_clear()
@@ -255,6 +257,35 @@ def test_a_trial_is_published_nowhere_and_a_whole_run_takes_no_toy_figures(
     run.main(["growth"])
     toy = ["--folder", str(tmp_path / "state" / "benchmarks"), *run.QUICK["growth"].split()]
     assert called == [["benchmarks.growth", *toy], ["benchmarks.growth", "--folder", str(tmp_path / "results")]]
+
+
+INTERRUPTED = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    print("at work", flush=True)
+    signal.pause()
+except KeyboardInterrupt:
+    time.sleep(1)  # to end a server takes as long
+    print("tidied up", flush=True)
+"""
+
+
+def test_a_benchmark_that_is_interrupted_may_tidy_up() -> None:
+    outer = f"""
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from benchmarks import run
+run.call([sys.executable, "-c", {INTERRUPTED!r}])
+"""
+    words = [sys.executable, "-c", outer]
+    with subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout and process.stdout.readline() == "at work\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stdout.read() == "tidied up\n"
+        assert process.wait() != 0
 
 
 @pytest.mark.parametrize("name", run.QUICK)
