@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core.errors import Busy, DatabaseUnavailable, DiskFull, PermanentError, UsageError
 from core.settings import settings
@@ -33,12 +33,12 @@ _SESSION = (
 
 
 @contextmanager
-def connect(purpose: str, *, autocommit: bool = False) -> Iterator[Connection]:
-    """Connect to the warehouse; `purpose` and our pid show in ``pg_stat_activity.application_name``.
+def connect(purpose: str, *, autocommit: bool = False, dsn: str | None = None) -> Iterator[Connection]:
+    """Connect to the warehouse: `dsn`, or what the settings say; `purpose` and our pid show as ``application_name``.
 
     Every psycopg error that leaves the block is one of `core.errors`.
     """
-    dsn = settings().require_dsn()
+    dsn = dsn or settings().require_dsn()
     with (
         translated(dsn),
         psycopg.connect(
@@ -58,6 +58,27 @@ def connect(purpose: str, *, autocommit: bool = False) -> Iterator[Connection]:
                 f"{where(dsn)} is version {version // 10000}; Triptych needs {SERVER_FLOOR // 10000} or newer"
             )
         yield connection
+
+
+def resolved(dsn: str) -> str:
+    """`dsn` with all that libpq adds to it from PG* variables, a service file and a password file.
+
+    For processes that have none of these. Asks the server, because libpq reads the password file only when it is asked for one.
+    """
+    with translated(dsn), psycopg.connect(dsn, connect_timeout=_parts(dsn).get("connect_timeout", 10)) as connection:
+        info = connection.info
+        parts: dict[str, str | int] = dict(info.get_parameters())
+        parts |= {
+            "host": info.host,
+            "port": info.port,
+            "user": info.user,
+            "dbname": info.dbname,
+            "password": info.password,
+        }
+        return make_conninfo("", **{key: value for key, value in parts.items() if value and key not in _LOOKED_UP})
+
+
+_LOOKED_UP = ("service", "servicefile", "passfile")
 
 
 def where(dsn: str) -> str:
