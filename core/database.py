@@ -139,12 +139,20 @@ def _line(error: Exception) -> str:
 
 
 def check_schema_name(schema: str) -> str:
-    """Give `schema` back; raise `UsageError` when PostgreSQL can't hold it. Any other name is quoted, never altered."""
+    """Give `schema` back; raise `UsageError` when PostgreSQL can't hold it, or dbt would make another one of it.
+
+    Any other name is quoted, never altered.
+    """
     encoded = schema.encode(errors="replace")
     if "\0" in schema or encoded.decode() != schema or not 1 <= len(encoded) <= _IDENTIFIER_BYTES:
         raise UsageError(f"{schema!r} can't be a schema name: PostgreSQL takes 1 to {_IDENTIFIER_BYTES} bytes of UTF-8")
     if schema.startswith("pg_") or schema == "information_schema":
         raise UsageError(f"{schema!r} can't be a schema name: PostgreSQL keeps it for itself")
+    # dbt cuts off blanks, and would build in the schema of that name; a line break ends the comments that it writes names into
+    if not schema.isprintable() or schema != schema.strip() or "DBT_ENV_SECRET" in schema:
+        raise UsageError(
+            f"{schema!r} can't be a schema name: dbt takes printable ones, without a blank at an end or DBT_ENV_SECRET in it"
+        )
     return schema
 
 
