@@ -168,8 +168,8 @@ def lock(connection: Connection, *words: str, shared: bool = False) -> None:
     committed, because READ COMMITTED takes a new snapshot for each.
     """
     try:
-        function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
-        connection.execute(f"SELECT {function}(%s)", [lock_key(*words)])
+        query = "SELECT pg_advisory_xact_lock_shared(%s)" if shared else "SELECT pg_advisory_xact_lock(%s)"
+        connection.execute(query, [lock_key(*words)])
     except psycopg.errors.LockNotAvailable as error:
         wait, name = settings().lock_wait_s, " ".join(words)
         raise Busy(f"{name}: another run held it for {wait:g} s; run again when that one has ended") from error

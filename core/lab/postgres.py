@@ -238,10 +238,11 @@ class Postgres:
 
     def _create_database(self, port: int) -> None:
         import psycopg
+        from psycopg import sql
 
         dsn = self._dsn(port).removesuffix(DATABASE) + "postgres"
         with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {DATABASE}")
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
     def _end_orphans(self) -> None:
         """End backends that a killed postmaster left in a long query: the cluster can't start while they are attached."""
