@@ -17,6 +17,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from core import digest
 from core.contract import BackfillRequest, until
 from core.errors import PermanentError, TransientError, UsageError
 from core.lab import processes, services
@@ -319,6 +320,19 @@ def test_no_other_user_can_read_what_a_session_leaves(state: Settings, tool: Mak
     logs = [*state.home.rglob("*log")]
     assert logs
     assert [path for path in [*folders, *logs] if path.stat().st_mode & 0o077] == []
+
+
+def test_a_function_of_somebody_else_does_not_change_a_digest(state: Settings) -> None:
+    """In `public` it would fit the call better than the server's own, which takes a bigint: the oldest trick with search_path."""
+    with psycopg.connect(str(state.dsn), autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA mine; CREATE TABLE mine.t AS SELECT 1 AS x")
+        connection.execute("CREATE FUNCTION public.hashbyteaextended(bytea, int) RETURNS bigint LANGUAGE sql RETURN 7")
+        try:
+            assert connection.execute("SELECT hashbyteaextended('x', 0)").fetchone() == (7,)
+            with Lab(state) as lab, lab.connect() as ours:
+                assert digest.table(ours, "mine", "t").sums != (7, 7)
+        finally:
+            connection.execute("DROP FUNCTION public.hashbyteaextended(bytea, int); DROP SCHEMA mine CASCADE")
 
 
 def test_a_fourth_tool_is_a_folder_and_nothing_else(state: Settings) -> None:

@@ -78,7 +78,9 @@ def triptych(tmp_path: Path, canary: str) -> Iterator[Triptych]:
     assert leaks(SECRETS, said) == []
 
 
-def test_no_secret_is_left_behind(triptych: Triptych, canary: str, tmp_path: Path) -> None:
+def test_no_secret_is_left_behind(
+    triptych: Triptych, canary: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     good, bad = tmp_path / "good", tmp_path / "bad"
     for folder in (good, bad):
         sample.ensure(folder, parse_months("2024-01"), rows=200)
@@ -115,6 +117,10 @@ def test_no_secret_is_left_behind(triptych: Triptych, canary: str, tmp_path: Pat
     fails(2, "password authentication failed", TRIPTYCH_DSN=wrong)
     fails(1, "check that it runs", TRIPTYCH_DSN=make_conninfo(canary, port=1))
     fails(2, "is not a DSN", TRIPTYCH_DSN=f"postgresql://user:{PASSWORD}@127.0.0.1:1/x")
+    private = tmp_path_factory.mktemp("private") / "dsn"
+    private.touch(0o600)
+    private.write_text(canary)
+    assert "1 unchanged" in backfill(good, TRIPTYCH_DSN="", TRIPTYCH_DSN_FILE=str(private))[1]
     for words in ("ledger", "parity --schemas plain", "status", "doctor"):
         done = triptych(*words.split())
         assert "Traceback" not in done.stderr, done.stderr
