@@ -85,6 +85,7 @@ def test_its_services_listen_on_loopback_only(
 ) -> None:
     found = [each for process in living(bench.lab.settings.home) for each in process.info["net_connections"] or []]
     listening = {each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN and len(each.laddr) == 2}
+    listening = {address.removeprefix("::ffff:") for address in listening}  # gRPC writes IPv4 so
     assert listening == {"127.0.0.1"}, "PostgreSQL at least"
 
 
