@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 from core.contract import Endpoint, Services, Step
+from core.settings import owner_only, private
 
 DAGS = Path(__file__).resolve().parent / "dags"
 
@@ -74,9 +75,9 @@ def keep_secrets(config: Path) -> None:
     """Write Airflow's three keys to `config`, once, for the owner only. The environment would show them to `ps`."""
     if config.exists():
         return
-    config.parent.mkdir(parents=True, exist_ok=True)
+    private(config.parent)
     fernet_key = base64.urlsafe_b64encode(os.urandom(32)).decode()
     lines = ["[core]", f"fernet_key = {fernet_key}", "[api]", f"secret_key = {secrets.token_urlsafe(32)}"]
     lines += ["[api_auth]", f"jwt_secret = {secrets.token_urlsafe(64)}"]
-    with open(config, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+    with open(config, "x", opener=owner_only) as file:
         file.write("\n".join(lines) + "\n")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core.errors import Busy, DatabaseUnavailable, DiskFull, PermanentError, UsageError
 from core.settings import settings
@@ -33,12 +33,12 @@ _SESSION = (
 
 
 @contextmanager
-def connect(purpose: str, *, autocommit: bool = False) -> Iterator[Connection]:
-    """Connect to the warehouse; `purpose` and our pid show in ``pg_stat_activity.application_name``.
+def connect(purpose: str, *, autocommit: bool = False, dsn: str | None = None) -> Iterator[Connection]:
+    """Connect to the warehouse: `dsn`, or what the settings say; `purpose` and our pid show as ``application_name``.
 
     Every psycopg error that leaves the block is one of `core.errors`.
     """
-    dsn = settings().require_dsn()
+    dsn = dsn or settings().require_dsn()
     with (
         translated(dsn),
         psycopg.connect(
@@ -58,6 +58,27 @@ def connect(purpose: str, *, autocommit: bool = False) -> Iterator[Connection]:
                 f"{where(dsn)} is version {version // 10000}; Triptych needs {SERVER_FLOOR // 10000} or newer"
             )
         yield connection
+
+
+def resolved(dsn: str) -> str:
+    """`dsn` with all that libpq adds to it from PG* variables, a service file and a password file.
+
+    For processes that have none of these. Asks the server, because libpq reads the password file only when it is asked for one.
+    """
+    with translated(dsn), psycopg.connect(dsn, connect_timeout=_parts(dsn).get("connect_timeout", 10)) as connection:
+        info = connection.info
+        parts: dict[str, str | int] = dict(info.get_parameters())
+        parts |= {
+            "host": info.host,
+            "port": info.port,
+            "user": info.user,
+            "dbname": info.dbname,
+            "password": info.password,
+        }
+        return make_conninfo("", **{key: value for key, value in parts.items() if value and key not in _LOOKED_UP})
+
+
+_LOOKED_UP = ("service", "servicefile", "passfile")
 
 
 def where(dsn: str) -> str:
@@ -118,12 +139,20 @@ def _line(error: Exception) -> str:
 
 
 def check_schema_name(schema: str) -> str:
-    """Give `schema` back; raise `UsageError` when PostgreSQL can't hold it. Any other name is quoted, never altered."""
+    """Give `schema` back; raise `UsageError` when PostgreSQL can't hold it, or dbt would make another one of it.
+
+    Any other name is quoted, never altered.
+    """
     encoded = schema.encode(errors="replace")
     if "\0" in schema or encoded.decode() != schema or not 1 <= len(encoded) <= _IDENTIFIER_BYTES:
         raise UsageError(f"{schema!r} can't be a schema name: PostgreSQL takes 1 to {_IDENTIFIER_BYTES} bytes of UTF-8")
     if schema.startswith("pg_") or schema == "information_schema":
         raise UsageError(f"{schema!r} can't be a schema name: PostgreSQL keeps it for itself")
+    # dbt cuts off blanks, and would build in the schema of that name; a line break ends the comments that it writes names into
+    if not schema.isprintable() or schema != schema.strip() or "DBT_ENV_SECRET" in schema:
+        raise UsageError(
+            f"{schema!r} can't be a schema name: dbt takes printable ones, without a blank at an end or DBT_ENV_SECRET in it"
+        )
     return schema
 
 
@@ -139,8 +168,8 @@ def lock(connection: Connection, *words: str, shared: bool = False) -> None:
     committed, because READ COMMITTED takes a new snapshot for each.
     """
     try:
-        function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
-        connection.execute(f"SELECT {function}(%s)", [lock_key(*words)])
+        query = "SELECT pg_advisory_xact_lock_shared(%s)" if shared else "SELECT pg_advisory_xact_lock(%s)"
+        connection.execute(query, [lock_key(*words)])
     except psycopg.errors.LockNotAvailable as error:
         wait, name = settings().lock_wait_s, " ".join(words)
         raise Busy(f"{name}: another run held it for {wait:g} s; run again when that one has ended") from error

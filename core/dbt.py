@@ -29,7 +29,7 @@ import psycopg
 from core import warm
 from core.contract import until
 from core.errors import Busy, DatabaseUnavailable, DiskFull, TransformFailed, TransientError, TriptychError, UsageError
-from core.settings import ROOT, settings
+from core.settings import ROOT, private, settings
 
 PROJECT = ROOT / "dbt"
 
@@ -243,9 +243,8 @@ def _exclusive(folder: Path) -> Iterator[int]:
     The kernel frees it when the last holder of the descriptor is gone. So when we are killed and dbt lives on, the next
     attempt waits for that dbt, instead of running beside it on the same tables.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     wait = settings().lock_wait_s
-    with (folder / "lock").open("w") as file:
+    with (private(folder) / "lock").open("w") as file:
         try:
             until(lambda: _try_lock(file.fileno()), wait, 0.1, "lock")
         except TransientError:

@@ -14,11 +14,14 @@
         ├── TransformFailed     dbt could not build a model
         └── CheckFailed         a data test on the built tables failed
 
-A message says what, which value, and what to do next, in one line and without a secret.
+A message says what, which value, and what to do next, in one line and without a secret. It may quote names that somebody
+else chose: what is not printable in it (line breaks, a terminal's escapes) is written as Python writes it in a string, and passwords
+as ***.
 """
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 
@@ -27,6 +30,20 @@ class TriptychError(Exception):
 
     retries: ClassVar[int] = 0
     """How often a step that raised this is tried again."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(masked(message)))
+
+
+def masked(text: str) -> str:
+    """`text` without the password of any address or connection string in it."""
+    text = re.sub(r"(://[^:/@\s]*:)\S*@", r"\1***@", text)
+    return re.sub(r"(?i)(password=)('(?:[^'\\]|\\.)*'|\S+)", r"\1***", text)
+
+
+def printable(text: str) -> str:
+    """`text` on one line, safe for a terminal, a log and a database, whatever it holds."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 # Two retries, a constant delay apart: the only back-off that the three tools can share exactly. Airflow adds jitter

@@ -37,7 +37,7 @@ from core.errors import BadFile, DiskFull, PermanentError, SourceUnavailable
 from core.month import Month
 from core.partial import Partial
 from core.schema import Dataset
-from core.settings import settings
+from core.settings import private, settings
 from core.sources import Answer, Source, opened
 
 CONTINUATIONS = 5
@@ -278,7 +278,7 @@ def _keep(name: str, came: Partial) -> Extracted:
         came.flush()
         _check_format(came.path, name, came.size)
         place = _place(name, came.sha256)
-        place.parent.mkdir(exist_ok=True)
+        private(place.parent)
         came.publish(place)
     except BaseException:
         came.discard()
@@ -290,7 +290,7 @@ def _keep(name: str, came: Partial) -> Extracted:
 def _temporary(folder: Path) -> Iterator[tuple[IO[bytes], Path]]:
     """A temporary file in `folder`, gone at the end unless it was renamed."""
     with _room(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        private(folder)
         with tempfile.NamedTemporaryFile(prefix=".part-", dir=folder, delete=False) as file:
             try:
                 yield file.file, Path(file.name)

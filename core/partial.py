@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote, unquote
 
+from core.settings import private
 from core.sources import Rest
 
 MARK_EVERY = 8 << 20
@@ -58,11 +59,11 @@ class Partial:
         """An empty one, which stays after a failure when it has an ETag, a name that fits, and nobody else is at it."""
         path = folder / f"{key}-{quote(etag or '', safe='')}.part"
         if etag and len(path.name) <= _LONGEST_NAME:
-            folder.mkdir(parents=True, exist_ok=True)
+            private(folder)
             if part := cls._locked(path, etag, create=True):
                 part._restart()
                 return part
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        private(folder.parent)
         descriptor, name = tempfile.mkstemp(prefix=".part-", dir=folder.parent)
         return cls(Path(name), os.fdopen(descriptor, "r+b"), etag, keep=False)
 

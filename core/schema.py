@@ -231,11 +231,13 @@ def check_columns(dataset: Dataset, published: pa.Schema, file: str) -> None:
     for name in published.names:
         if name not in known:
             raise SchemaDrift(
-                f"{file}: column {name!r} is not one that {dataset.name} declares; "
+                f"{file}: column {_short(repr(name))} is not one that {dataset.name} declares; "
                 "if the publisher added it, declare it in core/schema.py"
             )
         if published.names.count(name) > 1:
-            raise SchemaDrift(f"{file}: column {name!r} is there twice; fetch the file again from the publisher")
+            raise SchemaDrift(
+                f"{file}: column {_short(repr(name))} is there twice; fetch the file again from the publisher"
+            )
     for column in dataset.columns:
         there = [spelling for spelling in column.spellings if spelling in published.names]
         if len(there) > 1:
@@ -255,10 +257,10 @@ def _check_type(name: str, declared: Kind, kind: pa.DataType, file: str) -> None
     plain = kind.value_type if pt.is_dictionary(kind) else kind
     if pt.is_timestamp(plain) and plain.tz is not None:
         raise SchemaDrift(
-            f"{file}: column {name!r} is {plain}: a time zone would shift every value; write local time without a zone"
+            f"{file}: column {name!r} is {_short(str(plain))}: a time zone would shift every value; write local time without a zone"
         )
     if not pt.is_null(plain) and not declared.accepts(plain):
-        raise SchemaDrift(f"{file}: column {name!r} is {plain}, which is never a {declared.arrow}")
+        raise SchemaDrift(f"{file}: column {name!r} is {_short(str(plain))}, which is never a {declared.arrow}")
 
 
 def conform(dataset: Dataset, batch: pa.RecordBatch, file: str, first_row: int) -> list[pa.Array]:
@@ -330,9 +332,14 @@ def _show(value: pa.Scalar) -> str:
     if not _is_text(value.type):
         return str(value.cast(pa.string()))  # as_py would need pandas for nanoseconds, and fails beyond the year 9999
     try:
-        return repr(value.as_py())[:60]
+        return _short(repr(value.as_py()))
     except UnicodeDecodeError:
         return f"not UTF-8: {value.as_buffer().to_pybytes()[:20]!r}"
+
+
+def _short(text: str) -> str:
+    """What a file says, as much of it as a message can bear."""
+    return text[:60]
 
 
 def with_identity(month_day: dt.date, arrays: list[pa.Array], first_row: int, schema: pa.Schema) -> pa.RecordBatch:

@@ -4,6 +4,7 @@
 |-----------------------|--------------------------------------------------------------------|----------------------|
 | TRIPTYCH_HOME         | the state folder: files, logs, tool homes, the embedded PostgreSQL | .triptych            |
 | TRIPTYCH_DSN          | the warehouse; holds a password, so it travels in the environment  | none (lab: embedded) |
+| TRIPTYCH_DSN_FILE     | instead: a file with the DSN, which nobody else may read           | none                 |
 | TRIPTYCH_DBT          | the dbt executable, in an environment of its own                   | .venvs/dbt/bin/dbt   |
 | TRIPTYCH_TLC_URL      | the publisher's address: what ``--source tlc`` means               | the publisher's      |
 | TRIPTYCH_LOCK_WAIT_S  | how long a step waits for another one's lock                       | 300                  |
@@ -15,12 +16,14 @@
 
 A child of the lab keeps TRIPTYCH_*, what a proxy or a private certificate needs (`PASSED_ON`), the keys of the object stores
 (`CLOUDS`: AWS_*, AZURE_*, GOOGLE_*), and nothing else. Those keys are nowhere but in the environment: the library that
-talks to the store takes them from there itself.
+talks to the store takes them from there itself. What libpq reads besides a DSN (a password file, a service file, PG*
+variables) is read by the lab alone: its children are told what came of it.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -37,6 +40,8 @@ TLC_URL = "https://d37ci6vzurychx.cloudfront.net/trip-data"
 
 PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR")
 """Variables besides TRIPTYCH_* that a child process of the lab keeps, in either case."""
+
+_DSN = ("TRIPTYCH_DSN", "TRIPTYCH_DSN_FILE")
 
 CLOUDS = ("AWS_", "AZURE_", "GOOGLE_")
 """How the variables begin that say where an object store is, and who asks; a child keeps them as well."""
@@ -63,7 +68,7 @@ class Settings:
         """Read `environ`; raise `UsageError` naming the variable that is malformed."""
         return cls(
             home=Path(environ.get("TRIPTYCH_HOME") or ROOT / ".triptych").resolve(),
-            dsn=environ.get("TRIPTYCH_DSN") or None,
+            dsn=_dsn(environ),
             dbt=Path(environ.get("TRIPTYCH_DBT") or ROOT / ".venvs" / "dbt" / "bin" / "dbt"),
             tlc_url=environ.get("TRIPTYCH_TLC_URL") or TLC_URL,
             lock_wait_s=_seconds(environ, "TRIPTYCH_LOCK_WAIT_S", 300),
@@ -77,7 +82,7 @@ class Settings:
             passed_on={
                 k: v
                 for k, v in environ.items()
-                if k != "TRIPTYCH_DSN" and (k.startswith(("TRIPTYCH_", *CLOUDS)) or k.upper() in PASSED_ON)
+                if k not in _DSN and (k.startswith(("TRIPTYCH_", *CLOUDS)) or k.upper() in PASSED_ON)
             },
         )
 
@@ -85,9 +90,50 @@ class Settings:
         """The warehouse's DSN; raise `UsageError` when there is none."""
         if self.dsn is None:
             raise UsageError(
-                "TRIPTYCH_DSN is not set: run through `triptych`, or set it to postgresql://user:password@host/db"
+                "TRIPTYCH_DSN is not set: run through `triptych`, or set it to postgresql://user:password@host/db, "
+                "or TRIPTYCH_DSN_FILE to a file that holds that"
             )
         return self.dsn
+
+
+def private(folder: Path) -> Path:
+    """Make `folder`, and what is missing above it, for this user only, whatever the umask; what is there stays as it is."""
+    if not folder.is_dir():
+        private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def owner_only(path: str, flags: int) -> int:
+    """An opener for `open`: a file that it makes is for this user only, whatever the umask."""
+    return os.open(path, flags, 0o600)
+
+
+def _dsn(environ: Mapping[str, str]) -> str | None:
+    dsn, file = (environ.get(name) or None for name in _DSN)
+    if dsn and file:
+        raise UsageError("TRIPTYCH_DSN and TRIPTYCH_DSN_FILE are both set: keep one of them")
+    return _secret("TRIPTYCH_DSN_FILE", file) if file else dsn
+
+
+def _secret(name: str, path: str) -> str:
+    """What the file holds; raise `UsageError` when anybody but its owner (us, or root) could read or change it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would keep us waiting
+    except OSError as error:
+        raise UsageError(f"{name}={path}: {error.strerror}; name a file that you can read") from None
+    try:
+        found = os.fstat(descriptor)  # of what was opened: a name may be given to another file meanwhile
+        if not stat.S_ISREG(found.st_mode):
+            raise UsageError(f"{name}={path} is not a regular file")
+        if found.st_mode & 0o077 or found.st_uid not in (0, os.geteuid()):
+            raise UsageError(f"{name}={path} is not yours alone: `chown` it to yourself and `chmod 600` it")
+        text = os.read(descriptor, 1 << 16).decode(errors="replace").strip()
+    finally:
+        os.close(descriptor)
+    if not text:
+        raise UsageError(f"{name}={path} is empty: write postgresql://user:password@host:port/database into it")
+    return text
 
 
 def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:

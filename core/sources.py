@@ -123,7 +123,7 @@ class Folder:
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
-        if "\0" in folder or not self._folder.is_dir():
+        if not os.path.isdir(self._folder):  # noqa: PTH112  # Path.is_dir() raises on a name that is too long
             raise UsageError(f"source {folder!r} is not a folder: write {SOURCES}")
 
     def address(self, path: str) -> str:
@@ -226,6 +226,10 @@ def _client() -> httpx.Client:
         raise UsageError(
             f"SSL_CERT_FILE or SSL_CERT_DIR: {error.strerror or error}; name what holds certificates"
         ) from None
+    except (ValueError, ImportError, httpx.InvalidURL):  # it reads the proxies; what it says may quote a password
+        raise UsageError(
+            "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is no address of an http proxy: write http://host:port"
+        ) from None
 
 
 def _address(prefix: str) -> httpx.URL:
@@ -238,9 +242,13 @@ def _address(prefix: str) -> httpx.URL:
             f"source {address.scheme}://{address.host}: write it without user, password, query and fragment; "
             "a source stands in the history of every tool"
         )
-    if not address.host:
-        raise UsageError(f"source {prefix!r} names no host: write http(s)://host/folder")
+    if not _HOST.fullmatch(address.raw_host) or not 0 < (address.port or 1) < 1 << 16:
+        raise UsageError(f"source {_scheme(prefix)} names no host: write http(s)://host/folder")
     return address
+
+
+_HOST = re.compile(rb"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|[0-9a-f.]*:[0-9a-f:.]*")
+"""A name or an address. With %40 or a blank in it, it is one to httpx and perhaps another to a proxy."""
 
 
 def _check_redirect(url: str, here: httpx.URL, there: httpx.URL) -> None:

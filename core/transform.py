@@ -270,7 +270,8 @@ def _rows_by_month(connection: Connection, outcome: Outcome) -> dict[str, int] |
     """The rows that broke a test, by source month: its query, asked again. None when its rows do not say."""
     try:
         with connection.transaction():
-            query = f"SELECT source_month, count(*) FROM ({outcome.sql}\n) AS broken GROUP BY 1 ORDER BY 1"
-            return {month.isoformat(): rows for month, rows in connection.execute(query.encode())}
+            query = sql.SQL("SELECT source_month, count(*) FROM ({}\n) AS broken GROUP BY 1 ORDER BY 1")
+            found = connection.execute(query.format(sql.SQL(outcome.sql)))  # as dbt compiled it
+            return {month.isoformat(): rows for month, rows in found}
     except psycopg.errors.UndefinedColumn:
         return None

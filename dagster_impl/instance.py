@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.contract import Endpoint, Services, Step
 from core.errors import RETRIES
-from core.settings import settings
+from core.settings import private, settings
 
 STOCK_DAEMON_S = 30
 MAX_JOBS = 16
@@ -39,7 +39,7 @@ def dagster_yaml() -> dict[str, object]:
 
 def write_files(home: Path, ports: dict[str, int]) -> Path:
     """Write dagster.yaml and workspace.yaml into `home` (YAML reads JSON), and return the workspace file."""
-    home.mkdir(parents=True, exist_ok=True)
+    private(home)
     server = {"host": "127.0.0.1", "port": ports["code"], "location_name": LOCATION}
     (home / "dagster.yaml").write_text(json.dumps(dagster_yaml(), indent=1))
     workspace = home / "workspace.yaml"

@@ -5,7 +5,7 @@ Only what `--help` needs is imported at the top: the rest costs 0.5 s, and is im
 
 from __future__ import annotations
 
-import re
+import os
 import sys
 import traceback
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.contract import STRATEGIES, check_strategy, write_json
-from core.errors import TriptychError, UsageError
+from core.errors import TriptychError, UsageError, masked, printable
 from core.month import Month, parse_months
-from core.settings import settings
+from core.settings import private, settings
 
 if TYPE_CHECKING:
     from core.contract import BackfillRequest, BackfillResult
@@ -233,7 +233,7 @@ def _source(source: str, months: Iterable[Month]) -> str:
     if source == "sample":
         from core.lab import display, sample
 
-        folder = settings().home / "sample"
+        folder = private(settings().home / "sample")
 
         def report(month: Month, _path: Path, written: bool, seconds: float) -> None:
             if written:
@@ -248,7 +248,7 @@ def _source(source: str, months: Iterable[Month]) -> str:
 
         sources.check(source)  # before a tool writes it into its history
         return source
-    if not Path(source).is_dir():
+    if not os.path.isdir(source):  # noqa: PTH112  # Path.is_dir() raises on a name that is too long
         raise UsageError(f"--source {source}: no such folder; write sample, tlc, a folder, or an http(s) prefix")
     return str(Path(source).resolve())
 
@@ -278,11 +278,11 @@ def main(argv: list[str] | None = None) -> int:
         return _complain(error.format_message(), error.exit_code)
     except TriptychError as error:
         if verbose:
-            traceback.print_exc()
+            print(masked(traceback.format_exc()), file=sys.stderr)
         return _complain(str(error), 2 if isinstance(error, UsageError) else 1)
     except Exception as error:
         if verbose:
-            traceback.print_exc()
+            print(masked(traceback.format_exc()), file=sys.stderr)
         return _complain(f"{type(error).__name__}: {error} (this is a bug: run again with -v, and report it)", 1)
     except KeyboardInterrupt as error:
         return _complain("interrupted: everything that it started has been ended", getattr(error, "code", 130))
@@ -290,15 +290,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _complain(message: str, code: int) -> int:
     try:
-        print(f"triptych: {masked(' '.join(message.split()))}", file=sys.stderr)
+        print(f"triptych: {printable(masked(' '.join(message.split())))}", file=sys.stderr)
     except OSError:  # the terminal is gone
         return code
     return code
-
-
-def masked(text: str) -> str:
-    """`text` without the password of any address in it."""
-    return re.sub(r"(://[^:/@\s]*:)[^@\s]*@", r"\1***@", text)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,14 @@ from rich.text import Text
 
 from core.contract import BackfillResult
 from core.digest import Digest
+from core.errors import printable
 from core.lab.parity import Parity
 from core.lab.session import Service
 from core.ledger import Entry
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# markup and emoji: what is in brackets or between colons is a name that somebody chose, never an instruction
+out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 if not out.is_terminal:
     out.width = 200  # a file or a pipe: no table is cut to a width that nobody has
 
@@ -32,13 +34,13 @@ FINAL = {"success", "unchanged", "failed"}
 def note(line: str) -> None:
     """Say something on stderr; a closed terminal must not keep us from tidying up."""
     with suppress(OSError):
-        err.print(Text(line))
+        err.print(Text(printable(line)))
 
 
 def say(lines: Iterable[str]) -> None:
     """Print lines on stdout, as they are."""
     for line in lines:
-        out.print(Text(line))
+        out.print(Text(printable(line)))
 
 
 class Watch:
@@ -88,7 +90,7 @@ class Watch:
                     f"{loader:<9} {month}  ",
                     (f"{state:<10}", COLOURS.get(state, "dim")),
                     _seconds(state, now - since),
-                    f" {detail}",
+                    f" {printable(detail)}",
                 )
                 for (loader, month), (state, detail, since) in sorted(self._rows.items())
             ]
@@ -137,7 +139,7 @@ def backfill_lines(results: Mapping[str, BackfillResult]) -> Iterable[str]:
 
 def parity_table(parity: Parity) -> Table:
     """One row per table, one column per schema, the golden run first."""
-    table = Table("table", "rows", *parity.schemas, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table("table", "rows", *map(printable, parity.schemas), box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for row in parity.rows:
         golden = row.digests[parity.golden]
         cells = [_cell(found, found == golden) for found in row.digests.values()]
@@ -195,7 +197,10 @@ def ledger_table(entries: Mapping[str, Iterable[Entry]]) -> Table:
             when = f"{entry.loaded_at:%Y-%m-%d %H:%M:%S}" if entry.loaded_at else "-"
             month = f"{entry.month:%Y-%m}" if entry.month else "-"
             table.add_row(
-                schema, entry.dataset, month, f"{entry.row_count:,}", entry.loader, entry.strategy, when,
-                entry.source_sha256[:12], entry.content_digest[:12],
-            )  # fmt: skip
+                *map(
+                    printable,
+                    (schema, entry.dataset, month, f"{entry.row_count:,}", entry.loader, entry.strategy, when),
+                ),
+                *map(printable, (entry.source_sha256[:12], entry.content_digest[:12])),
+            )
     return table

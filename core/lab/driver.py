@@ -19,7 +19,7 @@ from core.contract import Message, progress_path, read_result, write_json
 from core.errors import PermanentError, TransientError
 from core.lab import processes
 from core.lab.registry import Orchestrator
-from core.settings import Settings
+from core.settings import Settings, private
 
 OnProgress = Callable[[str, str, str], None]
 """Called with month, state and detail when the runner reports a change."""
@@ -80,8 +80,7 @@ def call(
 
 def _run_folder(runs: Path, verb: str) -> Path:
     """A new folder, named by time and verb; the oldest ones beyond `KEPT_RUNS` go."""
-    runs.mkdir(parents=True, exist_ok=True)
-    for old in sorted(runs.iterdir())[:-KEPT_RUNS]:
+    for old in sorted(private(runs).iterdir())[:-KEPT_RUNS]:
         shutil.rmtree(old, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%f}-{verb}-", dir=runs))
 

@@ -12,13 +12,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from core.settings import private
+
 
 class Lease:
     """A share in the service whose state is in `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / "lease").open("a")
+        self._file = (private(folder) / "lease").open("a")
         self._kept = folder / "kept"
         # Blocks only while the last one out ends the service, or `down` does: bounded by their time-outs.
         fcntl.flock(self._file, fcntl.LOCK_SH)

@@ -37,6 +37,7 @@ from filelock import FileLock
 from core.contract import until
 from core.errors import DiskFull, PermanentError, TransientError
 from core.lab.processes import Child, as_user, tail
+from core.settings import private
 
 USER = DATABASE = "triptych"
 
@@ -78,15 +79,14 @@ class Postgres:
     def data(self) -> Path:
         """Where the cluster is: in the state folder, or as root in a place that the server's user can reach."""
         user = server_user()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private(self.folder)
         if user is None or _reaches(user, self.folder):
             return self.folder / "data"
         return _root_folder(_elsewhere("triptych", str(self.folder))) / "data"
 
     def start(self) -> str:
         """Start the server, or find it running; give the DSN. Raise `PermanentError` or `DiskFull` with its log's last line."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / "lock"):
+        with FileLock(private(self.folder) / "lock"):
             if not (self.folder / "password").exists():
                 self._discard()
             if server := self.running():
@@ -144,8 +144,11 @@ class Postgres:
     def _password(self) -> str:
         path = self.folder / "password"
         if not path.exists():
-            path.touch(0o600, exist_ok=False)
-            path.write_text(secrets.token_urlsafe(24))
+            with tempfile.NamedTemporaryFile(
+                "w", dir=self.folder, delete=False
+            ) as file:  # mode 0600, whatever the umask
+                file.write(secrets.token_urlsafe(24))
+            Path(file.name).rename(path)  # whole, or not at all: one that is empty would be kept for ever
         return path.read_text()
 
     def _init(self) -> bool:
@@ -235,10 +238,11 @@ class Postgres:
 
     def _create_database(self, port: int) -> None:
         import psycopg
+        from psycopg import sql
 
         dsn = self._dsn(port).removesuffix(DATABASE) + "postgres"
         with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {DATABASE}")
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
     def _end_orphans(self) -> None:
         """End backends that a killed postmaster left in a long query: the cluster can't start while they are attached."""
@@ -307,6 +311,8 @@ def _readable(found: Path) -> Path:
             for part in filter(Path.is_dir, (tree, libraries)):
                 place = half / part.relative_to(package.parent)
                 shutil.copytree(part, place, symlinks=True, ignore=shutil.ignore_patterns("include"))
+            # whatever the umask under which the binaries were installed, or under which we run
+            subprocess.run(["chmod", "-R", "a+rX,go-w", str(half)], check=True)
             half.rename(copy / "whole")
     return copy / "whole" / found.relative_to(package.parent)
 

@@ -29,6 +29,7 @@ import psutil
 
 from core.contract import write_json
 from core.errors import TransientError
+from core.settings import owner_only, private
 
 MARK = "TRIPTYCH_OWNER"
 """The variable that marks a process: the folder on whose behalf it runs."""
@@ -75,16 +76,15 @@ class Child:
         user: int | None = None,
     ) -> None:
         self.name, self.log = name, log
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as out:
+        private(log.parent)
+        with open(log, "ab", opener=owner_only) as out:
             self.offset = out.tell()
             self._popen = subprocess.Popen(
                 list(words), env={**env, MARK: str(owner)}, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.STDOUT, start_new_session=True, **as_user(user),
+                stderr=subprocess.STDOUT, start_new_session=True, umask=0o077, **as_user(user),
             )  # fmt: skip
         self.identity = Identity(name, self._popen.pid, psutil.Process(self._popen.pid).create_time())
-        owner.mkdir(parents=True, exist_ok=True)
-        write_json(owner / f"{self._popen.pid}{LEADER}", asdict(self.identity))
+        write_json(private(owner) / f"{self._popen.pid}{LEADER}", asdict(self.identity))
 
     def returncode(self) -> int | None:
         """The exit code, or None while it runs."""

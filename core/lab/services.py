@@ -28,7 +28,7 @@ from core.errors import PermanentError, TransientError, TriptychError, UsageErro
 from core.lab import driver, processes
 from core.lab.processes import Child, Identity
 from core.lab.registry import Orchestrator
-from core.settings import CLOUDS
+from core.settings import CLOUDS, private
 
 CALL_S = 60.0
 """For `describe` and `services`: an interpreter and some imports, 0.3 s on an idle machine."""
@@ -88,7 +88,7 @@ class Stack:
 
     def start(self) -> Running:
         """Find the services, or bring them up; raise one clear line when they do not come up."""
-        self.home.mkdir(parents=True, exist_ok=True)
+        private(self.home)
         with FileLock(self.folder / "lock"):
             found = Running.read(self.record)
             if found and found.version == self.description.version:

@@ -25,7 +25,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from core.contract import BackfillRequest, BackfillResult, Endpoint, MonthRecord
-from core.database import Connection, translated, where
+from core.database import Connection, connect, resolved, translated, where
 from core.errors import TriptychError, UsageError
 from core.lab import driver, leases, processes
 from core.lab.leases import Lease
@@ -33,7 +33,7 @@ from core.lab.postgres import Postgres
 from core.lab.registry import Orchestrator, orchestrators
 from core.lab.services import Running, Stack
 from core.lab.warm_dbt import WarmDbt
-from core.settings import Settings
+from core.settings import Settings, private
 
 T = TypeVar("T")
 OnProgress = Callable[[str, str, str, str], None]
@@ -56,8 +56,8 @@ class Lab:
         if threading.current_thread() is threading.main_thread():
             self._exit.enter_context(processes.interruptible())
         try:
-            self.settings.home.mkdir(parents=True, exist_ok=True)
-            self.dsn = self.settings.dsn or self._warehouse()
+            private(self.settings.home)
+            self.dsn = resolved(self.settings.dsn) if self.settings.dsn else self._warehouse()
             self._exit.callback(self._release)
         except BaseException:
             self._exit.close()
@@ -133,10 +133,7 @@ class Lab:
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """A connection to the warehouse, for reading."""
-        with (
-            translated(self.dsn),
-            psycopg.connect(self.dsn, connect_timeout=10, application_name="triptych lab") as connection,
-        ):
+        with connect("lab", dsn=self.dsn) as connection:
             yield connection
 
     def keep(self) -> None:

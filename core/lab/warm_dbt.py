@@ -7,7 +7,7 @@ from filelock import FileLock
 from core import dbt
 from core.lab import processes
 from core.lab.processes import Child
-from core.settings import ROOT, Settings
+from core.settings import ROOT, Settings, private
 
 
 class WarmDbt:
@@ -21,8 +21,7 @@ class WarmDbt:
         """Bring it up, unless it is."""
         if self._command is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / "lock"):
+        with FileLock(private(self.folder) / "lock"):
             if not processes.members(self.folder):
                 log, env = self.folder / "log", dbt.scratch_environment()
                 Child(self._command, name="dbt", env=env, cwd=ROOT, log=log, owner=self.folder).let_go()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core import digest, ledger
 from core.contract import BackfillRequest, BackfillResult, until
@@ -57,6 +57,15 @@ class Bench:
     def password(self) -> str:
         """The warehouse's, which must be seen nowhere."""
         return str(conninfo_to_dict(self.lab.dsn)["password"])
+
+    def databases(self, tool: str) -> list[str]:
+        """The DSN of the tool's own database, if it has one."""
+        with self.connect() as connection:
+            query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
+            return [
+                make_conninfo(self.lab.dsn, dbname=str(name))
+                for (name,) in connection.execute(query, [f"triptych_{tool}_"])
+            ]
 
     def schema(self) -> Schema:
         """A name not used before, one that needs quoting."""

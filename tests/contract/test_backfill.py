@@ -6,10 +6,13 @@ import datetime as dt
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 
 from core.contract import TASKS, BackfillResult
+from core.lab import processes
 from tests.contract.bench import MONTHS, Bench, Schema
+from tests.secrets import files, leaks, tables
 
 THREE = MONTHS[:3]
 
@@ -64,6 +67,32 @@ def test_the_ledger_names_the_loader_and_its_run(
 def test_no_secret_is_in_what_it_returns(bench: Bench, first: tuple[Schema, BackfillResult]) -> None:
     _, result = first
     assert bench.password not in json.dumps(result.to_json())
+
+
+def test_no_secret_is_left_in_what_the_tool_keeps(
+    bench: Bench, orchestrator: str, first: tuple[Schema, BackfillResult]
+) -> None:
+    """Its home, its logs, its history, and what `ps` shows of it; and no other user may look into the first two."""
+    folder = bench.lab.settings.home / orchestrator
+    assert [path for path in (folder, *folder.iterdir()) if path.is_dir() and path.stat().st_mode & 0o077] == []
+    commands = [(str(each), " ".join(each.info["cmdline"] or []).encode()) for each in living(folder)]
+    history = [text for database in bench.databases(orchestrator) for text in tables(database)]
+    assert leaks([bench.password], [*files(folder), *commands, *history]) == []
+
+
+def test_its_services_listen_on_loopback_only(
+    bench: Bench, orchestrator: str, first: tuple[Schema, BackfillResult]
+) -> None:
+    found = [each for process in living(bench.lab.settings.home) for each in process.info["net_connections"] or []]
+    listening = {each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN and len(each.laddr) == 2}
+    listening = {address.removeprefix("::ffff:") for address in listening}  # gRPC writes IPv4 so
+    assert listening == {"127.0.0.1"}, "PostgreSQL at least"
+
+
+def living(folder: Path) -> list[psutil.Process]:
+    """What runs on behalf of `folder`, asked at once: processes come and go."""
+    pids = {process.pid for process in processes.members(folder)}
+    return [each for each in psutil.process_iter(["cmdline", "net_connections"]) if each.pid in pids]
 
 
 def test_the_same_again_changes_nothing(bench: Bench, orchestrator: str, first: tuple[Schema, BackfillResult]) -> None:

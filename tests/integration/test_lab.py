@@ -15,8 +15,9 @@ import psutil
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from core import digest
 from core.contract import BackfillRequest, until
 from core.errors import PermanentError, TransientError, UsageError
 from core.lab import processes, services
@@ -274,6 +275,64 @@ def test_no_password_is_written_down(state: Settings, tool: MakeTool) -> None:
     texts = [path.read_text() for path in state.home.rglob("*") if path.is_file()]
     assert texts
     assert not any(password in text for text in texts)
+
+
+SHOW = "import os, psycopg; print(psycopg.connect('postgresql://' + os.environ['META']).info.dbname)"
+LOOK = "import psycopg; notes.append(str(psycopg.connect(os.environ['TRIPTYCH_DSN']).info.dsn))"
+
+
+@pytest.mark.parametrize("by", ["password file", "service file"])
+def test_what_libpq_reads_besides_the_dsn_reaches_the_tools(
+    state: Settings, tool: MakeTool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """They have another HOME and none of our PG* variables: the lab looks up what these say, and tells them."""
+    parts = conninfo_to_dict(str(state.dsn))
+    password = parts.pop("password")
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    if by == "password file":
+        secret.write_text(f"{parts['host']}:{parts['port']}:*:{parts['user']}:{password}\n")
+        monkeypatch.setenv("PGPASSFILE", str(secret))
+        dsn = make_conninfo("", **parts)
+    else:
+        lines = [f"{key}={value}" for key, value in {**parts, "password": password}.items()]
+        secret.write_text("\n".join(["[mine]", *lines, ""]))
+        monkeypatch.setenv("PGSERVICEFILE", str(secret))
+        dsn = "service=mine"
+    fake = tool(env="{'META': '${METADATA}'}", steps=f'Step(run=[python, "-c", """{SHOW}"""], name="look")', body=LOOK)
+    with Lab(replace(state, dsn=dsn)) as lab:
+        result = lab.backfill(fake, request())
+    assert (result.status, result.months[0].error) == ("success", None)
+    assert f"port={parts['port']}" in result.notes[0]
+    assert (state.home / "fake" / "logs" / "look.log").read_text().startswith("triptych_fake_")
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_no_other_user_can_read_what_a_session_leaves(state: Settings, tool: MakeTool, umask: int) -> None:
+    fake = tool(**web(steps=f"{WEB}, {WAIT}", body="(Path(request['endpoint']['home']) / 'made').mkdir()"))
+    before = os.umask(umask)
+    try:
+        with Lab(state) as lab:
+            lab.backfill(fake, request())
+    finally:
+        os.umask(before)
+    folders = [state.home, *state.home.iterdir(), state.home / "fake" / "home" / "made"]
+    logs = [*state.home.rglob("*log")]
+    assert logs
+    assert [path for path in [*folders, *logs] if path.stat().st_mode & 0o077] == []
+
+
+def test_a_function_of_somebody_else_does_not_change_a_digest(state: Settings) -> None:
+    """In `public` it would fit the call better than the server's own, which takes a bigint: the oldest trick with search_path."""
+    with psycopg.connect(str(state.dsn), autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA mine; CREATE TABLE mine.t AS SELECT 1 AS x")
+        connection.execute("CREATE FUNCTION public.hashbyteaextended(bytea, int) RETURNS bigint LANGUAGE sql RETURN 7")
+        try:
+            assert connection.execute("SELECT hashbyteaextended('x', 0)").fetchone() == (7,)
+            with Lab(state) as lab, lab.connect() as ours:
+                assert digest.table(ours, "mine", "t").sums != (7, 7)
+        finally:
+            connection.execute("DROP FUNCTION public.hashbyteaextended(bytea, int); DROP SCHEMA mine CASCADE")
 
 
 def test_a_fourth_tool_is_a_folder_and_nothing_else(state: Settings) -> None:

@@ -16,10 +16,12 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from core.contract import until
 from core.errors import PermanentError
-from core.lab.postgres import OPTIONS, Postgres, binaries, server_user
+from core.lab.postgres import OPTIONS, USER, Postgres, binaries, server_user
+from tests.secrets import files, leaks
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +72,39 @@ def test_it_is_private(server: Postgres) -> None:
     running = server.running()
     assert running is not None
     assert {address.laddr.ip for address in running.process.net_connections()} == {"127.0.0.1"}
-    assert (server.folder / "password").read_text() not in " ".join(running.process.cmdline())
+    password = (server.folder / "password").read_text()
+    assert password not in " ".join(running.process.cmdline())
+    places = {server.folder, server.data}
+    assert {name for place in places for name in leaks([password], files(place))} == {str(server.folder / "password")}
+
+
+def test_there_is_one_user_and_no_way_in_without_its_password(server: Postgres) -> None:
+    dsn = server.start()
+    assert one(dsn, "SELECT array_agg(rolname::text) FROM pg_authid WHERE rolcanlogin") == [USER]
+    assert str(one(dsn, "SELECT rolpassword FROM pg_authid WHERE rolcanlogin")).startswith("SCRAM-SHA-256$")
+    databases = one(dsn, "SELECT array_agg(datname::text ORDER BY datname) FROM pg_database WHERE datallowconn")
+    assert databases == ["postgres", "template1", "triptych"]
+    port = conninfo_to_dict(dsn)["port"]
+    for user in (USER, "postgres", "root"):
+        for database in ("triptych", "postgres", "template1"):
+            with pytest.raises(psycopg.OperationalError, match=r"no password supplied|password authentication failed"):
+                psycopg.connect(f"postgresql://{user}@127.0.0.1:{port}/{database}", passfile=os.devnull)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_no_other_user_can_read_it_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    server = Postgres(tmp_path / "state" / "postgres")
+    before = os.umask(umask)
+    try:
+        assert one(server.start(), "SELECT 1") == 1
+        kept = {"": 0o700, "password": 0o600, "log": 0o600}
+        assert {name: (server.folder / name).stat().st_mode & 0o777 for name in kept} == kept
+        assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+        open_to_others = [path for path in server.data.rglob("*") if path.stat().st_mode & 0o077]
+        assert (server.data.stat().st_mode & 0o777, open_to_others) == (0o700, [])
+    finally:
+        os.umask(before)
+        server.wipe()
 
 
 def test_every_option_is_in_force(server: Postgres) -> None:
@@ -189,9 +223,11 @@ def test_binaries_in_a_private_folder_are_copied(server: Postgres, tmp_path: Pat
     for folder in package.parent.glob(f"{package.name}*"):  # and the shared libraries that the wheel has beside it
         shutil.copytree(folder, tmp_path / folder.name, symlinks=True)
     private = Postgres(server.folder, tmp_path / binaries().relative_to(package.parent))
+    before = os.umask(0o077)
     try:
         assert one(private.start(), "SELECT 1") == 1
     finally:
+        os.umask(before)
         private.wipe()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import fcntl
 import shutil
@@ -21,10 +22,11 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import sql
 
-from core import dbt, digest, pipeline, transform
+from core import dbt, digest, ledger, pipeline, transform
 from core.contract import until
 from core.database import connect, lock_key
 from core.errors import Busy, CheckFailed, DatabaseUnavailable, TransformFailed, TransientError, UsageError
+from core.lab.parity import compare
 from core.lab.warm_dbt import WarmDbt
 from core.month import Month, parse_months
 from core.pipeline import Job
@@ -352,18 +354,53 @@ def test_one_months_bad_rows_hold_back_no_other_month(publisher: Publisher) -> N
     assert pipeline.check(job, february).state == "success"
 
 
+HOSTILE = [
+    'Ünï "q" it\'s a\\b 100% {{ 1 }}.$1', "{% raw %}{# c #}%s %(x)s {0} $$ 😀", "1; DROP SCHEMA y; -- /* */", "ü" * 31, "None",
+]  # fmt: skip
+
+
 @pytest.mark.usefixtures("warm_dbt")
-def test_schema_names_that_need_quoting(publisher: Publisher) -> None:
-    """Quotes, spaces, a backslash, what looks like a template, and another schema that differs by case alone."""
-    hostile = 'Ünï "q" it\'s a\\b 100% {{ 1 }}.$1'
-    for schema in (hostile.lower(), hostile):
-        publisher.land(schema, "2024-01", [{}] * 3)
-        assert transform.refresh(schema).state == "success"
-        assert transform.rows(schema, dt.date(2024, 1, 1)) == 3
-    publisher.land(hostile, "2024-02", [{}] * 4)
-    assert not transform.refresh(hostile).full
-    assert transform.rows(hostile, dt.date(2024, 2, 1)) == 4
-    assert digests(hostile) != digests(hostile.lower())
+@pytest.mark.parametrize("schema", HOSTILE)
+def test_a_schema_is_named_as_it_is_on_the_whole_way(publisher: Publisher, schema: str) -> None:
+    """Quotes, templates, placeholders, comments, keywords; and another schema that differs by case alone is another one."""
+    months = parse_months("2024-01..2024-02")
+    for name in dict.fromkeys((schema.lower(), schema)):
+        publisher.land(name, "2024-01", [{}] * 3)
+        assert pipeline.transform(publisher.job(name), months[0]).rows == 3
+        assert pipeline.check(publisher.job(name), months[0]).state == "success"
+    publisher.land(schema, "2024-02", [{}] * 4)
+    assert not transform.refresh(schema).full
+    assert transform.rows(schema, months[1].first_day) == 4
+    with connect("test") as connection:
+        assert [entry.row_count for entry in ledger.entries(connection, schema) if entry.month] == [3, 4]
+        made = connection.execute(
+            "SELECT DISTINCT schemaname::text FROM pg_tables WHERE tablename = 'fct_trips' ORDER BY 1"
+        )
+        assert {name for (name,) in made} == {schema, schema.lower()}
+    with connect("test") as connection:
+        assert compare(connection, [schema], schema).absent == []
+
+
+STRANGE = [
+    "'; DROP TABLE raw_zones; --", "{{ 7 * 7 }}{% raw %}", "<script>alert(1)</script>", '=HYPERLINK("http://evil")', "@SUM(1)",
+    'say "hi", twice', "new\nline", "\\N", "NULL", "\x1b[31m\u202e", " blanks ", "Ünï 😀", "%s {0} $1", "x" * 100_000, "\\", "",
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("warm_dbt")
+def test_a_zones_name_is_data_and_nothing_else(publisher: Publisher) -> None:
+    """SQL, templates, HTML, formulas, escapes: they come out of the marts to the letter as they went in."""
+    zones = {266 + number: name for number, name in enumerate(STRANGE)}
+    with (publisher.folder / "taxi_zone_lookup.csv").open("a", newline="", encoding="utf-8") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows((key, name, name, name) for key, name in zones.items())
+    publisher.land("plain", "2024-01", [{"PULocationID": key, "DOLocationID": key} for key in zones])
+    assert transform.refresh("plain").state == "success"
+
+    assert dict(ask("SELECT location_id, zone FROM plain.raw_zones WHERE location_id > 265")) == zones
+    names = "pickup_borough, pickup_zone, dropoff_borough, dropoff_zone"
+    found = ask(f"SELECT pickup_location_id, {names} FROM plain.fct_trips")
+    assert {key: set(rest) for key, *rest in found} == {key: {name} for key, name in zones.items()}
+    assert {name for (name,) in ask("SELECT borough FROM plain.daily_borough_stats")} == set(STRANGE)
 
 
 @pytest.mark.usefixtures("either_way")

@@ -93,12 +93,19 @@ def test_a_server_that_does_not_answer_is_one_line_without_its_password(
     assert "s3cret" not in err
 
 
+LONG = "x" * 5000
+
+
 @pytest.mark.parametrize(
-    "text", ["postgresql://me:s3cret@host/db", "see postgresql://me:s3%40cret@h:1/x, and http://a:s3cret@b"]
+    "name", ["a\nb", "\x1b]0;owned\x07\x1b[31m", "-rf", "\u202egpj.exe", "caf\udce9", "[/red]", LONG, "a'b\"c"]
 )
-def test_passwords_are_masked(text: str) -> None:
-    assert "s3" not in cli.masked(text)
-    assert "***@" in cli.masked(text)
+def test_a_hostile_name_of_a_folder_is_one_line_for_a_terminal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["backfill", "2024-01", "--on", "plain", f"--source={name}"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("triptych: --source ") and err.endswith(
+        ": no such folder; write sample, tlc, a folder, or an http(s) prefix\n"
+    )
+    assert err.rstrip("\n").isprintable()
 
 
 def test_the_facts_of_a_backfill_have_the_promised_shape() -> None:

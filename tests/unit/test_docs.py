@@ -46,6 +46,22 @@ def test_command_lines_are_understood(page: Path) -> None:
             commands[verb].make_context(verb, words)  # raises on an unknown command, option or missing value
 
 
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_files_that_are_named_exist(page: Path) -> None:
+    """A claim that names its code and its test is worth what they are."""
+    named = re.findall(
+        r"`((?:core|dbt|tests|benchmarks|\w+_impl|\*_impl)/[\w./*-]+\.(?:py|sql|yml|yaml))`", page.read_text()
+    )
+    assert [name for name in named if not list(ROOT.glob(name)) and not name.startswith("mytool_")] == []
+
+
+def test_every_danger_names_a_test() -> None:
+    rows = re.findall(r"^\|.*\|.*\|.*\|.*\|$", (ROOT / "docs" / "security.md").read_text(), re.MULTILINE)
+    dangers = [row for row in rows if not row.startswith(("| danger |", "|---"))]
+    assert len(dangers) > 20
+    assert [row for row in dangers if "`tests/" not in row.split("|")[4]] == []
+
+
 def test_the_readme_gets_a_newcomer_going_by_line_25_and_ends_by_150() -> None:
     lines = (ROOT / "README.md").read_text().splitlines()
     assert "make demo" in "\n".join(lines[:25])

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -242,6 +242,8 @@ def test_many_loaders_may_fetch_one_file_at_once(site: Publisher, published: Pat
     [
         "http://user:s3cret@127.0.0.1:1/x", "https://s3cret@host/x", "http://host/x?token=s3cret", "http://host/x#s3cret",
         "http://user:s3/cret@host/x", "http://host:s3cret/x", "http://[::s3cret]/x", "ftp://user:s3cret@host/x", "HTTPS://u:s3cret@host/", "http://", "https:///x",
+        "http://s3cret\\@evil/x", "http://s3cret:80@evil/x", "http://host%40s3cret/x", "http://host;s3cret/x", "http://host s3cret/x",
+        "http://host\ts3cret/x", "http://host/\x1b[31m", "http://127.0.0.1:99999/x", f"http://{'a' * 64}/x", f"http://{'a' * 300}/x",
     ],
 )  # fmt: skip
 def test_an_address_that_is_none_or_holds_a_secret_is_refused_without_it(home: Path, source: str) -> None:
@@ -368,13 +370,53 @@ def test_a_redirect_within_the_host_is_followed(site: Publisher, published: Path
 
 @pytest.mark.parametrize(
     "location",
-    ["http://other.example/{}?sig=s3cret", "//localhost/{}", "http://127.0.0.1:1/{}", "https://127.0.0.1/{}"],
-)
+    [
+        "http://other.example/{}?sig=s3cret", "//localhost/{}", "http://127.0.0.1:1/{}", "https://127.0.0.1/{}", "http://127.0.0.1./{}",
+        "http://127.0.0.1@other.example/{}", "http://u:s3cret@other.example/{}", "//127.0.0.1\\@other.example/{}", "http://127.0.0.1%40other.example/{}",
+        "http://[::ffff:127.0.0.1]/{}", "http://127.1/{}", "http://0x7f000001/{}", "http://127.0.0.1.other.example/{}",
+    ],
+)  # fmt: skip
 def test_a_redirect_to_another_host_is_refused(site: Publisher, location: str) -> None:
     site.redirect(NAME, location.format(NAME))
     message = refusal(PermanentError, lambda: extract(GREEN, site.url, MONTH))
     assert "was sent on to http" in message and "name it in --source" in message
     assert "s3cret" not in message
+
+
+def test_a_password_that_a_netrc_file_has_for_the_host_is_not_sent(
+    site: Publisher, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """curl and requests would: a source is asked for as it is written."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password s3cret\ndefault login me password s3cret\n")
+    (tmp_path / "netrc").chmod(0o600)
+    (tmp_path / "netrc").rename(tmp_path / ".netrc")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    sent: list[httpx.Headers] = []
+    send = httpx.Client.send
+
+    def noted(client: httpx.Client, request: httpx.Request, **how: Any) -> httpx.Response:
+        sent.append(request.headers)
+        return send(client, request, **how)
+
+    monkeypatch.setattr(httpx.Client, "send", noted)
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+    (tmp_path / ".netrc").unlink()
+    assert sent and not any("authorization" in headers for headers in sent)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["ftp://u:s3cret@proxy:1", "http://u:s3cret/@proxy:1", "http://u:x@proxy:s3cret", "socks5://u:s3cret@proxy:1"],
+)
+def test_a_proxy_that_is_none_is_named_without_its_password(
+    site: Publisher, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    message = refusal(UsageError, lambda: extract(GREEN, site.url, MONTH))
+    assert message.startswith("HTTP_PROXY, HTTPS_PROXY or ALL_PROXY") and "s3cret" not in message
 
 
 @pytest.fixture(scope="module")

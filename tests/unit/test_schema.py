@@ -562,3 +562,24 @@ def test_pandas_is_not_imported_on_the_way_even_where_it_is_installed(tmp_path: 
     words = [sys.executable, "-c", NO_PANDAS, str(month), str(zones)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(rows), "265", "False"]
+
+
+HOSTILE = [
+    "\x1b[31m\x1b]0;owned\x07", "a\nb\r\n", "\u202egpj", 'x"; DROP TABLE y; --', "{{ 7*7 }}%s{0}", "[/red]", "\0", " VendorID", "vendorid",
+    "x" * 100_000, "\x1b" * 100_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_columns_name_is_shown_short_and_does_nothing(name: str, times: int) -> None:
+    table = trips()
+    for _ in range(times):
+        table = table.append_column(name, table.column(0))
+    message = refusal(table)
+    assert repr(name)[:20] in message and len(message) < 250
+
+
+def test_a_type_is_shown_short() -> None:
+    kind = pa.struct([("\x1b[31m" * 9, pa.int8())] * 999)
+    assert len(refusal(trips(extra=pa.array([None] * 3, kind)))) < 250

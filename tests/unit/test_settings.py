@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from core.errors import UsageError
-from core.settings import ROOT, TLC_URL, Settings
+from core.settings import ROOT, TLC_URL, Settings, private
 
 
 def test_an_empty_environment_means_the_defaults() -> None:
@@ -75,3 +76,81 @@ def test_the_keys_of_object_stores_are_passed_on_and_not_shown() -> None:
     found = Settings.read({**keys, "MY_AWS_KEY": "s3cret", "SECRET_OF_THE_SHELL": "1"})
     assert found.passed_on == keys
     assert "s3cret" not in f"{found!r} {found}"
+
+
+# --- the DSN from a file ------------------------------------------------------------------------------------------------
+
+DSN = "postgresql://u:s3cret@h/d"
+
+
+def written(path: Path, text: str = DSN + "\n", mode: int = 0o600) -> dict[str, str]:
+    """An environment that names a file with a DSN."""
+    path.write_text(text)
+    path.chmod(mode)
+    return {"TRIPTYCH_DSN_FILE": str(path)}
+
+
+def test_the_dsn_may_be_in_a_file_and_goes_no_further(tmp_path: Path) -> None:
+    found = Settings.read(written(tmp_path / "dsn"))
+    assert (found.dsn, found.passed_on) == (DSN, {})
+    assert Settings.read(written(tmp_path / "read-only", mode=0o400)).dsn == DSN
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o644, 0o666])
+def test_a_file_with_a_secret_that_others_may_open_is_refused(tmp_path: Path, mode: int) -> None:
+    environ = written(tmp_path / "dsn", mode=mode)
+    with pytest.raises(UsageError, match=r"^TRIPTYCH_DSN_FILE=.*dsn is not yours alone: .*`chmod 600` it$") as caught:
+        Settings.read(environ)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
+def test_a_file_with_a_secret_that_is_somebody_elses_is_refused(tmp_path: Path) -> None:
+    environ = written(tmp_path / "dsn")
+    os.chown(tmp_path / "dsn", 65534, -1)
+    with pytest.raises(UsageError, match="is not yours alone"):
+        Settings.read(environ)
+
+
+def test_what_is_no_file_with_a_secret_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    (tmp_path / "folder").mkdir(mode=0o700)
+    refused = {
+        "pipe": "is not a regular file", "folder": "is not a regular file", "none": "No such file", "x" * 300: "File name too long",
+    }  # fmt: skip
+    for name, said in refused.items():
+        with pytest.raises(UsageError, match=said):
+            Settings.read({"TRIPTYCH_DSN_FILE": str(tmp_path / name)})
+    with pytest.raises(UsageError, match="is empty: write postgresql"):
+        Settings.read(written(tmp_path / "empty", " \n"))
+
+
+def test_the_file_that_a_link_leads_to_is_looked_at(tmp_path: Path) -> None:
+    written(tmp_path / "dsn", mode=0o644)
+    (tmp_path / "link").symlink_to("dsn")
+    with pytest.raises(UsageError, match="is not yours alone"):
+        Settings.read({"TRIPTYCH_DSN_FILE": str(tmp_path / "link")})
+    (tmp_path / "dsn").chmod(0o600)
+    assert Settings.read({"TRIPTYCH_DSN_FILE": str(tmp_path / "link")}).dsn == DSN
+
+
+def test_a_dsn_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="are both set"):
+        Settings.read({**written(tmp_path / "dsn"), "TRIPTYCH_DSN": DSN})
+
+
+# --- folders ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_a_private_folder_is_ours_alone_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    there.chmod(0o755)
+    before = os.umask(umask)
+    try:
+        made = private(there / "a" / "b")
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (made, made.parent, there)] == [0o700, 0o700, 0o755]
+    assert private(made) == made
