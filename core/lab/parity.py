@@ -10,7 +10,6 @@ from core import digest, ledger
 from core.database import Connection
 from core.digest import Digest
 from core.errors import UsageError
-from core.schema import MODELLED
 
 TABLES = ("raw_trips", "raw_zones", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
 """What a pipeline leaves, in the order in which it is made."""
@@ -119,6 +118,10 @@ def _differing_months(ours: Held | None, theirs: Held | None) -> list[str]:
 
 def _unrecorded(connection: Connection, schema: str, held: dict[str, Held | None]) -> Iterator[str]:
     """What the loader's tables hold otherwise than the ledger says. The loader took that from the files, not from the tables."""
+    from core.schema import (
+        MODELLED,
+    )  # not at the top: whatever shows a line imports this module, and need not wait for Arrow
+
     entries = list(ledger.entries(connection, schema))
     empty = digest.total([])
     for dataset in MODELLED:
