@@ -125,6 +125,12 @@ def test_rows_of_a_rare_shape_wait_and_none_is_lost(connection: Connection) -> N
     assert computed(dataset, rows) == held(connection, dataset, rows)
 
 
+def test_a_table_of_too_many_texts_is_left_to_the_server() -> None:
+    """Eight lengths do not fit into the number that a shape is."""
+    dataset = Dataset("texts", "texts", tuple(Column(name, name, TEXT) for name in "abcdefgh"), (), monthly=False)
+    assert computed(dataset, [pa.RecordBatch.from_pylist([dict.fromkeys("abcdefgh", "x")], dataset.arrow)]) is None
+
+
 @pytest.mark.parametrize("cab", ["green", "yellow"])
 def test_a_month_as_the_publisher_writes_it_has_few_shapes(
     tmp_path: Path, connection: Connection, cab: sample.Cab
