@@ -136,6 +136,9 @@ def _aims(rows: list[Row]) -> list[list[str]]:
     return lines
 
 
+_SIDES = ("server", "client")
+
+
 def _times_less_cpu(rows: list[Row], size: int) -> float | None:
     """How many times less the step computes than `to_sql(method="multi")`; None where one of them was not run."""
     step, multi = _of(rows, "triptych-step", size), _of(rows, "pandas-to-sql-multi", size)
@@ -143,7 +146,7 @@ def _times_less_cpu(rows: list[Row], size: int) -> float | None:
 
 
 def _cpu(rows: list[Row]) -> float:
-    return _median(rows, "client_cpu_s") + _median(rows, "server_cpu_s")
+    return sum(_median(rows, f"{side}_cpu_s") for side in _SIDES)
 
 
 def _why_cpu(rows: list[Row], size: int) -> str:
@@ -164,20 +167,18 @@ def _why(rows: list[Row], cores: int) -> str:
         limit, step = _of(rows, "limit", size), _of(rows, "triptych-step", size)
         if not (limit and step):
             continue
-        copy, all_of_it = _median(limit, "server_cpu_s"), _median(step, "server_cpu_s")
+        copy, server, client = _median(limit, "server_cpu_s"), *(_median(step, f"{side}_cpu_s") for side in _SIDES)
         best = _cpu(step) / cores / min(row["wall_s"] for row in limit)
         text += (
-            f"\nAt {size:,} rows the server computes {number(all_of_it)} s for the step, {number(copy)} s of it for the "
-            f"COPY and most of the rest for the digest of what it holds, and the client {number(_median(step, 'client_cpu_s'))} s. "
-            f"Spread evenly over {cores} cores that is {number(best)} x the limit's fastest round. It can't be spread evenly: a COPY is one "
-            "process, and its rows can be hashed, by several, only when it has ended, because no other session sees rows "
-            "that are not committed.\n"
+            f"\nAt {size:,} rows the server computes {number(server)} s for the step, where the COPY of ready bytes takes it "
+            f"{number(copy)} s. The client computes {number(client)} s: it decodes, casts, encodes and hashes the rows while the "
+            f"server takes them. Spread evenly over {cores} cores, both together are {number(best)} x the limit's fastest round.\n"
         )
     text += "".join(_why_cpu(rows, size) for size in SIZES)
     if turn := _of(rows, next(iter(TOGETHER)), 2 * PART_ROWS):
         busy = _cpu(turn) / _median(turn, "wall_s")
         text += (
-            f"\nOne load after the other already keeps {number(busy)} cores busy, for the digest is shared by all of them, so "
+            f"\nOne load after the other already keeps {number(busy)} cores busy, for its client and its server compute at once, so "
             f"{cores} cores can give two at once {number(cores / busy)} x that throughput at best.\n"
         )
     return text

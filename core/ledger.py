@@ -21,7 +21,10 @@ from core.month import Month
 
 @dataclass(frozen=True)
 class Entry:
-    """What is loaded. `month` is None for a dataset that is not monthly; `declaration` is `Dataset.declaration`."""
+    """What is loaded. `month` is None for a dataset that is not monthly; `declaration` is `Dataset.declaration`.
+
+    `content_digest` is that of the file's rows (`core.rowhash`); the table's own is found by `core.digest`.
+    """
 
     dataset: str
     month: dt.date | None

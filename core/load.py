@@ -3,7 +3,7 @@
     begin    a fence, taken before the file is fetched
     load     advisory lock on (schema, dataset, month)
              -> the ledger decides: stale, unchanged, or to be loaded
-             -> rows by binary COPY, digest computed in the server
+             -> rows by binary COPY, and meanwhile their digest
              -> ledger row, publication, commit
 
 Because it is one transaction, a loader that dies at any point leaves what was there before, and nothing to clean up.
@@ -27,10 +27,12 @@ from psycopg import sql
 from core import digest, ledger
 from core.contract import check_strategy
 from core.database import Connection, check_schema_name, connect, lock
+from core.digest import Digest
 from core.errors import BadFile, Busy, SchemaDrift
 from core.extract import Extracted
 from core.ledger import Entry
 from core.month import Month
+from core.rowhash import RowHash
 from core.schema import GREEN, MODELLED, Dataset, check_columns, conform, with_identity
 from core.settings import settings
 
@@ -258,7 +260,7 @@ def _other_partitions(connection: Connection, job: Load) -> list[tuple[str, str]
     return connection.execute(query, names).fetchall()
 
 
-_ARRIVED = "arrived"  # in pg_temp: seen by this session alone, written without WAL, dropped at the commit
+_ARRIVED = ("pg_temp", "arrived")  # seen by this session alone, written without WAL, dropped at the commit
 
 
 def _upsert(connection: Connection, job: Load) -> Entry:
@@ -270,16 +272,16 @@ def _upsert(connection: Connection, job: Load) -> Entry:
     """
     if not _is_attached(connection, job):
         return _swap(connection, job)
-    arrived = sql.Identifier("pg_temp", _ARRIVED)
+    arrived = sql.Identifier(*_ARRIVED)
     create = sql.SQL("CREATE TABLE {} ({}) ON COMMIT DROP")
     connection.execute(create.format(arrived, _columns(job.dataset)))
-    rows = _copy(connection, job, arrived, freeze=False)
+    content = _copy(connection, job, *_ARRIVED)
     connection.execute(_merge(job, arrived))
-    if connection.execute(sql.SQL("SELECT count(*) FROM {}").format(job.partition)).fetchone() != (rows,):
+    if connection.execute(sql.SQL("SELECT count(*) FROM {}").format(job.partition)).fetchone() != (content.rows,):
         # By somebody's hand a number was there twice: both rows are now equal to the new one
         connection.execute(sql.SQL("DELETE FROM {}").format(job.partition))
         connection.execute(sql.SQL("INSERT INTO {} SELECT * FROM {}").format(job.partition, arrived))
-    return _record(connection, job, job.partition_name, rows)
+    return _record(connection, job, content)
 
 
 def _merge(job: Load, arrived: sql.Identifier) -> sql.Composed:
@@ -356,21 +358,19 @@ def _with_table_lock(connection: Connection, job: Load, change: Callable[[], Non
 
 
 def _fill(connection: Connection, job: Load, table: str, *, freeze: bool = False) -> Entry:
-    """Copy the file into `table`, and write the ledger row of it with its digest as the server holds it."""
-    return _record(connection, job, table, _copy(connection, job, sql.Identifier(job.schema, table), freeze))
+    """Copy the file into `table`, and write the ledger row of it."""
+    return _record(connection, job, _copy(connection, job, job.schema, table, freeze=freeze))
 
 
-def _record(connection: Connection, job: Load, table: str, rows: int) -> Entry:
-    """Write the ledger row of the `rows` that were sent to `table`, with their digest as the server holds them."""
-    content = digest.table(connection, job.schema, table)
-    assert content.rows == rows, f"{rows} rows were sent to {table} and {content.rows} are there"
+def _record(connection: Connection, job: Load, content: Digest) -> Entry:
+    """Write the ledger row of the file whose rows are `content`."""
     entry = Entry(
         dataset=job.dataset.name,
         month=job.month.first_day if job.month else None,
         source_file=job.file.name,
         source_sha256=job.file.sha256,
         source_bytes=job.file.bytes,
-        row_count=rows,
+        row_count=content.rows,
         content_digest=content.hex,
         declaration=job.dataset.declaration,
         strategy=job.strategy if job.dataset.monthly else "replace",
@@ -383,33 +383,37 @@ def _record(connection: Connection, job: Load, table: str, rows: int) -> Entry:
     return entry
 
 
-def _copy(connection: Connection, job: Load, table: sql.Identifier, freeze: bool) -> int:
-    """Stream the file's rows into `table`; give their number.
+def _copy(connection: Connection, job: Load, schema: str, name: str, *, freeze: bool = False) -> Digest:
+    """Stream the file's rows into a table that has none; give their digest.
 
     `freeze` makes them visible to every snapshot, however old. A reader that took its snapshot before a swap and its
     lock after it (REPEATABLE READ, COPY (SELECT ...), CREATE TABLE AS over a view) would otherwise see neither the old
     rows nor the new ones: an empty month. A month that is new is not frozen: no rows is what was there before.
     """
-    dataset = job.dataset
+    dataset, table = job.dataset, sql.Identifier(schema, name)
     _check_catalogue(connection, dataset, table)
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in dataset.table_columns)
     into = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE {})").format(table, columns, sql.Literal(freeze))
-    rows = 0
-    with connection.cursor().copy(into) as copy:
-        for piece, number in _encoded(job):
+    rows = RowHash(dataset)
+    cursor = connection.cursor()
+    with cursor.copy(into) as copy:
+        for piece, batch in _encoded(job):
             copy.write(piece)
-            rows += number
-    return rows
+            if batch is not None:
+                rows.add(batch)  # now that the server has it to work off, and not before
+    content = rows.digest() or digest.table(connection, schema, name)
+    assert content.rows == cursor.rowcount, f"{content.rows} rows were sent to {name}, and it took {cursor.rowcount}"
+    return content
 
 
-def _encoded(job: Load) -> Iterator[tuple[memoryview, int]]:
-    """The file in the wire form of a binary COPY, piece by piece, with the number of rows in each."""
+def _encoded(job: Load) -> Iterator[tuple[memoryview, pa.RecordBatch | None]]:
+    """The file in the wire form of a binary COPY, piece by piece, with the batch that it was made of."""
     encoder = pgpq.ArrowToPostgresBinaryEncoder(job.dataset.arrow)
-    yield memoryview(encoder.write_header()), 0
+    yield memoryview(encoder.write_header()), None
     for batch in batches(job.dataset, job.file, job.month):
         # a view: psycopg sends 128 kB at a time, and would copy each slice of bytes
-        yield memoryview(encoder.write_batch(batch)), batch.num_rows
-    yield memoryview(encoder.finish()), 0
+        yield memoryview(encoder.write_batch(batch)), batch
+    yield memoryview(encoder.finish()), None
 
 
 def _check_catalogue(connection: Connection, dataset: Dataset, table: sql.Identifier) -> None:

@@ -162,6 +162,8 @@ def parity_lines(parity: Parity, control: str) -> Iterable[str]:
     for row in parity.rows:
         for schema, months in row.months.items():
             yield f"{schema}.{row.table} differs from {parity.golden}" + (f" in {', '.join(months)}" if months else "")
+    for what in parity.unrecorded:
+        yield f"{what} is not what its ledger says: load it again with --force"
     if len(parity.schemas) < 2:
         yield f"only {parity.golden} is loaded: nothing to compare it with"
     elif parity.identical:

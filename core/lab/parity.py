@@ -1,18 +1,21 @@
-"""Are the tables of several schemas the same? Compared by digest, against one schema: the golden run."""
+"""Are the tables of several schemas the same, and what their ledgers say? Compared by digest, against the golden run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core import digest
+from core import digest, ledger
 from core.database import Connection
 from core.digest import Digest
 from core.errors import UsageError
 
 TABLES = ("raw_trips", "raw_zones", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
 """What a pipeline leaves, in the order in which it is made."""
+
+Held = dict[str, Digest]
+"""What a table holds: the digest of each month, or of all under the empty string where it is not kept by month."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Parity:
-    """The comparison of `schemas`, the golden one first. `absent` are schemas asked for that do not exist."""
+    """The comparison of `schemas`, the golden one first. `absent` are schemas asked for that do not exist.
+
+    `unrecorded` are what they hold otherwise than their ledgers say: ``plain.raw_trips 2024-01``.
+    """
 
     golden: str
     schemas: list[str]
     absent: list[str]
     rows: list[Row]
+    unrecorded: list[str]
 
     @property
     def differing(self) -> list[Row]:
@@ -40,8 +47,8 @@ class Parity:
 
     @property
     def identical(self) -> bool:
-        """True when there is something to compare, and every table is the same in every schema."""
-        return len(self.schemas) > 1 and not self.differing
+        """True when there is something to compare, and every table is the same in every schema, and as recorded."""
+        return len(self.schemas) > 1 and not self.differing and not self.unrecorded
 
     def to_json(self) -> dict[str, Any]:
         """The shape of ``triptych parity --json``; a table that does not exist is null."""
@@ -61,6 +68,7 @@ class Parity:
             "absent": self.absent,
             "tables": tables,
             "differences": months,
+            "unrecorded": self.unrecorded,
         }
 
 
@@ -75,26 +83,57 @@ def compare(connection: Connection, schemas: Sequence[str], control: str) -> Par
     ]
     if not there:
         raise UsageError(f"nothing is loaded: no schema {', '.join(schemas)}; run `triptych backfill` first")
-    rows = [_row(connection, table, there) for table in TABLES]
-    return Parity(there[0], there, [schema for schema in schemas if schema not in there], rows)
+    held = {table: {schema: _held(connection, schema, table) for schema in there} for table in TABLES}
+    absent = [schema for schema in schemas if schema not in there]
+    unrecorded = [
+        line
+        for schema in there
+        if _columns(connection, schema, "load_ledger")
+        for line in _unrecorded(connection, schema, {table: held[table][schema] for table in TABLES})
+    ]
+    return Parity(there[0], there, absent, [_row(table, held[table]) for table in TABLES], unrecorded)
 
 
-def _row(connection: Connection, table: str, schemas: list[str]) -> Row:
-    digests = {
-        schema: digest.table(connection, schema, table) if _columns(connection, schema, table) else None
-        for schema in schemas
-    }
-    golden, *others = schemas
+def _held(connection: Connection, schema: str, table: str) -> Held | None:
+    columns = _columns(connection, schema, table)
+    if "source_month" in columns:
+        return digest.by_month(connection, schema, table)
+    return {"": digest.table(connection, schema, table)} if columns else None
+
+
+def _row(table: str, held: dict[str, Held | None]) -> Row:
+    """`held` by schema, the golden one first."""
+    digests = {schema: None if months is None else digest.total(months.values()) for schema, months in held.items()}
+    golden, *others = held
     differ = [schema for schema in others if digests[schema] != digests[golden]]
-    return Row(table, digests, {schema: _months(connection, table, golden, schema) for schema in differ})
+    return Row(table, digests, {schema: _differing_months(held[schema], held[golden]) for schema in differ})
 
 
-def _months(connection: Connection, table: str, golden: str, schema: str) -> list[str]:
-    """The months in which two schemas differ; empty for a table that is not kept by month."""
-    if any("source_month" not in _columns(connection, each, table) for each in (golden, schema)):
+def _differing_months(ours: Held | None, theirs: Held | None) -> list[str]:
+    """Empty where a table is missing, or not kept by month."""
+    if ours is None or theirs is None:
         return []
-    ours, theirs = (digest.by_month(connection, each, table) for each in (schema, golden))
-    return sorted(month for month in ours.keys() | theirs.keys() if ours.get(month) != theirs.get(month))
+    return sorted(month for month in ours.keys() | theirs.keys() if month and ours.get(month) != theirs.get(month))
+
+
+def _unrecorded(connection: Connection, schema: str, held: dict[str, Held | None]) -> Iterator[str]:
+    """What the loader's tables hold otherwise than the ledger says. The loader took that from the files, not from the tables."""
+    from core.schema import (
+        MODELLED,
+    )  # not at the top: whatever shows a line imports this module, and need not wait for Arrow
+
+    entries = list(ledger.entries(connection, schema))
+    empty = digest.total([])
+    for dataset in MODELLED:
+        recorded = {
+            f"{entry.month:%Y-%m}" if entry.month else "": entry.content_digest
+            for entry in entries
+            if entry.dataset == dataset.name
+        }
+        there = held[dataset.table] or {}
+        for month in sorted(recorded.keys() | there.keys()):
+            if recorded.get(month, empty.hex) != there.get(month, empty).hex:
+                yield f"{schema}.{dataset.table} {month}".rstrip()
 
 
 def _has_schema(connection: Connection, schema: str) -> bool:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from core.errors import UsageError
+from core.lab import sample
+from core.lab.display import parity_lines
 from core.lab.parity import TABLES, Parity, compare
+from tests.integration.loading import MONTH, attempt, attempt_zones
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -92,3 +97,37 @@ def test_one_schema_alone_is_identical_to_nothing(connection: Connection) -> Non
 def test_nothing_loaded_is_said(connection: Connection) -> None:
     with pytest.raises(UsageError, match="nothing is loaded"):
         parity(connection, "plain", "airflow")
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        ("UPDATE plain.raw_trips SET fare_amount = -fare_amount WHERE row_number = 1", ["plain.raw_trips 2024-01"]),
+        ("DELETE FROM plain.raw_trips", ["plain.raw_trips 2024-01"]),
+        ("DELETE FROM plain.load_ledger WHERE month IS NOT NULL", ["plain.raw_trips 2024-01"]),
+        ("UPDATE plain.raw_zones SET zone = NULL WHERE location_id = 1", ["plain.raw_zones"]),
+        ("UPDATE plain.load_ledger SET fence = fence + 1", []),
+    ],
+)
+def test_a_table_that_is_not_what_its_ledger_says_is_named(
+    tmp_path: Path, warehouse: str, damage: str, found: list[str]
+) -> None:
+    sample.ensure(tmp_path, [MONTH], rows=500)
+    attempt_zones(tmp_path)
+    attempt(tmp_path)
+    with psycopg.connect(warehouse) as connection:
+        assert parity(connection, "plain").unrecorded == []
+        connection.rollback()
+        connection.execute(damage.encode())
+        compared = parity(connection, "plain")
+    assert compared.unrecorded == compared.to_json()["unrecorded"] == found
+    assert [line for line in parity_lines(compared, "plain") if "ledger" in line] == [
+        f"{what} is not what its ledger says: load it again with --force" for what in found
+    ]
+
+
+def test_a_ledger_that_is_wrong_in_every_schema_alike_is_no_parity(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    identical = parity(connection, "plain", "airflow")
+    assert identical.identical
+    assert not replace(identical, unrecorded=["plain.raw_trips 2024-01"]).identical
