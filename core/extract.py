@@ -240,7 +240,7 @@ def _index_path(url: str) -> Path:
 
 
 def _key(url: str) -> str:
-    return hashlib.sha256(url.encode()).hexdigest()[:32]
+    return hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest()[:32]  # a folder's name need not be UTF-8
 
 
 def _known(entry: Path) -> _Known | None:

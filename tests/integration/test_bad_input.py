@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -188,6 +189,29 @@ def test_a_schema_that_can_not_be_is_refused(folder: Path, schema: str) -> None:
 @pytest.mark.parametrize("source", ["/no/such/folder", "ftp://host/x", f"http://user:{SECRET}@127.0.0.1:1/x"])
 def test_a_source_that_is_none_is_refused(folder: Path, source: str) -> None:
     refusal(UsageError, lambda: ingest(source))
+
+
+FOLDERS = [
+    "-rf",
+    "a'b\"c;",
+    "two\nlines",
+    "\x1b[31m",
+    "%s {0} {{ 7 }} $1",
+    "ü" * 100,
+    "[/red]",
+    "caf\udce9",
+    " ",
+    "...",
+]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_may_have_any_name(folder: Path, warehouse: str, tmp_path: Path, name: str) -> None:
+    place = Path(shutil.copytree(folder, tmp_path / name))
+    assert ingest(place).state == "unchanged"
+    assert "no green_tripdata_2026-11.parquet in" in refusal(NotPublished, lambda: ingest(place, Month(2026, 11)))
+    (place / NAME).write_bytes(b"")
+    refusal(BadFile, lambda: ingest(place))
 
 
 def test_a_strategy_that_is_none_is_refused_before_anything_is_fetched(warehouse: str) -> None:
