@@ -97,10 +97,15 @@ class Settings:
 
 
 def private(folder: Path) -> Path:
-    """Make `folder`, and what is missing above it, for this user only, whatever the umask; what is there stays as it is."""
+    """Make `folder`, and what is missing above it, for this user only, whatever the umask; what is there stays as it is.
+
+    As root the embedded server runs as another user, who must pass the state folder: that may be passed, and not listed.
+    """
     if not folder.is_dir():
         private(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
+        if os.geteuid() == 0 and folder == settings().home:
+            folder.chmod(0o711)
     return folder
 
 

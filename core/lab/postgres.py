@@ -80,7 +80,9 @@ class Postgres:
         """Where the cluster is: in the state folder, or as root in a place that the server's user can reach."""
         user = server_user()
         private(self.folder)
-        if user is None or _reaches(user, self.folder):
+        if user is not None:
+            self.folder.chmod(0o711)  # to be passed, not listed
+        if user is None or _may(user, "-x", self.folder):
             return self.folder / "data"
         return _root_folder(_elsewhere("triptych", str(self.folder))) / "data"
 
@@ -288,16 +290,15 @@ def server_user() -> int | None:
     )
 
 
-def _reaches(user: int, path: Path) -> bool:
-    """Whether the user can go through `path` and read what is below: asked of the kernel, as that user."""
-    done = subprocess.run(["/bin/sh", "-c", 'test -r "$1" -a -x "$1"', "sh", str(path)], cwd="/", **as_user(user))
-    return done.returncode == 0
+def _may(user: int, what: str, path: Path) -> bool:
+    """Whether the user may read (``-r``) or pass (``-x``) `path`: asked of the kernel, as that user."""
+    return subprocess.run(["/usr/bin/env", "test", what, str(path)], cwd="/", **as_user(user)).returncode == 0
 
 
 def _readable(found: Path) -> Path:
     """`found`, or a copy of its tree that the server's user can read: made once, and shared by all state folders."""
     user = server_user()
-    if user is None or _reaches(user, found):
+    if user is None or all(_may(user, what, found) for what in ("-r", "-x")):
         return found
     tree = found.parent
     package = tree.parent

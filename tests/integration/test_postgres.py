@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,6 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 from core.contract import until
 from core.errors import PermanentError
 from core.lab.postgres import OPTIONS, USER, Postgres, binaries, server_user
+from core.settings import settings
 from tests.secrets import files, leaks
 
 pytestmark = pytest.mark.slow
@@ -97,7 +99,7 @@ def test_no_other_user_can_read_it_whatever_the_umask(tmp_path: Path, umask: int
     before = os.umask(umask)
     try:
         assert one(server.start(), "SELECT 1") == 1
-        kept = {"": 0o700, "password": 0o600, "log": 0o600}
+        kept = {"": 0o700 if server_user() is None else 0o711, "password": 0o600, "log": 0o600}
         assert {name: (server.folder / name).stat().st_mode & 0o777 for name in kept} == kept
         assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
         open_to_others = [path for path in server.data.rglob("*") if path.stat().st_mode & 0o077]
@@ -105,6 +107,28 @@ def test_no_other_user_can_read_it_whatever_the_umask(tmp_path: Path, umask: int
     finally:
         os.umask(before)
         server.wipe()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has a server that runs as somebody else")
+def test_the_server_of_root_lives_in_a_state_folder_that_nobody_else_can_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    place.chmod(0o755)
+    monkeypatch.setenv("TRIPTYCH_HOME", str(place / "state"))
+    settings.cache_clear()
+    server = Postgres(place / "state" / "postgres")
+    try:
+        assert one(server.start(), "SELECT 1") == 1
+        assert server.data == server.folder / "data"
+        assert [path.stat().st_mode & 0o777 for path in (place / "state", server.folder, server.data)] == [
+            0o711,
+            0o711,
+            0o700,
+        ]
+    finally:
+        server.wipe()
+        shutil.rmtree(place)
+        monkeypatch.undo()
+        settings.cache_clear()
 
 
 def test_every_option_is_in_force(server: Postgres) -> None:
