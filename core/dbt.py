@@ -32,6 +32,7 @@ from core.errors import Busy, DatabaseUnavailable, DiskFull, TransformFailed, Tr
 from core.settings import ROOT, settings
 
 PROJECT = ROOT / "dbt"
+WARM_UP = ROOT / "core" / "warm_up.py"
 
 Artifact = dict[str, Any]
 
@@ -187,11 +188,9 @@ def warm_server(home: Path, executable: Path) -> list[str] | None:
         socket = _socket(home, executable)
     except OSError:
         return None
-    # A parse fills dbt's caches, and a second one those of reading back what the first has written (0.2 CPU s less for each
-    # call). The static parser keeps threads, and what has threads can't be forked.
-    parse = ["parse", "--no-static-parser"]
-    first_calls = [_words([*parse, *rest], socket.parent) for rest in (["--no-partial-parse"], [])]
-    words = [str(python), "-P", warm.__file__, str(socket), "dbt", json.dumps(first_calls)]
+    # The static parser keeps threads, and what has threads can't be forked.
+    parse = _words(["parse", "--no-static-parser"], socket.parent)
+    words = [str(python), "-P", warm.__file__, str(socket), "dbt", str(WARM_UP), *parse]
     return words if python.exists() else None
 
 

@@ -44,6 +44,14 @@ def main():
             time.sleep(0.01)
 """
 
+WARM_UP = """
+import sys, toy
+
+def warm_up(words):
+    sys.argv = ["toy", *words]
+    toy.main()
+"""
+
 
 @dataclass
 class Served:
@@ -71,7 +79,16 @@ def start(folder: Path, *first_call: str) -> Served:
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
     (facts / "entry_points.txt").write_text("[console_scripts]\ntoy = toy:main\n")
-    words = [sys.executable, "-P", warm.__file__, str(folder / "socket"), "toy", json.dumps([first_call])]
+    (folder / "warm_up.py").write_text(WARM_UP)
+    words = [
+        sys.executable,
+        "-P",
+        warm.__file__,
+        str(folder / "socket"),
+        "toy",
+        str(folder / "warm_up.py"),
+        *first_call,
+    ]
     process = subprocess.Popen(words, env={"PYTHONPATH": str(folder)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     until(lambda: (folder / "socket").exists() or process.poll() is not None or None, 30, 0.01, "the socket")
     return Served(folder / "socket", process)
@@ -200,7 +217,7 @@ def test_a_server_that_could_hang_its_calls_does_not_serve(tmp_path: Path) -> No
 
 
 def test_a_script_that_is_not_installed_is_said_so(tmp_path: Path) -> None:
-    words = [sys.executable, "-P", warm.__file__, str(tmp_path / "socket"), "no-such-script", "[]"]
+    words = [sys.executable, "-P", warm.__file__, str(tmp_path / "socket"), "no-such-script", "no-such-file"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("no-such-script: 0 console scripts of this name in ")
