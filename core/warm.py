@@ -138,7 +138,7 @@ def _run(
 ) -> NoReturn:
     connection.close()
     _become(script, request, files)
-    gc.disable()  # its memory goes with the process; collecting is a sixth of the CPU seconds of a small dbt build
+    gc.disable()  # its memory goes with the process; collecting is 0.14 CPU s of a small dbt build
     sys.exit(main())
 
 

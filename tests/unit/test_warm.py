@@ -30,6 +30,11 @@ def main():
         print(json.dumps({"argv": sys.argv, "cwd": os.getcwd(), "env": dict(os.environ), "calls": state["calls"]}))
         print("said", file=sys.stderr)
         return int(sys.argv[2])
+    if sys.argv[1] == "end":
+        print("written, not flushed", end="")
+        if sys.argv[2] == "raise":
+            raise ValueError("a bug")
+        sys.exit({"none": None, "text": "a message"}.get(sys.argv[2]))
     if sys.argv[1] == "read":
         return len(os.read(0, 10))
     if sys.argv[1] == "hang":
@@ -119,6 +124,16 @@ def test_a_call_leaves_nothing_to_the_next_one(toy: Served) -> None:
     for _ in range(3):
         code, out, _ = toy.call("facts", "0")
         assert (code, facts(out)["calls"]) == (0, 2), "the first call was the warm-up, and each other one is the second"
+
+
+@pytest.mark.parametrize(
+    ("way", "code", "said"), [("none", 0, ""), ("text", 1, "a message\n"), ("raise", 1, "ValueError: a bug\n")]
+)
+def test_a_call_ends_as_a_script_does(toy: Served, way: str, code: int, said: str) -> None:
+    ended = toy.call("end", way)
+    assert ended[:2] == (code, "written, not flushed")
+    assert ended[2].endswith(said)
+    assert bool(said) == bool(ended[2])
 
 
 def test_standard_input_is_empty(toy: Served) -> None:
