@@ -76,12 +76,14 @@ def _read_all(connection: socket.socket) -> bytes:
 
 def serve(path: Path, script: str, warm_up: str, words: Sequence[str]) -> None:
     """Warm up, then fork for each call, until SIGTERM. Who calls while we warm up waits in the queue of the socket."""
-    path.unlink(missing_ok=True)
+    unheard = path.with_suffix(".new")
+    unheard.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening:
         mask = os.umask(0o077)  # a request carries a password, and a call can run anything: for this user only
-        listening.bind(str(path))
+        listening.bind(str(unheard))
         os.umask(mask)
         listening.listen()
+        unheard.replace(path)  # who sees it may call: one that nobody listens to yet refuses
         main = _load(script)
         runpy.run_path(warm_up)["warm_up"](list(words))
         sys.stdout.flush()  # what a buffer holds would be written again by each child
