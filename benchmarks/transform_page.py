@@ -33,10 +33,10 @@ def page(result: dict[str, Any]) -> str:
             ),
             "## Against the aims\n",
             table(AIMS, _aims(rows)),
-            "A fork saves the imports and the caches, which are the same for every call. What is left of a warm build is the work "
-            "of this one: reading the parsed project back, some queries for each model and test, and writing the artifacts. One "
-            "process that keeps even those would pass state from one build to the next "
-            "([decision 8](../decisions/0008-warm-dbt.md)).\n",
+            "A fork saves the imports, the caches and the compiled macros, which are the same for every call. What is left of a warm "
+            "build is the work of this one: a session and some queries for each model and test, the events, and the artifacts, of "
+            "which dbt writes the largest twice. What could be saved of that, and why it is not, is in "
+            "[decision 8](../decisions/0008-warm-dbt.md).\n",
         ]
     )
 

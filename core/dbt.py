@@ -32,6 +32,7 @@ from core.errors import Busy, DatabaseUnavailable, DiskFull, TransformFailed, Tr
 from core.settings import ROOT, private, settings
 
 PROJECT = ROOT / "dbt"
+WARM_UP = ROOT / "core" / "warm_up.py"
 
 Artifact = dict[str, Any]
 
@@ -106,9 +107,11 @@ def _parse(manifest: Path) -> None:
 
 
 def build(
-    server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt.date] | None, *, full: bool, unit_tests: bool
-) -> list[Outcome]:
-    """Build all models in `schema`, then test them. `months` are the source months to rebuild, None for all of them.
+    server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt.date] | None, *, full: bool, views: bool, unit_tests: bool
+) -> list[Outcome]:  # fmt: skip
+    """Build the models in `schema`, then test them. `months` are the source months to rebuild, None for all of them.
+
+    Without `views` those stay as they are: what they show follows the raw tables by itself.
 
     A failed data test is an `Outcome`; it holds back no model. Raise `TransformFailed` naming the model that could not
     be built, `DatabaseUnavailable`, `DiskFull` or `Busy` when the server is the cause, `TransientError` when dbt was killed.
@@ -116,6 +119,8 @@ def build(
     arguments = [
         "build",
         *(["--full-refresh"] if full else []),
+        # `empty`, because the views' tests are not left out with them
+        *([] if views else ["--exclude", "config.materialized:view", "--indirect-selection", "empty"]),
         *([] if unit_tests else ["--exclude-resource-type", "unit_test"]),
     ]
     folder = schema_folder(server, schema)
@@ -132,7 +137,10 @@ def build(
 def run(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str], keep_open: Sequence[int] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run one dbt command, its artifacts and log in `folder`; errors are JSON lines on its standard output.
+    """Run one dbt command, its artifacts and log in `folder`; errors are on its standard output.
+
+    As text: for JSON lines dbt spells out each of its 350 events in full before it drops those that are no errors, a tenth of a
+    warm build.
 
     The one place that runs dbt: by the warm server of this state folder where there is one (see `warm_server`), else by a
     cold process. `keep_open` are file descriptors that dbt inherits.
@@ -151,7 +159,7 @@ def run(
 def _words(arguments: Sequence[str], folder: Path) -> list[str]:
     # fmt: off
     return [
-        "--quiet", "--log-format", "json", "--no-version-check", *arguments,
+        "--quiet", "--log-format", "text", "--no-version-check", *arguments,
         "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(folder), "--log-path", str(folder),
     ]
     # fmt: on
@@ -187,11 +195,9 @@ def warm_server(home: Path, executable: Path) -> list[str] | None:
         socket = _socket(home, executable)
     except OSError:
         return None
-    # A parse fills dbt's caches, and a second one those of reading back what the first has written (0.2 CPU s less for each
-    # call). The static parser keeps threads, and what has threads can't be forked.
-    parse = ["parse", "--no-static-parser"]
-    first_calls = [_words([*parse, *rest], socket.parent) for rest in (["--no-partial-parse"], [])]
-    words = [str(python), "-P", warm.__file__, str(socket), "dbt", json.dumps(first_calls)]
+    # The static parser keeps threads, and what has threads can't be forked.
+    parse = _words(["parse", "--no-static-parser"], socket.parent)
+    words = [str(python), "-P", warm.__file__, str(socket), "dbt", str(WARM_UP), *parse]
     return words if python.exists() else None
 
 
@@ -343,9 +349,9 @@ def _error(message: str, folder: Path, password: str) -> TriptychError:
 
 
 def _last_error(output: str) -> str:
-    """The last thing that dbt complained of; what is not a JSON line is not dbt's."""
-    events = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    return _one_line(events[-1]["info"]["msg"]) if events else ""
+    """The last thing that dbt complained of; what stands before the first time of day is not dbt's."""
+    events = re.split(r"^\d\d:\d\d:\d\d  ", output, flags=re.MULTILINE)[1:]
+    return _one_line(events[-1]) if events else ""
 
 
 def _one_line(message: str) -> str:

@@ -120,9 +120,10 @@ def refresh(schema: str) -> Refresh:
         plan = _plan(connection, schema)
         if plan.is_empty:
             return Refresh("unchanged")
-        # Unit tests ask made-up rows: only the project's own text can change what they find.
+        # Unit tests ask made-up rows: only the project's own text can change what they find. Nor does a view change otherwise.
         months = None if plan.full else plan.months
-        outcomes = dbt.build(connection.info, schema, months, full=plan.full, unit_tests=PROJECT in plan.changed)
+        full, views, unit_tests = plan.full, plan.full or bool(plan.missing), PROJECT in plan.changed
+        outcomes = dbt.build(connection.info, schema, months, full=full, views=views, unit_tests=unit_tests)
         with connection.transaction():
             _write_results(connection, schema, outcomes, months)
             _write_versions(connection, schema, plan.versions)

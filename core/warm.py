@@ -1,9 +1,10 @@
 """A console script kept warm: its imports are paid once, by a resident process that forks for each call.
 
-    server   python -P core/warm.py SOCKET SCRIPT '[["word", ...], ...]'     in the script's own environment
-    client   call(socket, words, ...)                                       anywhere; gives None when nobody serves
+    server   python -P core/warm.py SOCKET SCRIPT WARM_UP WORD...     in the script's own environment
+    client   call(socket, words, ...)                                anywhere; gives None when nobody serves
 
-A call runs in a process of its own, forked from one that has imported everything and has run a few calls itself to warm up.
+A call runs in a process of its own, forked from one that has imported everything and has done what is the same for each call:
+WARM_UP is a Python file whose `warm_up` is called with the words behind its name.
 So it does what a fresh start does, with the same results, errors and logs, and leaves nothing behind for the next one.
 It gets the caller's arguments, environment, working directory and open files; when the caller goes away, it is ended.
 
@@ -17,8 +18,9 @@ from __future__ import annotations
 
 import gc
 import json
+import multiprocessing
 import os
-import select
+import runpy
 import signal
 import socket
 import struct
@@ -26,6 +28,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import entry_points
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -71,19 +74,18 @@ def _read_all(connection: socket.socket) -> bytes:
 # --- server -------------------------------------------------------------------------------------------------------------
 
 
-def serve(path: Path, script: str, first_calls: Sequence[Sequence[str]]) -> None:
+def serve(path: Path, script: str, warm_up: str, words: Sequence[str]) -> None:
     """Warm up, then fork for each call, until SIGTERM. Who calls while we warm up waits in the queue of the socket."""
-    path.unlink(missing_ok=True)
+    unheard = path.with_suffix(".new")
+    unheard.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening:
         mask = os.umask(0o077)  # a request carries a password, and a call can run anything: for this user only
-        listening.bind(str(path))
+        listening.bind(str(unheard))
         os.umask(mask)
         listening.listen()
+        unheard.replace(path)  # who sees it may call: one that nobody listens to yet refuses
         main = _load(script)
-        for words in first_calls:
-            with suppress(SystemExit):
-                sys.argv = [script, *words]
-                main()
+        runpy.run_path(warm_up)["warm_up"](list(words))
         sys.stdout.flush()  # what a buffer holds would be written again by each child
         sys.stderr.flush()
         _assert_alone()
@@ -117,25 +119,29 @@ def _wait_on(connection: socket.socket, script: str, main: Callable[[], Any]) ->
     """Run one call in a child and tell the caller how it ended; end it when the caller is gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    alive, held = os.pipe()  # reads as ended when the child has: it alone holds the other side
     request, files = _receive(connection)
-    child = os.fork()
-    if child == 0:
-        connection.close()
-        os.close(alive)
-        _become(script, request, files)
-        gc.disable()  # its memory goes with the process; collecting is 0.14 of the 0.83 CPU s of a small dbt build
-        sys.exit(main())
-    for each in (held, *files):
+    # A Process ends like a script, but does not take its interpreter down: that touches, so copies, half of all pages.
+    child = multiprocessing.get_context("fork").Process(target=_run, args=(connection, script, main, request, files))
+    child.start()
+    for each in files:
         os.close(each)
     with suppress(ConnectionError):
         connection.sendall(b"started\n")
-    if alive not in select.select([alive, connection.fileno()], [], [])[0]:
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+    if child.sentinel not in wait([child.sentinel, connection]):
+        child.kill()
+    child.join()
     with suppress(ConnectionError):
-        connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+        connection.sendall(b"%d\n" % (child.exitcode or 0))
     os._exit(0)
+
+
+def _run(
+    connection: socket.socket, script: str, main: Callable[[], Any], request: Mapping[str, Any], files: Sequence[int]
+) -> NoReturn:
+    connection.close()
+    _become(script, request, files)
+    gc.disable()  # its memory goes with the process; collecting is 0.14 CPU s of a small dbt build
+    sys.exit(main())
 
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -162,4 +168,4 @@ def _become(script: str, request: Mapping[str, Any], files: Sequence[int]) -> No
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    serve(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]))
+    serve(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:])

@@ -83,6 +83,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a warm dbt that all tests of this module may use."""
     warm = WarmDbt(replace(settings(), home=tmp_path_factory.mktemp("warm")))
     warm.start()
+    # From then on a call waits until the server is warm; before, it would start cold.
+    until(lambda: next(warm.folder.glob("*.sock"), None), 120, 0.02, "the socket of the warm dbt")
     yield warm.folder
     assert warm.end() > 0
 
@@ -189,6 +191,7 @@ def test_the_life_of_a_schema(publisher: Publisher, starts: list[str], backgroun
 
     publisher.land("plain", "2024-02", [])
     publisher.land("plain", "2024-03", [{"fare_amount": 2.0}] * 3000)
+    view = query("SELECT '{}.stg_trips'::regclass::oid", "plain")
     untouched = query(
         "SELECT xmin::text, ctid::text FROM {}.fct_trips WHERE source_month = '2024-01-01' ORDER BY 2", "plain"
     )
@@ -200,6 +203,7 @@ def test_the_life_of_a_schema(publisher: Publisher, starts: list[str], backgroun
     assert untouched == query(
         "SELECT xmin::text, ctid::text FROM {}.fct_trips WHERE source_month = '2024-01-01' ORDER BY 2", "plain"
     )
+    assert view == query("SELECT '{}.stg_trips'::regclass::oid", "plain"), "no month is a reason to make a view anew"
     assert query("SELECT count(*) FROM {}.fct_trips WHERE source_month = '2024-02-01'", "plain") == [(0,)]
     assert query(
         "SELECT pickup_date::text, trips, source_months::text FROM {}.daily_borough_stats ORDER BY 1", "plain"
@@ -403,16 +407,66 @@ def test_a_zones_name_is_data_and_nothing_else(publisher: Publisher) -> None:
     assert {name for (name,) in ask("SELECT borough FROM plain.daily_borough_stats")} == set(STRANGE)
 
 
+def test_cold_and_warm_give_the_same(
+    publisher: Publisher, background: ThreadPoolExecutor, request: pytest.FixtureRequest
+) -> None:
+    """The same tables and test results, first for all and then for one month; warm, two schemas at once."""
+    bad = [*HARD, {"PULocationID": 999}]
+
+    def refresh(*schemas: str) -> list[Any]:
+        assert [done.state for done in background.map(transform.refresh, schemas)] == ["success"] * len(schemas)
+        return [(digests(schema), transform.results(schema, dt.date(2024, 1, 1))) for schema in schemas]
+
+    def land(month: str, *schemas: str) -> None:
+        for schema in schemas:
+            publisher.land(schema, month, bad)
+
+    land("2024-01", "cold", "one", "two")
+    (whole,) = refresh("cold")
+    land("2024-02", "cold")
+    (month,) = refresh("cold")
+    assert {result.name for result in month[1] if not result.passed} >= {
+        "pickup_zone_is_known",
+        "dropoff_zone_is_known",
+    }
+
+    request.getfixturevalue("warm_dbt")
+    assert refresh("one", "two") == [whole, whole]
+    land("2024-02", "one", "two")
+    assert refresh("one", "two") == [month, month]
+
+
+def project_copy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dbt project of the test's own, in place of ours."""
+    project = folder / "dbt"
+    shutil.copytree(dbt.PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
+    monkeypatch.setattr(dbt, "PROJECT", project)
+    return project
+
+
+@pytest.mark.usefixtures("warm_dbt")
+def test_a_project_that_changes_while_dbt_is_warm(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the server has parsed and compiled is no longer what is there: each call sees the files as they are."""
+    macro = project_copy(tmp_path, monkeypatch) / "tests" / "generic" / "holds.sql"
+    publisher.land("plain", "2024-01", [{}])
+    text = macro.read_text()
+    for suffix in ("", " or true", ""):
+        macro.write_text(text.replace("is not true", f"is not true{suffix}"))
+        assert transform.refresh("plain").full
+        failed = {result.name for result in transform.results("plain", dt.date(2024, 1, 1)) if not result.passed}
+        assert failed == ({"codes_are_documented", "key_is_a_place_in_a_file"} if suffix else set())
+
+
 @pytest.mark.usefixtures("either_way")
 def test_a_model_that_fails(publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line that names model and cause; what is recorded as built stays as it was."""
-    project = tmp_path / "dbt"
-    shutil.copytree(dbt.PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
+    project = project_copy(tmp_path, monkeypatch)
     model = project / "models" / "marts" / "daily_borough_stats.sql"
     model.write_text(model.read_text().replace("count(*) as trips", "count(*) / 0 as trips"))
     tests = project / "models" / "marts" / "daily_borough_stats.yml"
     tests.write_text(tests.read_text().partition("unit_tests:")[0])
-    monkeypatch.setattr(dbt, "PROJECT", project)
     publisher.land("plain", "2024-01", [{}] * 3)
 
     with pytest.raises(TransformFailed, match=r"^dbt: model daily_borough_stats: division by zero; .*dbt.log$"):

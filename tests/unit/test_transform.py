@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -118,9 +117,9 @@ def test_a_kill_is_tried_again() -> None:
 
 
 def test_without_results_the_last_event_is_the_message() -> None:
-    event = json.dumps({"info": {"msg": "Encountered an error:\nParsing Error\n  no such macro, s3cret"}})
+    output = "not dbt's\n12:00:00  Unrelated\n12:00:01  Encountered an error:\nParsing Error\n  no such macro, s3cret\n"
     with pytest.raises(TransformFailed, match=r"^dbt: Encountered an error: no such macro, \*\*\*; the whole"):
-        stopped(2, [], f"not an event\n{event}\n", "s3cret")
+        stopped(2, [], output, "s3cret")
 
 
 def test_a_failed_data_test_stops_nothing_and_a_failed_unit_test_does() -> None:

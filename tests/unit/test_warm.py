@@ -30,6 +30,11 @@ def main():
         print(json.dumps({"argv": sys.argv, "cwd": os.getcwd(), "env": dict(os.environ), "calls": state["calls"]}))
         print("said", file=sys.stderr)
         return int(sys.argv[2])
+    if sys.argv[1] == "end":
+        print("written, not flushed", end="")
+        if sys.argv[2] == "raise":
+            raise ValueError("a bug")
+        sys.exit({"none": None, "text": "a message"}.get(sys.argv[2]))
     if sys.argv[1] == "read":
         return len(os.read(0, 10))
     if sys.argv[1] == "hang":
@@ -42,6 +47,14 @@ def main():
     if sys.argv[1] == "wait":
         while not os.path.exists(sys.argv[2]):
             time.sleep(0.01)
+"""
+
+WARM_UP = """
+import sys, toy
+
+def warm_up(words):
+    sys.argv = ["toy", *words]
+    toy.main()
 """
 
 
@@ -71,7 +84,16 @@ def start(folder: Path, *first_call: str) -> Served:
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
     (facts / "entry_points.txt").write_text("[console_scripts]\ntoy = toy:main\n")
-    words = [sys.executable, "-P", warm.__file__, str(folder / "socket"), "toy", json.dumps([first_call])]
+    (folder / "warm_up.py").write_text(WARM_UP)
+    words = [
+        sys.executable,
+        "-P",
+        warm.__file__,
+        str(folder / "socket"),
+        "toy",
+        str(folder / "warm_up.py"),
+        *first_call,
+    ]
     process = subprocess.Popen(words, env={"PYTHONPATH": str(folder)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     until(lambda: (folder / "socket").exists() or process.poll() is not None or None, 30, 0.01, "the socket")
     return Served(folder / "socket", process)
@@ -102,6 +124,16 @@ def test_a_call_leaves_nothing_to_the_next_one(toy: Served) -> None:
     for _ in range(3):
         code, out, _ = toy.call("facts", "0")
         assert (code, facts(out)["calls"]) == (0, 2), "the first call was the warm-up, and each other one is the second"
+
+
+@pytest.mark.parametrize(
+    ("way", "code", "said"), [("none", 0, ""), ("text", 1, "a message\n"), ("raise", 1, "ValueError: a bug\n")]
+)
+def test_a_call_ends_as_a_script_does(toy: Served, way: str, code: int, said: str) -> None:
+    ended = toy.call("end", way)
+    assert ended[:2] == (code, "written, not flushed")
+    assert ended[2].endswith(said)
+    assert bool(said) == bool(ended[2])
 
 
 def test_standard_input_is_empty(toy: Served) -> None:
@@ -200,7 +232,7 @@ def test_a_server_that_could_hang_its_calls_does_not_serve(tmp_path: Path) -> No
 
 
 def test_a_script_that_is_not_installed_is_said_so(tmp_path: Path) -> None:
-    words = [sys.executable, "-P", warm.__file__, str(tmp_path / "socket"), "no-such-script", "[]"]
+    words = [sys.executable, "-P", warm.__file__, str(tmp_path / "socket"), "no-such-script", "no-such-file"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("no-such-script: 0 console scripts of this name in ")
