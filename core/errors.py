@@ -29,6 +29,12 @@ class TriptychError(Exception):
     """How often a step that raised this is tried again."""
 
 
+def quoted(text: object, letters: int = 60) -> str:
+    """What somebody else wrote, for a message: in one line, short, and safe for a terminal whatever it holds."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in str(text))
+    return line if len(line) <= letters else f"{line[: letters - 3]}..."
+
+
 # Two retries, a constant delay apart: the only back-off that the three tools can share exactly. Airflow adds jitter
 # to its exponential one, and Dagster's exponents (1, 3, 7) differ from Prefect's (1, 2, 4).
 RETRIES = 2
