@@ -33,7 +33,7 @@ from tests import oracle
 from tests.fuzz import parquet_files
 from tests.fuzz.parquet_files import MONTH, Case
 
-MEMORY_MB = 1000
+MEMORY_MB = 600
 """What a load may take besides what Python and Arrow take when they are imported."""
 
 BATCH = 50
