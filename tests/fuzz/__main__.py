@@ -10,6 +10,7 @@ A case depends on its seed and its number alone (and on the version of pyarrow t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import sys
@@ -61,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
         until = time.monotonic() + 60 * args.minutes
         found = harness.run(make, numbers, every)
         again = f"--seed {args.seed}" + (f" --real {args.real}" if args.real else "")
-        outcomes = _watched(found, make, len(numbers), until, args.findings, again)
+        with contextlib.closing(found):  # its process ends before its folder
+            outcomes = _watched(found, make, len(numbers), until, args.findings, again)
     _summary(outcomes)
     return int(any(outcome.finding for outcome in outcomes))
 

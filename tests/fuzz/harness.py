@@ -17,7 +17,7 @@ import struct
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,9 @@ class Outcome:
     cpu_s: float = 0.0
 
 
-def run(make: Callable[[int], Case], numbers: Sequence[int], server_every: int = 0) -> Iterator[tuple[int, Outcome]]:
+def run(
+    make: Callable[[int], Case], numbers: Sequence[int], server_every: int = 0
+) -> Generator[tuple[int, Outcome], None, None]:
     """Load the cases of those numbers; every `server_every`th goes into the server. Give what became of each, in turn."""
     while numbers:
         answered = 0
