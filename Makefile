@@ -11,7 +11,7 @@ PYTEST := python -m pytest
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast up down azurite bench bench-load bench-race bench-growth bench-transform soak lint types native lock clean
+.PHONY: help setup demo test test-fast up down azurite bench bench-load bench-race bench-growth bench-transform soak fuzz lint types native lock clean
 
 help: ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -35,7 +35,7 @@ lint: setup ## ruff, and who may import whom
 	PATH="$(CURDIR)/$(LAB):$$PATH" $(LAB)/lint-imports --no-cache | sed -n '/^Contracts:/p;/BROKEN/p'; exit $${PIPESTATUS[0]}
 
 types: setup ## mypy, each adapter against its own tool
-	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract
+	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/fuzz
 	@for tool in $(NATIVE); do \
 	  echo "mypy $${tool}_impl"; $(LAB)/mypy --python-executable .venvs/$$tool/bin/python $${tool}_impl || exit 1; done
 
@@ -74,6 +74,9 @@ bench-growth: setup ## of that, what a reload costs as the table grows, and what
 
 bench-transform: setup ## of that, dbt cold and warm, many months at once, one month among many: 5 minutes
 	@$(BENCH) transform_times
+
+fuzz: setup ## load 20,000 hostile files: a line that says why not, or the right rows (N minutes)
+	$(LAB)/python -m tests.fuzz --cases 20000 --seed 11
 
 soak: setup ## 1,000 random kills, and what the usual pattern loses under the same: a minute
 	@$(BENCH) soak

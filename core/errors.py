@@ -46,6 +46,12 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
+def quoted(text: object, letters: int = 60) -> str:
+    """As much of what somebody else wrote as a message can bear: `printable`, and at most so many letters."""
+    line = printable(str(text)[: letters + 1])
+    return line if len(line) <= letters else f"{line[: letters - 3]}..."
+
+
 # Two retries, a constant delay apart: the only back-off that the three tools can share exactly. Airflow adds jitter
 # to its exponential one, and Dagster's exponents (1, 3, 7) differ from Prefect's (1, 2, 4).
 RETRIES = 2

@@ -33,7 +33,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from core.errors import BadFile, DiskFull, PermanentError, SourceUnavailable
+from core.errors import BadFile, DiskFull, PermanentError, SourceUnavailable, quoted
 from core.month import Month
 from core.partial import Partial
 from core.schema import Dataset
@@ -48,6 +48,9 @@ MANIFEST = "MANIFEST.sha256"
 
 MANIFEST_MB = 4.0
 """It is read whole: 50,000 lines."""
+
+LOOKUP_MB = 4.0
+"""A lookup has 12 KB, and its keys are kept while it is read, to see that each is there once: 60 MB at most."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def extract(dataset: Dataset, source: str, month: Month | None = None) -> Extrac
     said = []
     with opened(settings().tlc_url if source == "tlc" else source) as place:
         for path in paths:
-            found = _fetch(place, path, settings().max_file_mb)
+            found = _fetch(place, path, settings().max_file_mb if dataset.monthly else LOOKUP_MB)
             if isinstance(found, Extracted):
                 _check_manifest(place, path, found)
                 return found
@@ -178,9 +181,10 @@ class _Transfer:
 
     def _check_size(self, size: int) -> None:
         if size > self._limit_mb * 1e6:
+            mend = "if that is right, raise TRIPTYCH_MAX_FILE_MB"
             raise BadFile(
                 f"{self._address} has {size / 1e6:.1f} MB or more, and {self._limit_mb:g} MB is the limit; "
-                "if that is right, raise TRIPTYCH_MAX_FILE_MB"
+                f"{mend if self._limit_mb == settings().max_file_mb else 'is it the right file?'}"
             )
 
     def _drop(self) -> None:
@@ -228,7 +232,9 @@ def _promised(path: Path, where: str) -> dict[str, str]:
         if match is None and line.strip():
             raise BadFile(f"{where}: line {number} is not `<sha256>  <name>`: write it with `sha256sum * > {MANIFEST}`")
         if match and digests.setdefault(match[2], match[1].lower()) != match[1].lower():
-            raise BadFile(f"{where}: line {number} promises a second digest for {match[2]!r}; leave one of them")
+            raise BadFile(
+                f"{where}: line {number} promises a second digest for {quoted(repr(match[2]))}; leave one of them"
+            )
     return digests
 
 

@@ -24,11 +24,11 @@ import pyarrow.parquet as pq
 import tenacity
 from psycopg import sql
 
-from core import digest, ledger
+from core import digest, ledger, parquet
 from core.contract import check_strategy
 from core.database import Connection, check_schema_name, connect, lock
 from core.digest import Digest
-from core.errors import BadFile, Busy, SchemaDrift
+from core.errors import BadFile, Busy, SchemaDrift, quoted
 from core.extract import Extracted
 from core.ledger import Entry
 from core.month import Month
@@ -445,20 +445,35 @@ def batches(dataset: Dataset, file: Extracted, month: Month | None) -> Iterator[
             first_row += batch.num_rows
     except (pa.ArrowException, UnicodeError, OSError) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
-        shown = "".join(letter if letter.isprintable() else "?" for letter in line)  # it may quote damaged bytes
-        raise BadFile(f"{file.name} can't be read: {shown}; fetch it again from the publisher") from error
+        raise BadFile(f"{file.name} can't be read: {quoted(line, 200)}; fetch it again from the publisher") from error
 
 
 def _read(dataset: Dataset, file: Extracted) -> Iterator[pa.RecordBatch]:
     if file.name.endswith(".csv"):
         yield from _read_csv(dataset, file)
         return
-    # Pages as they are needed. By default pyarrow reads ahead a whole row group, and the publisher's files have only one:
-    # a peak of 328 MB against 160 MB for one of 200 MB.
-    with pq.ParquetFile(file.path, pre_buffer=False, buffer_size=1 << 20) as parquet:
-        check_columns(dataset, parquet.schema_arrow, file.name)
+    coded = parquet.check(file.path, file.name)
+    with pq.ParquetFile(
+        file.path,
+        # Pages as they are needed. By default pyarrow reads ahead a whole row group, and the publisher's files have only
+        # one: a peak of 328 MB against 160 MB for one of 200 MB.
+        pre_buffer=False,
+        buffer_size=1 << 20,
+        # Texts come as the dictionary that the file has: a long one that all rows share is seen (`conform`) before it is many.
+        read_dictionary=coded,
+        thrift_container_size_limit=parquet.CONTAINER,
+    ) as content:
+        check_columns(dataset, content.schema_arrow, file.name)
         # In this thread: pyarrow's pool would take turns on the core that the server needs, for a tenth more CPU.
-        yield from parquet.iter_batches(BATCH_ROWS, use_threads=False)
+        rows = 0
+        for batch in content.iter_batches(BATCH_ROWS, use_threads=False):
+            yield batch
+            rows += batch.num_rows
+        # One bit in a page's header is enough for Arrow to end there, without an error: an empty month.
+        if rows != content.metadata.num_rows:
+            raise BadFile(
+                f"{file.name} declares {content.metadata.num_rows} rows, and {rows} are in it; fetch it again from the publisher"
+            )
 
 
 def _read_csv(dataset: Dataset, file: Extracted) -> Iterator[pa.RecordBatch]:

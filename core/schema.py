@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from core.errors import SchemaDrift, UsageError
+from core.errors import SchemaDrift, UsageError, quoted
 
 LIMIT = 1e8
 """Amounts and distances below this fit the exact types that the marts use; infinities and larger ones are refused."""
@@ -51,7 +51,12 @@ def _constant(kind: pa.DataType, form: str, value: float) -> pa.Scalar:
     return pa.Array.from_buffers(kind, 1, [None, pa.py_buffer(struct.pack(form, value))])[0]
 
 
+TEXT_BYTES = 256
+"""The longest text that is loaded. The publisher's are one letter, or a zone's name of up to 45; a number or a moment as text
+has 35. Without it, 11 KB with one long text that every row refers to become gigabytes."""
+
 _LIMIT = _constant(pa.float64(), "=d", LIMIT)
+_TEXT_BYTES = _constant(pa.int64(), "=q", TEXT_BYTES)
 
 
 def _out_of_range(values: pa.Array) -> pa.Array:
@@ -231,12 +236,12 @@ def check_columns(dataset: Dataset, published: pa.Schema, file: str) -> None:
     for name in published.names:
         if name not in known:
             raise SchemaDrift(
-                f"{file}: column {_short(repr(name))} is not one that {dataset.name} declares; "
+                f"{file}: column {quoted(repr(name))} is not one that {dataset.name} declares; "
                 "if the publisher added it, declare it in core/schema.py"
             )
         if published.names.count(name) > 1:
             raise SchemaDrift(
-                f"{file}: column {_short(repr(name))} is there twice; fetch the file again from the publisher"
+                f"{file}: column {quoted(repr(name))} is there twice; fetch the file again from the publisher"
             )
     for column in dataset.columns:
         there = [spelling for spelling in column.spellings if spelling in published.names]
@@ -257,10 +262,10 @@ def _check_type(name: str, declared: Kind, kind: pa.DataType, file: str) -> None
     plain = kind.value_type if pt.is_dictionary(kind) else kind
     if pt.is_timestamp(plain) and plain.tz is not None:
         raise SchemaDrift(
-            f"{file}: column {name!r} is {_short(str(plain))}: a time zone would shift every value; write local time without a zone"
+            f"{file}: column {name!r} is {quoted(plain)}: a time zone would shift every value; write local time without a zone"
         )
     if not pt.is_null(plain) and not declared.accepts(plain):
-        raise SchemaDrift(f"{file}: column {name!r} is {_short(str(plain))}, which is never a {declared.arrow}")
+        raise SchemaDrift(f"{file}: column {name!r} is {quoted(plain)}, which is never a {declared.arrow}")
 
 
 def conform(dataset: Dataset, batch: pa.RecordBatch, file: str, first_row: int) -> list[pa.Array]:
@@ -278,6 +283,7 @@ def _conform_column(column: Column, batch: pa.RecordBatch, file: str, first_row:
         return pa.nulls(batch.num_rows, column.kind.arrow)
     values = batch.column(name)
     where = f"{file}: column {name!r}"
+    _check_lengths(values, where, first_row)
     if pt.is_dictionary(values.type):
         values = values.dictionary_decode()
     if column.kind.arrow != pa.string() and pt.is_string_view(values.type):
@@ -289,6 +295,20 @@ def _conform_column(column: Column, batch: pa.RecordBatch, file: str, first_row:
         kind = column.kind.postgres
         raise SchemaDrift(f"{where}: row {first_row + bad} is {_show(values[bad])}, out of range for {kind}")
     return cast
+
+
+def _check_lengths(values: pa.Array, where: str, first_row: int) -> None:
+    """Raise `SchemaDrift` on a text longer than `TEXT_BYTES`; in a dictionary, before it becomes a text for each row."""
+    texts = values.dictionary if pt.is_dictionary(values.type) else values
+    if not _is_text(texts.type):
+        return
+    if pt.is_string_view(texts.type):
+        texts = texts.cast(pa.string())  # Arrow has no length of a view
+    long = pc.greater(pc.binary_length(texts), _TEXT_BYTES)
+    if long.true_count:
+        rows = long.take(values.indices) if pt.is_dictionary(values.type) else long
+        if (bad := _first_true(rows)) is not None:
+            raise SchemaDrift(f"{where}: row {first_row + bad} is a text of more than {TEXT_BYTES} bytes")
 
 
 def _cast(values: pa.Array, kind: Kind, where: str, first_row: int) -> pa.Array:
@@ -332,14 +352,9 @@ def _show(value: pa.Scalar) -> str:
     if not _is_text(value.type):
         return str(value.cast(pa.string()))  # as_py would need pandas for nanoseconds, and fails beyond the year 9999
     try:
-        return _short(repr(value.as_py()))
+        return quoted(repr(value.as_py()))
     except UnicodeDecodeError:
         return f"not UTF-8: {value.as_buffer().to_pybytes()[:20]!r}"
-
-
-def _short(text: str) -> str:
-    """What a file says, as much of it as a message can bear."""
-    return text[:60]
 
 
 def with_identity(month_day: dt.date, arrays: list[pa.Array], first_row: int, schema: pa.Schema) -> pa.RecordBatch:

@@ -11,7 +11,10 @@ import contextlib
 import os
 import posixpath
 import re
+import socket
 import ssl
+import threading
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
 import httpx
 
-from core.errors import NotPublished, PermanentError, SourceUnavailable, UsageError
+from core.errors import NotPublished, PermanentError, SourceUnavailable, UsageError, quoted
 from core.settings import settings
 
 if TYPE_CHECKING:
@@ -172,6 +175,7 @@ class Web:
 
     def __init__(self, prefix: httpx.URL, client: httpx.Client) -> None:
         self._prefix, self._client = prefix, client
+        self._socket: socket.socket | None = None
 
     def address(self, path: str) -> str:
         """See `Source`."""
@@ -187,19 +191,19 @@ class Web:
         if rest:
             headers |= {"Range": f"bytes={rest.start}-", "If-Range": rest.etag}
         try:
-            with self._open(url, headers) as response:
+            with self._in_time(), self._open(url, headers) as response:
                 answer = _answer(response, url, rest)
                 if answer is not None:
                     yield answer
                     return
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:  # the latter: a redirect to nonsense
             raise _no_answer(url, error) from error
         with self.get(path, unless, None) as answer:  # what is here does not fit
             yield answer
 
     @contextlib.contextmanager
     def _open(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
-        request = self._client.build_request("GET", url, headers=headers)
+        request = self._client.build_request("GET", url, headers=headers, extensions={"trace": self._trace})
         for _ in range(1 + REDIRECTS):
             response = self._client.send(request, stream=True)
             try:
@@ -211,6 +215,28 @@ class Web:
             finally:
                 response.close()
         raise PermanentError(f"{url} was sent on more than {REDIRECTS} times; check --source")
+
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Hang up when `Settings.download_s` is over. Who takes the chunks looks at the clock between two of them, and httpx
+        limits the time between two bytes: headers that come letter by letter, or interim answers, would go on for ever.
+        """
+        timer = threading.Timer(settings().download_s + 1, self._hang_up)  # after the taker, whose message says more
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _trace(self, event: str, about: dict[str, Any]) -> None:
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._socket = about["return_value"].get_extra_info("socket")
+
+    def _hang_up(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # which ends a read in the other thread; to close it would not
 
     def absent(self, what: str, name: str, said: list[str]) -> PermanentError:
         """See `Source`. The publisher answers 403, not 404, for a month that is not out (its bucket can't be listed)."""
@@ -258,7 +284,7 @@ def _check_redirect(url: str, here: httpx.URL, there: httpx.URL) -> None:
     same_port = (here.port or ports.get(here.scheme)) == (there.port or ports.get(there.scheme))
     if here.host != there.host or not (upgraded or (here.scheme == there.scheme and same_port)):
         asked = f"{there.scheme}://{there.netloc.decode('ascii')}"
-        raise PermanentError(f"{url} was sent on to {asked}: if that is right, name it in --source")
+        raise PermanentError(f"{url} was sent on to {quoted(asked)}: if that is right, name it in --source")
 
 
 def _answer(response: httpx.Response, url: str, rest: Rest | None) -> Answer | None:
@@ -274,14 +300,39 @@ def _answer(response: httpx.Response, url: str, rest: Rest | None) -> Answer | N
         return whole and Answer("file", response.iter_raw(), rest.start, int(whole[1]), etag)
     if status != 200:
         raise _bad_status(status, url)
-    if response.headers.get("content-encoding", "identity") != "identity":  # not asked for: some proxies do
-        return Answer("file", response.iter_bytes())
+    encoding = response.headers.get("content-encoding", "identity").lower()
+    if encoding in ("gzip", "x-gzip"):  # not asked for: some proxies do
+        return Answer("file", _unpacked(response.iter_raw(), url))
+    if encoding != "identity":
+        raise PermanentError(
+            f"{url} came packed as {quoted(encoding)}, unasked: only gzip is unpacked; check the proxy"
+        )
     length = response.headers.get("content-length", "")
-    return Answer("file", response.iter_raw(), 0, int(length) if length.isdecimal() else None, _strong(etag))
+    return Answer("file", response.iter_raw(), 0, int(length) if _NUMBER.fullmatch(length) else None, _strong(etag))
+
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+def _unpacked(chunks: Iterable[bytes], url: str) -> Iterator[bytes]:
+    """Piece by piece. httpx unpacks at once what a read brought: of 64 KB it makes 66 MB, and packed twice 68 GB."""
+    gzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        for packed in chunks:
+            while packed and not gzip.eof:
+                yield gzip.decompress(packed, _CHUNK)
+                packed = gzip.unconsumed_tail
+            if gzip.eof:
+                break
+        yield gzip.flush()
+    except zlib.error as error:
+        raise SourceUnavailable(f"{url}: {error}; the transfer did not end well") from None
+    if not gzip.eof:
+        raise SourceUnavailable(f"{url}: what came is not the whole gzip; the transfer did not end well")
 
 
 def _rest_of(response: httpx.Response, rest: Rest) -> re.Match[str] | None:
-    return re.fullmatch(rf"bytes {rest.start}-\d+/(\d+)", response.headers.get("content-range", ""))
+    return re.fullmatch(rf"bytes {rest.start}-\d+/({_NUMBER.pattern})", response.headers.get("content-range", ""))
 
 
 def _bad_status(status: int, what: str) -> PermanentError | SourceUnavailable:
@@ -292,16 +343,16 @@ def _bad_status(status: int, what: str) -> PermanentError | SourceUnavailable:
 
 def _strong(etag: str | None) -> str | None:
     """The ETag if it stands for these very bytes: a weak one may stand for others that mean the same."""
-    return etag if etag and etag.startswith('"') else None
+    return etag if etag and etag.startswith('"') and etag.isascii() else None  # other letters can't be sent back
 
 
-def _no_answer(url: str, error: httpx.HTTPError) -> PermanentError | SourceUnavailable:
+def _no_answer(url: str, error: Exception) -> PermanentError | SourceUnavailable:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _no_trust(httpx.URL(url).host, cause.verify_message)
         cause = cause.__cause__ or cause.__context__
-    return SourceUnavailable(f"{url}: {str(error) or type(error).__name__}; the transfer did not end well")
+    return SourceUnavailable(f"{url}: {quoted(str(error) or type(error).__name__, 200)}; the transfer did not end well")
 
 
 def _no_trust(host: str, why: str) -> PermanentError:
