@@ -10,15 +10,13 @@ the loader or dbt sends (`benchmarks.wire`), each file that they open for writin
     4   the same steps run again, without a fault
     5   tables, ledgers, test results and relations are compared with those that an undisturbed run leaves
 
-SIGKILL comes at every point. The other faults come once to each shape of statement (`shape`), the others that have it are like
-it: tests have the same statements over and over. dbt is given one thread, else its points had another order in each run;
-the scenario with dbt cold leaves it the two that it has, and draws its cases.
+Which faults come to which points says `benchmarks.build_rules`. dbt is given one thread, else its points had another order in each
+run; the scenario with dbt cold leaves it the two that it has, and draws its cases.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import fcntl
 import json
 import logging
@@ -42,6 +40,7 @@ import psutil
 import psycopg
 
 from benchmarks import file_points, injector, measure, published
+from benchmarks.build_rules import SCENARIOS, Case, Point, Scenario, cases, drawn, honest, misplaced, reader
 from benchmarks.injector import Child, Ended
 from benchmarks.measure import Row
 from benchmarks.wire import Link, Wire, wire
@@ -61,76 +60,6 @@ ROWS = {"v1": 60, "v2": 75}
 TMPFS_MB = 64
 COLD_CASES = 12
 """Cases with dbt cold, each of which costs two starts of dbt."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Scenario:
-    """What a build finds: the name of the snapshot that it starts from."""
-
-    name: str
-    state: str
-    cold: bool = False
-    fresh: bool = False
-    """Whether dbt has not met the schema, so that it parses all anew; then only points are asked that no other run had."""
-
-
-SCENARIOS = (
-    Scenario("build, nothing pending", "built"),
-    Scenario("build, one month replaced", "replaced"),
-    Scenario("build, first one", "loaded"),
-    Scenario("build, zones replaced", "zones"),
-    Scenario("build, first one, nothing parsed", "loaded", fresh=True),
-    Scenario("build, one month replaced, dbt cold", "replaced", cold=True),
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Point:
-    """Where a fault can happen: `kind` is ``statement``, ``file`` or ``process``; `nth` of those of its name."""
-
-    kind: str
-    name: str
-    nth: int
-
-    @property
-    def who(self) -> str:
-        """``loader`` or ``dbt``."""
-        return self.name.partition(":")[0].partition(" ")[0]
-
-    @property
-    def shape(self) -> str:
-        """What the point has in common with those that are like it: of a test, not which test it is."""
-        name = re.sub(r"^dbt (unit_test|test) \w+", r"dbt \1", self.name)
-        return re.sub(r"(compiled|run)/.*", r"\1/", name)
-
-    @property
-    def changes(self) -> bool:
-        """Whether it is a statement that may change something, or ends a transaction or a session."""
-        return self.kind == "statement" and re.search(r": (SELECT|select|SET|BEGIN|connect)\b", self.name) is None
-
-
-STOPS = ("SIGTERM", "backend terminated", "connection cut", "server stopped", "server's disk full")
-FAULTS = {
-    ("statement", "loader"): ("SIGKILL", *STOPS),
-    ("statement", "dbt"): ("SIGKILL", "dbt killed", "lock's backend terminated", *STOPS),
-    ("file", "loader"): ("SIGKILL", "SIGTERM", "loader's disk full"),
-    ("file", "dbt"): ("dbt killed", "killed half written", "loader's disk full"),
-    ("process", "loader"): ("SIGKILL", "SIGTERM"),
-}
-"""What is done at which kind of point of whom. SIGKILL is the loader's end, and SIGTERM too."""
-
-ONCE_AFTER = ("backend terminated", "server stopped", "SIGTERM", "connection cut")
-"""What comes also after what changes something: the others would find the same then as before the next statement."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One fault at one point of one scenario."""
-
-    number: int
-    point: Point
-    when: str
-    fault: str
 
 
 class Bench:
@@ -213,6 +142,7 @@ class Bench:
         """One run in a child, watched; the case's fault happens at its point."""
         self.seen, self.met, self._case, self._scenario = [], False, case, scenario
         self._counts, self._nodes = Counter[str](), dict[Link, str]()
+        self._about = dict[Link, str]()
         self.log.unlink(missing_ok=True)
         self.wire.hook = self._hook
         self._loader = child = Child(lambda: self._work(scenario, case))
@@ -267,13 +197,14 @@ class Bench:
         return self._do(case.fault, link)
 
     def _name(self, link: Link, statement: str) -> str:
+        """Who states what; of dbt, for which node: what ends a transaction does not say it, so it is that of the last one."""
         if not link.client.startswith("triptych dbt"):
             return f"loader: {injector.statement(None, statement)}"
-        node = re.match(r'/\* \{.*"node_id": "(\w+)\.\w+\.([\w.]+?)(\.[0-9a-f]{10})?"\} \*/', statement)
+        if node := re.match(r'/\* \{.*"node_id": "(\w+)\.\w+\.([\w.]+?)(\.[0-9a-f]{10})?"\} \*/', statement):
+            self._about[link] = f" {node[1]} {node[2].rpartition('.')[2]}"
         title = injector.statement(None, re.sub(r"^/\* \{.*?\} \*/", "", statement))
         title = re.sub(r"(__dbt_tmp)\d+.*", r"\1", title)  # dbt names a temporary table by the clock
-        about = f" {node[1]} {node[2].rpartition('.')[2]}" if node else ""
-        return f"dbt{about}: {title}"
+        return f"dbt{self._about.get(link, '')}: {title}"
 
     # --- faults ---
 
@@ -418,42 +349,6 @@ _RELATIONS = """
 """
 
 
-def reader(found: dict[str, str], before: dict[str, str], golden: dict[str, str]) -> str:
-    """What a reader sees: ``old``, ``new``, the tables that are new among old ones, or ``part`` and what is neither."""
-    keys = sorted(before.keys() | golden.keys() | found.keys())
-    wrong = [key for key in keys if found.get(key) not in (before.get(key), golden.get(key))]
-    if wrong:
-        return f"part: {', '.join(wrong)}"
-    new = [key for key in keys if before.get(key) != golden.get(key) and found.get(key) == golden.get(key)]
-    old = [key for key in keys if before.get(key) != golden.get(key) and found.get(key) == before.get(key)]
-    both = f"new {', '.join(new)} and old {', '.join(old)}"
-    return both if new and old else "new" if new else "old" if old else "the same"
-
-
-def honest(found: dict[str, Any], before: dict[str, Any], golden: dict[str, Any]) -> bool:
-    """Whether the ledger says pending, or done and it is; and the test results are those of what it says."""
-    keys = ("transform_ledger", "test_results")
-    recorded = [found[key] for key in keys]
-    if recorded == [golden[key] for key in keys]:
-        return bool(found["tables"] == golden["tables"])
-    return recorded == [before[key] for key in keys]
-
-
-def misplaced(fault: str, first: Ended, secret: str) -> str | None:
-    """What is wrong with how the first run ended; None when nothing is. A run may succeed: the fault came too late for it."""
-    wanted: type[errors.TriptychError] | None = {
-        "server's disk full": errors.DiskFull,
-        "loader's disk full": errors.DiskFull,
-    }.get(fault, errors.TransientError)
-    said = f"the first run: {first.how}: {first.said}".replace(secret, "***")
-    if secret in first.said or "\n" in first.said:
-        return f"a secret, or more than a line, in what it said: {said}"
-    if first.how == "success" or fault == first.how or (fault, first.how) == ("SIGTERM", "SystemExit"):
-        return None
-    found = getattr(errors, first.how, None)
-    return None if fault not in ("SIGKILL",) and found and wanted and issubclass(found, wanted) else said
-
-
 def settings_password(dsn: str) -> str:
     """The password in a DSN."""
     return str(urlsplit(dsn).password)
@@ -548,42 +443,14 @@ def _publish(folder: Path) -> str:
     return ""
 
 
-def cases(points: Sequence[Point], scenario: Scenario, met: set[tuple[str, str, str]]) -> list[Case]:
-    """What is put to a scenario with these points; `met` are the shapes, moments and faults that had their turn."""
-    found = []
-    for number, point in enumerate(points):
-        for fault in FAULTS[point.kind, point.who]:
-            for when in _moments(point, fault):
-                key = (point.shape, when, fault)
-                always = scenario.cold or (fault == "SIGKILL" and when == "before" and not scenario.fresh)
-                if always or key not in met:
-                    found.append(Case(number, point, when, fault))
-                met.add(key)
-    return found
-
-
-def _moments(point: Point, fault: str) -> tuple[str, ...]:
-    if point.kind == "process" or fault == "loader's disk full":
-        return ("before",)
-    if fault == "killed half written":
-        return ("after",) if ": write " in point.name else ()
-    if point.kind == "file":
-        return ("before", "after")
-    if fault in ("server stopped", "server's disk full") and not point.changes:
-        return ()
-    if ": close" in point.name:
-        return ("before",)
-    return ("before", "after") if point.changes and fault in ("SIGKILL", *ONCE_AFTER) else ("before",)
-
-
 def measured(bench: Bench, scenario: Scenario, sample: int | None, draw: random.Random, met: set[Any]) -> list[Row]:
     """All cases of a scenario: a row for each point and moment, with what each fault led to."""
     points, before, golden = bench.points(scenario)
     chosen = cases(points, scenario, met)
     if scenario.cold:
-        chosen = _drawn(chosen, min(sample or COLD_CASES, COLD_CASES), draw)
+        chosen = drawn(chosen, min(sample or COLD_CASES, COLD_CASES), draw)
     elif sample is not None:
-        chosen = _drawn(chosen, sample, draw)
+        chosen = drawn(chosen, sample, draw)
     rows: dict[tuple[int, str], Row] = {}
     for case in chosen:
         point = case.point
@@ -597,15 +464,6 @@ def measured(bench: Bench, scenario: Scenario, sample: int | None, draw: random.
 
 def _not_run(bench: Bench, case: Case) -> str | None:
     return "not run: needs a right to mount" if "disk full" in case.fault and bench.small is None else None
-
-
-def _drawn(cases: Sequence[Case], number: int, draw: random.Random) -> list[Case]:
-    """So many cases, the faults in turn."""
-    by_fault: dict[str, list[Case]] = {}
-    for case in draw.sample(cases, len(cases)):
-        by_fault.setdefault(case.fault, []).append(case)
-    turns = [case for turn in range(len(cases)) for of in by_fault.values() for case in of[turn : turn + 1]]
-    return sorted(turns[:number], key=lambda case: case.number)
 
 
 def rows(sample: int | None, seed: int, only: str = "", folder: Path | None = None) -> tuple[dict[str, Any], list[Row]]:

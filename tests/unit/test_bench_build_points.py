@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import file_points
-from benchmarks.build_points import SCENARIOS, Point, cases, honest, misplaced, reader
+from benchmarks.build_rules import FAULTS, Point, Scenario, cases, honest, misplaced, reader
 from benchmarks.injector import Ended
 from core.settings import ROOT
 
@@ -136,12 +136,14 @@ def test_sigkill_comes_before_every_point_and_the_rest_once_to_each_shape() -> N
         Point("statement", "dbt test one: select count", 1),
         Point("statement", "dbt test two: select count", 1),
         Point("statement", "dbt model m: delete from t", 1),
-        Point("statement", "dbt: COMMIT", 1),
-        Point("statement", "dbt: COMMIT", 2),
+        Point("statement", "dbt model m: COMMIT", 1),
+        Point("statement", "dbt model n: COMMIT", 1),
     ]
-    found = cases(points, SCENARIOS[0], set())
-    of = [[case.fault for case in found if (case.number, case.when) == (n, "before")] for n in range(len(points))]
-    assert of[1] == of[4] == ["SIGKILL"]
-    assert {"SIGKILL", "dbt killed", "backend terminated", "connection cut"} < set(of[0])
-    assert {"server stopped", "server's disk full"} & set(of[0]) == set()
-    assert {"server stopped", "server's disk full"} < set(of[2]) & set(of[3])
+    met = set[tuple[str, str, str]]()
+    found = cases(points, Scenario("s", "s", every=True), met)
+    of = [{case.fault for case in found if (case.number, case.when) == (n, "before")} for n in range(len(points))]
+    assert of[0] == {"SIGKILL", "SIGTERM", "dbt killed", "backend terminated"}
+    assert of[1] == {"SIGKILL"}
+    assert of[2] == of[3] == of[4] == set(FAULTS["statement", "dbt"])
+    assert {case.number for case in found if case.when == "after"} == {2, 3, 4}
+    assert cases(points, Scenario("t", "t"), met) == [], "all had their turn"
