@@ -33,7 +33,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import psutil
@@ -58,6 +58,8 @@ DATABASE = SCHEMA = "build_points"
 TIMEOUT_S = 120.0
 ROWS = {"v1": 60, "v2": 75}
 TMPFS_MB = 64
+OPTIONS = {"fsync": "off", "full_page_writes": "off"}
+"""What is killed is the server, never the machine: it gains nothing from waiting for the disk."""
 COLD_CASES = 12
 """Cases with dbt cold, each of which costs two starts of dbt."""
 
@@ -169,6 +171,7 @@ class Bench:
             warm.call = lambda *_, **__: None
         else:
             dbt._words = lambda arguments, folder: [*words(arguments, folder), "--threads", "1"]
+            dbt._run_cold = lambda *_: _no_cold_start()
         file_points.install()
         job = Job("", SCHEMA, "kill")
         said = [pipeline.transform(job, MONTH), pipeline.check(job, MONTH)]
@@ -247,7 +250,7 @@ class Bench:
             connection.execute("SELECT pg_terminate_backend(%s, 5000)", [link.backend])
 
     def _restart(self) -> None:
-        server = Postgres(self.at.folder / "postgres", settings().pg_bin)
+        server = Postgres(self.at.folder / "postgres", settings().pg_bin, OPTIONS)
         running = server.running()
         assert running is not None
         running.process.send_signal(signal.SIGQUIT)  # immediate: no checkpoint, as after a power cut
@@ -305,7 +308,7 @@ class Bench:
         after = self.content()
         faulty = [
             *([] if met else ["the point was not met"]),
-            *([] if (wrong := misplaced(case.fault, first, settings_password(self.dsn))) is None else [wrong]),
+            *([] if (wrong := misplaced(case.fault, first, _password(self.dsn))) is None else [wrong]),
             *([f"a reader saw part: {seen}"] if "part" in seen else []),
             *([] if left is None else [left]),
             *([] if recorded else ["what is recorded as built is not what the tables hold"]),
@@ -349,7 +352,11 @@ _RELATIONS = """
 """
 
 
-def settings_password(dsn: str) -> str:
+def _no_cold_start() -> NoReturn:
+    raise AssertionError("dbt would start cold: the warm one did not answer")
+
+
+def _password(dsn: str) -> str:
     """The password in a DSN."""
     return str(urlsplit(dsn).password)
 
@@ -381,8 +388,7 @@ _SCRATCH = dbt.scratch_environment()
 @contextmanager
 def bench() -> Iterator[Bench]:
     """A server and a warm dbt of our own; as root, database and state folder on small file systems that can be filled."""
-    # What is killed is the server, never the machine: it gains nothing from waiting for the disk.
-    with measure.server(fsync="off", full_page_writes="off") as at, ExitStack() as stack:
+    with measure.server(**OPTIONS) as at, ExitStack() as stack:
         parts = urlsplit(at.dsn)
         through = stack.enter_context(wire((str(parts.hostname), parts.port or 0)))
         small, state = (_small(stack) for _ in range(2))
