@@ -53,9 +53,10 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _look(told: dict[str, Any], event: str, arguments: tuple[Any, ...]) -> None:
     name = _name(told["below"], event, arguments)
-    if name is None:
+    is_loader = os.getpid() == told["loader"]
+    if name is None or (event in PROCESSES and not is_loader):  # dbt asks the system of itself
         return
-    name = f"{'loader' if os.getpid() == told['loader'] else 'dbt'}: {name}"
+    name = f"{'loader' if is_loader else 'dbt'}: {name}"
     _seen[name] += 1
     kind = "file" if event in CHANGES else "process"
     _note(told["log"], json.dumps([kind, name, _seen[name]]))
