@@ -144,7 +144,7 @@ class Bench:
         """One run in a child, watched; the case's fault happens at its point."""
         self.seen, self.met, self._case, self._scenario = [], False, case, scenario
         self._counts, self._nodes = Counter[str](), dict[Link, str]()
-        self._about = dict[Link, str]()
+        self._about, self._dbt = dict[Link, str](), list[psutil.Process]()
         self.log.unlink(missing_ok=True)
         self.wire.hook = self._hook
         self._loader = child = Child(lambda: self._work(scenario, case))
@@ -194,6 +194,8 @@ class Bench:
             self._nodes[link] = name
             self.seen.append(Point("statement", name, self._counts[name]))
         name, case = self._nodes[link], self._case
+        if case and case.fault == "dbt killed" and name == "dbt: connect" and not self._dbt:
+            self._dbt.append(_process(link.port))  # while it has the connection: it does not wait for the end of one
         if case is None or self.met or (name, self._counts[name], when) != (case.point.name, case.point.nth, case.when):
             return True
         self.met = True
@@ -221,7 +223,7 @@ class Bench:
                 return True  # dbt lives on, and nobody waits for it; psycopg cancels what it sent, and waits for that
             return not self._is_left(link)
         if fault == "dbt killed":
-            _process(link.port).kill()
+            self._dbt[0].kill()
             return not self._is_left(link)
         if fault == "connection cut":
             for each in list(self.wire.links):

@@ -105,7 +105,8 @@ def lineage() -> tuple[Model, ...]:
 
 def _parse(manifest: Path) -> None:
     folder = manifest.parent / "parse"
-    with room(folder), _exclusive(folder) as lock:  # a tool that loads its definitions in many processes at once parses once
+    # locked: a tool that loads its definitions in many processes at once parses once
+    with room(folder), _exclusive(folder) as lock:
         if manifest.exists():
             return
         process = run(["parse"], folder, scratch_environment(), keep_open=[lock])
