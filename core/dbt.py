@@ -28,7 +28,16 @@ import psycopg
 
 from core import warm
 from core.contract import until
-from core.errors import Busy, DatabaseUnavailable, DiskFull, TransformFailed, TransientError, TriptychError, UsageError
+from core.errors import (
+    Busy,
+    DatabaseUnavailable,
+    DiskFull,
+    TransformFailed,
+    TransientError,
+    TriptychError,
+    UsageError,
+    room,
+)
 from core.settings import ROOT, private, settings
 
 PROJECT = ROOT / "dbt"
@@ -97,11 +106,13 @@ def lineage() -> tuple[Model, ...]:
 
 def _parse(manifest: Path) -> None:
     folder = manifest.parent / "parse"
-    with _exclusive(folder) as lock:  # a tool that loads its definitions in many processes at once parses once
+    # locked: a tool that loads its definitions in many processes at once parses once
+    with room(folder), _exclusive(folder) as lock:
         if manifest.exists():
             return
         process = run(["parse"], folder, scratch_environment(), keep_open=[lock])
         if process.returncode != 0:
+            _find_room(folder)
             raise TransformFailed(f"the dbt project does not parse: {_last_error(process.stdout)}")
         (folder / "manifest.json").replace(manifest)
 
@@ -125,13 +136,30 @@ def build(
     ]
     folder = schema_folder(server, schema)
     results = folder / "run_results.json"
-    with _exclusive(folder) as lock:
+    with room(folder), _exclusive(folder) as lock:
         results.unlink(missing_ok=True)
         process = run(arguments, folder, _environment(server, schema, months), keep_open=[lock])
-        found: list[Artifact] = json.loads(results.read_text())["results"] if results.exists() else []
+        found: list[Artifact] = _whole(results).get("results", [])
         tests = _tests(json.loads((folder / "manifest.json").read_text())) if found else {}
+        if not found:
+            _find_room(folder)
     _raise_if_stopped(process, found, tests, folder, server.password)
     return [_outcome(tests[node], result) for result in found if (node := result["unique_id"]) in tests]
+
+
+def _whole(artifact: Path) -> Artifact:
+    """What dbt wrote; empty when it did not, or was ended while it did."""
+    try:
+        whole: Artifact = json.loads(artifact.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return whole
+
+
+def _find_room(folder: Path) -> None:
+    """Fail where no file may grow: dbt's message has found no room there either."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(4096))
 
 
 def run(
@@ -327,7 +355,8 @@ def _raise_if_stopped(
             name = tests[node].name if node in tests else node.rpartition(".")[2]
             raise _error(f"{node.partition('.')[0]} {name}: {_one_line(result['message'])}", folder, password)
     if not results:
-        raise _error(_last_error(process.stdout) or _one_line(process.stderr[-300:]), folder, password)
+        said = _last_error(process.stdout) or _one_line(process.stderr[-300:])
+        raise _error(said or f"exit code {process.returncode}, without a word", folder, password)
 
 
 _CONNECTION_LOST = (

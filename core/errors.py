@@ -21,7 +21,11 @@ as ***.
 
 from __future__ import annotations
 
+import errno
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -106,3 +110,17 @@ class TransformFailed(PermanentError):
 
 class CheckFailed(PermanentError):
     """A data test failed on the tables that were built."""
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a quota, `ulimit -f`
+
+
+@contextmanager
+def room(folder: Path) -> Iterator[None]:
+    """Raise `DiskFull` when the block finds no room in `folder`, and `PermanentError` when the system refuses it otherwise."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise DiskFull(f"no room under {folder}: make some, then run again") from error
+        raise PermanentError(f"{error.filename or folder}: {error.strerror}; check the state folder") from error

@@ -21,7 +21,6 @@ ledger (`source_sha256`): bytes that rot later are another version there, not th
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import posixpath
@@ -33,7 +32,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from core.errors import BadFile, DiskFull, PermanentError, SourceUnavailable, quoted
+from core.errors import BadFile, PermanentError, SourceUnavailable, quoted, room
 from core.month import Month
 from core.partial import Partial
 from core.schema import Dataset
@@ -97,7 +96,7 @@ def _fetch(source: Source, path: str, limit_mb: float) -> Extracted | str:
     name, entry = posixpath.basename(path), _index_path(source.address(path))
     known = _known(entry)
     kept = _kept(name, known) if known else None
-    with _room(settings().home / "files"):
+    with room(settings().home / "files"):
         came = _Transfer(source, path, limit_mb).run(known.etag if known and kept else None)
         if isinstance(came, Answer):
             return kept if came.state == "unchanged" and kept else came.said
@@ -295,27 +294,13 @@ def _keep(name: str, came: Partial) -> Extracted:
 @contextlib.contextmanager
 def _temporary(folder: Path) -> Iterator[tuple[IO[bytes], Path]]:
     """A temporary file in `folder`, gone at the end unless it was renamed."""
-    with _room(folder):
+    with room(folder):
         private(folder)
         with tempfile.NamedTemporaryFile(prefix=".part-", dir=folder, delete=False) as file:
             try:
                 yield file.file, Path(file.name)
             finally:
                 Path(file.name).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _room(folder: Path) -> Iterator[None]:
-    """Raise `DiskFull` when there is no room in `folder`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise DiskFull(f"no room under {folder}: make some, then run again") from error
-        raise PermanentError(f"{error.filename or folder}: {error.strerror}; check the state folder") from error
-
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a quota, `ulimit -f`
 
 
 def _check_format(path: Path, name: str, size: int) -> None:

@@ -53,7 +53,11 @@ def test_a_ledger(screen: io.StringIO, name: str) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_comparison(screen: io.StringIO, name: str) -> None:
     found = Parity(
-        "plain", ["plain", name], [name], [Row("raw_trips", {"plain": Digest(1, (1, 1)), name: None}, {name: []})]
+        "plain",
+        ["plain", name],
+        [name],
+        [Row("raw_trips", {"plain": Digest(1, (1, 1)), name: None}, {name: []})],
+        [f"{name}.raw_trips 2024-01"],
     )
     display.out.print(display.parity_table(found))
     display.say(display.parity_lines(found, "plain"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from core import dbt
 from core.errors import Busy, DatabaseUnavailable, DiskFull, TransformFailed, TransientError, TriptychError
+from core.settings import ROOT
 from core.transform import PROJECT, ZONES, Plan, Result
 
 JANUARY, FEBRUARY = dt.date(2024, 1, 1), dt.date(2024, 2, 1)
@@ -132,6 +135,52 @@ def test_a_failed_data_test_stops_nothing_and_a_failed_unit_test_does() -> None:
 def stopped(code: int, results: list[dict[str, Any]], output: str = "", password: str = "", kind: Any = "data") -> None:
     process = subprocess.CompletedProcess(["dbt"], code, output, "")
     dbt._raise_if_stopped(process, results, {"t": dbt.DbtTest("t", "m", kind, "error", "")}, Path("folder"), password)
+
+
+# --- a dbt that ends badly ------------------------------------------------------------------------------------------------
+
+BUILD = """
+import resource, sys
+from types import SimpleNamespace
+from core import dbt, errors
+server = SimpleNamespace(
+    host="h", port=1, user="u", dbname="d", password="", get_parameters=lambda: {"host": "h"}
+)
+if len(sys.argv) > 1:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+try:
+    dbt.build(server, "plain", None, full=False, views=False, unit_tests=False)
+except errors.TriptychError as error:
+    print(f"{type(error).__name__}: {error}", end="")
+"""
+
+
+SERVER = ("h", "1", "d", "plain")
+
+
+def end_of_a_build(home: Path, script: str, *words: str) -> str:
+    """The class and the message of a build by a dbt that is this shell script; with a word, no file may get a byte."""
+    fake = home / "dbt.sh"
+    fake.write_text(f'#!/bin/sh\nwhile [ "$1" != --target-path ]; do shift; done\n{script}\n')
+    fake.chmod(0o755)
+    env = {"TRIPTYCH_HOME": str(home), "TRIPTYCH_DBT": str(fake), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, *words], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"), [("kill -9 $$", "TransientError: dbt was ended by SIGKILL"), ("exit 2", "TransformFailed: dbt: ")]
+)
+def test_half_a_file_of_results_is_none(tmp_path: Path, end: str, kind: str) -> None:
+    assert end_of_a_build(tmp_path, f'printf \'{{"results": [\' > "$2/run_results.json"; {end}').startswith(kind)
+
+
+def test_a_disk_that_has_no_room_for_dbts_message_either(tmp_path: Path) -> None:
+    folder = tmp_path / "dbt" / f"plain-{hashlib.sha256(chr(0).join(SERVER).encode()).hexdigest()[:8]}"
+    message = end_of_a_build(tmp_path, "exit 2", "no room")
+    assert message == f"DiskFull: no room under {folder}: make some, then run again"
 
 
 def test_the_projects_version_follows_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

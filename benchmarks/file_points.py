@@ -1,0 +1,126 @@
+"""Points where a process changes files: Python itself audits each opening, renaming and removing, in whatever library.
+
+Works in a process that is told nothing but an environment: this file, as ``sitecustomize.py`` on PYTHONPATH, reports the
+points of dbt, cold or warm. What is done where stands in `VARIABLE`, and without it nothing is. An audit event comes before the
+operation; for a fault after it, the hook does the operation itself. Standard library only, and no import of this project.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import sys
+import threading
+from collections import Counter
+from contextlib import suppress
+from typing import Any
+
+VARIABLE = "TRIPTYCH_FILE_POINTS"
+"""JSON: `below` (the folder that counts), `log` (gets a line for each point), `loader` (its pid), and, for a fault, `at` (a
+point's name and which of that name), `when` and `fault`."""
+
+CHANGES = {
+    "open": "write", "os.mkdir": "mkdir", "os.rename": "rename", "os.remove": "remove", "os.rmdir": "rmdir",
+    "os.truncate": "truncate", "os.link": "link", "os.symlink": "symlink",
+}  # fmt: skip
+PROCESSES = {"subprocess.Popen": "start of dbt", "socket.connect": "call of the warm dbt"}
+HALF = 100
+"""Bytes of a file that is killed half written."""
+
+_seen = Counter[str]()
+_inside = threading.local()
+
+
+def install() -> None:
+    """Report the points of this process from now on; it can't be undone."""
+    sys.addaudithook(_hook)
+    signal.signal(
+        signal.SIGXFSZ, signal.SIG_DFL
+    )  # Python ignores it: then a write past the limit is an error, not the end
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if (event in CHANGES or event in PROCESSES) and VARIABLE in os.environ and not getattr(_inside, "now", False):
+        _inside.now = True
+        try:
+            _look(json.loads(os.environ[VARIABLE]), event, arguments)
+        finally:
+            _inside.now = False
+
+
+def _look(told: dict[str, Any], event: str, arguments: tuple[Any, ...]) -> None:
+    name = _name(told["below"], event, arguments)
+    is_loader = os.getpid() == told["loader"]
+    if name is None or (event in PROCESSES and not is_loader):  # dbt asks the system of itself
+        return
+    name = f"{'loader' if is_loader else 'dbt'}: {name}"
+    _seen[name] += 1
+    kind = "file" if event in CHANGES else "process"
+    _note(told["log"], json.dumps([kind, name, _seen[name]]))
+    if told.get("at") == [name, _seen[name]]:
+        _note(told["log"], "met")
+        if told["when"] == "after":
+            _do(event, arguments)
+        _fault(told, arguments)
+
+
+def _name(below: str, event: str, arguments: tuple[Any, ...]) -> str | None:
+    """What is done to which file; None where that is no point."""
+    if event in PROCESSES:
+        unix = event == "socket.connect" and isinstance(arguments[1], str)
+        return PROCESSES[event] if unix or event == "subprocess.Popen" else None
+    path = arguments[0]
+    if not isinstance(path, str | bytes | os.PathLike) or (event == "open" and not _writes(arguments[2])):
+        return None
+    whole = os.path.abspath(os.fsdecode(path))  # noqa: PTH100  # an import of pathlib would be one more thing to audit
+    if not whole.startswith(below):
+        return None
+    verb = "temporary file" if event == "open" and arguments[2] & os.O_TMPFILE == os.O_TMPFILE else CHANGES[event]
+    return f"{verb} {re.sub(r'-[0-9a-f]{8}', '', whole[len(below) :]).strip('/')}".strip()
+
+
+def _writes(flags: int) -> bool:
+    return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
+
+
+def _do(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open":
+        os.close(os.open(arguments[0], arguments[2], 0o666))
+    elif event == "os.mkdir":
+        os.mkdir(arguments[0])  # noqa: PTH102
+    elif event == "os.rename":
+        os.replace(arguments[0], arguments[1])  # noqa: PTH105
+    elif event == "os.remove":
+        os.remove(arguments[0])  # noqa: PTH107
+
+
+def _fault(told: dict[str, Any], arguments: tuple[Any, ...]) -> None:
+    if told["fault"] == "loader's disk full":
+        fill(told["below"])
+    elif told["fault"] == "killed half written":
+        size = os.stat(arguments[0]).st_size if arguments[2] & os.O_APPEND else 0  # noqa: PTH116
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + HALF, resource.RLIM_INFINITY))
+    elif told["fault"] == "SIGTERM":
+        os.kill(told["loader"], signal.SIGTERM)
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _note(log: str, line: str) -> None:
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    os.write(file, f"{line}\n".encode())
+    os.close(file)
+
+
+def fill(folder: str) -> None:
+    """Leave no byte free in the file system of `folder`: what is there is in the way of others, in a file ``junk``."""
+    file = os.open(os.path.join(folder, "junk"), os.O_WRONLY | os.O_CREAT, 0o666)  # noqa: PTH118
+    with suppress(OSError):
+        for size in (1 << 20, 4096, 1):
+            with suppress(OSError):
+                while os.write(file, bytes(size)) == size:
+                    pass
+    os.close(file)

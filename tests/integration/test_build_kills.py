@@ -1,0 +1,57 @@
+"""A slice of `benchmarks.build_points`: faults in a build leave nothing that the next one does not mend. And a proof that it can fail."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from core.settings import ROOT
+
+pytestmark = pytest.mark.slow
+
+SLICE = """
+import json, random
+from benchmarks import build_points
+from core import transform
+
+with build_points.bench() as made:
+    scenario = next(each for each in build_points.SCENARIOS if each.name == "build, one month replaced")
+    rows = build_points.measured(made, scenario, 12, random.Random(1), set())
+
+    plan = transform._plan
+    def hasty(connection, schema):  # written down before it is built
+        found = plan(connection, schema)
+        transform._write_versions(connection, schema, found.versions)
+        return found
+    transform._plan = hasty
+    points, before, golden = made.points(scenario)
+    case = next(
+        case for case in build_points.cases(points, scenario, set())
+        if case.fault == "SIGKILL" and "fct_trips: delete from" in case.point.name
+    )
+    print(json.dumps({"rows": rows, "hasty": made.case(scenario, case, before, golden)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    """The slice's rows, and what is said of a build that is recorded too early. In a process of its own: it forks."""
+    done = subprocess.run([sys.executable, "-c", SLICE], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    results: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return results
+
+
+def test_a_fault_in_a_build_is_mended_by_the_next_one(found: dict[str, Any]) -> None:
+    outcomes = [outcome for row in found["rows"] for outcome in row["faults"].values()]
+    assert len(outcomes) == 12
+    assert [each for each in outcomes if not each.endswith("; as golden") and not each.startswith("not run")] == []
+
+
+def test_a_build_that_is_recorded_before_it_is_done_is_caught(found: dict[str, Any]) -> None:
+    assert found["hasty"].startswith("SIGKILL; old; what is recorded as built is not what the tables hold; ")
+    assert "tables differs" in found["hasty"]
