@@ -1,4 +1,4 @@
-"""Every kill point: ``python -m benchmarks.kill_points [--sample N] [--seed N] [--only WORD] [--folder FOLDER] [--jobs N]``.
+"""Every kill point: ``python -m benchmarks.kill_points [--sample N] [--seed N] [--only WORD] [--fault WORD] [--jobs N]``.
 
 For each scenario (a strategy, and what was there before) one run is watched, and its points are counted. Then it is run
 again for each point and fault, and each time
@@ -289,9 +289,10 @@ def bench(at: Stage) -> Iterator[Bench]:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which cases of which scenarios are run: all, or a sample of so many."""
+    """Which cases of which scenarios are run: all whose names hold these words, or a sample of so many."""
 
     only: str = ""
+    fault: str = ""
     sample: int | None = None
     seed: int = 7
 
@@ -303,7 +304,7 @@ class Wanted:
         """What is put to a scenario that has these moments."""
         draw = random.Random(f"{self.seed} {scenario.name}")
         chosen: list[Case] = []
-        for fault in FAULTS:
+        for fault in (fault for fault in FAULTS if self.fault in fault.name):
             of_it = [Case(moment, fault) for moment in moments_of(fault, moments)]
             if self.sample is None or (fault, scenario) == (KILL, THOROUGH):
                 chosen += of_it
@@ -322,24 +323,31 @@ def moments_of(fault: Fault, moments: Sequence[Moment]) -> list[Moment]:
     ]
 
 
-def measured(made: Bench, scenario: Scenario, wanted: Wanted) -> list[Row]:
-    """All cases of a scenario: a row for each moment, with what each fault led to."""
+def tried(made: Bench, scenario: Scenario, wanted: Wanted, share: slice) -> Iterator[Row]:
+    """Run a share of the scenario's cases: where, which fault, and what it led to."""
     moments, before, golden = made.moments(scenario)
     points = [point for point, when in moments if when == "before"]
-    rows: dict[Moment, Row] = {}
-    for case in wanted.cases(scenario, moments):
+    for case in wanted.cases(scenario, moments)[share]:
         point, when = case.moment
+        try:
+            can_be = made.at.disk is not None or not case.fault.fills_disk
+            outcome = made.outcome(scenario, case, before, golden) if can_be else NOT_RUN
+        except (psycopg.Error, TriptychError) as error:  # a server that does not come back is an outcome, too
+            outcome = f"not judged: {type(error).__name__}: {error}"
         where = {"scenario": scenario.name, "strategy": scenario.strategy, "point": points.index(point) + 1}
-        about = {"kind": point.kind, "name": point.name, "when": when}
-        row = rows.setdefault(case.moment, {**where, **about, "faults": {}})
-        if case.fault.fills_disk and made.at.disk is None:
-            row["faults"][case.fault.name] = NOT_RUN
-        else:
-            try:
-                row["faults"][case.fault.name] = made.outcome(scenario, case, before, golden)
-            except (psycopg.Error, TriptychError) as error:  # a server that does not come back is a result, too
-                row["faults"][case.fault.name] = f"not judged: {type(error).__name__}: {error}"
-    return [rows[moment] for moment in moments if moment in rows]
+        yield where | {"kind": point.kind, "name": point.name, "when": when, "faults": {case.fault.name: outcome}}
+
+
+def joined(found: Iterable[Row]) -> list[Row]:
+    """A row for each moment, with all its faults, in order."""
+    rows: dict[tuple[int, int, bool], Row] = {}
+    scenarios, faults = [scenario.name for scenario in SCENARIOS], [fault.name for fault in FAULTS]
+    for row in found:
+        moment = scenarios.index(row["scenario"]), row["point"], row["when"] == "after"
+        rows.setdefault(moment, row)["faults"] |= row["faults"]
+    for row in rows.values():
+        row["faults"] = {fault: row["faults"][fault] for fault in faults if fault in row["faults"]}
+    return [rows[moment] for moment in sorted(rows)]
 
 
 NOT_RUN = "not run: no file system could be mounted"
@@ -369,10 +377,10 @@ def failures(rows: Iterable[Row]) -> list[str]:
 
 def ingest_rows(wanted: Wanted, stages: Sequence[Stage]) -> list[Row]:
     """The cases of extract and load, shared out among the stages, each in a process of its own."""
-    shares = [wanted.scenarios()[number :: len(stages)] for number in range(len(stages))]
     context = multiprocessing.get_context("fork")
+    shares = [slice(number, None, len(stages)) for number in range(len(stages))]
     workers = [
-        context.Process(target=_work_off, args=(at, share, wanted)) for at, share in zip(stages, shares, strict=True)
+        context.Process(target=_work_off, args=(at, wanted, share)) for at, share in zip(stages, shares, strict=True)
     ]
     try:
         for worker in workers:
@@ -380,30 +388,29 @@ def ingest_rows(wanted: Wanted, stages: Sequence[Stage]) -> list[Row]:
         for worker in workers:
             worker.join()
     finally:
-        for worker in workers:
-            worker.terminate()
-            worker.join()
+        while running := [worker for worker in workers if worker.is_alive()]:
+            for worker in running:  # again and again: an exception in a hook of fork() is ignored
+                worker.terminate()
+            running[0].join(1.0)
     if any(worker.exitcode for worker in workers):
         raise measure.BenchmarkError("a process that ran kill points failed: see above")
-    rows = [json.loads(line) for at in stages for line in (at.folder / "rows").read_text().splitlines()]
-    order = [scenario.name for scenario in SCENARIOS]
-    return sorted(rows, key=lambda row: order.index(row["scenario"]))
+    return joined(json.loads(line) for at in stages for line in (at.folder / "rows").read_text().splitlines())
 
 
-def _work_off(at: Stage, share: Sequence[Scenario], wanted: Wanted) -> None:
-    """Run these scenarios; what they gave is left in the stage's folder, a row to a line."""
+def _work_off(at: Stage, wanted: Wanted, share: slice) -> None:
+    """Run a share of the cases; what they gave is left in the stage's folder, a case to a line."""
     gc.disable()  # it would look at, and so copy, in every child what the parent has
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of each rollback that it could not send
-    with bench(at) as made, (at.folder / "rows").open("w") as out:
-        for scenario in share:
-            started = time.monotonic()
-            rows = measured(made, scenario, wanted)
-            out.writelines(json.dumps(row) + "\n" for row in rows)
+    with bench(at) as made, (at.folder / "rows").open("w", buffering=1) as out:
+        for scenario in wanted.scenarios():
+            started, rows = time.monotonic(), []
+            for row in tried(made, scenario, wanted, share):
+                rows.append(row)
+                print(json.dumps(row), file=out)
+                for line in failures([row]):
+                    print(line, flush=True)
             at.tidy()
-            points, cases = len({row["point"] for row in rows}), sum(len(row["faults"]) for row in rows)
-            took = time.monotonic() - started
-            print(f"{scenario.name:<32} {points:>3} points {cases:>5} cases {took:>6.1f} s", flush=True)
-            print(*failures(rows), sep="\n", end="", flush=True)
+            print(f"{scenario.name:<32} {len(rows):>5} cases {time.monotonic() - started:>6.1f} s", flush=True)
 
 
 ROWS_OF: tuple[Callable[[Wanted, Sequence[Stage]], list[Row]], ...] = (ingest_rows,)
@@ -416,10 +423,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--sample", type=int, help="cases a scenario of each fault; without it, all")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", default="", help="scenarios whose name holds this")
+    parser.add_argument("--fault", default="", help="faults whose name holds this")
     parser.add_argument("--folder", type=Path, default=measure.RESULTS, help="where the results go")
     parser.add_argument("--jobs", type=int, default=2, help="how many cases at a time, each on a server of its own")
     asked = parser.parse_args(words)
-    wanted = Wanted(asked.only, asked.sample, asked.seed)
+    wanted = Wanted(asked.only, asked.fault, asked.sample, asked.seed)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("SIGTERM"))  # else servers, and what is mounted, would stay
     started = time.monotonic()
     with ExitStack() as stack:
@@ -428,7 +436,7 @@ def main(words: Sequence[str] | None = None) -> int:
         rows = [row for collect in ROWS_OF for row in collect(wanted, stages)]
     facts |= {
         "seed": asked.seed,
-        "complete": asked.sample is None and not asked.only,
+        "complete": wanted == Wanted(seed=asked.seed),
         "seconds": round(time.monotonic() - started),
     }
     measure.write("kill_points", facts, rows, asked.folder)

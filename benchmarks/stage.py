@@ -149,11 +149,11 @@ class Stage:
 
     def _fill(self, *, log: bool = False) -> None:
         assert self.disk is not None
-        if log:  # the next record needs a new file; else there is room in the last one
+        if log:  # the next record needs a new file of 16 MB, and there is room for all but that
             with psycopg.connect(self.dsn, autocommit=True) as connection:
                 connection.execute("SELECT pg_switch_wal()")
         found = os.statvfs(self.disk)
-        _resize(self.disk, (found.f_blocks - found.f_bfree) * found.f_frsize)
+        _resize(self.disk, (found.f_blocks - found.f_bfree) * found.f_frsize + (4 << 20 if log else 0))
 
 
 @contextmanager
