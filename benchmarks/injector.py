@@ -227,6 +227,7 @@ class Points:
             self.moments.append(moment)
             if moment == self._at:
                 self._fired = True  # first: what a fault does is no point
+                sys.setprofile(None)
                 self._fault()
 
         return hook

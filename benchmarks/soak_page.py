@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from benchmarks import measure
-from benchmarks.kill_points import NOT_RUN, is_wrong, outcomes
+from benchmarks.kill_points import is_wrong, outcomes, was_run
 from benchmarks.markdown import AIMS, header, measured_on, table, verdict
 from benchmarks.stage import FAULTS
 
@@ -68,9 +68,9 @@ def _points(result: dict[str, Any]) -> list[str]:
     faults = list(dict.fromkeys([*(fault.name for fault in FAULTS), *(fault for _, fault, _ in found)]))
     scenarios = dict.fromkeys(row["scenario"] for row, *_ in found)
     points = {scenario: {row["point"] for row, *_ in found if row["scenario"] == scenario} for scenario in scenarios}
-    cases = Counter((row["scenario"], fault) for row, fault, outcome in found if outcome != NOT_RUN)
+    cases = Counter((row["scenario"], fault) for row, fault, outcome in found if was_run(outcome))
     wrong = sum(is_wrong(outcome) for *_, outcome in found)
-    not_run = Counter(fault for _, fault, outcome in found if outcome == NOT_RUN)
+    not_run = Counter((fault, outcome) for _, fault, outcome in found if not was_run(outcome))
     return [
         "## Every kill point\n",
         f"{measured_on(result)} It took {result['seconds'] / 60:.0f} minutes"
@@ -92,14 +92,11 @@ def _points(result: dict[str, Any]) -> list[str]:
             AIMS,
             [["cases not as golden", "none", f"{wrong} of {cases.total():,}", "met" if wrong == 0 else "missed"]],
         ),
-        *(
-            f"Not run: {number:,} cases of {fault} (no file system could be mounted).\n"
-            for fault, number in not_run.items()
-        ),
+        *(f"{fault}, {number:,} cases: {why}.\n" for (fault, why), number in not_run.items()),
     ]
 
 
 def _ends(found: list[Any], faults: list[str]) -> list[tuple[str, list[int]]]:
-    ends = Counter((outcome.partition(";")[0], fault) for _, fault, outcome in found if outcome != NOT_RUN)
+    ends = Counter((outcome.partition(";")[0], fault) for _, fault, outcome in found if was_run(outcome))
     names = sorted({end for end, _ in ends})
     return [(name, [ends[name, fault] for fault in faults]) for name in names]

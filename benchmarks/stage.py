@@ -47,7 +47,7 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What can happen at which kind of point, and how a loader may end that meets it, besides well.
+    """What can happen at which kind of point, and how a loader may end that meets it.
 
     One `within` the loader's process finds it after a point elsewhere than before the next one. To the world outside, both
     are one moment.
@@ -64,13 +64,13 @@ KILL = Fault("SIGKILL", ("SIGKILL",), ("statement", "file"))
 FAULTS = (
     KILL,
     Fault("SIGTERM", ("SystemExit",), ("statement", "file"), within=True),
-    Fault("loader's disk full", ("DiskFull",), ("file",), within=True),
-    Fault("backend terminated", ("DatabaseUnavailable",)),
-    Fault("connection cut", ("DatabaseUnavailable",)),
-    Fault("answer lost", ("DatabaseUnavailable",)),
-    Fault("server stopped", ("DatabaseUnavailable",)),
-    Fault("server's disk full", ("DiskFull", "DatabaseUnavailable"), fills_disk=True),
-    Fault("server's log full", ("DiskFull", "DatabaseUnavailable"), fills_disk=True),
+    Fault("loader's disk full", ("success", "DiskFull"), ("file",), within=True),
+    Fault("backend terminated", ("success", "DatabaseUnavailable")),
+    Fault("connection cut", ("success", "DatabaseUnavailable")),
+    Fault("answer lost", ("success", "DatabaseUnavailable")),
+    Fault("server stopped", ("success", "DatabaseUnavailable")),
+    Fault("server's disk full", ("success", "DiskFull", "DatabaseUnavailable"), fills_disk=True),
+    Fault("server's log full", ("success", "DiskFull", "DatabaseUnavailable"), fills_disk=True),
 )
 
 
