@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -170,7 +171,7 @@ def stage() -> Iterator[Stage]:
 
 
 def _mounted(stack: ExitStack) -> Path | None:
-    if sys.platform != "linux" or os.geteuid() != 0:
+    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("mount"):
         return None
     place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="triptych-disk-")))
     options = f"size={DISK_MB}m,mode=0711"  # the server's user must pass it
