@@ -434,7 +434,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="how many cases at a time, each on a server of its own")
     asked = parser.parse_args(words)
     wanted = Wanted(asked.only, asked.fault, asked.sample, asked.seed)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("SIGTERM"))  # else servers, and what is mounted, would stay
+    for number in (signal.SIGINT, signal.SIGTERM):  # else servers, and what is mounted, would stay
+        signal.signal(number, lambda number, _: sys.exit(signal.Signals(number).name))
     started = time.monotonic()
     with ExitStack() as stack:
         stages = [stack.enter_context(stage()) for _ in range(asked.jobs)]
