@@ -80,7 +80,9 @@ class Site:
 def site(folder: Path) -> Iterator[Site]:
     """Serve `folder` over http until the block ends."""
     words = [sys.executable, "-c", _SITE, str(folder)]
-    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:  # a session of its own: Ctrl-C is not meant for it
         assert process.stdin and process.stdout
         try:
             yield Site(process.stdout.readline().strip(), process.stdin, process.stdout)
