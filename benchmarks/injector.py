@@ -1,7 +1,9 @@
-"""Loaders that are forked from a warm process, each one's statements reported: some 30 ms a loader, not an import.
+"""Faults at chosen points of a run, in a process of its own that is forked from a warm one: some 30 ms, not an import.
 
-psycopg's own functions are wrapped, so nothing in `core` knows of this, and a statement that is added there tomorrow is
-reported tomorrow. Only a forked child is ever instrumented.
+A point is a statement that is sent to PostgreSQL, a piece of a COPY, or a call of Python's file functions that leads to a
+change on disk. Points are not listed anywhere: psycopg's own functions are wrapped, and the interpreter itself reports every
+call of a C function (`sys.setprofile`), so that a step that is added to `core` tomorrow is a point tomorrow. Nothing in
+`core` knows of this, and only a forked child is ever instrumented.
 """
 
 from __future__ import annotations
@@ -10,22 +12,40 @@ import os
 import re
 import select
 import signal
+import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from core.errors import TriptychError
-from core.settings import settings
+from core.settings import ROOT, settings
 
 Hook = Callable[[str, str], None]
 """Called with the point's name, and ``before``, ``after`` or ``failed``."""
+
+READING = frozenset(
+    """
+    read readinto readline readlines seek tell seekable readable writable isatty fileno __enter__ __iter__
+    __next__ getvalue getbuffer _checkClosed _checkReadable _checkSeekable stat lstat fstat fspath scandir
+    listdir getpid getppid getcwd urandom uname access readlink get_terminal_size cpu_count sched_getaffinity
+    waitpid kill get_inheritable text_encoding getuid geteuid fsencode fsdecode path_isdir path_isfile
+    path_exists _path_normpath _path_isdir _path_isfile _path_exists register_at_fork strerror times WIFSTOPPED
+    """.split()  # noqa: SIM905  # a list would be 60 lines
+)
+"""Calls that change nothing on disk: a kill before or after one is a kill after or before its neighbour."""
+
+CORE = str(ROOT / "core") + os.sep
+
 
 # --- statements -----------------------------------------------------------------------------------------------------
 
@@ -121,6 +141,98 @@ def statement(where: Any, query: Any) -> str:
     return re.sub(r"'[^']*'|\b\d{5,}\b|_pg3_\w+", "...", text).replace('"', "").strip()[:70]
 
 
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+_EVENTS = {"c_call": "before", "c_return": "after", "c_exception": "failed"}
+
+
+@contextmanager
+def files(hook: Hook) -> Iterator[None]:
+    """Report every call to `hook` that `core` makes, itself or through the standard library, of a function that changes files."""
+
+    def profile(frame: FrameType, event: str, function: Any) -> None:
+        if event in _EVENTS and _changes_files(function) and (place := _place(frame)) is not None:
+            hook(f"{function.__name__} in {place}", _EVENTS[event])
+
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+def _changes_files(function: Any) -> bool:
+    if function.__name__ in READING:
+        return False
+    owner = getattr(function, "__self__", None)
+    module = getattr(function, "__module__", None) or type(owner).__module__
+    return module in ("posix", "io", "_io", "fcntl")
+
+
+def _place(frame: FrameType | None) -> str | None:
+    """The function of `core` on whose behalf a call is made; None when there is none, or it is an import."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename.startswith("<frozen importlib") or code.co_filename.startswith(str(ROOT / "benchmarks")):
+            return None
+        if code.co_filename.startswith(CORE):
+            return f"{Path(code.co_filename).stem}.{code.co_name}"
+        frame = frame.f_back
+    return None
+
+
+# --- points ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a fault can happen: `kind` is ``statement`` or ``file``; `nth` counts from 1 those of one name in a run."""
+
+    kind: str
+    name: str
+    nth: int = 1
+
+
+Moment = tuple[Point, str]
+"""A point that begins (``before``), or has ended (``after``), well or not."""
+
+
+class Points:
+    """The moments of a run, in order. At the moment `at`, `fault` happens, once."""
+
+    def __init__(self, at: Moment | None = None, fault: Callable[[], None] = lambda: None) -> None:
+        self.moments: list[Moment] = []
+        self._at, self._fault, self._fired = at, fault, False
+        self._counts = Counter[tuple[str, str]]()
+        self._open: list[Point] = []  # a statement may begin a transaction: then one point lies within another
+        self._main = threading.get_ident()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Note the moments of the block."""
+        with statements(self._hook("statement")), files(self._hook("file")):
+            yield
+
+    def _hook(self, kind: str) -> Hook:
+        def hook(name: str, when: str) -> None:
+            if self._fired or threading.get_ident() != self._main:
+                return
+            if when == "before":
+                self._counts[kind, name] += 1
+                self._open.append(Point(kind, name, self._counts[kind, name]))
+                moment = self._open[-1], "before"
+            else:
+                moment = self._open.pop(), "after"
+            self.moments.append(moment)
+            if moment == self._at:
+                self._fired = True  # first: what a fault does is no point
+                sys.setprofile(None)
+                self._fault()
+
+        return hook
+
+
 # --- one child --------------------------------------------------------------------------------------------------------
 
 
@@ -157,17 +269,17 @@ class Child:
 
     def wait(self, timeout_s: float) -> Ended:
         """Wait for the end; one that takes longer is killed, and ``hung``."""
-        # EOF of the pipe is the end, or nearly: a grandchild that keeps it open does not end us
-        deadline = time.monotonic() + timeout_s
-        while self.poll() is None:
-            if time.monotonic() > deadline:
+        try:
+            if (
+                self.ended is None and select.select([self._reads], [], [], timeout_s)[0]
+            ):  # it speaks at its end, if at all
+                self.ended = self._read(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]))
+        finally:  # who waits may be told to end, too
+            if self.ended is None:
                 self.kill()
                 os.waitpid(self.pid, 0)
                 os.close(self._reads)
                 self.ended = Ended("hung", f"no end within {timeout_s:g} s")
-                break
-            time.sleep(0.0005)
-        assert self.ended is not None
         return self.ended
 
     def kill(self, number: int = signal.SIGKILL) -> None:

@@ -3,6 +3,8 @@
 Delay and nothing else: no loss, no jitter, no limit on bandwidth. Bytes keep their order, and as many as `WINDOW` chunks
 are under way in each direction at a time; then the sender waits, as it does when a TCP window is full. Threads, because a
 thread sleeps to within 0.1 ms, where an event loop rounds up to a whole one, as much as the delay itself.
+
+Once `deaf` is set, the first answer that comes back is dropped, and its connection cut: the question did arrive.
 """
 
 from __future__ import annotations
@@ -31,11 +33,11 @@ def delayed(dsn: str, one_way_s: float) -> Iterator[str]:
 
 
 @contextmanager
-def proxy(to: tuple[str, int], one_way_s: float) -> Iterator[int]:
+def proxy(to: tuple[str, int], one_way_s: float, deaf: threading.Event | None = None) -> Iterator[int]:
     """Listen on a port of 127.0.0.1 and give it. On the way out, cut what is still connected, and end every thread."""
     links: list[_Link] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        accepting = _started(lambda: _accept(listener, to, one_way_s, links))
+        accepting = _started(lambda: _accept(listener, to, one_way_s, links, deaf or threading.Event()))
         try:
             yield listener.getsockname()[1]
         finally:
@@ -45,7 +47,9 @@ def proxy(to: tuple[str, int], one_way_s: float) -> Iterator[int]:
                 link.cut()
 
 
-def _accept(listener: socket.socket, to: tuple[str, int], one_way_s: float, links: list[_Link]) -> None:
+def _accept(
+    listener: socket.socket, to: tuple[str, int], one_way_s: float, links: list[_Link], deaf: threading.Event
+) -> None:
     while True:
         try:
             near, _ = listener.accept()
@@ -56,17 +60,20 @@ def _accept(listener: socket.socket, to: tuple[str, int], one_way_s: float, link
         except OSError:
             near.close()  # as the server did: refused, or gone
             continue
-        links.append(_Link(near, far, one_way_s))
+        links.append(_Link(near, far, one_way_s, deaf))
 
 
 class _Link:
     """One connection: two sockets, and a pump for each direction."""
 
-    def __init__(self, near: socket.socket, far: socket.socket, one_way_s: float) -> None:
+    def __init__(self, near: socket.socket, far: socket.socket, one_way_s: float, deaf: threading.Event) -> None:
         self._sockets = (near, far)
         for each in self._sockets:
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._pumps = [_started(lambda a=a, b=b: _pump(a, b, one_way_s)) for a, b in ((near, far), (far, near))]  # type: ignore[misc]
+        self._pumps = [
+            _started(lambda: _pump(near, far, one_way_s, threading.Event())),
+            _started(lambda: _pump(far, near, one_way_s, deaf)),
+        ]
 
     def cut(self) -> None:
         """End both directions, whatever is under way."""
@@ -78,8 +85,11 @@ class _Link:
             each.close()
 
 
-def _pump(source: socket.socket, sink: socket.socket, one_way_s: float) -> None:
-    """Receive, and let a second thread deliver: what is sent meanwhile travels behind it, not after it."""
+def _pump(source: socket.socket, sink: socket.socket, one_way_s: float, deaf: threading.Event) -> None:
+    """Receive, and let a second thread deliver: what is sent meanwhile travels behind it, not after it.
+
+    When `deaf` is set, what is received then is dropped, and both sides are cut.
+    """
     under_way: queue.Queue[tuple[float, bytes]] = queue.Queue(WINDOW)
     delivering = _started(lambda: _deliver(under_way, source, sink))
     chunk = b"-"
@@ -88,6 +98,10 @@ def _pump(source: socket.socket, sink: socket.socket, one_way_s: float) -> None:
             chunk = source.recv(CHUNK)
         except OSError:
             chunk = b""
+        if deaf.is_set():
+            chunk = b""
+            for each in (source, sink):
+                _shut(each, socket.SHUT_RDWR)
         under_way.put((time.monotonic() + one_way_s, chunk))
     delivering.join()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
+from core.extract import MANIFEST
 from core.month import Month
 from core.settings import ROOT
 
@@ -39,23 +42,49 @@ def write_zones(folder: Path, rows: int) -> None:
     path.write_text("".join(lines[: 1 + rows]))
 
 
+def write_manifest(folder: Path) -> None:
+    """Publish the digests of all that is in `folder`, as `sha256sum` writes them."""
+    names = sorted(path.name for path in folder.iterdir())
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (folder / MANIFEST).write_text("".join(lines))
+
+
 _SITE = """
 import sys
 from pathlib import Path
 from tests.publisher import Publisher
 with Publisher(Path(sys.argv[1])) as site:
     print(site.url, flush=True)
-    sys.stdin.read()
+    for line in sys.stdin:
+        verb, name = line.split()
+        getattr(site, verb)(name)
+        print(verb, flush=True)
 """
 
 
+class Site:
+    """Files that are served over http by a process of its own. `url` is what ``--source`` takes."""
+
+    def __init__(self, url: str, asks: IO[str], answers: IO[str]) -> None:
+        self.url, self._asks, self._answers = url, asks, answers
+
+    def cut(self, month: Month) -> None:
+        """Cut the next transfer of a month's file in its middle, and no other."""
+        for verb in ("clear", "cut"):
+            self._asks.write(f"{verb} {month}\n")
+            self._asks.flush()
+            assert self._answers.readline().strip() == verb
+
+
 @contextmanager
-def site(folder: Path) -> Iterator[str]:
-    """Serve `folder` over http from a process of its own; give what ``--source`` takes."""
+def site(folder: Path) -> Iterator[Site]:
+    """Serve `folder` over http until the block ends."""
     words = [sys.executable, "-c", _SITE, str(folder)]
-    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:  # a session of its own: Ctrl-C is not meant for it
         assert process.stdin and process.stdout
         try:
-            yield process.stdout.readline().strip()
+            yield Site(process.stdout.readline().strip(), process.stdin, process.stdout)
         finally:
             process.stdin.close()

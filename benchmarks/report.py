@@ -24,7 +24,7 @@ PAGES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
 }
 """Name of the results -> the page, relative to the checkout, and what renders it."""
 
-PARTS = {"claims": "growth"}
+PARTS = {"claims": "growth", "kill_points": "soak"}
 """Results without a page of their own -> those on whose page they are, under their own name."""
 
 

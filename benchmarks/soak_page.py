@@ -1,16 +1,20 @@
-"""The page on kills, from the results of `benchmarks.soak`."""
+"""The page on kills, from the results of `benchmarks.soak` and `benchmarks.kill_points`."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
-from benchmarks.markdown import AIMS, header, table, verdict
+from benchmarks import measure
+from benchmarks.kill_points import is_wrong, outcomes, was_run
+from benchmarks.markdown import AIMS, header, measured_on, table, verdict
+from benchmarks.stage import FAULTS
 
 DAMAGE = ("lost_rows", "extra_rows", "partial_reads", "ledger_mismatches")
 
 
 def page(result: dict[str, Any]) -> str:
-    """The whole page."""
+    """The whole page; kill points are on it where they were measured."""
     parts = [
         header("What kills leave behind", "soak", result),
         "## Random kills\n",
@@ -29,6 +33,8 @@ def page(result: dict[str, Any]) -> str:
         ),
         *_contrast(result),
     ]
+    if (measure.RESULTS / "kill_points.json").exists():
+        parts += _points(measure.read("kill_points"))
     return "\n".join(parts)
 
 
@@ -54,3 +60,43 @@ def _contrast(result: dict[str, Any]) -> list[str]:
             ],
         ),
     ]
+
+
+def _points(result: dict[str, Any]) -> list[str]:
+    """Which faults were put to which scenario, how many of them had which end, and what was not run."""
+    found = list(outcomes(result["rows"]))
+    faults = list(dict.fromkeys([*(fault.name for fault in FAULTS), *(fault for _, fault, _ in found)]))
+    scenarios = dict.fromkeys(row["scenario"] for row, *_ in found)
+    points = {scenario: {row["point"] for row, *_ in found if row["scenario"] == scenario} for scenario in scenarios}
+    cases = Counter((row["scenario"], fault) for row, fault, outcome in found if was_run(outcome))
+    wrong = sum(is_wrong(outcome) for *_, outcome in found)
+    not_run = Counter((fault, outcome) for _, fault, outcome in found if not was_run(outcome))
+    return [
+        "## Every kill point\n",
+        f"{measured_on(result)} It took {result['seconds'] / 60:.0f} minutes"
+        f"{'' if result['complete'] else ', and is a sample'}.\n",
+        "Each statement and piece of a COPY that a loader sends, and each of its file operations, is a point, found by watching one run. "
+        "Each fault comes before and after each point that it can meet; what is after one point and before the next is one moment "
+        "for all that happens outside of the loader. Then a reader must find the old month or the new one, whole, and a ledger that "
+        "says so; and after one more run, tables, ledger, relations and the state folder's files must equal those of an undisturbed "
+        "run. `benchmarks/results/kill_points.json` has each case.\n",
+        table(
+            ["scenario", "points", *faults],
+            [[name, str(len(points[name])), *(f"{cases[name, fault]:,}" for fault in faults)] for name in scenarios],
+        ),
+        table(
+            ["how the loader ended", *faults],
+            [[end, *(f"{number:,}" if number else "" for number in numbers)] for end, numbers in _ends(found, faults)],
+        ),
+        table(
+            AIMS,
+            [["cases not as golden", "none", f"{wrong} of {cases.total():,}", "met" if wrong == 0 else "missed"]],
+        ),
+        *(f"{fault}, {number:,} cases: {why}.\n" for (fault, why), number in not_run.items()),
+    ]
+
+
+def _ends(found: list[Any], faults: list[str]) -> list[tuple[str, list[int]]]:
+    ends = Counter((outcome.partition(";")[0], fault) for _, fault, outcome in found if was_run(outcome))
+    names = sorted({end for end, _ in ends})
+    return [(name, [ends[name, fault] for fault in faults]) for name in names]

@@ -20,17 +20,13 @@ ledger (`source_sha256`): bytes that rot later are another version there, not th
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import posixpath
 import re
-import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
 
 from core.errors import BadFile, PermanentError, SourceUnavailable, quoted, room
 from core.month import Month
@@ -101,8 +97,8 @@ def _fetch(source: Source, path: str, limit_mb: float) -> Extracted | str:
         if isinstance(came, Answer):
             return kept if came.state == "unchanged" and kept else came.said
         fetched = _keep(name, came)
-    if came.etag is not None:
-        _write_index(entry, _Known(fetched.sha256, fetched.bytes, came.etag))
+        if came.etag is not None:
+            _write_index(entry, _Known(fetched.sha256, fetched.bytes, came.etag))
     return fetched
 
 
@@ -256,10 +252,15 @@ def _known(entry: Path) -> _Known | None:
 
 
 def _write_index(entry: Path, known: _Known) -> None:
-    with _temporary(entry.parent) as (file, temporary):
-        file.write(json.dumps(asdict(known)).encode())
-        file.flush()
-        temporary.replace(entry)
+    private(entry.parent)
+    written = Partial.temporary(entry.parent.parent)
+    try:
+        written.write(json.dumps(asdict(known)).encode())
+        written.flush()
+        written.publish(entry)
+    except BaseException:
+        written.discard()
+        raise
 
 
 def _kept(name: str, known: _Known) -> Extracted | None:
@@ -289,18 +290,6 @@ def _keep(name: str, came: Partial) -> Extracted:
         came.discard()
         raise
     return Extracted(place, name, came.sha256, came.size)
-
-
-@contextlib.contextmanager
-def _temporary(folder: Path) -> Iterator[tuple[IO[bytes], Path]]:
-    """A temporary file in `folder`, gone at the end unless it was renamed."""
-    with room(folder):
-        private(folder)
-        with tempfile.NamedTemporaryFile(prefix=".part-", dir=folder, delete=False) as file:
-            try:
-                yield file.file, Path(file.name)
-            finally:
-                Path(file.name).unlink(missing_ok=True)
 
 
 def _check_format(path: Path, name: str, size: int) -> None:

@@ -2,9 +2,11 @@
 
     <home>/files/parts/<of the address>-<ETag, quoted>.part       the bytes so far
     <home>/files/parts/<of the address>-<ETag, quoted>.marks      lines of "<bytes> <their sha256>"
+    <home>/files/.part-<at random>                                bytes that no other attempt can use
 
 The name says which version the bytes are of; a version without a strong ETag is never resumed. Whoever writes a part holds a lock on
-it, which a killed process lets go of; who comes second writes under a name of its own. A part is used again up to the last
+it, which a killed process lets go of; who comes second writes under a name of its own. What is found under such a name without a
+lock was left by a killed process, and goes. A part is used again up to the last
 mark that its bytes still bear out: what a kill, a power cut or a bad disk did to it is fetched again.
 """
 
@@ -15,7 +17,7 @@ import fcntl
 import hashlib
 import os
 import re
-import tempfile
+import secrets
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote, unquote
@@ -27,6 +29,7 @@ MARK_EVERY = 8 << 20
 """Bytes between two marks, hence what a kill costs; a transfer that is cut leaves a mark where it was cut."""
 
 _LONGEST_NAME = 200
+_TEMPORARY = ".part-"
 _READ = 1 << 20
 
 
@@ -42,8 +45,9 @@ class Partial:
     def left(cls, folder: Path, key: str) -> Partial | None:
         """What an earlier attempt left of the file `key`, up to its last good mark; nothing, if another one is at it.
 
-        Of several versions only the youngest can be of use: the others go.
+        Of several versions only the youngest can be of use: the others go, and so does what no attempt can use.
         """
+        cls._sweep(folder.parent)
         parts = sorted(folder.glob(f"{key}-*.part"), key=_modified, reverse=True)
         found: Partial | None = None
         for path in parts:
@@ -63,12 +67,27 @@ class Partial:
             if part := cls._locked(path, etag, create=True):
                 part._restart()
                 return part
-        private(folder.parent)
-        descriptor, name = tempfile.mkstemp(prefix=".part-", dir=folder.parent)
-        return cls(Path(name), os.fdopen(descriptor, "r+b"), etag, keep=False)
+        return cls.temporary(folder.parent, etag)
 
     @classmethod
-    def _locked(cls, path: Path, etag: str, *, create: bool) -> Partial | None:
+    def temporary(cls, folder: Path, etag: str | None = None) -> Partial:
+        """An empty one under a name of its own, which goes after a failure, or with the next attempt after a kill."""
+        private(folder)
+        while True:
+            part = cls._locked(folder / f"{_TEMPORARY}{secrets.token_hex(8)}", etag, create=True)
+            if part is not None:  # else it was swept before the lock was ours
+                part._keep = False
+                return part
+
+    @classmethod
+    def _sweep(cls, folder: Path) -> None:
+        for path in folder.glob(f"{_TEMPORARY}*"):
+            with contextlib.suppress(OSError):  # somebody else's, or gone
+                if part := cls._locked(path, None, create=False):
+                    part.discard()
+
+    @classmethod
+    def _locked(cls, path: Path, etag: str | None, *, create: bool) -> Partial | None:
         try:
             file = os.fdopen(os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600), "r+b")
         except FileNotFoundError:

@@ -120,3 +120,23 @@ def test_the_address_keeps_user_password_and_database(echo: tuple[str, int]) -> 
         head, _, tail = dsn.rpartition("@")
         assert head == "postgresql://me:p%40ss"
         assert tail.endswith("/db") and tail != f"{echo[0]}:{echo[1]}/db"
+
+
+def test_a_deaf_one_delivers_the_question_and_loses_the_answer() -> None:
+    deaf, got = threading.Event(), list[bytes]()
+
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            got.append(connection.recv(1))
+            connection.sendall(b"!")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,), daemon=True)
+        thread.start()
+        with proxy(listener.getsockname()[:2], 0, deaf) as port, connected(port) as connection:
+            deaf.set()
+            connection.sendall(b"?")
+            assert connection.recv(1) == b""
+        thread.join(WAIT_S)
+    assert got == [b"?"]

@@ -319,6 +319,53 @@ def test_what_a_killed_process_fetched_is_not_fetched_again(
     assert list(parts.iterdir()) == []
 
 
+def unnamed(home: Path) -> list[Path]:
+    """Files that no address and no digest gives a name to."""
+    return list(home.rglob(".part-*"))
+
+
+def test_what_a_killed_process_left_without_a_version_goes_with_the_next_attempt(site: Publisher, home: Path) -> None:
+    site.serve(NAME, etag="")
+    stall = site.stall(NAME)
+    with fetching(site, home) as child:
+        try:
+            assert stall.reached.wait(WAIT_S)
+            until(lambda: unnamed(home) or None, WAIT_S, 0.02, "a file on disk")
+        finally:
+            child.send_signal(signal.SIGKILL)
+    extract(GREEN, site.url, MONTH)
+    assert unnamed(home) == []
+
+
+def test_an_index_that_was_being_written_when_its_process_was_killed_leaves_nothing(
+    site: Publisher, home: Path
+) -> None:
+    script = (
+        "import os, sys\nfrom pathlib import Path\nfrom core.extract import extract\n"
+        "from core.month import Month\nfrom core.schema import GREEN\n"
+        "replace = Path.replace\n"
+        "def die(path, place):\n"
+        "    if place.suffix == '.json':\n        os.kill(os.getpid(), 9)\n"
+        "    return replace(path, place)\n"
+        "Path.replace = die\n"
+        "extract(GREEN, sys.argv[1], Month(2024, 1))\n"
+    )
+    environment = {**os.environ, "TRIPTYCH_HOME": str(home)}
+    assert subprocess.run([sys.executable, "-c", script, site.url], env=environment).returncode == -signal.SIGKILL
+    assert len(unnamed(home)) == 1
+    extract(GREEN, site.url, MONTH)
+    assert unnamed(home) == []
+
+
+def test_a_file_that_another_process_is_writing_stays(site: Publisher, home: Path) -> None:
+    under_way = Partial.new(home / "files" / "parts", "key", None)
+    under_way.write(b"half")
+    extract(GREEN, site.url, MONTH)
+    under_way.write(b", and the rest")
+    under_way.publish(home / "kept")
+    assert (home / "kept").read_bytes() == b"half, and the rest"
+
+
 def test_two_processes_at_once_do_not_disturb_each_other(
     site: Publisher, published: Path, home: Path, parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
