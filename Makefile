@@ -11,7 +11,7 @@ PYTEST := python -m pytest
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast up down azurite bench bench-load bench-race bench-growth bench-transform soak fuzz lint types native lock clean
+.PHONY: help setup demo test test-fast up down azurite bench bench-load bench-race bench-growth bench-transform soak kill-points fuzz lint types native lock clean
 
 help: ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -61,7 +61,7 @@ azurite: ## the server program for the tests of Azure's containers, with npm; th
 BENCH = $(PYTHON) -m core.lab.environments bench && $(LAB)/python -m benchmarks.run $(if $(QUICK),--quick)
 
 bench: setup ## every benchmark (QUICK=1: a trial of each, published nowhere)
-	@$(BENCH) load_race digest_race growth claims transform_times soak
+	@$(BENCH) load_race digest_race growth claims transform_times soak kill_points
 
 bench-load: setup ## all that docs/benchmarks says of loads and transforms, results and pages: 30 minutes, 12 GB of memory
 	@$(BENCH) load_race digest_race growth claims transform_times
@@ -78,8 +78,11 @@ bench-transform: setup ## of that, dbt cold and warm, many months at once, one m
 fuzz: setup ## load 20,000 hostile files: a line that says why not, or the right rows (N minutes)
 	$(LAB)/python -m tests.fuzz --cases 20000 --seed 11
 
-soak: setup ## 1,000 random kills, and what the usual pattern loses under the same: a minute
-	@$(BENCH) soak
+soak: setup ## 1,000 random kills, what the usual pattern loses under the same, and every kill point: N minutes
+	@$(BENCH) soak kill_points
+
+kill-points: setup ## of that, the faults at every statement and file operation of a load and a build: N minutes
+	@$(BENCH) kill_points
 
 lock: ## compile the floors of pyproject.toml into pins (make lock UPGRADE=--upgrade for the newest)
 	@$(PYTHON) -m core.lab.environments lock $(UPGRADE)

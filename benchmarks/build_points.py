@@ -1,5 +1,7 @@
 """Every kill point of a build: ``python -m benchmarks.build_points [--sample N] [--seed N] [--only WORD] [--folder F]``.
 
+`benchmarks.kill_points` runs it beside its own cases, and publishes both.
+
 For each scenario one run of `pipeline.transform` and `pipeline.check` is watched, and its points are noted: each statement that
 the loader or dbt sends (`benchmarks.wire`), each file that they open for writing, rename or remove, and the start of dbt
 (`benchmarks.file_points`). Then it is run again for each point and fault, and each time
@@ -477,16 +479,13 @@ def _not_run(bench: Bench, case: Case) -> str | None:
     return "not run: needs a right to mount" if "disk full" in case.fault and bench.small is None else None
 
 
-def rows(sample: int | None, seed: int, only: str = "", folder: Path | None = None) -> tuple[dict[str, Any], list[Row]]:
-    """Run the cases; give the facts of the run and its rows. With `sample`, so many cases of each scenario.
-
-    What is known after each scenario is written to `folder`: a whole run is long, and its end may not come.
-    """
+def rows(sample: int | None, seed: int, only: str = "") -> tuple[dict[str, Any], list[Row]]:
+    """Run the cases; give the facts of the run and its rows. With `sample`, so many cases of each scenario."""
     draw, met = random.Random(seed), set[Any]()
     found: list[Row] = []
     with bench() as made:
         about = measure.facts(made.at, ["psycopg"], Path(sys.executable))
-        about |= {"seed": seed, "sample": sample, "complete": False, "disks": bool(made.small)}
+        about |= {"seed": seed, "sample": sample, "disks": bool(made.small)}
         for scenario in SCENARIOS:
             if only in scenario.name:
                 started = time.monotonic()
@@ -494,8 +493,6 @@ def rows(sample: int | None, seed: int, only: str = "", folder: Path | None = No
                 found += these
                 number = sum(len(row["faults"]) for row in these)
                 print(f"{scenario.name:<36} {len(these):>4} rows {number:>5} cases {time.monotonic() - started:>6.1f} s", flush=True)  # fmt: skip
-                if folder is not None:
-                    measure.write("build_points", about, found, folder)
     return about | {"complete": sample is None and not only}, found
 
 
@@ -510,15 +507,15 @@ def failures(rows: Sequence[Row]) -> list[str]:
 
 
 def main() -> int:
-    """Run the cases, and write benchmarks/results/build_points.json; 1 when an outcome is not the golden one."""
+    """Run the cases, and write build_points.json; 1 when an outcome is not the golden one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sample", type=int, help="cases of each scenario, drawn; without it, all")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", default="", help="scenarios whose name holds this")
-    parser.add_argument("--folder", type=Path, default=measure.RESULTS, help="where the results go")
+    parser.add_argument("--folder", type=Path, default=settings().home, help="where the results go")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("SIGTERM"))  # else the server, and what is mounted, would stay
-    about, found = rows(asked.sample, asked.seed, asked.only, asked.folder)
+    about, found = rows(asked.sample, asked.seed, asked.only)
     measure.write("build_points", about, found, asked.folder)
     wrong = failures(found)
     print("\n".join([*wrong, f"{sum(len(row['faults']) for row in found)} cases, {len(wrong)} not as golden"]))

@@ -1,62 +1,55 @@
-"""The page on the kill points of a build, from the results of `benchmarks.build_points`."""
+"""What is said of the kill points of a build, on the page on kills."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from benchmarks.markdown import header, table
+from benchmarks.kill_points import is_wrong, outcomes, was_run
+from benchmarks.markdown import AIMS, table
+from benchmarks.measure import Row
+
+Case = tuple[str, str, str, str, bool]
+"""Scenario, fault, how the first run ended, what a reader saw, and whether all was as golden in the end."""
 
 
-def page(result: dict[str, Any]) -> str:
-    """The whole page."""
-    cases = [
-        (row["scenario"], fault, *outcome.split("; ", 2))
-        for row in result["rows"]
-        for fault, outcome in row["faults"].items()
-        if not outcome.startswith("not run")
+def section(rows: Sequence[Row]) -> list[str]:
+    """Which faults were put to which build, how many of them had which end, and what a reader saw."""
+    cases = list(_cases(rows))
+    wrong = sum(not golden for *_, golden in cases)
+    faults = list(dict.fromkeys(fault for _, fault, *_ in cases))
+    return [
+        "## Every kill point of a build\n",
+        "Of transform and check, points are each statement that the loader or dbt sends, each file that they open for writing, rename or remove, "
+        "and the start of dbt. SIGKILL comes to every point of a build of one month and of one with nothing pending, the other faults once to each "
+        "kind of point (`benchmarks/build_rules.py`). Then a reader must find each mart old or new, whole; nothing may be recorded as built that is "
+        "not; and after one more run tables, ledgers and test results must equal those of an undisturbed run.\n",
+        table(["scenario", "points", *faults], [_counts(name, rows, cases, faults) for name in _names(rows)]),
+        table(["how the loader ended", *faults], _ends(cases, faults)),
+        table(AIMS, [["cases not as golden", "none", f"{wrong} of {len(cases):,}", "met" if wrong == 0 else "missed"]]),
+        "A month of `fct_trips` is replaced in one transaction, `daily_borough_stats` in the next one: between them a reader sees the new month "
+        f"beside the old stats, as in {sum(seen.startswith('new ') for *_, seen, _ in cases)} of these cases. Each is whole.\n",
     ]
-    wrong = [case for case in cases if case[-1] != "as golden"]
-    return "\n".join(
-        [
-            header("Faults in a build", "build_points", result),
-            f"{len(cases):,} faults before or after a statement or a file operation of a build, of the loader's or of dbt's, at points "
-            f"found by instrumentation (`python -m benchmarks.build_points`). {_how_complete(result)}\n",
-            f"As golden are {len(cases) - len(wrong):,} of {len(cases):,}: no reader saw part of a month, nothing was recorded as built that "
-            "was not, the error was one of `core.errors`, and the same steps, run again undisturbed, left all tables, ledgers and test "
-            "results as a run without a fault does.\n",
-            "## What happened\n",
-            table(
-                ["fault", "cases", "as golden", "how the first run ended"],
-                [_of(fault, cases) for fault in sorted({case[1] for case in cases})],
-            ),
-            "## Where\n",
-            table(
-                ["scenario", "cases", "as golden"],
-                [
-                    [name, str(sum(case[0] == name for case in cases)), str(_golden(case for case in cases if case[0] == name))]
-                    for name in dict.fromkeys(row["scenario"] for row in result["rows"])
-                ],
-            ),
-            "## What a reader saw\n",
-            "A month of `fct_trips` is replaced in one transaction, `daily_borough_stats` in the next one: between them a reader sees the "
-            "new month beside the old stats. Each is whole.\n",
-            table(["", "cases"], [[seen, str(n)] for seen, n in Counter(case[3] for case in cases).most_common()]),
-        ]
-    )  # fmt: skip
 
 
-def _how_complete(result: dict[str, Any]) -> str:
-    if result["complete"]:
-        return "Which fault comes to which point, and which points are alike, says `benchmarks/build_rules.py`."
-    return f"A sample: {result['sample']} cases of each scenario at most, drawn with seed {result['seed']}, not all points."
+def _cases(rows: Iterable[Row]) -> Iterable[Case]:
+    for row, fault, outcome in outcomes(rows):
+        if was_run(outcome):
+            end, seen, _ = outcome.split("; ", 2)
+            yield row["scenario"], fault, end, seen, not is_wrong(outcome)
 
 
-def _golden(cases: Any) -> int:
-    return sum(case[-1] == "as golden" for case in cases)
+def _names(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(row["scenario"] for row in rows))
 
 
-def _of(fault: str, cases: list[Any]) -> list[str]:
-    of_it = [case for case in cases if case[1] == fault]
-    ended = Counter(case[2] for case in of_it)
-    return [fault, str(len(of_it)), str(_golden(of_it)), ", ".join(f"{how} {n}" for how, n in ended.most_common())]
+def _counts(name: str, rows: Iterable[Row], cases: Sequence[Case], faults: Sequence[str]) -> list[str]:
+    points = len({row["point"] for row in rows if row["scenario"] == name})
+    counts = Counter(fault for scenario, fault, *_ in cases if scenario == name)
+    return [name, str(points), *(f"{counts[fault]:,}" if counts[fault] else "" for fault in faults)]
+
+
+def _ends(cases: Sequence[Case], faults: Sequence[str]) -> list[list[str]]:
+    ends = Counter((end, fault) for _, fault, end, *_ in cases)
+    names = sorted({end for end, _ in ends})
+    return [[name, *(f"{ends[name, fault]:,}" if ends[name, fault] else "" for fault in faults)] for name in names]

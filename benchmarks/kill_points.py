@@ -1,4 +1,4 @@
-"""Every kill point: ``python -m benchmarks.kill_points [--sample N] [--seed N] [--only WORD] [--fault WORD] [--jobs N]``.
+"""Every kill point of a load and of a build: ``python -m benchmarks.kill_points [--help]``.
 
 For each scenario (a strategy, and what was there before) one run is watched, and its points are counted. Then it is run
 again for each point and fault, and each time
@@ -12,6 +12,8 @@ again for each point and fault, and each time
 What can't meet a point is not put to it: no connection is open while files are fetched. And what happens outside of the loader
 is put after a point only where no other one follows at once. With --sample, SIGKILL comes at every moment of `THOROUGH`, and
 of every other fault there are N cases a scenario, drawn with the seed.
+
+This is about extract and load. `benchmarks.build_points` asks the same of transform and check, beside it.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -419,8 +422,28 @@ def _work_off(at: Stage, wanted: Wanted, share: slice) -> None:
             print(f"{scenario.name:<32} {len(rows):>5} cases {time.monotonic() - started:>6.1f} s", flush=True)
 
 
-ROWS_OF: tuple[Callable[[Wanted, Sequence[Stage]], list[Row]], ...] = (ingest_rows,)
-"""What gives rows, one after the other."""
+STEPS = ("load", "build")
+"""Extract and load; transform and check."""
+
+
+@contextmanager
+def build_rows(wanted: Wanted, folder: Path) -> Iterator[Callable[[], list[Row]]]:
+    """The cases of a build, in a process beside us, for it has threads to wait for, and we fork; gives how to get its rows."""
+    words = [sys.executable, "-m", "benchmarks.build_points", "--folder", str(folder), "--seed", str(wanted.seed)]
+    words += ["--only", wanted.only, *(["--sample", str(wanted.sample)] if wanted.sample is not None else [])]
+
+    def rows() -> list[Row]:
+        process.wait()
+        if not (folder / "build_points.json").exists():
+            raise measure.BenchmarkError(f"benchmarks.build_points failed, exit code {process.returncode}: see above")
+        found: list[Row] = measure.read("build_points", folder)["rows"]
+        return found
+
+    with subprocess.Popen(words) as process:
+        try:
+            yield rows
+        finally:
+            process.terminate()
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -432,6 +455,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--fault", default="", help="faults whose name holds this")
     parser.add_argument("--folder", type=Path, default=measure.RESULTS, help="where the results go")
     parser.add_argument("--jobs", type=int, default=2, help="how many cases at a time, each on a server of its own")
+    parser.add_argument("--step", choices=STEPS, help="of this step alone")
     asked = parser.parse_args(words)
     wanted = Wanted(asked.only, asked.fault, asked.sample, asked.seed)
     for number in (signal.SIGINT, signal.SIGTERM):  # else servers, and what is mounted, would stay
@@ -440,10 +464,14 @@ def main(words: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         stages = [stack.enter_context(stage()) for _ in range(asked.jobs)]
         facts = about(stages)
-        rows = [row for collect in ROWS_OF for row in collect(wanted, stages)]
+        of_builds = None
+        if asked.step != "load":
+            of_builds = stack.enter_context(build_rows(wanted, stages[0].folder))
+        rows = ingest_rows(wanted, stages) if asked.step != "build" else []
+        rows += of_builds() if of_builds else []
     facts |= {
         "seed": asked.seed,
-        "complete": wanted == Wanted(seed=asked.seed),
+        "complete": wanted == Wanted(seed=asked.seed) and asked.step is None,
         "seconds": round(time.monotonic() - started),
     }
     measure.write("kill_points", facts, rows, asked.folder)

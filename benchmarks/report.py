@@ -11,11 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import build_points_page, digest_race, load_page, measure, soak_page, strategies_page, transform_page
+from benchmarks import digest_race, load_page, measure, soak_page, strategies_page, transform_page
 from core.settings import ROOT
 
 PAGES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
-    "build_points": ("docs/benchmarks/build-points.md", build_points_page.page),
     "digest": ("docs/benchmarks/digest.md", digest_race.page),
     "load": ("docs/benchmarks/load.md", load_page.page),
     "growth": ("docs/benchmarks/load-strategies.md", lambda found: strategies_page.page(found, found.get("claims"))),

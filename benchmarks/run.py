@@ -23,6 +23,7 @@ QUICK = {
     "claims": "--delays 0 --rounds 1",
     "transform_times": "--rows 2000 --loaded 2,3 --rounds 1",
     "soak": "--kills 10 --contrast 10",
+    "kill_points": "--step load --sample 1 --only zones",
 }
 """Module -> with what it takes seconds. By itself, each measures what is published."""
 

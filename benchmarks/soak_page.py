@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from benchmarks import measure
+from benchmarks import build_points_page, measure
 from benchmarks.kill_points import is_wrong, outcomes, was_run
 from benchmarks.markdown import AIMS, header, measured_on, table, verdict
+from benchmarks.measure import Row
 from benchmarks.stage import FAULTS
 
 DAMAGE = ("lost_rows", "extra_rows", "partial_reads", "ledger_mismatches")
@@ -64,7 +65,8 @@ def _contrast(result: dict[str, Any]) -> list[str]:
 
 def _points(result: dict[str, Any]) -> list[str]:
     """Which faults were put to which scenario, how many of them had which end, and what was not run."""
-    found = list(outcomes(result["rows"]))
+    found = list(outcomes(row for row in result["rows"] if not _is_build(row)))
+    builds = [row for row in result["rows"] if _is_build(row)]
     faults = list(dict.fromkeys([*(fault.name for fault in FAULTS), *(fault for _, fault, _ in found)]))
     scenarios = dict.fromkeys(row["scenario"] for row, *_ in found)
     points = {scenario: {row["point"] for row, *_ in found if row["scenario"] == scenario} for scenario in scenarios}
@@ -93,7 +95,12 @@ def _points(result: dict[str, Any]) -> list[str]:
             [["cases not as golden", "none", f"{wrong} of {cases.total():,}", "met" if wrong == 0 else "missed"]],
         ),
         *(f"{fault}, {number:,} cases: {why}.\n" for (fault, why), number in not_run.items()),
+        *(build_points_page.section(builds) if builds else []),
     ]
+
+
+def _is_build(row: Row) -> bool:
+    return str(row["scenario"]).startswith("build")
 
 
 def _ends(found: list[Any], faults: list[str]) -> list[tuple[str, list[int]]]:

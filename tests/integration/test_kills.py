@@ -39,7 +39,7 @@ def run(folder: Path, module: str, *words: str) -> dict[str, Any]:
 
 
 def test_a_fault_at_any_point_of_any_strategy_leaves_nothing_that_the_next_run_does_not_mend(tmp_path: Path) -> None:
-    rows = run(tmp_path, "kill_points", "--sample", "1")["rows"]
+    rows = run(tmp_path, "kill_points", "--step", "load", "--sample", "1")["rows"]
     assert {row["strategy"] for row in rows} == set(STRATEGIES)
     killed = {row["name"] for row in rows if row["scenario"] == "swap, replaced month" and "SIGKILL" in row["faults"]}
     assert {"connect", "BEGIN", "COPY: a piece", "COPY: its end", "SAVEPOINT ...", "COMMIT", "close"} <= killed
@@ -133,7 +133,7 @@ database.translated = lambda dsn: contextlib.nullcontext()
     ids=["torn", "untranslated"],
 )
 def test_a_broken_loader_is_noticed(tmp_path: Path, breaking: str, words: list[str], said: list[str]) -> None:
-    words = ["--only", "zones", "--jobs", "1", "--folder", str(tmp_path), "--fault", *words]
+    words = ["--step", "load", "--only", "zones", "--jobs", "1", "--folder", str(tmp_path), "--fault", *words]
     done = python(
         "-c", f"{breaking}\nfrom benchmarks import kill_points\nraise SystemExit(kill_points.main({words!r}))"
     )
