@@ -75,7 +75,7 @@ bench-growth: setup ## of that, what a reload costs as the table grows, and what
 bench-transform: setup ## of that, dbt cold and warm, many months at once, one month among many: 5 minutes
 	@$(BENCH) transform_times
 
-fuzz: setup ## load 20,000 hostile files: a line that says why not, or the right rows (N minutes)
+fuzz: setup ## load 20,000 hostile files: a line that says why not, or the right rows (10 minutes)
 	$(LAB)/python -m tests.fuzz --cases 20000 --seed 11
 
 soak: setup ## 1,000 random kills, what the usual pattern loses under the same, and every kill point: N minutes

@@ -4,7 +4,7 @@ Arrow takes the memory that a footer declares, and unpacks whatever a page holds
 30 KB of zstd for a gigabyte, 11 KB with one long text in its dictionary for 2.3 GB. It has no limit that would stop either. So
 the footer and the header of every page are read here first, in 1 ms for a real month, and held against the limits below.
 Each is many times what the publisher's files have; together they keep a load under 600 MB. The worst that tests/fuzz makes
-takes 264.
+takes 267.
 
 Both are structs in Thrift's compact protocol. What Arrow would read in another way than this reader (a field given twice,
 or of another type) is refused, so that the two can't disagree on a size.
