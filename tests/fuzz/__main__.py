@@ -46,7 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--minutes", type=float, default=1e6, help="end then, with the summary of what was done")
     parser.add_argument("--real", type=Path, help="a folder of real months: they are mutated as well")
-    parser.add_argument("--findings", type=Path, default=settings().home / "findings", help="where files with a finding go")
+    parser.add_argument(
+        "--findings", type=Path, default=settings().home / "findings", help="where files with a finding go"
+    )
     parser.add_argument("--server-every", type=int, default=20, help="how many of the files go into TRIPTYCH_DSN")
     args = parser.parse_args(argv)
     every = args.server_every if settings().dsn else 0
