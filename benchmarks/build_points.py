@@ -181,7 +181,10 @@ class Bench:
 
     def _read_log(self) -> None:
         """Note the points that were reported since."""
-        for line in self.log.read_text().splitlines()[self._counts["log"] :] if self.log.exists() else []:
+        whole = (
+            self.log.read_text().rpartition("\n")[0] if self.log.exists() else ""
+        )  # who is killed may leave half a line
+        for line in whole.splitlines()[self._counts["log"] :]:
             self._counts["log"] += 1
             self.met |= line == "met"
             if line.startswith("["):

@@ -13,7 +13,7 @@ Case = tuple[str, str, str, str, bool]
 """Scenario, fault, how the first run ended, what a reader saw, and whether all was as golden in the end."""
 
 
-def section(rows: Sequence[Row]) -> list[str]:
+def section(rows: Sequence[Row], complete: bool) -> list[str]:
     """Which faults were put to which build, how many of them had which end, and what a reader saw."""
     cases = list(_cases(rows))
     wrong = sum(not golden for *_, golden in cases)
@@ -23,7 +23,8 @@ def section(rows: Sequence[Row]) -> list[str]:
         "Of transform and check, points are each statement that the loader or dbt sends, each file that they open for writing, rename or remove, "
         "and the start of dbt. SIGKILL comes to every point of a build of one month and of one with nothing pending, the other faults once to each "
         "kind of point (`benchmarks/build_rules.py`). Then a reader must find each mart old or new, whole; nothing may be recorded as built that is "
-        "not; and after one more run tables, ledgers and test results must equal those of an undisturbed run.\n",
+        "not; and after one more run tables, ledgers and test results must equal those of an undisturbed run."
+        f"{'' if complete else ' **What follows is a sample of these cases.**'}\n",
         table(["scenario", "points", *faults], [_counts(name, rows, cases, faults) for name in _names(rows)]),
         table(["how the loader ended", *faults], _ends(cases, faults)),
         table(AIMS, [["cases not as golden", "none", f"{wrong} of {len(cases):,}", "met" if wrong == 0 else "missed"]]),

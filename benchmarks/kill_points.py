@@ -446,6 +446,22 @@ def build_rows(wanted: Wanted, folder: Path) -> Iterator[Callable[[], list[Row]]
             process.terminate()
 
 
+def publish(facts: Row, rows: Sequence[Row], folder: Path) -> None:
+    """Write kill_points.json. Of a step that `facts` do not say to be complete or not, what is there stays."""
+    there = (
+        measure.read("kill_points", folder) if (folder / "kill_points.json").exists() else {"complete": {}, "rows": []}
+    )
+    kept = {step: whole for step, whole in there["complete"].items() if step not in facts["complete"]}
+    others = [row for row in there["rows"] if step_of(row) in kept]
+    all_rows = sorted([*others, *rows], key=lambda row: STEPS.index(step_of(row)))
+    measure.write("kill_points", facts | {"complete": kept | facts["complete"]}, all_rows, folder)
+
+
+def step_of(row: Row) -> str:
+    """Which of `STEPS` a row is of."""
+    return "build" if str(row["scenario"]).startswith("build") else "load"
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run the cases, and write kill_points.json; 1 when an outcome is not the golden one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -455,7 +471,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--fault", default="", help="faults whose name holds this")
     parser.add_argument("--folder", type=Path, default=measure.RESULTS, help="where the results go")
     parser.add_argument("--jobs", type=int, default=2, help="how many cases at a time, each on a server of its own")
-    parser.add_argument("--step", choices=STEPS, help="of this step alone")
+    parser.add_argument("--step", choices=STEPS, help="of this step alone; of the other, what is there stays")
     asked = parser.parse_args(words)
     wanted = Wanted(asked.only, asked.fault, asked.sample, asked.seed)
     for number in (signal.SIGINT, signal.SIGTERM):  # else servers, and what is mounted, would stay
@@ -469,12 +485,9 @@ def main(words: Sequence[str] | None = None) -> int:
             of_builds = stack.enter_context(build_rows(wanted, stages[0].folder))
         rows = ingest_rows(wanted, stages) if asked.step != "build" else []
         rows += of_builds() if of_builds else []
-    facts |= {
-        "seed": asked.seed,
-        "complete": wanted == Wanted(seed=asked.seed) and asked.step is None,
-        "seconds": round(time.monotonic() - started),
-    }
-    measure.write("kill_points", facts, rows, asked.folder)
+    complete = dict.fromkeys([asked.step] if asked.step else STEPS, wanted == Wanted(seed=asked.seed))
+    facts |= {"seed": asked.seed, "complete": complete, "seconds": round(time.monotonic() - started)}
+    publish(facts, rows, asked.folder)
     wrong, not_run = failures(rows), sum(not was_run(outcome) for *_, outcome in outcomes(rows))
     print(*wrong, f"{len(list(outcomes(rows)))} cases, {len(wrong)} not as golden, {not_run} not run", sep="\n")
     return 1 if wrong else 0

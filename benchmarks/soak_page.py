@@ -6,9 +6,8 @@ from collections import Counter
 from typing import Any
 
 from benchmarks import build_points_page, measure
-from benchmarks.kill_points import is_wrong, outcomes, was_run
+from benchmarks.kill_points import is_wrong, outcomes, step_of, was_run
 from benchmarks.markdown import AIMS, header, measured_on, table, verdict
-from benchmarks.measure import Row
 from benchmarks.stage import FAULTS
 
 DAMAGE = ("lost_rows", "extra_rows", "partial_reads", "ledger_mismatches")
@@ -65,8 +64,8 @@ def _contrast(result: dict[str, Any]) -> list[str]:
 
 def _points(result: dict[str, Any]) -> list[str]:
     """Which faults were put to which scenario, how many of them had which end, and what was not run."""
-    found = list(outcomes(row for row in result["rows"] if not _is_build(row)))
-    builds = [row for row in result["rows"] if _is_build(row)]
+    found = list(outcomes(row for row in result["rows"] if step_of(row) == "load"))
+    builds = [row for row in result["rows"] if step_of(row) == "build"]
     faults = list(dict.fromkeys([*(fault.name for fault in FAULTS), *(fault for _, fault, _ in found)]))
     scenarios = dict.fromkeys(row["scenario"] for row, *_ in found)
     points = {scenario: {row["point"] for row, *_ in found if row["scenario"] == scenario} for scenario in scenarios}
@@ -76,7 +75,7 @@ def _points(result: dict[str, Any]) -> list[str]:
     return [
         "## Every kill point\n",
         f"{measured_on(result)} It took {result['seconds'] / 60:.0f} minutes"
-        f"{'' if result['complete'] else ', and is a sample'}.\n",
+        f"{'' if result['complete']['load'] else ', and is a sample'}.\n",
         "Each statement and piece of a COPY that a loader sends, and each of its file operations, is a point, found by watching one run. "
         "Each fault comes before and after each point that it can meet; what is after one point and before the next is one moment "
         "for all that happens outside of the loader. Then a reader must find the old month or the new one, whole, and a ledger that "
@@ -95,12 +94,8 @@ def _points(result: dict[str, Any]) -> list[str]:
             [["cases not as golden", "none", f"{wrong} of {cases.total():,}", "met" if wrong == 0 else "missed"]],
         ),
         *(f"{fault}, {number:,} cases: {why}.\n" for (fault, why), number in not_run.items()),
-        *(build_points_page.section(builds) if builds else []),
+        *(build_points_page.section(builds, result["complete"]["build"]) if builds else []),
     ]
-
-
-def _is_build(row: Row) -> bool:
-    return str(row["scenario"]).startswith("build")
 
 
 def _ends(found: list[Any], faults: list[str]) -> list[tuple[str, list[int]]]:
