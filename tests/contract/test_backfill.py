@@ -12,7 +12,7 @@ import pytest
 from core.contract import TASKS, BackfillResult
 from core.lab import processes
 from tests.contract.bench import MONTHS, Bench, Schema
-from tests.secrets import files, leaks, tables
+from tests.planted import files, leaks, tables
 
 THREE = MONTHS[:3]
 

@@ -23,7 +23,7 @@ from core.contract import until
 from core.errors import PermanentError
 from core.lab.postgres import OPTIONS, USER, Postgres, binaries, server_user
 from core.settings import settings
-from tests.secrets import files, leaks
+from tests.planted import files, leaks
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core.lab import sample
 from core.month import parse_months
-from tests.secrets import PASSWORD, files, leaks, tables
+from tests.planted import PASSWORD, files, leaks, tables
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.secrets import PASSWORD, files, leaks
+from tests.planted import PASSWORD, files, leaks
 
 SPELT = {
     "as it is": PASSWORD, "a URL": f"postgresql://u:{quote(PASSWORD, safe='')}@h/d", "JSON": json.dumps({"dsn": f"x {PASSWORD} y"}),
