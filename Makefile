@@ -78,10 +78,10 @@ bench-transform: setup ## of that, dbt cold and warm, many months at once, one m
 fuzz: setup ## load 20,000 hostile files: a line that says why not, or the right rows (10 minutes)
 	$(LAB)/python -m tests.fuzz --cases 20000 --seed 11
 
-soak: setup ## 1,000 random kills, what the usual pattern loses under the same, and every kill point: N minutes
+soak: setup ## 1,000 random kills, what the usual pattern loses under the same, and every kill point: 45 minutes
 	@$(BENCH) soak kill_points
 
-kill-points: setup ## of that, the faults at every statement and file operation of a load and a build: N minutes
+kill-points: setup ## of that, the faults at every statement and file operation of a load and a build: 40 minutes
 	@$(BENCH) kill_points
 
 lock: ## compile the floors of pyproject.toml into pins (make lock UPGRADE=--upgrade for the newest)
