@@ -149,6 +149,18 @@ def _cpu(rows: list[Row]) -> float:
     return sum(_median(rows, f"{side}_cpu_s") for side in _SIDES)
 
 
+def _why_copy(rows: list[Row], size: int) -> str:
+    """What the COPY of few rows has to wait for, of which the limit has nothing."""
+    copy, limit = _of(rows, "triptych-copy", size), _of(rows, "limit", size)
+    if not (copy and limit):
+        return ""
+    return (
+        f"\nAt {size:,} rows the client computes {number(_median(copy, 'client_cpu_s'))} s for the COPY, and {number(_median(limit, 'client_cpu_s'))} s "
+        "for that of ready bytes. Nothing overlaps the first batch, a quarter of the file, and each run is a process's first; one that loads again and "
+        "again came nearer to the limit ([decision 7](../decisions/0007-the-copy-path.md)).\n"
+    )
+
+
 def _why_cpu(rows: list[Row], size: int) -> str:
     """Where the step's CPU goes, if it is more than the aim leaves to it."""
     found, limit, step = _times_less_cpu(rows, size), _of(rows, "limit", size), _of(rows, "triptych-step", size)
@@ -174,6 +186,7 @@ def _why(rows: list[Row], cores: int) -> str:
             f"{number(copy)} s. The client computes {number(client)} s: it decodes, casts, encodes and hashes the rows while the "
             f"server takes them. Spread evenly over {cores} cores, both together are {number(best)} x the limit's fastest round.\n"
         )
+    text += _why_copy(rows, SIZES[0])
     text += "".join(_why_cpu(rows, size) for size in SIZES)
     if turn := _of(rows, next(iter(TOGETHER)), 2 * PART_ROWS):
         busy = _cpu(turn) / _median(turn, "wall_s")
