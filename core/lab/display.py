@@ -198,11 +198,9 @@ def ledger_table(entries: Mapping[str, Iterable[Entry]]) -> Table:
         for entry in found:
             when = f"{entry.loaded_at:%Y-%m-%d %H:%M:%S}" if entry.loaded_at else "-"
             month = f"{entry.month:%Y-%m}" if entry.month else "-"
-            table.add_row(
-                *map(
-                    printable,
-                    (schema, entry.dataset, month, f"{entry.row_count:,}", entry.loader, entry.strategy, when),
-                ),
-                *map(printable, (entry.source_sha256[:12], entry.content_digest[:12])),
-            )
+            cells = [
+                schema, entry.dataset, month, f"{entry.row_count:,}", entry.loader, entry.strategy, when,
+                entry.source_sha256[:12], entry.content_digest[:12],
+            ]  # fmt: skip
+            table.add_row(*map(printable, cells))
     return table

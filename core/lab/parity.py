@@ -118,9 +118,8 @@ def _differing_months(ours: Held | None, theirs: Held | None) -> list[str]:
 
 def _unrecorded(connection: Connection, schema: str, held: dict[str, Held | None]) -> Iterator[str]:
     """What the loader's tables hold otherwise than the ledger says. The loader took that from the files, not from the tables."""
-    from core.schema import (
-        MODELLED,
-    )  # not at the top: whatever shows a line imports this module, and need not wait for Arrow
+    # Not at the top: whatever shows a line imports this module, and need not wait for Arrow.
+    from core.schema import MODELLED
 
     entries = list(ledger.entries(connection, schema))
     empty = digest.total([])

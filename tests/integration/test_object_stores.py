@@ -200,22 +200,27 @@ def test_an_object_that_changes_between_two_blocks_is_never_half_old(
     assert asked[:5] == [0, 5_000, 10_000, 10_000, 0]
 
 
-def test_an_object_is_resumed_by_the_next_attempt(
-    bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def assert_goes_on(bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt that is cut in its third block, and when it takes that up, is followed by one that has only the rest to ask for."""
     monkeypatch.setattr(sources, "BLOCK", 5_000)
     ask, asked = sources.Bucket._ask, list[int]()
 
-    def fail(self: sources.Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
+    def cut(self: sources.Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
         asked.append(start)
         if len(asked) in (3, 4):
             raise SourceUnavailable("cut")
         return ask(self, key, start, conditions)
 
-    monkeypatch.setattr(sources.Bucket, "_ask", fail)
+    monkeypatch.setattr(sources.Bucket, "_ask", cut)
     refusal(SourceUnavailable, lambda: extract(GREEN, bucket, MONTH))
     assert_is(extract(GREEN, bucket, MONTH), published / NAME)
     assert asked[:5] == [0, 5_000, 10_000, 10_000, 10_000]
+
+
+def test_an_object_is_resumed_by_the_next_attempt(
+    bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_goes_on(bucket, published, monkeypatch)
 
 
 def test_a_manifest_in_a_bucket_counts(bucket: str, published: Path) -> None:
@@ -371,19 +376,7 @@ def test_a_month_comes_from_a_google_bucket(
 def test_a_cut_transfer_from_a_google_bucket_goes_on(
     google_bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "BLOCK", 5_000)
-    ask, asked = sources.Bucket._ask, list[int]()
-
-    def cut(self: sources.Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
-        asked.append(start)
-        if len(asked) in (3, 4):
-            raise SourceUnavailable("cut")
-        return ask(self, key, start, conditions)
-
-    monkeypatch.setattr(sources.Bucket, "_ask", cut)
-    refusal(SourceUnavailable, lambda: extract(GREEN, google_bucket, MONTH))
-    assert_is(extract(GREEN, google_bucket, MONTH), published / NAME)
-    assert asked[:5] == [0, 5_000, 10_000, 10_000, 10_000]
+    assert_goes_on(google_bucket, published, monkeypatch)
 
 
 def test_a_google_bucket_refuses_in_one_line(google: str, google_bucket: str) -> None:
