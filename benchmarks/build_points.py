@@ -145,7 +145,7 @@ class Bench:
     def run(self, scenario: Scenario, case: Case | None = None) -> Ended:
         """One run in a child, watched; the case's fault happens at its point."""
         self.seen, self.met, self._case, self._scenario = [], False, case, scenario
-        self._counts, self._nodes = Counter[str](), dict[Link, str]()
+        self._counts, self._nodes, self._noted = Counter[str](), dict[Link, str](), 0
         self._about, self._dbt = dict[Link, str](), list[psutil.Process]()
         self.log.unlink(missing_ok=True)
         self.wire.hook = self._hook
@@ -181,14 +181,10 @@ class Bench:
 
     def _read_log(self) -> None:
         """Note the points that were reported since."""
-        whole = (
-            self.log.read_text().rpartition("\n")[0] if self.log.exists() else ""
-        )  # who is killed may leave half a line
-        for line in whole.splitlines()[self._counts["log"] :]:
-            self._counts["log"] += 1
-            self.met |= line == "met"
-            if line.startswith("["):
-                self.seen.append(Point(*json.loads(line)))
+        notes = file_points.noted(str(self.log))
+        new, self._noted = notes[self._noted :], len(notes)
+        self.met |= file_points.MET in new
+        self.seen += (Point(*note) for note in new if isinstance(note, list))
 
     def _hook(self, link: Link, statement: str, when: str) -> bool:
         """What the proxy reports: note the point, and let the fault happen when it is this one."""

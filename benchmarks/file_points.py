@@ -27,6 +27,8 @@ CHANGES = {
     "os.truncate": "truncate", "os.link": "link", "os.symlink": "symlink",
 }  # fmt: skip
 PROCESSES = {"subprocess.Popen": "start of dbt", "socket.connect": "call of the warm dbt"}
+MET = "met"
+"""What is noted when a point is the one that a fault is for."""
 HALF = 100
 """Bytes of a file that is killed half written."""
 
@@ -59,9 +61,9 @@ def _look(told: dict[str, Any], event: str, arguments: tuple[Any, ...]) -> None:
     name = f"{'loader' if is_loader else 'dbt'}: {name}"
     _seen[name] += 1
     kind = "file" if event in CHANGES else "process"
-    _note(told["log"], json.dumps([kind, name, _seen[name]]))
+    _note(told["log"], [kind, name, _seen[name]])
     if told.get("at") == [name, _seen[name]]:
-        _note(told["log"], "met")
+        _note(told["log"], MET)
         if told["when"] == "after":
             _do(event, arguments)
         _fault(told, arguments)
@@ -109,10 +111,26 @@ def _fault(told: dict[str, Any], arguments: tuple[Any, ...]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _note(log: str, line: str) -> None:
+def _note(log: str, what: Any) -> None:
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    os.write(file, f"{line}\n".encode())
+    os.write(
+        file, f"\n{json.dumps(what)}\n".encode()
+    )  # on a line of its own, whatever a killed process has left of its last
     os.close(file)
+
+
+def noted(log: str) -> list[Any]:
+    """What was noted, in order: points as kind, name and number, and `MET`; None for a line that has not all of a note."""
+    with suppress(FileNotFoundError), open(log) as file:  # noqa: PTH123
+        return [_decoded(line) for line in file.read().split("\n")[:-1]]
+    return []
+
+
+def _decoded(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def fill(folder: str) -> None:

@@ -44,7 +44,7 @@ def work(folder: Path, **at: Any) -> int:
 
 def test_every_change_of_a_file_is_a_point(tmp_path: Path) -> None:
     assert work(tmp_path) == 0
-    found = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    found = [note for note in file_points.noted(str(tmp_path / "log")) if note]
     assert [(kind, name) for kind, name, _ in found] == [("file", f"dbt: {name}") for name in POINTS]
     assert [nth for _, name, nth in found if name == "dbt: write a/half"] == [1, 2]
 
@@ -67,7 +67,17 @@ def test_a_kill_leaves_what_was_done_before_it(
     assert work(tmp_path, at=[f"dbt: {name}", nth], when=when, fault="dbt killed") == -9
     found = {p.name: p.stat().st_size if p.is_file() else None for p in (tmp_path / "below").rglob("*")}
     assert found == left
-    assert (tmp_path / "log").read_text().splitlines()[-1] == "met"
+    assert file_points.noted(str(tmp_path / "log"))[-1] == file_points.MET
+
+
+def test_a_note_that_a_kill_has_cut_takes_no_other_with_it(tmp_path: Path) -> None:
+    """As of a process that may not let a file grow beyond where its log is."""
+    log = tmp_path / "log"
+    assert file_points.noted(str(log)) == []
+    log.write_text('\n["file", "dbt: a", 1]\n\n["file", "db')
+    assert [note for note in file_points.noted(str(log)) if note] == [["file", "dbt: a", 1]]
+    file_points._note(str(log), file_points.MET)
+    assert [note for note in file_points.noted(str(log)) if note] == [["file", "dbt: a", 1], file_points.MET]
 
 
 def test_a_file_is_killed_half_written(tmp_path: Path) -> None:
