@@ -6,25 +6,31 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from benchmarks.kill_points import is_wrong, outcomes, was_run
-from benchmarks.markdown import AIMS, table
+from benchmarks.markdown import AIMS, measured_on, table
 from benchmarks.measure import Row
 
 Case = tuple[str, str, str, str, bool]
 """Scenario, fault, how the first run ended, what a reader saw, and whether all was as golden in the end."""
 
 
-def section(rows: Sequence[Row], complete: bool) -> list[str]:
+def how_measured(facts: Row) -> str:
+    """When and on what a step's cases were put, and whether these are all."""
+    sample = "" if facts["complete"] else ", and **is a sample of the cases**"
+    return f"{measured_on(facts)} It took {facts['seconds'] / 60:.0f} minutes{sample}.\n"
+
+
+def section(rows: Sequence[Row], facts: Row) -> list[str]:
     """Which faults were put to which build, how many of them had which end, and what a reader saw."""
     cases = list(_cases(rows))
     wrong = sum(not golden for *_, golden in cases)
     faults = list(dict.fromkeys(fault for _, fault, *_ in cases))
     return [
         "## Every kill point of a build\n",
+        how_measured(facts),
         "Of transform and check, points are each statement that the loader or dbt sends, each file that they open for writing, rename or remove, "
         "and the start of dbt. SIGKILL comes to every point of a build of one month and of one with nothing pending, the other faults once to each "
         "kind of point (`benchmarks/build_rules.py`). Then a reader must find each mart old or new, whole; nothing may be recorded as built that is "
-        "not; and after one more run tables, ledgers and test results must equal those of an undisturbed run."
-        f"{'' if complete else ' **What follows is a sample of these cases.**'}\n",
+        "not; and after one more run tables, ledgers and test results must equal those of an undisturbed run.\n",
         table(["scenario", "points", *faults], [_counts(name, rows, cases, faults) for name in _names(rows)]),
         table(["how the loader ended", *faults], _ends(cases, faults)),
         table(AIMS, [["cases not as golden", "none", f"{wrong} of {len(cases):,}", "met" if wrong == 0 else "missed"]]),

@@ -446,15 +446,12 @@ def build_rows(wanted: Wanted, folder: Path) -> Iterator[Callable[[], list[Row]]
             process.terminate()
 
 
-def publish(facts: Row, rows: Sequence[Row], folder: Path) -> None:
-    """Write kill_points.json. Of a step that `facts` do not say to be complete or not, what is there stays."""
-    there = (
-        measure.read("kill_points", folder) if (folder / "kill_points.json").exists() else {"complete": {}, "rows": []}
-    )
-    kept = {step: whole for step, whole in there["complete"].items() if step not in facts["complete"]}
-    others = [row for row in there["rows"] if step_of(row) in kept]
-    all_rows = sorted([*others, *rows], key=lambda row: STEPS.index(step_of(row)))
-    measure.write("kill_points", facts | {"complete": kept | facts["complete"]}, all_rows, folder)
+def publish(steps: Sequence[str], facts: dict[str, Any], rows: Sequence[Row], folder: Path) -> None:
+    """Write kill_points.json: what was measured of `steps`, and of the others what is there, each with the facts of its run."""
+    there = measure.read("kill_points", folder) if (folder / "kill_points.json").exists() else {"steps": {}, "rows": []}
+    kept = [row for row in there["rows"] if step_of(row) not in steps]
+    every = sorted([*kept, *rows], key=lambda row: STEPS.index(step_of(row)))
+    measure.write("kill_points", {"steps": there["steps"] | dict.fromkeys(steps, facts)}, every, folder)
 
 
 def step_of(row: Row) -> str:
@@ -485,9 +482,12 @@ def main(words: Sequence[str] | None = None) -> int:
             of_builds = stack.enter_context(build_rows(wanted, stages[0].folder))
         rows = ingest_rows(wanted, stages) if asked.step != "build" else []
         rows += of_builds() if of_builds else []
-    complete = dict.fromkeys([asked.step] if asked.step else STEPS, wanted == Wanted(seed=asked.seed))
-    facts |= {"seed": asked.seed, "complete": complete, "seconds": round(time.monotonic() - started)}
-    publish(facts, rows, asked.folder)
+    facts |= {
+        "seed": asked.seed,
+        "complete": wanted == Wanted(seed=asked.seed),
+        "seconds": round(time.monotonic() - started),
+    }
+    publish([asked.step] if asked.step else STEPS, facts, rows, asked.folder)
     wrong, not_run = failures(rows), sum(not was_run(outcome) for *_, outcome in outcomes(rows))
     print(*wrong, f"{len(list(outcomes(rows)))} cases, {len(wrong)} not as golden, {not_run} not run", sep="\n")
     return 1 if wrong else 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from benchmarks import build_points_page, measure
+from benchmarks import build_points_page
 from benchmarks.kill_points import is_wrong, outcomes, step_of, was_run
-from benchmarks.markdown import AIMS, header, measured_on, table, verdict
+from benchmarks.markdown import AIMS, header, table, verdict
 from benchmarks.stage import FAULTS
 
 DAMAGE = ("lost_rows", "extra_rows", "partial_reads", "ledger_mismatches")
@@ -33,8 +33,8 @@ def page(result: dict[str, Any]) -> str:
         ),
         *_contrast(result),
     ]
-    if (measure.RESULTS / "kill_points.json").exists():
-        parts += _points(measure.read("kill_points"))
+    if found := result.get("kill_points"):
+        parts += _points(found)
     return "\n".join(parts)
 
 
@@ -74,8 +74,7 @@ def _points(result: dict[str, Any]) -> list[str]:
     not_run = Counter((fault, outcome) for _, fault, outcome in found if not was_run(outcome))
     return [
         "## Every kill point\n",
-        f"{measured_on(result)} It took {result['seconds'] / 60:.0f} minutes"
-        f"{'' if result['complete']['load'] else ', and is a sample'}.\n",
+        build_points_page.how_measured(result["steps"]["load"]),
         "Each statement and piece of a COPY that a loader sends, and each of its file operations, is a point, found by watching one run. "
         "Each fault comes before and after each point that it can meet; what is after one point and before the next is one moment "
         "for all that happens outside of the loader. Then a reader must find the old month or the new one, whole, and a ledger that "
@@ -94,7 +93,7 @@ def _points(result: dict[str, Any]) -> list[str]:
             [["cases not as golden", "none", f"{wrong} of {cases.total():,}", "met" if wrong == 0 else "missed"]],
         ),
         *(f"{fault}, {number:,} cases: {why}.\n" for (fault, why), number in not_run.items()),
-        *(build_points_page.section(builds, result["complete"]["build"]) if builds else []),
+        *(build_points_page.section(builds, result["steps"]["build"]) if builds else []),
     ]
 
 
