@@ -27,9 +27,7 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -45,6 +43,8 @@ from benchmarks import file_points, injector, measure, published
 from benchmarks.build_rules import SCENARIOS, Case, Point, Scenario, cases, drawn, honest, misplaced, reader
 from benchmarks.injector import Child, Ended
 from benchmarks.measure import Row
+from benchmarks.proxy import led_through, server_of
+from benchmarks.stage import crash, small_disk
 from benchmarks.wire import Link, Wire, wire
 from core import dbt, digest, errors, pipeline, warm  # imported before the first fork
 from core.contract import until
@@ -73,9 +73,8 @@ class Bench:
         self.at, self.wire, self.small, self.state = at, through, small, state
         self.home = state or at.folder / "home"
         self.log = at.folder / "points"
-        parts = urlsplit(at.dsn)._replace(path=f"/{DATABASE}")
-        self.dsn = parts.geturl()
-        self.through = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{through.port}").geturl()
+        self.dsn = urlsplit(at.dsn)._replace(path=f"/{DATABASE}").geturl()
+        self.through = led_through(through.port, self.dsn)
         self.seen: list[Point] = []
         self.met = False
         self._loader: Child | None = None
@@ -254,10 +253,7 @@ class Bench:
 
     def _restart(self) -> None:
         server = Postgres(self.at.folder / "postgres", settings().pg_bin, OPTIONS)
-        running = server.running()
-        assert running is not None
-        running.process.send_signal(signal.SIGQUIT)  # immediate: no checkpoint, as after a power cut
-        until(lambda: True if server.running() is None else None, TIMEOUT_S, 0.005, "the end of the server")
+        crash(server)
         server.start()
 
     def _empty(self) -> None:
@@ -395,9 +391,8 @@ _SCRATCH = dbt.scratch_environment()
 def bench() -> Iterator[Bench]:
     """A server and a warm dbt of our own; as root, database and state folder on small file systems that can be filled."""
     with measure.server(**OPTIONS) as at, ExitStack() as stack:
-        parts = urlsplit(at.dsn)
-        through = stack.enter_context(wire((str(parts.hostname), parts.port or 0)))
-        small, state = (_small(stack) for _ in range(2))
+        through = stack.enter_context(wire(server_of(at.dsn)))
+        small, state = (small_disk(stack, TMPFS_MB) for _ in range(2))
         if small is not None:
             (small / "data").mkdir(mode=0o700)
             os.chown(small / "data", server_user() or -1, -1)
@@ -429,16 +424,6 @@ def _warm(made: Bench) -> Iterator[None]:
     finally:
         service.let_go()
         end(folder)
-
-
-def _small(stack: ExitStack) -> Path | None:
-    """A small file system; None where we may not mount one."""
-    place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="triptych-small-")))
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={TMPFS_MB}m,mode=711", "tmpfs", str(place)]
-    if server_user() is None or subprocess.run(mount, capture_output=True).returncode:
-        return None
-    stack.callback(subprocess.run, ["umount", "-l", str(place)], check=True)
-    return place
 
 
 def _publish(folder: Path) -> str:

@@ -466,7 +466,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", default="", help="scenarios whose name holds this")
     parser.add_argument("--fault", default="", help="faults whose name holds this")
-    parser.add_argument("--folder", type=Path, default=measure.RESULTS, help="where the results go")
+    measure.folder_option(parser)
     parser.add_argument("--jobs", type=int, default=2, help="how many cases at a time, each on a server of its own")
     parser.add_argument("--step", choices=STEPS, help="of this step alone; of the other, what is there stays")
     asked = parser.parse_args(words)

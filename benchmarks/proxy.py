@@ -25,11 +25,21 @@ WINDOW = 256
 @contextmanager
 def delayed(dsn: str, one_way_s: float) -> Iterator[str]:
     """A DSN (an address ``postgresql://...``) that leads to the same server, `one_way_s` farther away in each direction."""
+    with proxy(server_of(dsn), one_way_s) as port:
+        yield led_through(port, dsn)
+
+
+def server_of(dsn: str) -> tuple[str, int]:
+    """Host and port in an address ``postgresql://...``."""
     parts = urlsplit(dsn)
     assert parts.hostname and parts.port, "the benchmark's own server has an address with a port"
-    with proxy((parts.hostname, parts.port), one_way_s) as port:
-        user = parts.netloc.rpartition("@")[0]
-        yield parts._replace(netloc=f"{user}@127.0.0.1:{port}").geturl()
+    return parts.hostname, parts.port
+
+
+def led_through(port: int, dsn: str) -> str:
+    """The address `dsn` by way of a port of this machine."""
+    parts = urlsplit(dsn)
+    return parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}").geturl()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks import build_points_page
 from benchmarks.kill_points import is_wrong, outcomes, step_of, was_run
 from benchmarks.markdown import AIMS, header, table, verdict
+from benchmarks.measure import Row
 from benchmarks.stage import FAULTS
 
 DAMAGE = ("lost_rows", "extra_rows", "partial_reads", "ledger_mismatches")
@@ -34,7 +35,9 @@ def page(result: dict[str, Any]) -> str:
         *_contrast(result),
     ]
     if found := result.get("kill_points"):
-        parts += _points(found)
+        of = {step: [row for row in found["rows"] if step_of(row) == step] for step in found["steps"]}
+        parts += _points(of["load"], found["steps"]["load"]) if "load" in of else []
+        parts += build_points_page.section(of["build"], found["steps"]["build"]) if "build" in of else []
     return "\n".join(parts)
 
 
@@ -62,10 +65,9 @@ def _contrast(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def _points(result: dict[str, Any]) -> list[str]:
+def _points(rows: list[Row], facts: Row) -> list[str]:
     """Which faults were put to which scenario, how many of them had which end, and what was not run."""
-    found = list(outcomes(row for row in result["rows"] if step_of(row) == "load"))
-    builds = [row for row in result["rows"] if step_of(row) == "build"]
+    found = list(outcomes(rows))
     faults = list(dict.fromkeys([*(fault.name for fault in FAULTS), *(fault for _, fault, _ in found)]))
     scenarios = dict.fromkeys(row["scenario"] for row, *_ in found)
     points = {scenario: {row["point"] for row, *_ in found if row["scenario"] == scenario} for scenario in scenarios}
@@ -74,7 +76,7 @@ def _points(result: dict[str, Any]) -> list[str]:
     not_run = Counter((fault, outcome) for _, fault, outcome in found if not was_run(outcome))
     return [
         "## Every kill point\n",
-        build_points_page.how_measured(result["steps"]["load"]),
+        build_points_page.how_measured(facts),
         "Each statement and piece of a COPY that a loader sends, and each of its file operations, is a point, found by watching one run. "
         "Each fault comes before and after each point that it can meet; what is after one point and before the next is one moment "
         "for all that happens outside of the loader. Then a reader must find the old month or the new one, whole, and a ledger that "
@@ -93,7 +95,6 @@ def _points(result: dict[str, Any]) -> list[str]:
             [["cases not as golden", "none", f"{wrong} of {cases.total():,}", "met" if wrong == 0 else "missed"]],
         ),
         *(f"{fault}, {number:,} cases: {why}.\n" for (fault, why), number in not_run.items()),
-        *(build_points_page.section(builds, result["steps"]["build"]) if builds else []),
     ]
 
 

@@ -19,12 +19,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 
 from benchmarks import measure
-from benchmarks.proxy import proxy
+from benchmarks.proxy import led_through, proxy, server_of
 from core.contract import until
 from core.lab.postgres import Postgres
 from core.settings import settings
@@ -108,9 +107,7 @@ class Stage:
         """Stop the server as a crash does, without a checkpoint, and start it again; with room, if its disk was full."""
         if self.disk is not None:
             _resize(self.disk, DISK_MB << 20)
-        if running := self.server.running():
-            running.process.send_signal(signal.SIGQUIT)
-            until(lambda: True if self.server.running() is None else None, TIMEOUT_S, 0.005, "the end of the server")
+        crash(self.server)
         self.server.start()
 
     def wait_for_sessions(self) -> None:
@@ -125,10 +122,9 @@ class Stage:
         """The DSN to load through, and what makes the fault happen."""
         with ExitStack() as stack:
             if fault in ("connection cut", "answer lost"):
-                deaf, parts = threading.Event(), urlsplit(self.dsn)
-                port = stack.enter_context(proxy((str(parts.hostname), parts.port or 0), 0.0, deaf))
-                through = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}").geturl()
-                yield through, stack.close if fault == "connection cut" else deaf.set
+                deaf = threading.Event()
+                port = stack.enter_context(proxy(server_of(self.dsn), 0.0, deaf))
+                yield led_through(port, self.dsn), stack.close if fault == "connection cut" else deaf.set
             else:
                 yield self.dsn, self._faults()[fault]
 
@@ -157,28 +153,36 @@ class Stage:
         _resize(self.disk, (found.f_blocks - found.f_bfree) * found.f_frsize + (4 << 20 if log else 0))
 
 
+def crash(server: Postgres) -> None:
+    """Stop a server at once, without a checkpoint, as a power cut does but for what the system still writes."""
+    if running := server.running():
+        running.process.send_signal(signal.SIGQUIT)
+        until(lambda: True if server.running() is None else None, TIMEOUT_S, 0.005, "the end of the server")
+
+
 @contextmanager
 def stage() -> Iterator[Stage]:
     """A stage, taken down at the end. The server's disk is its own where we may mount one, as root."""
     settings().home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-", dir=settings().home)))
-        disk = _mounted(stack)
+        disk = small_disk(stack, DISK_MB)
         server = Postgres((disk or folder) / "postgres", settings().pg_bin, OPTIONS)
         stack.callback(server.wipe)
         dsn = server.start()
         yield Stage(folder, server, dsn, disk if disk and server.data.is_relative_to(disk) else None)
 
 
-def _mounted(stack: ExitStack) -> Path | None:
+def small_disk(stack: ExitStack, size_mb: int) -> Path | None:
+    """A small file system that ends with the stack; None where we may not mount one."""
     if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("mount"):
         return None
     place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="triptych-disk-")))
-    options = f"size={DISK_MB}m,mode=0711"  # the server's user must pass it
+    options = f"size={size_mb}m,mode=0711"  # the server's user must pass it
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True)
     if done.returncode:
         return None
-    stack.callback(subprocess.run, ["umount", str(place)], check=True)
+    stack.callback(subprocess.run, ["umount", "-l", str(place)], check=True)
     return place
 
 
