@@ -45,20 +45,51 @@ _CLOCK_S = 0.05  # two readings of one process's start time agree to the clock t
 
 @dataclass(frozen=True)
 class Identity:
-    """A process by pid and start time, so that a recycled pid is never taken for it."""
+    """A process by pid and start, so that a recycled pid is never taken for it.
+
+    `started` is in seconds since `boot`, which names the machine's start. The time of day would not do: the kernel gives it
+    as whole seconds of the clock at boot, and a clock that is put right by some hundredths moves that by a second.
+    """
 
     name: str
     pid: int
-    created: float
+    boot: str
+    started: float
+
+    @classmethod
+    def of(cls, name: str, pid: int) -> Identity:
+        """The process that has `pid` now. Raise `psutil.NoSuchProcess` when there is none."""
+        return cls(name, pid, _boot(), _started(pid))
+
+    def is_held(self) -> bool:
+        """Whether the pid is still this process's, be it a zombie. Raise `psutil.NoSuchProcess` when it is nobody's."""
+        return self.boot == _boot() and abs(_started(self.pid) - self.started) < _CLOCK_S
 
     def process(self) -> psutil.Process | None:
         """The living process, or None when it has ended."""
         try:
             process = psutil.Process(self.pid)
-            alive = abs(process.create_time() - self.created) < _CLOCK_S and process.status() != psutil.STATUS_ZOMBIE
+            alive = self.is_held() and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return None
         return process if alive else None
+
+
+def _boot() -> str:
+    """This start of the machine, under a name that no other start has."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except FileNotFoundError:  # not Linux
+        return str(psutil.boot_time())
+
+
+def _started(pid: int) -> float:
+    """When the process started: on Linux in seconds since the machine's start, else by the clock of that moment."""
+    while True:
+        boot = psutil.boot_time()
+        started = psutil.Process(pid).create_time()
+        if psutil.boot_time() == boot:  # else the clock was set in between
+            return started - boot if psutil.LINUX else started
 
 
 class Child:
@@ -83,7 +114,7 @@ class Child:
                 list(words), env={**env, MARK: str(owner)}, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out,
                 stderr=subprocess.STDOUT, start_new_session=True, umask=0o077, **as_user(user),
             )  # fmt: skip
-        self.identity = Identity(name, self._popen.pid, psutil.Process(self._popen.pid).create_time())
+        self.identity = Identity.of(name, self._popen.pid)
         write_json(private(owner) / f"{self._popen.pid}{LEADER}", asdict(self.identity))
 
     def returncode(self) -> int | None:
@@ -150,9 +181,9 @@ def _leaders(owner: Path) -> Iterator[Identity]:
 def _may_live(leader: Identity) -> bool:
     """Whether a session of this number is the leader's: not when its pid is somebody else's by now."""
     try:
-        return abs(psutil.Process(leader.pid).create_time() - leader.created) < _CLOCK_S
+        return leader.is_held()
     except psutil.NoSuchProcess:
-        return leader.created > psutil.boot_time()  # a number is not given again while its session has members
+        return leader.boot == _boot()  # a number is not given again while its session has members
 
 
 def _is_marked(process: psutil.Process, owner: Path) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.contract import TASKS, BackfillResult, until
+from core.contract import TASKS, BackfillResult
 from core.lab import processes
 from tests.contract.bench import MONTHS, Bench, Schema
 from tests.planted import files, leaks, tables
@@ -83,16 +83,10 @@ def test_no_secret_is_left_in_what_the_tool_keeps(
 def test_its_services_listen_on_loopback_only(
     bench: Bench, orchestrator: str, first: tuple[Schema, BackfillResult]
 ) -> None:
-    # Asked again while nothing is found: processes and connections come and go while they are read, and PostgreSQL stays
-    listening = until(lambda: listened_to(bench.lab.settings.home) or None, 60, 0.2, "a service that listens")
-    assert listening == {"127.0.0.1"}
-
-
-def listened_to(folder: Path) -> set[str]:
-    """The addresses on which processes of `folder` take connections."""
-    found = [each for process in living(folder) for each in process.info["net_connections"] or []]
+    found = [each for process in living(bench.lab.settings.home) for each in process.info["net_connections"] or []]
     listening = {each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN and len(each.laddr) == 2}
-    return {address.removeprefix("::ffff:") for address in listening}  # gRPC writes IPv4 so
+    listening = {address.removeprefix("::ffff:") for address in listening}  # gRPC writes IPv4 so
+    assert listening == {"127.0.0.1"}, "PostgreSQL at least"
 
 
 def living(folder: Path) -> list[psutil.Process]:
