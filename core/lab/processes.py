@@ -174,7 +174,7 @@ def members(owner: Path) -> list[psutil.Process]:
 
 def _leaders(owner: Path) -> Iterator[Identity]:
     for path in owner.rglob(f"*{LEADER}"):
-        with suppress(FileNotFoundError):  # another command ended it just now
+        with suppress(FileNotFoundError, TypeError):  # ended just now by another command; written by another Triptych
             yield Identity(**json.loads(path.read_text()))
 
 

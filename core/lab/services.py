@@ -2,7 +2,7 @@
 
 <state>/<tool>/home/           what the tool keeps
                logs/           one file per process, and one per step that ran
-               services.json   what runs: processes by pid and start time, ports, web page
+               services.json   what runs: processes by pid and start, ports, web page
                lease, kept     who uses them (`core.lab.leases`)
                runs/           requests, results and logs of its runner
 """
@@ -52,11 +52,17 @@ class Running:
 
     @classmethod
     def read(cls, path: Path) -> Running | None:
-        """What `path` says and still is so: None when there is no such file, or any of its processes has ended."""
+        """What `path` says and still is so: None when there is no such file, or any of its processes has ended.
+
+        None as well when it was written by a Triptych that wrote down other facts: its services are started anew.
+        """
         if not path.exists():
             return None
         facts = json.loads(path.read_text())
-        running = cls(**{**facts, "processes": [Identity(**each) for each in facts["processes"]]})
+        try:
+            running = cls(**{**facts, "processes": [Identity(**each) for each in facts["processes"]]})
+        except TypeError:
+            return None
         return running if all(each.process() for each in running.processes) else None
 
 

@@ -123,6 +123,27 @@ def test_the_next_command_finds_what_a_killed_one_left_and_ends_it(start: Run, h
     assert service["pid"] not in {process.pid for process in processes.members(home)}
 
 
+def test_services_of_another_triptych_are_ended_and_started_anew(start: Run, home: Path, source: str) -> None:
+    """It may have written down other facts of its processes; their mark tells whose they are."""
+    command = working(start, source)
+    command.kill()
+    command.wait()
+    record = home / "endless" / "services.json"
+    facts = json.loads(record.read_text())
+    (service,) = facts["processes"]
+    for path in (record, *home.rglob(f"*{processes.LEADER}")):
+        path.write_text(path.read_text().replace('"boot"', '"something else"'))
+    status = start("status")
+    out, _ = status.communicate(timeout=60)
+    assert (status.returncode, "parts of it run: `triptych down` ends them" in out) == (0, True)
+    other = start("backfill", "2024-01", "--on", "endless", "--source", source)
+    assert other.stderr is not None
+    assert any("2024-01  running" in line for line in other.stderr)
+    assert service["pid"] not in {process.pid for process in processes.members(home)}
+    other.send_signal(signal.SIGTERM)
+    other.communicate(timeout=60)
+
+
 def test_services_react_to_signals_even_when_we_were_told_to_ignore_them(start: Run, home: Path, source: str) -> None:
     working(start, source, before=["sh", "-c", 'trap "" INT TERM HUP; exec "$0" "$@"'])
     ignored = {process.pid: int(_status(process.pid, "SigIgn"), 16) for process in processes.members(home)}
