@@ -446,12 +446,12 @@ def build_rows(wanted: Wanted, folder: Path) -> Iterator[Callable[[], list[Row]]
             process.terminate()
 
 
-def publish(steps: Sequence[str], facts: dict[str, Any], rows: Sequence[Row], folder: Path) -> None:
-    """Write kill_points.json: what was measured of `steps`, and of the others what is there, each with the facts of its run."""
+def publish(step: str, facts: dict[str, Any], rows: Sequence[Row], folder: Path) -> None:
+    """Write kill_points.json: what was found of `step`, and of the other what is there, each with the facts of its run."""
     there = measure.read("kill_points", folder) if (folder / "kill_points.json").exists() else {"steps": {}, "rows": []}
-    kept = [row for row in there["rows"] if step_of(row) not in steps]
+    kept = [row for row in there["rows"] if step_of(row) != step]
     every = sorted([*kept, *rows], key=lambda row: STEPS.index(step_of(row)))
-    measure.write("kill_points", {"steps": there["steps"] | dict.fromkeys(steps, facts)}, every, folder)
+    measure.write("kill_points", {"steps": there["steps"] | {step: facts}}, every, folder)
 
 
 def step_of(row: Row) -> str:
@@ -473,21 +473,18 @@ def main(words: Sequence[str] | None = None) -> int:
     wanted = Wanted(asked.only, asked.fault, asked.sample, asked.seed)
     for number in (signal.SIGINT, signal.SIGTERM):  # else servers, and what is mounted, would stay
         signal.signal(number, lambda number, _: sys.exit(signal.Signals(number).name))
-    started = time.monotonic()
+    started, rows = time.monotonic(), []
     with ExitStack() as stack:
         stages = [stack.enter_context(stage()) for _ in range(asked.jobs)]
-        facts = about(stages)
-        of_builds = None
+        facts = about(stages) | {"seed": asked.seed, "complete": wanted == Wanted(seed=asked.seed)}
+        found: dict[str, Callable[[], list[Row]]] = {"load": lambda: ingest_rows(wanted, stages)}
         if asked.step != "load":
-            of_builds = stack.enter_context(build_rows(wanted, stages[0].folder))
-        rows = ingest_rows(wanted, stages) if asked.step != "build" else []
-        rows += of_builds() if of_builds else []
-    facts |= {
-        "seed": asked.seed,
-        "complete": wanted == Wanted(seed=asked.seed),
-        "seconds": round(time.monotonic() - started),
-    }
-    publish([asked.step] if asked.step else STEPS, facts, rows, asked.folder)
+            found["build"] = stack.enter_context(build_rows(wanted, stages[0].folder))
+        for step in [asked.step] if asked.step else STEPS:
+            of_step = found[step]()
+            took = {"seconds": round(time.monotonic() - started)}
+            publish(step, facts | took, of_step, asked.folder)  # at once: what the other one meets costs it nothing
+            rows += of_step
     wrong, not_run = failures(rows), sum(not was_run(outcome) for *_, outcome in outcomes(rows))
     print(*wrong, f"{len(list(outcomes(rows)))} cases, {len(wrong)} not as golden, {not_run} not run", sep="\n")
     return 1 if wrong else 0

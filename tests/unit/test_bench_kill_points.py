@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks import kill_points
+from pathlib import Path
+
+from benchmarks import kill_points, measure
 from benchmarks.injector import Moment, Point, Points
 from benchmarks.kill_points import Wanted
 from benchmarks.stage import FAULTS, KILL
@@ -66,3 +68,11 @@ def test_rows_are_joined_by_moment_and_a_case_that_was_not_run_is_not_wrong() ->
     ]
     (line,) = kill_points.failures(rows)
     assert line.startswith("zones, replaced: SIGKILL before point 2 (COMMIT): ")
+
+
+def test_what_is_found_of_one_step_leaves_the_other_as_it_was(tmp_path: Path) -> None:
+    for step, seed, name in (("build", 1, "build, first one"), ("load", 2, "swap"), ("load", 3, "overwrite")):
+        kill_points.publish(step, {"seed": seed}, [{"scenario": name}], tmp_path)
+    there = measure.read("kill_points", tmp_path)
+    assert there["rows"] == [{"scenario": "overwrite"}, {"scenario": "build, first one"}]
+    assert there["steps"] == {"load": {"seed": 3}, "build": {"seed": 1}}
