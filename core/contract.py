@@ -280,8 +280,12 @@ def progress_path(result: Path) -> Path:
 def write_json(path: Path, data: Any) -> None:
     """Write `data` under a temporary name in the same folder, then rename: a reader sees all of it or none."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    temporary.write_text(json.dumps(data, indent=1))
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(data, indent=1))
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_result(path: Path) -> dict[str, Any]:

@@ -98,6 +98,19 @@ def read(connection: Connection, schema: str, dataset: str, month: Month | None)
         return cursor.execute(query).fetchone()
 
 
+def schemas(connection: Connection) -> tuple[list[str], list[str]]:
+    """The schemas with a ledger that we can read, and those whose table of that name is not ours, or not for us to read."""
+    query = """
+        SELECT nspname::text,
+               has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AND %s <@ ARRAY(
+                   SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE relname = 'load_ledger' AND relkind IN ('r', 'p', 'v') ORDER BY 1
+    """
+    found = connection.execute(query, [_NAMES]).fetchall()
+    return [name for name, ours in found if ours], [name for name, ours in found if not ours]
+
+
 def entries(connection: Connection, schema: str) -> Iterator[Entry]:
     """All that is loaded, in order of dataset and month."""
     query = sql.SQL("SELECT {} FROM {} ORDER BY dataset, month").format(_COLUMNS, _name(schema))

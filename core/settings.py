@@ -22,6 +22,7 @@ variables) is read by the lab alone: its children are told what came of it.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -32,6 +33,11 @@ from pathlib import Path
 from core.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
+
+HOME = ROOT / ".triptych"
+"""The state folder, unless TRIPTYCH_HOME names another."""
+
+_MARK = ".triptych-state"
 """The checkout: where the dbt project and the adapters are."""
 
 TLC_URL = "https://d37ci6vzurychx.cloudfront.net/trip-data"
@@ -67,7 +73,7 @@ class Settings:
     def read(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read `environ`; raise `UsageError` naming the variable that is malformed."""
         return cls(
-            home=Path(environ.get("TRIPTYCH_HOME") or ROOT / ".triptych").resolve(),
+            home=_home(environ.get("TRIPTYCH_HOME")),
             dsn=_dsn(environ),
             dbt=Path(environ.get("TRIPTYCH_DBT") or ROOT / ".venvs" / "dbt" / "bin" / "dbt"),
             tlc_url=environ.get("TRIPTYCH_TLC_URL") or TLC_URL,
@@ -94,6 +100,43 @@ class Settings:
                 "or TRIPTYCH_DSN_FILE to a file that holds that"
             )
         return self.dsn
+
+
+def _home(named: str | None) -> Path:
+    try:
+        path = Path(named or HOME).resolve()
+        str(path).encode()  # it goes into JSON, YAML and connection strings
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+    except (OSError, RuntimeError, UnicodeError) as error:  # RuntimeError: a link that leads to itself
+        raise UsageError(f"TRIPTYCH_HOME={named}: {_reason(error)}; name a folder that you may write to") from None
+    return path
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or (
+        "not UTF-8" if isinstance(error, UnicodeError) else str(error)
+    )
+
+
+def state_folder(home: Path) -> Path:
+    """Make the state folder `home`. One that is new, or empty, is marked as such a folder: no other is ever deleted as a whole.
+
+    Raise `UsageError` when it can't be made or written to.
+    """
+    try:
+        if not any(private(home).iterdir()):
+            (home / _MARK).touch(mode=0o600)
+        if not os.access(home, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UsageError(f"TRIPTYCH_HOME={home}: {error.strerror}; name a folder that you may write to") from error
+    return home
+
+
+def is_state_folder(home: Path) -> bool:
+    """Whether `home` is ours from end to end: the one in the checkout, or one that `state_folder` found new or empty."""
+    return home == HOME or (home / _MARK).exists()
 
 
 def private(folder: Path) -> Path:

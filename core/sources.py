@@ -13,6 +13,7 @@ import posixpath
 import re
 import socket
 import ssl
+import stat
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
@@ -138,7 +139,7 @@ class Folder:
         """See `Source`; raise `SourceUnavailable` when the file changes meanwhile: the copy may be half old, half new."""
         name = self._folder / path
         try:
-            file = name.open("rb")
+            file = open(name, "rb", opener=_at_once)  # noqa: SIM115  # closed below
         except FileNotFoundError:
             yield Answer("absent", said="no file")
             return
@@ -146,6 +147,8 @@ class Folder:
             raise _unreadable(name, error) from error
         with file:
             before = os.fstat(file.fileno())
+            if not stat.S_ISREG(before.st_mode):
+                raise PermanentError(f"{name} is not a regular file: publish a file under this name")
             yield Answer("file", _chunks(file, name), size=before.st_size)
             after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
@@ -154,6 +157,10 @@ class Folder:
     def absent(self, what: str, name: str, said: list[str]) -> PermanentError:
         """See `Source`."""
         return NotPublished(f"{what}: no {name} in {self._folder}; check the month and --source")
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe without a writer would keep us waiting
 
 
 def _chunks(file: IO[bytes], path: Path) -> Iterator[bytes]:

@@ -167,5 +167,5 @@ def _become(script: str, request: Mapping[str, Any], files: Sequence[int]) -> No
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # dbt, which warms up, catches SystemExit
     serve(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:])

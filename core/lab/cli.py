@@ -5,6 +5,8 @@ Only what `--help` needs is imported at the top: the rest costs 0.5 s, and is im
 
 from __future__ import annotations
 
+import csv
+import errno
 import os
 import sys
 import traceback
@@ -15,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.contract import STRATEGIES, check_strategy, write_json
-from core.errors import TriptychError, UsageError, masked, printable
+from core.errors import PermanentError, TriptychError, UsageError, masked, printable
 from core.month import Month, parse_months
-from core.settings import private, settings
+from core.settings import private, settings, state_folder
 
 if TYPE_CHECKING:
     from core.contract import BackfillRequest, BackfillResult
@@ -108,15 +110,23 @@ def parity(
     from core.lab.parity import compare
 
     _check_target(json)
-    names = schemas.split(",") if schemas else list(registry.orchestrators(settings()))
+    names = list(registry.orchestrators(settings())) if schemas is None else _names(schemas)
     with _lab() as lab, lab.connect() as connection:
         found = compare(connection, names, registry.CONTROL)
-    display.out.print(display.parity_table(found))
-    display.say(display.parity_lines(found, registry.CONTROL))
     if json:
-        write_json(json, found.to_json())
+        _write(json, found.to_json())
+    display.show(display.parity_table(found))
+    display.say(display.parity_lines(found, registry.CONTROL))
     # A schema that was asked for by name must be there
-    return 0 if found.identical and not (schemas and found.absent) else 1
+    return 0 if found.identical and (schemas is None or not found.absent) else 1
+
+
+def _names(schemas: str) -> list[str]:
+    """The names in a line of CSV: one that holds a comma stands in double quotes. Raise `UsageError` when there is none."""
+    names = [name.strip() for line in csv.reader([schemas], skipinitialspace=True) for name in line if name.strip()]
+    if not names:
+        raise UsageError(f"--schemas {schemas!r} names no schema; write plain,airflow")
+    return names
 
 
 @app.command()
@@ -139,7 +149,7 @@ def status() -> int:
     from core.lab import display
     from core.lab.session import survey
 
-    display.out.print(display.status_table(survey(settings())))
+    display.show(display.status_table(survey(settings())))
     return 0
 
 
@@ -162,12 +172,15 @@ def ledger(schema: Annotated[str | None, typer.Option(help="Only this schema.")]
     from core.lab import display
 
     with _lab() as lab, lab.connect() as connection:
-        query = "SELECT schemaname::text FROM pg_tables WHERE tablename = 'load_ledger' ORDER BY 1"
-        names = [name for (name,) in connection.execute(query) if schema in (None, name)]
-        found = {name: list(records.entries(connection, name)) for name in names}
-    if not found:
-        raise UsageError(f"nothing is loaded{f' in schema {schema}' if schema else ''}: run `triptych backfill` first")
-    display.out.print(display.ledger_table(found))
+        names, others = records.schemas(connection)
+        wanted = [name for name in names if schema in (None, name)]
+        found = {name: list(records.entries(connection, name)) for name in wanted}
+    for name in others if schema is None else {schema} & set(others):
+        display.note(f"{name}: its load_ledger is not ours, or not for us to read: left out")
+    if not any(found.values()):
+        where = "" if schema is None else f" in schema {schema!r}"
+        raise UsageError(f"nothing is loaded{where}: run `triptych backfill` first")
+    display.show(display.ledger_table(found))
     return 0
 
 
@@ -200,10 +213,10 @@ def _backfill(
     }
     with _lab() as lab, display.Watch() as watch:
         results = lab.backfills(requests, watch)
-    display.out.print(display.backfill_table(results))
+    if json:  # first: what reads our output may have gone away
+        _write(json, backfill_json(names, schema, requests, results))
+    display.show(display.backfill_table(results))
     display.say(display.backfill_lines(results))
-    if json:
-        write_json(json, backfill_json(names, schema, requests, results))
     return 0 if all(result.status == "success" for result in results.values()) else 1
 
 
@@ -231,15 +244,16 @@ def _lab() -> Lab:
 def _source(source: str, months: Iterable[Month]) -> str:
     """The source as the runners take it; raise `UsageError` when there is no such folder. Sample files are made here."""
     if source == "sample":
-        from core.lab import display, sample
+        from core.lab import display, processes, sample
 
-        folder = private(settings().home / "sample")
+        folder = private(state_folder(settings().home) / "sample")
 
         def report(month: Month, _path: Path, written: bool, seconds: float) -> None:
             if written:
                 display.note(f"sample    {month}  written in {seconds:.1f} s")
 
-        sample.ensure(folder, months, report=report)
+        with processes.interruptible():
+            sample.ensure(folder, months, report=report)
         return str(folder)
     if source == "tlc":
         return source
@@ -253,10 +267,24 @@ def _source(source: str, months: Iterable[Month]) -> str:
     return str(Path(source).resolve())
 
 
+def _write(json: Path, data: object) -> None:
+    try:
+        write_json(json, data)
+    except OSError as error:
+        raise PermanentError(f"--json {json}: {error.strerror}; the tables are as the ledger says") from error
+
+
 def _check_target(json: Path | None) -> None:
     """Before hours of work: can the file be written at their end?"""
-    if json and not json.absolute().parent.is_dir():
-        raise UsageError(f"--json {json}: there is no folder {json.absolute().parent}")
+    if json is None:
+        return
+    folder = json.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"--json {json}: there is no folder {folder}")
+    if json.is_dir():
+        raise UsageError(f"--json {json}: this is a folder; name a file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"--json {json}: you may not write to the folder {folder}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -280,12 +308,20 @@ def main(argv: list[str] | None = None) -> int:
         if verbose:
             print(masked(traceback.format_exc()), file=sys.stderr)
         return _complain(str(error), 2 if isinstance(error, UsageError) else 1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename:
+            return _bug(error, verbose)
+        return _complain(f"the output can't be written: {error.strerror}", 1)  # `triptych ledger > file`
     except Exception as error:
-        if verbose:
-            print(masked(traceback.format_exc()), file=sys.stderr)
-        return _complain(f"{type(error).__name__}: {error} (this is a bug: run again with -v, and report it)", 1)
+        return _bug(error, verbose)
     except KeyboardInterrupt as error:
         return _complain("interrupted: everything that it started has been ended", getattr(error, "code", 130))
+
+
+def _bug(error: Exception, verbose: bool) -> int:
+    if verbose:
+        print(masked(traceback.format_exc()), file=sys.stderr)
+    return _complain(f"{type(error).__name__}: {error} (this is a bug: run again with -v, and report it)", 1)
 
 
 def _complain(message: str, code: int) -> int:

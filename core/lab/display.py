@@ -24,8 +24,6 @@ from core.ledger import Entry
 # markup and emoji: what is in brackets or between colons is a name that somebody chose, never an instruction
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
-if not out.is_terminal:
-    out.width = 200  # a file or a pipe: no table is cut to a width that nobody has
 
 COLOURS = {"success": "green", "unchanged": "cyan", "failed": "red", "running": "yellow"}
 FINAL = {"success", "unchanged", "failed"}
@@ -41,6 +39,12 @@ def say(lines: Iterable[str]) -> None:
     """Print lines on stdout, as they are."""
     for line in lines:
         out.print(Text(printable(line)))
+
+
+def show(table: Table) -> None:
+    """Print a table on stdout as wide as it is: a terminal that is narrower breaks its lines, and nothing is cut off."""
+    out.width = out.measure(table, options=out.options.update(width=1 << 12)).maximum
+    out.print(table)
 
 
 class Watch:
@@ -156,7 +160,8 @@ def _cell(found: Digest | None, same: bool) -> Text:
 def parity_lines(parity: Parity, control: str) -> Iterable[str]:
     """What the table leaves to be said."""
     if parity.golden != control:
-        yield f"there is no schema {control}, the golden run: compared with {parity.golden}"
+        without = f"there is no schema {control}, the golden run: " if control in parity.absent else ""
+        yield f"{without}compared with {parity.golden}"
     for schema in parity.absent:
         yield f"{schema}: not loaded"
     for row in parity.rows:

@@ -93,7 +93,7 @@ def _embedded(settings: Settings) -> str:
 def _room(settings: Settings) -> Finding:
     place = next(path for path in (settings.home, *settings.home.parents) if path.exists())
     free = shutil.disk_usage(place).free / 1e9
-    writable = os.access(place, os.W_OK)
+    writable = os.access(place, os.W_OK | os.X_OK)
     mend = (
         None
         if writable and free > ROOM_GB

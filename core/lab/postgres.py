@@ -34,8 +34,9 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
-from core.contract import until
+from core.contract import until, write_json
 from core.errors import DiskFull, PermanentError, TransientError
+from core.lab import processes
 from core.lab.processes import Child, as_user, tail
 from core.settings import private
 
@@ -103,7 +104,7 @@ class Postgres:
     def stop(self) -> bool:
         """End the server of this folder, and no other; give whether there was one."""
         if not self.folder.exists():
-            return False
+            return bool(processes.end(self.folder))  # it was deleted under the server
         with FileLock(self.folder / "lock"):
             server = self.running()
             if server:
@@ -112,7 +113,7 @@ class Postgres:
                     if _ended(server.process, number, wait_s):
                         break
             self._end_orphans()
-            return server is not None
+            return bool(processes.end(self.folder)) or server is not None
 
     def running(self) -> Server | None:
         """The live server, judged by the process and never by the pid file alone: it may be stale, or name a zombie."""
@@ -175,7 +176,13 @@ class Postgres:
                 "--set=scram_iterations=1",
             ]  # fmt: skip
             done = subprocess.run(
-                words, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, **as_user(user)
+                words,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                **as_user(user),
             )
         if done.returncode:
             raise _failure("initdb", (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:])
@@ -227,15 +234,18 @@ class Postgres:
     def _port(self) -> int:
         """The kept port when it is free, else a new one, which is kept from now on."""
         kept = self.folder / "port"
-        port = int(kept.read_text()) if kept.exists() else 0
+        try:
+            port = int(kept.read_text())
+        except (FileNotFoundError, ValueError):
+            port = 0
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what PostgreSQL does: a closed port is free
             try:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
+            except (OSError, OverflowError):
                 probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        kept.write_text(str(port))
+        write_json(kept, port)
         return int(port)
 
     def _create_database(self, port: int) -> None:

@@ -1,11 +1,12 @@
 """Processes that the lab starts: each leads a session of its own, and the end of them all is checked.
 
 A group alone is not enough to end a tool: Prefect and Dagster start runs in sessions of their own, and a killed leader leaves
-its workers behind. So what belongs together is found in three ways, each of which alone was seen to miss some:
+its workers behind. So what belongs together is found in four ways, each of which alone was seen to miss some:
 
     by session   the leader's pid is written down; its workers keep its session, also when it is gone
     by mark      a variable in the environment, which descendants inherit; but Airflow writes its title over it
     by descent   children of those
+    by output    a log in the folder, which was deleted under them with all else that was written down
 
 Ending means that nothing of that is left.
 """
@@ -163,7 +164,7 @@ def members(owner: Path) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if process.status() != psutil.STATUS_ZOMBIE:
-                ours = os.getsid(process.pid) in sessions or _is_marked(process, owner)
+                ours = os.getsid(process.pid) in sessions or _is_marked(process, owner) or _has_lost_log(process, owner)
                 (found if ours else others)[process.pid] = process
     while children := {pid: process for pid, process in others.items() if _parent(process) in found}:
         found |= children
@@ -174,7 +175,8 @@ def members(owner: Path) -> list[psutil.Process]:
 
 def _leaders(owner: Path) -> Iterator[Identity]:
     for path in owner.rglob(f"*{LEADER}"):
-        with suppress(FileNotFoundError, TypeError):  # ended just now by another command; written by another Triptych
+        # ended just now by another command; torn, or written by another Triptych
+        with suppress(FileNotFoundError, ValueError, TypeError):
             yield Identity(**json.loads(path.read_text()))
 
 
@@ -192,6 +194,14 @@ def _is_marked(process: psutil.Process, owner: Path) -> bool:
     except (psutil.Error, OSError):  # somebody else's, or gone
         return False
     return mark is not None and (Path(mark) == owner or owner in Path(mark).parents)
+
+
+def _has_lost_log(process: psutil.Process, owner: Path) -> bool:
+    try:
+        log = Path(f"/proc/{process.pid}/fd/1").readlink()
+    except OSError:  # somebody else's, gone, or not Linux
+        return False
+    return log.name.endswith(" (deleted)") and owner in log.parents
 
 
 def _parent(process: psutil.Process) -> int | None:

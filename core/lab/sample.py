@@ -41,6 +41,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -475,6 +476,9 @@ def _zones() -> Iterator[tuple[int, str, str, str]]:
 def _renamed(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*"):  # by one that was killed
+        if left.suffix[1:].isdigit() and not psutil.pid_exists(int(left.suffix[1:])):
+            left.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary

@@ -54,14 +54,14 @@ class Running:
     def read(cls, path: Path) -> Running | None:
         """What `path` says and still is so: None when there is no such file, or any of its processes has ended.
 
-        None as well when it was written by a Triptych that wrote down other facts: its services are started anew.
+        None as well when it is torn, or was written by a Triptych that wrote down other facts: services are started anew.
         """
         if not path.exists():
             return None
-        facts = json.loads(path.read_text())
         try:
+            facts = json.loads(path.read_text())
             running = cls(**{**facts, "processes": [Identity(**each) for each in facts["processes"]]})
-        except TypeError:
+        except (ValueError, TypeError, KeyError):
             return None
         return running if all(each.process() for each in running.processes) else None
 
@@ -122,12 +122,13 @@ class Stack:
             child.let_go()
 
     def _attach(self, found: Running) -> Running:
+        if not found.processes:  # a tool without services has nothing that could know other settings
+            return found
         if found.settings != self._fingerprint:
             raise UsageError(
                 f"{self.tool.name}: its services run with other settings (TRIPTYCH_*, AWS_*, AZURE_*, GOOGLE_*): end them with `triptych down`"
             )
-        if found.processes:
-            self._call("ready", Endpoint(str(self.home), found.ports), STEP_S)
+        self._call("ready", Endpoint(str(self.home), found.ports), STEP_S)
         return found
 
     @property
@@ -182,7 +183,7 @@ class Stack:
 
     def _run(self, step: Step, words: list[str], env: Mapping[str, str]) -> None:
         key = hashlib.sha256(json.dumps([words, self.description.version, str(self.home)]).encode()).hexdigest()
-        done = json.loads(self._book.read_text()) if self._book.exists() else []
+        done = self._done()
         if step.once and key in done:
             return
         what = f"{self.tool.name}: `{' '.join(words)}`"
@@ -192,6 +193,14 @@ class Stack:
             raise PermanentError(f"{what} ended with {code}: {child.last_line()}; see {child.log}")
         if step.once:
             write_json(self._book, [*done, key])
+
+    def _done(self) -> list[str]:
+        """The keys of the `once` steps that are done. Unreadable, they are done again: each may be."""
+        try:
+            done: list[str] = json.loads(self._book.read_text())
+        except (FileNotFoundError, ValueError):
+            return []
+        return done
 
     @property
     def _book(self) -> Path:

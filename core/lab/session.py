@@ -33,7 +33,7 @@ from core.lab.postgres import Postgres
 from core.lab.registry import Orchestrator, orchestrators
 from core.lab.services import Running, Stack
 from core.lab.warm_dbt import WarmDbt
-from core.settings import Settings, private
+from core.settings import Settings, is_state_folder, state_folder
 
 T = TypeVar("T")
 OnProgress = Callable[[str, str, str, str], None]
@@ -56,7 +56,7 @@ class Lab:
         if threading.current_thread() is threading.main_thread():
             self._exit.enter_context(processes.interruptible())
         try:
-            private(self.settings.home)
+            state_folder(self.settings.home)
             self.dsn = resolved(self.settings.dsn) if self.settings.dsn else self._warehouse()
             self._exit.callback(self._release)
         except BaseException:
@@ -200,9 +200,13 @@ def _failed(request: BackfillRequest, version: str, error: str) -> BackfillResul
 def end_all(settings: Settings, wipe: bool = False) -> list[str]:
     """End everything of this state folder, whoever started it: runners, services, PostgreSQL. Give a line for each that ran.
 
-    With `wipe` the state folder goes too.
+    With `wipe` the state folder goes too; raise `UsageError`, before anything, when it may hold what is not ours.
     """
     lines = []
+    if wipe and settings.home.exists() and not is_state_folder(settings.home):
+        raise UsageError(
+            f"{settings.home} was not new or empty when Triptych first used it: end all with `triptych down`, then delete what you want gone"
+        )
     for name, folder in _tool_folders(settings).items():
         leases.drop_keep(folder)
         if count := processes.end(folder):
@@ -224,9 +228,10 @@ def end_all(settings: Settings, wipe: bool = False) -> list[str]:
 
 
 def _tool_folders(settings: Settings) -> dict[str, Path]:
-    """The state folders of all tools that ever ran, known today or not."""
+    """The state folders of all tools that ever ran, known today or not; and those that were deleted under what runs."""
     names = {*orchestrators(settings), *(path.parent.name for path in settings.home.glob("*/runs"))}
-    return {name: settings.home / name for name in sorted(names) if (settings.home / name).is_dir()}
+    folders = {name: settings.home / name for name in sorted(names)}
+    return {name: folder for name, folder in folders.items() if folder.is_dir() or processes.members(folder)}
 
 
 @dataclass(frozen=True)
@@ -240,22 +245,30 @@ class Service:
     web: str | None = None
 
 
+PARTS = "parts of it run: `triptych down` ends them"
+
+
 def survey(settings: Settings) -> list[Service]:
     """What runs in this state folder, without starting anything."""
     folder = settings.home / "postgres"
     server = Postgres(folder, settings.pg_bin).running() if folder.exists() else None
+    left = not server and processes.members(folder)
     if settings.dsn:
         services = [Service("postgres", "TRIPTYCH_DSN", web=where(settings.dsn))]
     else:
         services = [
-            Service("postgres", _state(bool(server), folder), web=f"127.0.0.1:{server.port}" if server else None)
+            Service(
+                "postgres",
+                PARTS if left else _state(bool(server), folder),
+                web=f"127.0.0.1:{server.port}" if server else None,
+            )
         ]
     for name, folder in _tool_folders(settings).items():
         running, alive = Running.read(folder / "services.json"), processes.members(folder)
         if running and running.processes:
             services.append(Service(name, _state(True, folder), running.version, len(alive), running.web))
         elif alive:
-            services.append(Service(name, "parts of it run: `triptych down` ends them", processes=len(alive)))
+            services.append(Service(name, PARTS, processes=len(alive)))
         else:
             services.append(Service(name, "not running"))
     dbt = WarmDbt(settings).folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -114,6 +115,32 @@ def test_services_of_other_settings_are_not_used(state: Settings, tool: MakeTool
             other.start([fake])
         written = [path for path in state.home.rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]
         assert written == []
+
+
+def test_a_tool_without_services_has_none_that_know_other_settings(state: Settings, tool: MakeTool) -> None:
+    fake = tool()
+    with Lab(state) as lab, Lab(replace(state, passed_on={"AWS_REGION": "elsewhere"})) as other:
+        for each in (lab, other, lab):
+            assert each.start([fake])["fake"].processes == []
+
+
+@pytest.mark.parametrize("text", ["", "{}", "null", "[1]"])
+@pytest.mark.parametrize("pattern", ["services.json", "once.json", f"*{processes.LEADER}"])
+def test_a_torn_record_is_as_good_as_none(state: Settings, tool: MakeTool, pattern: str, text: str) -> None:
+    once = 'Step(run=[python, "-c", ""], once=True)'
+    fake = tool(ports="['web']", steps=f"{once}, {WEB}, {WAIT}")
+    with Lab(state) as lab:
+        found = pids(lab, fake)
+        for path in state.home.rglob(pattern):
+            path.write_text(text)
+        assert [service.state for service in survey(state) if service.name == "fake"]
+        with Lab(state) as other:
+            assert pids(other, fake)
+    assert not any(psutil.pid_exists(pid) and is_alive(pid) for pid in found)
+
+
+def is_alive(pid: int) -> bool:
+    return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_service_that_dies_says_why_and_takes_the_others_along(state: Settings, tool: MakeTool) -> None:
@@ -409,6 +436,19 @@ def test_a_recycled_pid_is_not_taken_for_the_process(tmp_path: Path) -> None:
     assert mine.process() is not None
     assert replace(mine, started=mine.started - 60).process() is None
     assert replace(mine, boot="another start of the machine").process() is None
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="who writes to a deleted file is read from /proc")
+def test_what_runs_is_found_when_its_folder_was_deleted(tmp_path: Path) -> None:
+    """With the leaders' names in it; and Airflow's processes and PostgreSQL's write over their mark."""
+    owner = tmp_path / "owner"
+    words = ["env", "-u", processes.MARK, "sleep", "300"]
+    child = processes.Child(words, name="hidden", env=dict(os.environ), cwd=tmp_path, log=owner / "log", owner=owner)
+    shutil.rmtree(owner)
+    assert [process.pid for process in processes.members(owner)] == [child.identity.pid]
+    assert processes.members(tmp_path / "other") == []
+    assert processes.end(owner) == 1
+    assert child.wait(5) == -signal.SIGTERM
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="elsewhere a process's start stays as it was told at first")

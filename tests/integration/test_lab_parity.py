@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from core import digest, ledger
 from core.errors import UsageError
 from core.lab import sample
 from core.lab.display import parity_lines
@@ -25,13 +27,22 @@ def connection(dsn: str) -> Iterator[Connection]:
 
 
 def load(connection: Connection, *schemas: str) -> None:
-    """The same small tables in every schema, two months of them."""
+    """The same small tables in every schema, two months of them, and a ledger that says so."""
     for schema in schemas:
         connection.execute(f"CREATE SCHEMA {schema}")
         for table in TABLES:
             columns = "source_month, n" if table not in ("raw_zones", "daily_borough_stats") else "n"
             rows = "VALUES (date '2024-01-01', 1), ('2024-01-01', 1), ('2024-02-01', 2)) AS t (source_month, n)"
             connection.execute(f"CREATE TABLE {schema}.{table} AS SELECT {columns} FROM ({rows}")
+        ledger.create(connection, schema)
+        contents = {
+            "zones": digest.table(connection, schema, "raw_zones"),
+            **digest.by_month(connection, schema, "raw_trips"),
+        }
+        for key, content in contents.items():
+            dataset, month = ("zones", None) if key == "zones" else ("green", dt.date.fromisoformat(f"{key}-01"))
+            facts = ("file", "sha256", 1, content.rows, content.hex, "declaration", "swap", schema, "run", 1, 1)
+            ledger.write(connection, schema, ledger.Entry(dataset, month, *facts))
     connection.commit()
 
 
@@ -94,6 +105,21 @@ def test_one_schema_alone_is_identical_to_nothing(connection: Connection) -> Non
     assert not parity(connection, "plain", "airflow").identical
 
 
+def test_a_schema_that_is_named_twice_is_not_compared_with_itself(connection: Connection) -> None:
+    load(connection, "plain")
+    found = parity(connection, "plain", "plain")
+    assert (found.schemas, found.identical) == (["plain"], False)
+
+
+def test_what_was_not_asked_for_is_not_called_missing(connection: Connection) -> None:
+    load(connection, "plain", "airflow", "dagster")
+    assert next(iter(parity_lines(parity(connection, "airflow", "dagster"), "plain"))) == "compared with airflow"
+    connection.rollback()
+    connection.execute("DROP SCHEMA plain CASCADE")
+    line = next(iter(parity_lines(parity(connection, "plain", "airflow"), "plain")))
+    assert line == "there is no schema plain, the golden run: compared with airflow"
+
+
 def test_nothing_loaded_is_said(connection: Connection) -> None:
     with pytest.raises(UsageError, match="nothing is loaded"):
         parity(connection, "plain", "airflow")
@@ -107,6 +133,7 @@ def test_nothing_loaded_is_said(connection: Connection) -> None:
         ("DELETE FROM plain.load_ledger WHERE month IS NOT NULL", ["plain.raw_trips 2024-01"]),
         ("UPDATE plain.raw_zones SET zone = NULL WHERE location_id = 1", ["plain.raw_zones"]),
         ("UPDATE plain.load_ledger SET fence = fence + 1", []),
+        ("DROP TABLE plain.load_ledger", ["plain.raw_trips 2024-01", "plain.raw_zones"]),
     ],
 )
 def test_a_table_that_is_not_what_its_ledger_says_is_named(

@@ -48,6 +48,22 @@ def test_an_entry_says_where_the_rows_came_from(folder: Path, warehouse: str) ->
     assert dataclasses.replace(found, loaded_at=None) == done.entry
 
 
+def test_a_table_of_that_name_that_is_not_ours_is_told_apart(folder: Path, warehouse: str) -> None:
+    attempt(folder)
+    with connect("test") as connection:
+        connection.execute("CREATE SCHEMA theirs; CREATE TABLE theirs.load_ledger (x int)")
+        connection.execute(
+            f"CREATE SCHEMA closed; CREATE TABLE closed.load_ledger (LIKE {SCHEMA}.load_ledger)".encode()
+        )
+        connection.execute("CREATE ROLE reader; GRANT USAGE ON SCHEMA theirs TO reader")
+        try:
+            assert ledger.schemas(connection) == (sorted(["closed", SCHEMA]), ["theirs"])
+            connection.execute("SET LOCAL ROLE reader")
+            assert ledger.schemas(connection) == ([], sorted(["closed", SCHEMA, "theirs"]))
+        finally:
+            connection.rollback()
+
+
 def test_the_ledgers_digests_are_those_of_the_table(folder: Path, warehouse: str) -> None:
     attempt_zones(folder)
     for month in (OTHER, MONTH):

@@ -22,6 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 from core.contract import until
 from core.errors import PermanentError
 from core.lab.postgres import OPTIONS, USER, Postgres, binaries, server_user
+from core.lab.processes import LEADER
 from core.settings import settings
 from tests.planted import files, leaks
 
@@ -182,6 +183,24 @@ def test_a_port_that_was_taken_is_given_up(server: Postgres) -> None:
     assert server.start() == second, "the new port is kept"
 
 
+@pytest.mark.parametrize("text", ["", "soon", "99999", "-1", "[]"])
+def test_a_port_that_is_none_is_chosen_anew(server: Postgres, text: str) -> None:
+    (server.folder / "port").write_text(text)
+    assert one(server.start(), "SELECT 1") == 1
+    assert 0 < int((server.folder / "port").read_text()) < 1 << 16
+
+
+def test_a_server_whose_state_folder_was_deleted_is_ended(server: Postgres) -> None:
+    server.start()
+    running = server.running()
+    assert running is not None
+    shutil.rmtree(server.folder)
+    other = Postgres(server.folder)
+    assert other.stop() is True
+    assert not running.process.is_running() or running.process.status() == psutil.STATUS_ZOMBIE, "ours to bury"
+    assert other.stop() is False
+
+
 def test_a_backend_that_outlives_the_server_is_ended(server: Postgres) -> None:
     dsn = server.start()
     connection = psycopg.connect(dsn, autocommit=True)
@@ -205,6 +224,7 @@ def test_stopping_ends_it_and_leaves_nothing(server: Postgres) -> None:
     assert server.stop() is False
     assert not running.process.is_running()
     assert not segments_of(running.process.pid)
+    assert list(server.folder.glob(f"*{LEADER}")) == []
 
 
 def segments_of(pid: int) -> list[str]:

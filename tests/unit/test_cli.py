@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from core.contract import BackfillRequest, BackfillResult, MonthRecord
+from core.contract import BackfillRequest, BackfillResult, MonthRecord, until
+from core.errors import PermanentError, UsageError
 from core.lab import cli
 from core.lab.registry import Orchestrator
 from core.settings import settings
@@ -44,6 +45,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("backfill 2024-01 --on plain --schema pg_catalog", "'pg_catalog' can't be a schema name"),
         ("backfill 2024-01 --on plain --json /no/such/folder/x", "--json /no/such/folder/x: there is no folder"),
         ("parity --json /no/such/folder/x", "--json /no/such/folder/x: there is no folder"),
+        ("backfill 2024-01 --on plain --json /", "--json /: this is a folder; name a file"),
+        ("backfill 2024-01 --on plain --json .", "--json .: this is a folder; name a file"),
+        ("parity --schemas ,", "--schemas ',' names no schema"),
         ("up luigi", "unknown tool 'luigi'"),
         ("backfil", "No such command 'backfil'"),
         ("backfill 2024-01 --on plain --dry-run", "No such option: --dry-run"),
@@ -63,6 +67,55 @@ def test_a_wrong_call_is_one_line(words: str, message: str, home: Path, capsys: 
 def test_the_traceback_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["backfill", "2024-13", "--on", "plain", "-v"]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a file", "a folder of somebody's"])
+def test_a_folder_that_is_not_ours_is_not_deleted(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / name
+    if name != "a file":
+        kept.mkdir()
+        kept /= "thesis"
+    kept.write_text("years of work")
+    monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / name))
+    assert cli.main(["down", "--wipe"]) == 2
+    assert kept.read_text() == "years of work"
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), str(tmp_path / name) in err) == ("", 1, True)
+
+
+def test_a_file_of_facts_that_can_not_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(UsageError, match=f"--json {tmp_path}/x: you may not write to the folder {tmp_path}"):
+        cli._check_target(tmp_path / "x")
+    with pytest.raises(PermanentError, match=f"--json {tmp_path}: Is a directory; the tables are as the ledger says"):
+        cli._write(tmp_path, {})  # made a folder meanwhile
+    assert list(tmp_path.parent.glob(f".{tmp_path.name}.*")) == []
+
+
+def test_a_signal_while_samples_are_written_leaves_none_half_written(home: Path) -> None:
+    words = [sys.executable, "-m", "core.lab.cli", "backfill", "2020-01..2024-12", "--on", "plain"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        until(lambda: list(home.glob("sample/.*.parquet.*")) or None, 60, 0.001, "a file that is being written")
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    last = said.splitlines()[-1]
+    assert (process.returncode, last) == (143, "triptych: interrupted: everything that it started has been ended")
+    assert list(home.glob("sample/.*")) == []
+
+
+def test_names_are_a_line_of_csv() -> None:
+    assert cli._names('plain, "a,b",, Case "1" 100%') == ["plain", "a,b", 'Case "1" 100%']
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+def test_output_that_can_not_be_written_is_no_bug() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "core.lab.cli", "status"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "triptych: the output can't be written: No space left on device\n")
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["backfill", "--help"]])

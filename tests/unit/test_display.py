@@ -31,7 +31,6 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What is printed on stdout."""
     text = io.StringIO()
     monkeypatch.setattr(display.out, "file", text)
-    monkeypatch.setattr(display.out, "width", 400)
     yield text
 
 
@@ -46,7 +45,7 @@ def test_a_ledger(screen: io.StringIO, name: str) -> None:
         "green", dt.date(2024, 1, 1), "f", "0" * 64, 1, 1, "0" * 32, "d", "swap", name, "run", 1, 1,
         loaded_at=dt.datetime(2024, 1, 1),
     )  # fmt: skip
-    display.out.print(display.ledger_table({name: [entry]}))
+    display.show(display.ledger_table({name: [entry]}))
     assert is_safe(screen, name)
 
 
@@ -59,9 +58,19 @@ def test_a_comparison(screen: io.StringIO, name: str) -> None:
         [Row("raw_trips", {"plain": Digest(1, (1, 1)), name: None}, {name: []})],
         [f"{name}.raw_trips 2024-01"],
     )
-    display.out.print(display.parity_table(found))
+    display.show(display.parity_table(found))
     display.say(display.parity_lines(found, "plain"))
     assert is_safe(screen, name)
+
+
+def test_a_narrow_terminal_cuts_nothing_off(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(display.out, "width", 40)
+    schemas = [f"schema_{number}" for number in range(9)]
+    same: dict[str, Digest | None] = dict.fromkeys(schemas, Digest(1, (1, 1)))
+    display.show(display.parity_table(Parity("schema_0", schemas, [], [Row("raw_trips", same, {})], [])))
+    assert [line.split() for line in screen.getvalue().splitlines()] == [
+        ["table", "rows", *schemas], ["raw_trips", "1", *[Digest(1, (1, 1)).hex[:12]] * 9],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HOSTILE)

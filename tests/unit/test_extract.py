@@ -78,6 +78,15 @@ def test_a_source_that_is_none_is_refused(home: Path, source: str) -> None:
         refusal(NotPublished, lambda: extract(GREEN, source, MONTH))
 
 
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_what_is_no_file_is_refused_at_once(published: Path, what: str) -> None:
+    """A pipe that nobody writes to would keep us waiting for ever, and a device would give bytes without an end."""
+    (published / NAME).unlink()
+    os.mkfifo(published / NAME) if what == "pipe" else (published / NAME).symlink_to("/dev/zero")
+    message = refusal(PermanentError, lambda: extract(GREEN, str(published), MONTH))
+    assert message == f"{published / NAME} is not a regular file: publish a file under this name"
+
+
 def test_a_folder_under_the_files_name_is_one_clear_line(published: Path) -> None:
     (published / NAME).unlink()
     (published / NAME).mkdir()
@@ -503,8 +512,9 @@ def test_a_full_disk_is_one_clear_line(published: Path, home: Path) -> None:
         subprocess.run(["umount", str(home)], check=True)
 
 
-def test_a_state_folder_that_can_not_be_made_is_one_clear_line(published: Path, home: Path) -> None:
-    home.write_text("a file where the state folder belongs")
+def test_a_state_folder_that_can_not_be_used_is_one_clear_line(published: Path, home: Path) -> None:
+    home.mkdir()
+    (home / "files").write_text("a file where a folder belongs")
     message = refusal(PermanentError, lambda: extract(GREEN, str(published), MONTH))
     assert str(home) in message
     assert "check the state folder" in message

@@ -454,3 +454,13 @@ def test_the_command_line_writes_yellow_months(tmp_path: Path, capsys: pytest.Ca
     assert sample.main([str(tmp_path), "2024-01", "--cab", "yellow", "--rows", "500"]) == 0
     assert (tmp_path / "yellow_tripdata_2024-01.parquet").exists()
     assert capsys.readouterr().out.startswith("2024-01")
+
+
+def test_what_a_killed_one_left_is_cleared_away(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    name = sample.file_name(Month(2024, 1))
+    (tmp_path / f".{name}.{ended.pid}").write_text("half a file")
+    (tmp_path / f".{name}.{os.getppid()}").write_text("of one that is at work")
+    sample.ensure(tmp_path, [Month(2024, 1)], rows=200)
+    assert sorted(path.name for path in tmp_path.glob(".*")) == [f".{name}.{os.getppid()}"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import UsageError
-from core.settings import ROOT, TLC_URL, Settings, private
+from core.settings import ROOT, TLC_URL, Settings, is_state_folder, private, state_folder
 
 
 def test_an_empty_environment_means_the_defaults() -> None:
@@ -40,6 +40,36 @@ def test_a_relative_home_does_not_move_with_the_working_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert Settings.read({"TRIPTYCH_HOME": "state"}).home == tmp_path / "state"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("file", "not a folder"), ("loop", "loop"), ("x" * 300, "File name too long"), ("\udcff", "not UTF-8")],
+    ids=["file", "loop", "long", "not utf-8"],
+)
+def test_a_home_that_is_no_folder_is_refused(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(UsageError, match=f"TRIPTYCH_HOME=.*{reason}.*; name a folder that you may write to"):
+        Settings.read({"TRIPTYCH_HOME": str(tmp_path / name)})
+
+
+def test_a_home_that_can_not_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for home in (tmp_path / "file" / "home", Path("/proc/home")):
+        with pytest.raises(UsageError, match=f"TRIPTYCH_HOME={home}: .*; name a folder that you may write to"):
+            state_folder(home)
+
+
+def test_only_a_home_that_was_new_or_empty_is_ours_from_end_to_end(tmp_path: Path) -> None:
+    for name in ("empty", "full"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "full" / "thesis").touch()
+    for name, ours in (("new", True), ("empty", True), ("full", False)):
+        home = state_folder(tmp_path / name)
+        (home / "files").mkdir()
+        assert is_state_folder(state_folder(home)) is ours
+    assert is_state_folder(ROOT / ".triptych")
 
 
 @pytest.mark.parametrize("text", ["soon", "5 s", "nan", "inf", "0", "-1", "1e-9", "1e12"])

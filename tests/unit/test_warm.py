@@ -41,6 +41,13 @@ def main():
         open(sys.argv[2], "w").write(str(os.getpid()))
         while True:
             time.sleep(1)
+    if sys.argv[1] == "stubborn":
+        open(sys.argv[2], "w").close()
+        while True:
+            try:
+                time.sleep(0.01)
+            except SystemExit:  # as dbt does
+                pass
     if sys.argv[1] == "thread":
         import threading
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
@@ -97,6 +104,15 @@ def start(folder: Path, *first_call: str) -> Served:
     process = subprocess.Popen(words, env={"PYTHONPATH": str(folder)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     until(lambda: (folder / "socket").exists() or process.poll() is not None or None, 30, 0.01, "the socket")
     return Served(folder / "socket", process)
+
+
+def test_sigterm_ends_a_server_that_warms_up(tmp_path: Path) -> None:
+    """What it runs then may catch an exception that a handler raises: dbt catches all."""
+    served = start(tmp_path, "stubborn", str(tmp_path / "begun"))
+    until((tmp_path / "begun").exists, 30, 0.01, "the warm-up")
+    served.process.terminate()
+    served.process.communicate(timeout=30)
+    assert served.process.returncode == 0
 
 
 @pytest.fixture
