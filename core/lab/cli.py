@@ -155,7 +155,13 @@ def status() -> int:
 
 @app.command()
 def down(
-    wipe: Annotated[bool, typer.Option("--wipe", help="Also delete the state folder: tables, logs, files.")] = False,
+    wipe: Annotated[
+        bool,
+        typer.Option(
+            "--wipe",
+            help="Also delete the state folder, with the embedded server's tables, and the tools' own databases.",
+        ),
+    ] = False,
 ) -> int:
     """End all services and runs, also those that a killed command left behind."""
     from core.lab import display

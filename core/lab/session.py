@@ -26,7 +26,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from core.contract import BackfillRequest, BackfillResult, Endpoint, MonthRecord
 from core.database import Connection, connect, resolved, translated, where
-from core.errors import TriptychError, UsageError
+from core.errors import TriptychError, UsageError, quoted
 from core.lab import driver, leases, processes
 from core.lab.leases import Lease
 from core.lab.postgres import Postgres
@@ -175,12 +175,17 @@ class Lab:
 
     def _metadata(self, tool: str) -> tuple[str, bool]:
         """A database for the tool's own records, beside the warehouse: its address, and whether it is new."""
-        # Two state folders may share the user's own server
-        name = f"triptych_{tool}_{hashlib.sha256(bytes(self.settings.home)).hexdigest()[:8]}"
+        name = _database(self.settings, tool)
         with translated(self.dsn), psycopg.connect(self.dsn, autocommit=True, connect_timeout=10) as connection:
             there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
             if not there:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                try:
+                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                except psycopg.errors.InsufficientPrivilege as error:
+                    user = quoted(connection.info.user)
+                    raise UsageError(
+                        f"{tool} keeps its records in a database of its own, and {user} may not create one: ALTER ROLE {user} CREATEDB"
+                    ) from error
         parts = conninfo_to_dict(self.dsn)
         host, port = str(parts.get("host", "localhost")), parts.get("port", 5432)
         if host.startswith("/"):
@@ -189,6 +194,24 @@ class Lab:
             )
         user = ":".join(quote(str(parts[key]), safe="") for key in ("user", "password") if key in parts)
         return f"{user}@{host}:{port}/{name}", not there
+
+
+def _database(settings: Settings, tool: str) -> str:
+    """The name of the tool's own database. Two state folders may share one server of the user's."""
+    return f"triptych_{tool}_{hashlib.sha256(bytes(settings.home)).hexdigest()[:8]}"
+
+
+def _drop_databases(dsn: str, names: Sequence[str]) -> list[str]:
+    """Drop those databases that are there; give a line for each, or one that says why not."""
+    try:
+        with translated(dsn), psycopg.connect(resolved(dsn), autocommit=True, connect_timeout=10) as connection:
+            query = "SELECT datname::text FROM pg_database WHERE datname = ANY(%s) ORDER BY 1"
+            there = [name for (name,) in connection.execute(query, [list(names)]).fetchall()]
+            for name in there:
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    except TriptychError as error:
+        return [f"the tools' own databases stay: {error}"]
+    return [f"database {name}: dropped" for name in there]
 
 
 def _failed(request: BackfillRequest, version: str, error: str) -> BackfillResult:
@@ -202,12 +225,12 @@ def end_all(settings: Settings, wipe: bool = False) -> list[str]:
 
     With `wipe` the state folder goes too; raise `UsageError`, before anything, when it may hold what is not ours.
     """
-    lines = []
+    lines, folders = [], _tool_folders(settings)
     if wipe and settings.home.exists() and not is_state_folder(settings.home):
         raise UsageError(
             f"{settings.home} was not new or empty when Triptych first used it: end all with `triptych down`, then delete what you want gone"
         )
-    for name, folder in _tool_folders(settings).items():
+    for name, folder in folders.items():
         leases.drop_keep(folder)
         if count := processes.end(folder):
             lines.append(f"{name}: {count} processes ended")
@@ -224,6 +247,8 @@ def end_all(settings: Settings, wipe: bool = False) -> list[str]:
         postgres.wipe()
         shutil.rmtree(settings.home)
         lines.append(f"{settings.home}: deleted")
+        if settings.dsn:
+            lines += _drop_databases(settings.dsn, [_database(settings, name) for name in folders])
     return lines
 
 

@@ -224,6 +224,38 @@ def test_metadata_is_a_database_beside_the_warehouse(state: Settings, tool: Make
         assert name != conninfo_to_dict(lab.dsn)["dbname"]
 
 
+def test_wiping_drops_the_tools_databases_on_a_server_of_ones_own(
+    state: Settings, tool: MakeTool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tool(env="{'META': '${METADATA}'}", steps='Step(run=[python, "-c", ""], name="look")')
+    with Lab(state) as lab:
+        lab.start([fake])
+        warehouse = conninfo_to_dict(lab.dsn)["dbname"]
+    databases = "SELECT count(*) FROM pg_database WHERE datname LIKE 'triptych\\_fake\\_%'"
+    with psycopg.connect(lab.dsn, autocommit=True) as connection:
+        assert connection.execute(databases).fetchone() == (1,)
+        *_, deleted, dropped = end_all(state, wipe=True)
+        assert connection.execute(databases).fetchone() == (0,)
+        assert connection.execute("SELECT current_database()").fetchone() == (warehouse,)
+    assert deleted == f"{state.home}: deleted"
+    assert re.fullmatch(r"database triptych_fake_\w{8}: dropped", dropped)
+
+
+def test_a_user_who_may_not_create_databases_is_told(state: Settings, tool: MakeTool, postgres: str) -> None:
+    fake = tool(env="{'META': '${METADATA}'}", steps='Step(run=[python, "-c", ""], name="look")')
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE ROLE limited LOGIN PASSWORD 'limited'")
+        try:
+            own = replace(state, dsn=make_conninfo(postgres, user="limited", password="limited"))
+            with (
+                Lab(own) as lab,
+                pytest.raises(UsageError, match="limited may not create one: ALTER ROLE limited CREATEDB"),
+            ):
+                lab.start([fake])
+        finally:
+            connection.execute("DROP ROLE limited")
+
+
 def test_a_runner_sees_a_scrubbed_environment(state: Settings, tool: MakeTool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_THE_SHELL", "1")
     fake = tool(body="notes += [f'{key}={value}' for key, value in os.environ.items()] + [os.getcwd()]")
