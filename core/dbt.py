@@ -125,7 +125,8 @@ def build(
     Without `views` those stay as they are: what they show follows the raw tables by itself.
 
     A failed data test is an `Outcome`; it holds back no model. Raise `TransformFailed` naming the model that could not
-    be built, `DatabaseUnavailable`, `DiskFull` or `Busy` when the server is the cause, `TransientError` when dbt was killed.
+    be built, `DatabaseUnavailable`, `DiskFull` or `Busy` when the server is the cause, `TransientError` when dbt was killed or
+    interrupted.
     """
     arguments = [
         "build",
@@ -349,6 +350,9 @@ def _raise_if_stopped(
         raise TransientError(
             f"dbt was ended by {signal.Signals(-process.returncode).name} before it was done; run again"
         )
+    # Interrupted it writes down what it has done until then, as if that was all; what failed, and nothing else, gives 1
+    if process.returncode > 1 and (results or "KeyboardInterrupt" in process.stdout):
+        raise TransientError("dbt was interrupted before it was done; run again")
     for result in results:
         node = result["unique_id"]
         if result["status"] == "error" or (result["status"] == "fail" and tests[node].kind == "unit"):

@@ -1,8 +1,9 @@
 """The load ledger: one row per (dataset, month), written in the transaction that publishes the rows.
 
-It is the one record of what is loaded. Attempts are numbered in the order in which they begin (a sequence). `fence` is
-the number of the attempt that published, `seen` that of the youngest one that found the same bytes at the source: an
-attempt that was thought dead and comes late finds a larger number here, and changes nothing.
+It is the one record of what is loaded. A sequence numbers what happens: `fence` is the number that the attempt which published
+took as it began, `seen` the one that was taken when these bytes were last published, or found unchanged at the source. An attempt
+that began before that finds a larger number than its own, and changes nothing: what it has fetched may be the older version,
+whenever it began.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 
 from psycopg import sql
 from psycopg.rows import class_row
@@ -118,18 +119,31 @@ def entries(connection: Connection, schema: str) -> Iterator[Entry]:
         yield from cursor.execute(query)
 
 
-def write(connection: Connection, schema: str, entry: Entry) -> None:
-    """Record `entry`, in place of an earlier one of the same dataset and month."""
+def write(connection: Connection, schema: str, entry: Entry) -> Entry:
+    """Record `entry`, in place of an earlier one of the same dataset and month; give it with its `seen`, which is taken now."""
     connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(_name(schema), _one(entry.dataset, entry.month)))
-    values = sql.SQL(", ").join(map(sql.Literal, astuple(entry)[:-1]))  # the server's clock says when: `loaded_at`
+    values = sql.SQL(", ").join(map(sql.Literal, astuple(entry)[:-2]))  # the server's clock says when: `loaded_at`
     columns = sql.SQL(", ").join(map(sql.Identifier, _NAMES[:-1]))
-    connection.execute(sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(_name(schema), columns, values))
+    query = sql.SQL("INSERT INTO {} ({}) VALUES ({}, {}) RETURNING seen")
+    return _seen(connection, entry, query.format(_name(schema), columns, values, _now(connection, schema)))
 
 
-def confirm(connection: Connection, schema: str, entry: Entry, fence: int) -> None:
-    """Record that the attempt `fence` found what `entry` says still at the source."""
-    query = sql.SQL("UPDATE {} SET seen = {} WHERE {}")
-    connection.execute(query.format(_name(schema), sql.Literal(fence), _one(entry.dataset, entry.month)))
+def confirm(connection: Connection, schema: str, entry: Entry) -> Entry:
+    """Record that what `entry` says was still at the source; give it with its `seen`, which is taken now."""
+    query = sql.SQL("UPDATE {} SET seen = {} WHERE {} RETURNING seen")
+    one = _one(entry.dataset, entry.month)
+    return _seen(connection, entry, query.format(_name(schema), _now(connection, schema), one))
+
+
+def _now(connection: Connection, schema: str) -> sql.Composed:
+    name = sql.Identifier(schema, "load_fence").as_string(connection)
+    return sql.SQL("nextval({}::regclass)").format(sql.Literal(name))
+
+
+def _seen(connection: Connection, entry: Entry, query: sql.Composed) -> Entry:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return replace(entry, seen=int(row[0]))
 
 
 def _one(dataset: str, month: dt.date | None) -> sql.Composed:

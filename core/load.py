@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import pgpq
@@ -93,7 +93,7 @@ class Load:
 def begin(schema: str, dataset: Dataset = GREEN) -> int:
     """Make the tables that `dataset` and the models need where they are missing, and give this attempt its fence.
 
-    Call it before the file is fetched: of two attempts, the one that began later is the one that counts.
+    Call it before the file is fetched: what another attempt publishes from now on may be the newer version.
     """
     check_schema_name(schema)
     with connect("begin") as connection:
@@ -146,15 +146,16 @@ def load(job: Load) -> Loaded:
             return _superseded(job, current)
         _check_catalogue(connection, job.dataset, job.table)
         if current is not None and not job.force and _same(connection, job, current):
-            ledger.confirm(connection, job.schema, current, job.fence)
-            return Loaded("unchanged", replace(current, seen=job.fence))
+            return Loaded("unchanged", ledger.confirm(connection, job.schema, current))
         return Loaded("success", chosen.publish(connection, job))
 
 
 def _superseded(job: Load, current: Entry) -> Loaded:
-    """A younger attempt was first: change nothing. Which of two files is the newer, only the source can say."""
+    """Since this attempt began another one has published: change nothing. Which of two files is the newer, only the source can say."""
     if current.source_sha256 != job.file.sha256:
-        raise Busy(f"{job.file.name}: a younger attempt loaded another version of it; run again to read it anew")
+        raise Busy(
+            f"{job.file.name}: meanwhile another attempt loaded another version of it; run again to read it anew"
+        )
     return Loaded("unchanged", current, superseded=True)
 
 
@@ -377,10 +378,9 @@ def _record(connection: Connection, job: Load, content: Digest) -> Entry:
         loader=job.loader,
         run_id=job.run_id,
         fence=job.fence,
-        seen=job.fence,
+        seen=0,  # see `ledger.write`
     )
-    ledger.write(connection, job.schema, entry)
-    return entry
+    return ledger.write(connection, job.schema, entry)
 
 
 def _copy(connection: Connection, job: Load, schema: str, name: str, *, freeze: bool = False) -> Digest:

@@ -12,6 +12,14 @@ import pytest
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture(autouse=True)
+def no_variable_is_left() -> Iterator[None]:
+    """What one test leaves in the environment would quietly point the next ones at its server."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("TRIPTYCH_")}
+    yield
+    assert {name: value for name, value in os.environ.items() if name.startswith("TRIPTYCH_")} == before
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The DSN of a server for the session: TRIPTYCH_TEST_DSN, or an embedded one of our own."""

@@ -29,11 +29,11 @@ def database(postgres: str) -> Iterator[str]:
 @pytest.fixture
 def warehouse(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty database that is also what `core.settings` says, with a state folder of its own; gives the DSN."""
-    with monkeypatch.context() as patch:
-        patch.setenv("TRIPTYCH_DSN", database)
-        patch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
-        settings.cache_clear()
-        yield database
+    monkeypatch.setenv("TRIPTYCH_DSN", database)
+    monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
+    settings.cache_clear()
+    yield database
+    monkeypatch.undo()  # with what the test itself has set: undone after us, that would bring ours back
     settings.cache_clear()
     with psycopg.connect(database, autocommit=True) as connection:
         _empty(connection)

@@ -26,10 +26,10 @@ def folder(tmp_path: Path, warehouse: str) -> Path:
     return published
 
 
-def entry(month: dt.date | None = MONTH.first_day, fence: int = 7) -> ledger.Entry:
+def entry(month: dt.date | None = MONTH.first_day, fence: int = 7, seen: int = 0) -> ledger.Entry:
     return ledger.Entry(
         dataset="green", month=month, source_file="it's 100%.parquet", source_sha256="a" * 64, source_bytes=2**40, row_count=3,
-        content_digest="b" * 32, declaration="c" * 16, strategy="swap", loader="plain", run_id="run", fence=fence, seen=fence,
+        content_digest="b" * 32, declaration="c" * 16, strategy="swap", loader="plain", run_id="run", fence=fence, seen=seen,
     )  # fmt: skip
 
 
@@ -93,10 +93,12 @@ def test_there_is_one_entry_for_a_dataset_and_month(warehouse: str) -> None:
 def test_an_entry_reads_back_as_it_was_written(warehouse: str) -> None:
     load.begin(SCHEMA)
     with connect("test") as connection:
-        ledger.write(connection, SCHEMA, entry())
+        before = ledger.next_fence(connection, SCHEMA)
+        written = ledger.write(connection, SCHEMA, entry())
         found = ledger.read(connection, SCHEMA, "green", MONTH)
         assert found is not None
-        assert dataclasses.replace(found, loaded_at=None) == entry()
+        assert dataclasses.replace(found, loaded_at=None) == written == entry(seen=written.seen)
+        assert before < written.seen < ledger.next_fence(connection, SCHEMA)
         assert ledger.read(connection, SCHEMA, "green", OTHER) is None
         assert ledger.read(connection, SCHEMA, "green", None) is None
         assert ledger.read(connection, SCHEMA, "zones", MONTH) is None
@@ -108,11 +110,11 @@ def test_a_confirmed_entry_is_the_same_publication(warehouse: str) -> None:
         for month in (MONTH, OTHER):
             ledger.write(connection, SCHEMA, entry(month.first_day))
         before = ledger.read(connection, SCHEMA, "green", MONTH)
-        ledger.confirm(connection, SCHEMA, entry(), 9)
+        confirmed = ledger.confirm(connection, SCHEMA, entry())
         after, other = (ledger.read(connection, SCHEMA, "green", month) for month in (MONTH, OTHER))
     assert before is not None and other is not None
-    assert after == dataclasses.replace(before, seen=9)
-    assert other.seen == 7
+    assert after == dataclasses.replace(before, seen=confirmed.seen)
+    assert before.seen < other.seen < confirmed.seen
 
 
 def test_fences_grow_and_survive_what_is_rolled_back(folder: Path, warehouse: str) -> None:

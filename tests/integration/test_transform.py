@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import fcntl
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -260,18 +261,19 @@ class Watch:
 def test_a_build_that_is_killed_leaves_nothing_to_clean_up(
     publisher: Publisher, warehouse: str, background: ThreadPoolExecutor
 ) -> None:
-    """dbt killed, then its sessions ended: both are tried again. And the password is nowhere on the way."""
+    """dbt killed, interrupted, its sessions ended: all are tried again. And the password is nowhere on the way."""
     password = str(psycopg.conninfo.conninfo_to_dict(warehouse)["password"])
     publisher.land("plain", "2024-01", [{}] * 10)
 
-    with raw_trips_held():
-        attempt = background.submit(transform.refresh, "plain")
-        until(waiting_sessions, 120, 0.05, "dbt in mid-build")
-        assert not any(password in word for process in descendants() for word in process.info["cmdline"])
-        dbt_process().kill()
-        with pytest.raises(TransientError, match="SIGKILL"):
-            attempt.result()
-    until(lambda: not ask(f"SELECT {DBT_SESSIONS}") or None, 60, 0.05, "the end of the killed dbt's sessions")
+    for number, said in ((signal.SIGKILL, "SIGKILL"), (signal.SIGINT, "interrupted before it was done")):
+        with raw_trips_held():
+            attempt = background.submit(transform.refresh, "plain")
+            until(waiting_sessions, 120, 0.05, "dbt in mid-build")
+            assert not any(password in word for process in descendants() for word in process.info["cmdline"])
+            dbt_process().send_signal(number)
+            with pytest.raises(TransientError, match=said):
+                attempt.result()
+        until(lambda: not ask(f"SELECT {DBT_SESSIONS}") or None, 60, 0.05, "the end of the killed dbt's sessions")
 
     with raw_trips_held():
         attempt = background.submit(transform.refresh, "plain")

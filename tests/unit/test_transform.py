@@ -119,6 +119,14 @@ def test_a_kill_is_tried_again() -> None:
         stopped(-9, [])
 
 
+def test_what_was_interrupted_is_not_done() -> None:
+    """dbt writes what it had done until then, as if that was all."""
+    done = [{"unique_id": "model.triptych.m", "status": "success", "message": "INSERT 0 1"}]
+    for results, output in ((done, ""), ([], "Traceback\nKeyboardInterrupt\n\n")):
+        with pytest.raises(TransientError, match="interrupted before it was done"):
+            stopped(2, results, output)
+
+
 def test_without_results_the_last_event_is_the_message() -> None:
     output = "not dbt's\n12:00:00  Unrelated\n12:00:01  Encountered an error:\nParsing Error\n  no such macro, s3cret\n"
     with pytest.raises(TransformFailed, match=r"^dbt: Encountered an error: no such macro, \*\*\*; the whole"):
