@@ -79,5 +79,7 @@ def keep_secrets(config: Path) -> None:
     fernet_key = base64.urlsafe_b64encode(os.urandom(32)).decode()
     lines = ["[core]", f"fernet_key = {fernet_key}", "[api]", f"secret_key = {secrets.token_urlsafe(32)}"]
     lines += ["[api_auth]", f"jwt_secret = {secrets.token_urlsafe(64)}"]
-    with open(config, "x", opener=owner_only) as file:
+    half = config.with_suffix(".new")
+    with open(half, "w", opener=owner_only) as file:
         file.write("\n".join(lines) + "\n")
+    half.replace(config)  # whole, or not at all: one without a key would be kept for ever

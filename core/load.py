@@ -127,8 +127,8 @@ def _columns(dataset: Dataset) -> sql.Composed:
 
 
 def _exists(connection: Connection, *name: str) -> bool:
-    quoted = sql.Identifier(*name).as_string(connection)
-    return connection.execute("SELECT to_regclass(%s)", [quoted]).fetchone() != (None,)
+    written = sql.Identifier(*name).as_string(connection)
+    return connection.execute("SELECT to_regclass(%s)", [written]).fetchone() != (None,)
 
 
 def load(job: Load) -> Loaded:

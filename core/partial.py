@@ -163,9 +163,9 @@ class Partial:
     def _recover(self) -> bool:
         """Cut the file back to its last mark whose digest it still has; give whether anything is left."""
         good, digest = self._digest, hashlib.sha256()
-        lines = self._marks.read_text().splitlines() if self._marks.exists() else []
+        lines = self._marks.read_text(errors="replace").splitlines() if self._marks.exists() else []
         for line in lines:
-            match = re.fullmatch(r"(\d{1,18}) ([0-9a-f]{64})", line)
+            match = re.fullmatch(r"([0-9]{1,18}) ([0-9a-f]{64})", line)
             if match is None or not _extend(digest, self._file, int(match[1])) or digest.hexdigest() != match[2]:
                 break
             self.size, good = int(match[1]), digest.copy()

@@ -33,12 +33,12 @@ from pathlib import Path
 from core.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: where the dbt project and the adapters are."""
 
 HOME = ROOT / ".triptych"
 """The state folder, unless TRIPTYCH_HOME names another."""
 
 _MARK = ".triptych-state"
-"""The checkout: where the dbt project and the adapters are."""
 
 TLC_URL = "https://d37ci6vzurychx.cloudfront.net/trip-data"
 """Where the New York TLC publishes (its trip record data page links here)."""
@@ -75,7 +75,7 @@ class Settings:
         return cls(
             home=_home(environ.get("TRIPTYCH_HOME")),
             dsn=_dsn(environ),
-            dbt=Path(environ.get("TRIPTYCH_DBT") or ROOT / ".venvs" / "dbt" / "bin" / "dbt"),
+            dbt=Path(environ.get("TRIPTYCH_DBT") or ROOT / ".venvs" / "dbt" / "bin" / "dbt").absolute(),
             tlc_url=environ.get("TRIPTYCH_TLC_URL") or TLC_URL,
             lock_wait_s=_seconds(environ, "TRIPTYCH_LOCK_WAIT_S", 300),
             dagster_daemon_s=_seconds(environ, "TRIPTYCH_DAGSTER_DAEMON_S", 2),
@@ -84,7 +84,7 @@ class Settings:
             impls=tuple(
                 Path(entry).resolve() for entry in environ.get("TRIPTYCH_IMPLS", "").split(os.pathsep) if entry
             ),
-            pg_bin=Path(environ["PG_BIN"]) if environ.get("PG_BIN") else None,
+            pg_bin=Path(environ["PG_BIN"]).absolute() if environ.get("PG_BIN") else None,
             passed_on={
                 k: v
                 for k, v in environ.items()
@@ -136,7 +136,7 @@ def state_folder(home: Path) -> Path:
 
 def is_state_folder(home: Path) -> bool:
     """Whether `home` is ours from end to end: the one in the checkout, or one that `state_folder` found new or empty."""
-    return home == HOME or (home / _MARK).exists()
+    return home == HOME.resolve() or (home / _MARK).exists()
 
 
 def private(folder: Path) -> Path:

@@ -122,11 +122,11 @@ def _wait_on(connection: socket.socket, script: str, main: Callable[[], Any]) ->
     request, files = _receive(connection)
     # A Process ends like a script, but does not take its interpreter down: that touches, so copies, half of all pages.
     child = multiprocessing.get_context("fork").Process(target=_run, args=(connection, script, main, request, files))
+    with suppress(ConnectionError):
+        connection.sendall(b"started\n")  # first: who hears nothing takes it that nothing runs
     child.start()
     for each in files:
         os.close(each)
-    with suppress(ConnectionError):
-        connection.sendall(b"started\n")
     if child.sentinel not in wait([child.sentinel, connection]):
         child.kill()
     child.join()

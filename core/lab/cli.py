@@ -275,7 +275,7 @@ def _source(source: str, months: Iterable[Month]) -> str:
 
 def _write(json: Path, data: object) -> None:
     try:
-        write_json(json, data)
+        write_json(json.resolve(), data)
     except OSError as error:
         raise PermanentError(f"--json {json}: {error.strerror}; the tables are as the ledger says") from error
 
@@ -287,8 +287,8 @@ def _check_target(json: Path | None) -> None:
     folder = json.absolute().parent
     if not folder.is_dir():
         raise UsageError(f"--json {json}: there is no folder {folder}")
-    if json.is_dir():
-        raise UsageError(f"--json {json}: this is a folder; name a file")
+    if json.exists() and not json.is_file():  # a device would be replaced by a file
+        raise UsageError(f"--json {json}: this is no regular file; name one, or one that is not there yet")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"--json {json}: you may not write to the folder {folder}")
 

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Event
@@ -88,13 +89,12 @@ def _run_folder(runs: Path, verb: str) -> Path:
 def _watch(child: processes.Child, path: Path, timeout_s: float, on_progress: OnProgress | None, stop: Event) -> None:
     """Pass progress on until the runner ends."""
     news = _lines(path)
-    waited_s = 0.0
+    end = time.monotonic() + timeout_s
     while child.wait(POLL_S) is None:
-        waited_s += POLL_S
         _report(news, on_progress)
         if stop.is_set():
             raise TransientError(f"{child.name} was interrupted")
-        if waited_s > timeout_s:
+        if time.monotonic() > end:
             raise TransientError(f"{child.name} was ended after its time limit of {timeout_s:g} s; see {child.log}")
     _report(news, on_progress)
 

@@ -8,7 +8,6 @@ a process that dies, so a crash leaves no lease behind.
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,19 +49,3 @@ def kept(folder: Path) -> bool:
 def drop_keep(folder: Path) -> None:
     """Forget that the service of `folder` was asked to stay."""
     (folder / "kept").unlink(missing_ok=True)
-
-
-def users(folder: Path) -> bool:
-    """Whether anybody holds a share right now."""
-    try:
-        handle = os.open(folder / "lease", os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(handle)

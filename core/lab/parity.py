@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import sql
+
 from core import digest, ledger
 from core.database import Connection
 from core.digest import Digest
@@ -75,9 +77,9 @@ class Parity:
 def compare(connection: Connection, schemas: Sequence[str], control: str) -> Parity:
     """Compare the tables of `schemas` in one snapshot. `control` is the golden run when it exists, else the first that does.
 
-    Raise `UsageError` when none of them exists.
+    Loads and builds wait meanwhile. Raise `UsageError` when no schema exists.
     """
-    connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    hold(connection, schemas)
     schemas = list(dict.fromkeys(schemas))  # one that is named twice has nothing to be compared with
     there = [
         schema for schema in sorted(schemas, key=lambda schema: schema != control) if _has_schema(connection, schema)
@@ -92,6 +94,23 @@ def compare(connection: Connection, schemas: Sequence[str], control: str) -> Par
         for line in _unrecorded(connection, schema, {table: held[table][schema] for table in TABLES})
     ]
     return Parity(there[0], there, absent, [_row(table, held[table]) for table in TABLES], unrecorded)
+
+
+def hold(connection: Connection, schemas: Sequence[str]) -> None:
+    """Begin a transaction in which these schemas' tables are locked against being replaced before its snapshot is taken.
+
+    A swapped-in month is frozen, so seen by a snapshot that is older, and the ledger's row of it is not: it would look
+    unrecorded. And a table that was made anew would look empty. A lock takes no snapshot.
+    """
+    query = (
+        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY(%s) AND tablename = ANY(%s) ORDER BY 1, 2"
+    )
+    there = connection.execute(query, [list(schemas), [*TABLES, "load_ledger"]]).fetchall()
+    connection.rollback()
+    connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    if there:
+        names = sql.SQL(", ").join(sql.Identifier(*name) for name in there)
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
 
 
 def _held(connection: Connection, schema: str, table: str) -> Held | None:

@@ -25,7 +25,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -94,11 +94,11 @@ class Postgres:
                 self._discard()
             if server := self.running():
                 self._ready(server.process.pid)
-                return self._dsn(server.port)
-            fresh = self._init()
-            port = self._launch()
-            if fresh:
-                self._create_database(port)
+                port = server.port
+            else:
+                self._init()
+                port = self._launch()
+            self._create_database(port)
             return self._dsn(port)
 
     def stop(self) -> bool:
@@ -127,12 +127,15 @@ class Postgres:
             return None
 
     def wipe(self) -> None:
-        """Stop the server and delete its cluster, wherever it is, and the copy of the binaries if there is one."""
+        """Stop the server and delete its cluster, wherever it is, and the copy of the binaries if nobody runs it."""
         self.stop()
         shutil.rmtree(self.data, ignore_errors=True)
-        for elsewhere in (self.data.parent, _copy_of(binaries(self._pg_bin).parent)):
-            if elsewhere != self.folder:
-                shutil.rmtree(elsewhere, ignore_errors=True)
+        if self.data.parent != self.folder:
+            shutil.rmtree(self.data.parent, ignore_errors=True)
+        with suppress(PermanentError):  # there are no binaries any more, so no copy that we could name
+            copy = _copy_of(binaries(self._pg_bin).parent)
+            if not any(copy in program.parents for program in _programs()):
+                shutil.rmtree(copy, ignore_errors=True)
 
     def _discard(self) -> None:
         """Delete a cluster that has no password: it lies elsewhere (see above), and its state folder was deleted by hand."""
@@ -154,10 +157,10 @@ class Postgres:
             Path(file.name).rename(path)  # whole, or not at all: one that is empty would be kept for ever
         return path.read_text()
 
-    def _init(self) -> bool:
+    def _init(self) -> None:
         """Create the cluster unless it is there. Under another name first: half a cluster never looks like one."""
         if (self.data / "PG_VERSION").exists():
-            return False
+            return
         user, half = server_user(), self.data.with_name("data.new")
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True, mode=0o700)
@@ -187,7 +190,6 @@ class Postgres:
         if done.returncode:
             raise _failure("initdb", (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:])
         half.rename(self.data)
-        return True
 
     def _launch(self) -> int:
         """Start the server on the kept port, or on another when that one is taken; give the port."""
@@ -249,18 +251,23 @@ class Postgres:
         return int(port)
 
     def _create_database(self, port: int) -> None:
+        """Create the database unless it is there: who made the cluster may have been ended before he came to it."""
         import psycopg
         from psycopg import sql
 
         dsn = self._dsn(port).removesuffix(DATABASE) + "postgres"
         with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+            if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchall():
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
     def _end_orphans(self) -> None:
         """End backends that a killed postmaster left in a long query: the cluster can't start while they are attached."""
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                if process.cwd() == str(self.data) and process.status() != psutil.STATUS_ZOMBIE and not self.running():
+                is_backend = process.name() == "postgres" and process.cwd() == str(
+                    self.data
+                )  # no shell that went there
+                if is_backend and process.status() != psutil.STATUS_ZOMBIE and not self.running():
                     _ended(process, signal.SIGKILL, 5.0)
 
     @cached_property
@@ -326,6 +333,13 @@ def _readable(found: Path) -> Path:
             subprocess.run(["chmod", "-R", "a+rX,go-w", str(half)], check=True)
             half.rename(copy / "whole")
     return copy / "whole" / found.relative_to(package.parent)
+
+
+def _programs() -> Iterator[Path]:
+    """What the processes of this machine run, as far as we may know."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            yield Path(process.exe())
 
 
 def _copy_of(tree: Path) -> Path:

@@ -174,10 +174,15 @@ def members(owner: Path) -> list[psutil.Process]:
 
 
 def _leaders(owner: Path) -> Iterator[Identity]:
-    for path in owner.rglob(f"*{LEADER}"):
+    for path in _leader_files(owner):
         # ended just now by another command; torn, or written by another Triptych
         with suppress(FileNotFoundError, ValueError, TypeError):
             yield Identity(**json.loads(path.read_text()))
+
+
+def _leader_files(owner: Path) -> list[Path]:
+    """Not by `Path.rglob`: that fails on a folder that is deleted while it looks, and tools delete folders all the time."""
+    return [Path(folder, name) for folder, _, names in os.walk(owner) for name in names if name.endswith(LEADER)]
 
 
 def _may_live(leader: Identity) -> bool:
@@ -227,7 +232,7 @@ def end(owner: Path, *, grace_s: float = GRACE_S) -> int:
         found = {process for process in {*found, *members(owner)} if _lives(process)}
     if found:
         raise TransientError(f"still running after SIGKILL: pids {', '.join(str(process.pid) for process in found)}")
-    for path in owner.rglob(f"*{LEADER}"):
+    for path in _leader_files(owner):
         path.unlink(missing_ok=True)
     return count
 

@@ -76,6 +76,8 @@ class Stack:
     metadata: Callable[[], tuple[str, bool]]
     stop: Event = field(default_factory=Event)
     children: list[Child] = field(default_factory=list)
+    address: str = ""
+    """Where the tool's database is, without its user, once the services need it."""
 
     @property
     def home(self) -> Path:
@@ -162,6 +164,7 @@ class Stack:
         env = {**self.env, **services.env}
         if any(METADATA in value for value in services.env.values()):
             address, new = self.metadata()
+            self.address = address.rpartition("@")[2]
             if new:  # what was done `once` was done to another database
                 self._book.unlink(missing_ok=True)
             env = {key: value.replace(METADATA, address) for key, value in env.items()}
@@ -182,7 +185,9 @@ class Stack:
         return Child(words, name=name, env=env, cwd=self.tool.cwd, log=log, owner=owner)
 
     def _run(self, step: Step, words: list[str], env: Mapping[str, str]) -> None:
-        key = hashlib.sha256(json.dumps([words, self.description.version, str(self.home)]).encode()).hexdigest()
+        key = hashlib.sha256(
+            json.dumps([words, self.description.version, str(self.home), self.address]).encode()
+        ).hexdigest()
         done = self._done()
         if step.once and key in done:
             return

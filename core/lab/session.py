@@ -14,7 +14,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, TypeVar
@@ -126,7 +126,7 @@ class Lab:
             if tool.name not in self._stacks:
                 folder = self.settings.home / tool.name
                 self._leases[folder] = Lease(folder)
-                env = driver.environment(self.settings, tool, folder / "home", self.dsn)
+                env = driver.environment(self.settings, tool, folder / "home", self.dsn) | _tls(self.dsn)
                 self._stacks[tool.name] = Stack(tool, folder, env, lambda: self._metadata(tool.name), self._stop)
             return self._stacks[tool.name]
 
@@ -202,16 +202,26 @@ def _database(settings: Settings, tool: str) -> str:
 
 
 def _drop_databases(dsn: str, names: Sequence[str]) -> list[str]:
-    """Drop those databases that are there; give a line for each, or one that says why not."""
+    """Drop those databases that are there; give a line for each, which names it when it stays."""
+    lines, left = [], list(names)
     try:
         with translated(dsn), psycopg.connect(resolved(dsn), autocommit=True, connect_timeout=10) as connection:
             query = "SELECT datname::text FROM pg_database WHERE datname = ANY(%s) ORDER BY 1"
-            there = [name for (name,) in connection.execute(query, [list(names)]).fetchall()]
-            for name in there:
+            left = [name for (name,) in connection.execute(query, [left]).fetchall()]
+            for name in tuple(left):
                 connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+                lines.append(f"database {name}: dropped")
+                left.remove(name)
     except TriptychError as error:
-        return [f"the tools' own databases stay: {error}"]
-    return [f"database {name}: dropped" for name in there]
+        lines.append(f"databases {', '.join(left)} stay, where they are there: {error}")
+    return lines
+
+
+def _tls(dsn: str) -> dict[str, str]:
+    """How the DSN wants the server to be known, for the tools' own connections to it: libpq reads it, and so does asyncpg."""
+    variables = {o.keyword.decode(): o.envvar.decode() for o in psycopg.pq.Conninfo.get_defaults() if o.envvar}
+    asked = conninfo_to_dict(dsn)
+    return {variables[key]: str(asked[key]) for key in TLS if key in asked and key in variables}
 
 
 def _failed(request: BackfillRequest, version: str, error: str) -> BackfillResult:
@@ -244,11 +254,14 @@ def end_all(settings: Settings, wipe: bool = False) -> list[str]:
     if postgres.stop():
         lines.append("postgres: ended")
     if wipe and settings.home.exists():
-        postgres.wipe()
-        shutil.rmtree(settings.home)
-        lines.append(f"{settings.home}: deleted")
         if settings.dsn:
             lines += _drop_databases(settings.dsn, [_database(settings, name) for name in folders])
+        postgres.wipe()
+        with suppress(OSError):  # who was just ended may still tidy up in there
+            shutil.rmtree(settings.home)
+        if settings.home.exists():
+            shutil.rmtree(settings.home)
+        lines.append(f"{settings.home}: deleted")
     return lines
 
 
@@ -269,6 +282,9 @@ class Service:
     processes: int | None = None
     web: str | None = None
 
+
+TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl", "sslcrldir")
+"""What a DSN may say of certificates."""
 
 PARTS = "parts of it run: `triptych down` ends them"
 

@@ -21,7 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from core import digest
 from core.contract import BackfillRequest, until
 from core.errors import PermanentError, TransientError, UsageError
-from core.lab import processes, services
+from core.lab import processes, services, session
 from core.lab.registry import Orchestrator, select
 from core.lab.session import Lab, end_all, survey
 from core.settings import Settings
@@ -234,11 +234,16 @@ def test_wiping_drops_the_tools_databases_on_a_server_of_ones_own(
     databases = "SELECT count(*) FROM pg_database WHERE datname LIKE 'triptych\\_fake\\_%'"
     with psycopg.connect(lab.dsn, autocommit=True) as connection:
         assert connection.execute(databases).fetchone() == (1,)
-        *_, deleted, dropped = end_all(state, wipe=True)
+        *_, dropped, deleted = end_all(state, wipe=True)
         assert connection.execute(databases).fetchone() == (0,)
         assert connection.execute("SELECT current_database()").fetchone() == (warehouse,)
     assert deleted == f"{state.home}: deleted"
     assert re.fullmatch(r"database triptych_fake_\w{8}: dropped", dropped)
+
+
+def test_how_the_dsn_wants_the_server_to_be_known_reaches_the_tools() -> None:
+    dsn = "postgresql://u:p@host/d?sslmode=verify-full&sslrootcert=/ca.pem&application_name=x"
+    assert session._tls(dsn) == {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/ca.pem"}
 
 
 def test_a_user_who_may_not_create_databases_is_told(state: Settings, tool: MakeTool, postgres: str) -> None:

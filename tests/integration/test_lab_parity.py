@@ -14,7 +14,7 @@ from core import digest, ledger
 from core.errors import UsageError
 from core.lab import sample
 from core.lab.display import parity_lines
-from core.lab.parity import TABLES, Parity, compare
+from core.lab.parity import TABLES, Parity, compare, hold
 from tests.integration.loading import MONTH, attempt, attempt_zones
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -118,6 +118,19 @@ def test_what_was_not_asked_for_is_not_called_missing(connection: Connection) ->
     connection.execute("DROP SCHEMA plain CASCADE")
     line = next(iter(parity_lines(parity(connection, "plain", "airflow"), "plain")))
     assert line == "there is no schema plain, the golden run: compared with airflow"
+
+
+def test_a_load_that_comes_meanwhile_waits(connection: Connection, dsn: str) -> None:
+    """Else its rows would be seen, because they are frozen, and the ledger's row of them would not."""
+    load(connection, "plain", "airflow")
+    hold(connection, ["plain"])
+    with psycopg.connect(dsn, autocommit=True) as other:
+        other.execute("SET lock_timeout = '50ms'")
+        for table in ("raw_trips", "daily_borough_stats", "load_ledger"):
+            with pytest.raises(psycopg.errors.LockNotAvailable), other.transaction():
+                other.execute(f"LOCK TABLE plain.{table} IN ACCESS EXCLUSIVE MODE".encode())
+        other.execute("DELETE FROM plain.raw_zones")
+    assert connection.execute("SELECT count(*) FROM plain.raw_zones").fetchone() == (0,), "the snapshot came after"
 
 
 def test_nothing_loaded_is_said(connection: Connection) -> None:

@@ -215,6 +215,22 @@ def test_a_backend_that_outlives_the_server_is_ended(server: Postgres) -> None:
             connection.close()
 
 
+def test_a_database_that_was_not_made_yet_is_made(server: Postgres) -> None:
+    """Who made the cluster was ended before he came to that; his server may live on."""
+    dsn = server.start()
+    with psycopg.connect(dsn.removesuffix(USER) + "postgres", autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {USER}".encode())
+    assert one(server.start(), "SELECT 1") == 1
+
+
+def test_who_is_in_its_folder_is_not_ended_with_it(server: Postgres) -> None:
+    server.start()
+    with subprocess.Popen(["sleep", "300"], cwd=server.data) as shell:
+        server.stop()
+        assert shell.poll() is None
+        shell.kill()
+
+
 def test_stopping_ends_it_and_leaves_nothing(server: Postgres) -> None:
     server.start()
     running = server.running()

@@ -195,13 +195,13 @@ def test_a_part_that_was_damaged_on_disk_is_not_used(
     assert [request.status for request in asked(site)] == [200, 200]
 
 
-@pytest.mark.parametrize("marks", ["", "12", "9 x\n", f"{10**17} {'0' * 64}\n", f"4 {'0' * 64}\n"])
+@pytest.mark.parametrize("marks", ["", "12", "9 x\n", f"{10**17} {'0' * 64}\n", f"4 {'0' * 64}\n", "\udcff"])
 def test_marks_that_were_damaged_on_disk_cost_a_download_and_no_more(
     site: Publisher, published: Path, parts: Path, monkeypatch: pytest.MonkeyPatch, marks: str
 ) -> None:
     leave_half(site, monkeypatch)
     (path,) = parts.glob("*.marks")
-    path.write_text(marks)
+    path.write_bytes(os.fsencode(marks))
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
     assert list(parts.iterdir()) == []
 
