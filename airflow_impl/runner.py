@@ -19,6 +19,7 @@ from core.contract import (
     MonthRecord,
     Progress,
     Services,
+    canceled_with_us,
     month_record,
     serve,
     until,
@@ -99,10 +100,10 @@ def run(
     records: dict[Month, MonthRecord] = {}
     span = f"{months[0]}..{months[-1]}"
     backfill = until(start, deadline - time.monotonic(), POLL_S, f"another backfill of the DAG, before {span}")
-    try:
-        return until(over, deadline - time.monotonic(), POLL_S, f"Airflow's backfill {backfill['id']} of {span}")
-    finally:
-        airflow.close_backfill(backfill)
+    with canceled_with_us(lambda: airflow.close_backfill(backfill)):
+        until(over, deadline - time.monotonic(), POLL_S, f"Airflow's backfill {backfill['id']} of {span}")
+    airflow.close_backfill(backfill)
+    return records
 
 
 def first_stretch(months: Sequence[Month]) -> Sequence[Month]:

@@ -17,13 +17,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal, Self, TypeVar
 
 from core.errors import PermanentError, TransientError, TriptychError, UsageError
@@ -270,6 +273,24 @@ def serve(verbs: Mapping[str, Verb], argv: list[str] | None = None) -> int:
         data = {"error": {"kind": kind, "message": str(error)}}
     write_json(path, data)
     return 0
+
+
+@contextmanager
+def canceled_with_us(cancel: Callable[[], object]) -> Iterator[None]:
+    """Call `cancel` when the block fails, its time is up, or SIGTERM ends us: a tool would go on with what nobody waits for."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    with ExitStack() as restored:
+        if threading.current_thread() is threading.main_thread():  # no other thread may set it, or is told
+            restored.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, end))
+        try:
+            yield
+        except BaseException:
+            with suppress(TriptychError):  # its services may have ended with us
+                cancel()
+            raise
 
 
 def progress_path(result: Path) -> Path:

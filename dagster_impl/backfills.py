@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from core.contract import BackfillRequest, Progress, until
+from core.contract import BackfillRequest, Progress, canceled_with_us, until
 from core.errors import TriptychError
 from dagster_impl import graphql, instance
 from dagster_impl.history import month_of, tags_of
@@ -61,7 +61,8 @@ def wait(client: graphql.Client, backfill_id: str, wanted: BackfillRequest, prog
             return None
         return runs if all(tries[-1]["status"] in ENDED for tries in runs.values()) else None
 
-    return until(ended, wanted.timeout_s, POLL_S, f"Dagster's backfill {backfill_id}")
+    with canceled_with_us(lambda: client.one(graphql.CANCEL, {"id": backfill_id}, "CancelBackfillSuccess")):
+        return until(ended, wanted.timeout_s, POLL_S, f"Dagster's backfill {backfill_id}")
 
 
 def _by_month(runs: list[dict[str, Any]]) -> Runs:

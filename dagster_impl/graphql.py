@@ -36,6 +36,12 @@ query ($id: String!, $limit: Int!) { partitionBackfillOrError(backfillId: $id) {
   ... on Error { message } } }
 """
 
+CANCEL = """
+mutation ($id: String!) { cancelPartitionBackfill(backfillId: $id) {
+  __typename
+  ... on Error { message } } }
+"""
+
 RETRY = """
 mutation ($params: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $params) {
   __typename

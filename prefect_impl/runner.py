@@ -14,11 +14,11 @@ from core.contract import (
     MonthRecord,
     Progress,
     Services,
+    canceled_with_us,
     month_record,
     serve,
     until,
 )
-from core.errors import TransientError
 from prefect_impl.client import FINAL, Json, Prefect
 from prefect_impl.services import base_url, services
 
@@ -50,16 +50,13 @@ def ready(data: Json, _: Progress) -> Json:
 
 
 def backfill(data: Json, progress: Progress) -> BackfillResult:
-    """Run the deployment `backfill` for all months asked for, and wait for its end; cancel it when time is up."""
+    """Run the deployment `backfill` for all months asked for, and wait for its end."""
     started, request = time.monotonic(), BackfillRequest.from_json(data)
     with Prefect(base_url(Endpoint.from_json(request.endpoint))) as prefect:
         parameters = {"months": request.months, "job": request.job, "which": "all", "jobs": request.jobs}
         run_id = prefect.start_backfill(parameters)
-        try:
+        with canceled_with_us(lambda: prefect.cancel(run_id)):
             records = wait(prefect, run_id, request, progress)
-        except TransientError:
-            prefect.cancel(run_id)
-            raise
     return BackfillResult.of(version("prefect"), started, [records[month] for month in request.months])
 
 

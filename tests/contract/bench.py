@@ -7,18 +7,21 @@ import re
 import shutil
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
+from threading import Event
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core import digest, ledger
-from core.contract import BackfillRequest, BackfillResult, until
-from core.lab import sample
+from core.contract import BackfillRequest, BackfillResult, Endpoint, until
+from core.errors import TransientError
+from core.lab import driver, sample
 from core.lab.parity import TABLES
 from core.lab.registry import CONTROL, orchestrators
 from core.lab.session import Lab
@@ -77,6 +80,26 @@ class Bench:
         """One backfill through the driver, as the command line does it."""
         request = BackfillRequest(list(months), str(source), schema, loader=tool, jobs=jobs, timeout_s=600)
         return self.lab.backfill(orchestrators(self.lab.settings)[tool], request)
+
+    def interrupt(self, tool: str, months: Sequence[str], schema: Schema) -> None:
+        """Begin a backfill, a month at a time, and end it as Ctrl-C does, in the middle of its first load. `schema` is there."""
+        orchestrator = orchestrators(self.lab.settings)[tool]
+        stack = self.lab.stack(orchestrator)
+        endpoint = Endpoint(str(stack.home), stack.start().ports).to_json()
+        request = BackfillRequest(
+            list(months), str(self.folder), schema, loader=tool, endpoint=endpoint, jobs=1, timeout_s=600
+        )
+        stop = Event()
+        with ThreadPoolExecutor(1) as pool, self.held_before_publishing(schema) as held:
+            call = pool.submit(
+                driver.call, orchestrator, "backfill", request, folder=stack.folder, env=stack.env, timeout_s=600, stop=stop
+            )  # fmt: skip
+            try:
+                until(lambda: any(map(held.waiting, months)) or None, 240, 0.05, "a load in its middle")
+            finally:
+                stop.set()
+            with suppress(TransientError):
+                call.result()
 
     def capabilities(self, tool: str) -> list[str]:
         """What the tool says that it can do."""
@@ -145,11 +168,12 @@ class Held:
 
     def kill(self, month: str) -> None:
         """End the process that loads `month` with SIGKILL, as soon as it waits; return when it is gone."""
-        pid = until(lambda: self._waiting(month), 240, 0.05, f"a loader of {month} in the middle of its load")
+        pid = until(lambda: self.waiting(month), 240, 0.05, f"a loader of {month} in the middle of its load")
         os.kill(pid, signal.SIGKILL)
         until(lambda: not _alive(pid) or None, 30, 0.02, f"the end of process {pid}")
 
-    def _waiting(self, month: str) -> int | None:
+    def waiting(self, month: str) -> int | None:
+        """The process that waits in the middle of a load of `month`, if one does."""
         with self.bench.connect() as connection:
             rows = connection.execute(
                 """SELECT application_name FROM pg_stat_activity

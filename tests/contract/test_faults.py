@@ -92,3 +92,15 @@ def test_a_loader_killed_in_the_middle_of_a_load_loses_nothing(bench: Bench, orc
     again = bench.backfill(orchestrator, months, bench.folder, schema)
     assert again.status == "success"
     assert bench.tables(schema) == bench.golden(bench.folder, months)
+
+
+def test_what_is_interrupted_is_not_gone_on_with(bench: Bench, orchestrator: str) -> None:
+    """Its services stay: without being told, they would load the other months, though nobody waits for them any more."""
+    schema, other = bench.schema(), bench.schema()
+    first = bench.backfill(orchestrator, (LAST,), bench.folder, schema)
+    assert first.status == "success", first
+    bench.interrupt(orchestrator, (GOOD, BAD, SHAKY), schema)
+    assert bench.backfill(orchestrator, MONTHS, bench.folder, other).status == "success"  # time enough to go on
+    assert len(bench.ledger(schema).keys() - {LAST}) <= 1, "the one that was being loaded may have landed"
+    assert bench.backfill(orchestrator, MONTHS, bench.folder, schema).status == "success"
+    assert bench.tables(schema) == bench.golden(bench.folder, MONTHS)

@@ -17,7 +17,7 @@ from core.settings import Settings, settings
 from dagster_impl import backfills, graphql, history, instance
 
 
-@pytest.mark.parametrize("name", ["READY", "PARTITIONS", "LAUNCH", "PROGRESS", "RETRY", "RUN"])
+@pytest.mark.parametrize("name", ["READY", "PARTITIONS", "LAUNCH", "PROGRESS", "CANCEL", "RETRY", "RUN"])
 def test_each_query_fits_the_schema_of_this_version(name: str) -> None:
     schema = create_schema().graphql_schema
     assert validate(schema, parse(getattr(graphql, name))) == []
