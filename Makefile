@@ -1,8 +1,9 @@
 SHELL := /bin/bash
 # Everything a user or a contributor types. `make` alone lists it.
 
-# The first that runs: an installed name may be a shim of pyenv that does not
-PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell $(name) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $(name))))
+# What the environments have, so that they stay as they were made; else the first that runs: an installed name may be a shim of pyenv
+# that does not
+PYTHON ?= $(or $(shell test -x .venvs/lab/bin/python && .venvs/lab/bin/python -c 'import sys; print(sys._base_executable)' 2>/dev/null),$(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell $(name) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $(name)))))
 PYTHON := $(PYTHON)
 
 LAB := .venvs/lab/bin

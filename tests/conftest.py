@@ -27,12 +27,14 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield dsn
         return
     from core.lab.postgres import Postgres
+    from core.lab.processes import interruptible
 
     server = Postgres(tmp_path_factory.mktemp("postgres") / "postgres")
-    try:
-        yield server.start()
-    finally:
-        server.wipe()
+    with interruptible():  # else a SIGTERM, of `timeout` or of a CI that is called off, would leave it running
+        try:
+            yield server.start()
+        finally:
+            server.wipe()
 
 
 @pytest.fixture

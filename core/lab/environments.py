@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -104,6 +105,10 @@ def make(environment: Environment, uv: Path) -> str:
     """Bring one environment to exactly its pins; give what to report. Raises `SetupError`."""
     if environment.is_current():
         return "up to date"
+    if pids := _users(environment.folder):
+        raise SetupError(
+            f"{environment.name}: it is to be made anew, and runs (pids {', '.join(pids)}): end that first, with `triptych down`"
+        )
     python = str(environment.python)
     shown = environment.requirements.relative_to(environment.root)
     if not _is_of_this_python(environment):
@@ -116,6 +121,17 @@ def make(environment: Environment, uv: Path) -> str:
     count = verify(environment, uv)
     environment.stamp.write_text(environment.fingerprint())
     return f"{count} packages"
+
+
+def _users(folder: Path) -> list[str]:
+    """The processes that run a program of `folder`: with its files replaced under them they would fail in the middle of something."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):  # no psutil here: this runs before anything is installed
+        with suppress(OSError):
+            program = path.read_bytes().partition(b"\0")[0]
+            if program.startswith(bytes(folder) + b"/"):
+                found.append(path.parent.name)
+    return found
 
 
 def verify(environment: Environment, uv: Path) -> int:

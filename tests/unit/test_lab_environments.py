@@ -116,3 +116,16 @@ def test_it_runs_before_anything_is_installed() -> None:
         capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_environment_that_is_in_use_is_not_replaced(environment: Environment, tmp_path: Path) -> None:
+    program = environment.folder / "bin" / "server"
+    program.parent.mkdir(parents=True)
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([program, "300"]) as running:
+        try:
+            with pytest.raises(SetupError, match=rf"one: .* runs \(pids {running.pid}\): .* `triptych down`"):
+                environments.make(environment, tmp_path / "uv")
+        finally:
+            running.kill()
+    assert program.exists()
