@@ -110,7 +110,7 @@ from core.partial import Partial
 write = ledger.write
 def apart(connection, schema, entry):
     with connect("apart") as other:
-        write(other, schema, entry)
+        return write(other, schema, entry)
 ledger.write = apart
 Partial._sweep = lambda folder: None
 """

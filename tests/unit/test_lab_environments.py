@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.contract import until
 from core.lab import environments
 from core.lab.environments import Environment, SetupError, discover
 from core.settings import ROOT
@@ -124,6 +125,7 @@ def test_an_environment_that_is_in_use_is_not_replaced(environment: Environment,
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([program, "300"]) as running:
         try:
+            until(lambda: environments._users(environment.folder) or None, 10, 0.01, "what it runs, in /proc")
             with pytest.raises(SetupError, match=rf"one: .* runs \(pids {running.pid}\): .* `triptych down`"):
                 environments.make(environment, tmp_path / "uv")
         finally:
