@@ -78,6 +78,11 @@ def resolved(dsn: str) -> str:
         return make_conninfo("", **{key: value for key, value in parts.items() if value and key not in _LOOKED_UP})
 
 
+def libpq_variables() -> dict[str, str]:
+    """The words of a DSN that libpq takes from the environment as well -> the variables."""
+    return {one.keyword.decode(): one.envvar.decode() for one in psycopg.pq.Conninfo.get_defaults() if one.envvar}
+
+
 _LOOKED_UP = ("service", "servicefile", "passfile")
 
 

@@ -28,6 +28,7 @@ import psycopg
 
 from core import warm
 from core.contract import until
+from core.database import libpq_variables
 from core.errors import (
     Busy,
     DatabaseUnavailable,
@@ -243,7 +244,7 @@ def _socket(home: Path, executable: Path) -> Path:
 
 def _environment(server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt.date] | None) -> dict[str, str]:
     """The server as our own connection found it, whatever mix of DSN, service file and password file led there."""
-    variables = {o.keyword.decode(): o.envvar.decode() for o in psycopg.pq.Conninfo.get_defaults() if o.envvar}
+    variables = libpq_variables()
     environment = {variables[key]: value for key, value in server.get_parameters().items() if key in variables}
     environment |= {
         "PGHOST": server.host,

@@ -4,7 +4,7 @@
     ├── TransientError          may end by itself: retried, on every orchestrator alike
     │   ├── SourceUnavailable   the publisher timed out, answered 429 or 5xx, or cut the transfer
     │   ├── DatabaseUnavailable PostgreSQL did not answer, or went away in the middle
-    │   └── Busy                a lock was not free within its deadline
+    │   └── Busy                a lock was not free within its deadline, or another attempt published meanwhile
     └── PermanentError          the same input gives the same error: never retried
         ├── UsageError          a wrong call: month, schema, strategy, source (exit code 2)
         ├── NotPublished        the publisher has no such month (its 403)
@@ -77,7 +77,7 @@ class DatabaseUnavailable(TransientError):
 
 
 class Busy(TransientError):
-    """Another writer or reader held a lock past the deadline."""
+    """Another writer or reader held a lock past the deadline, or published meanwhile what may be newer."""
 
 
 class PermanentError(TriptychError):

@@ -21,7 +21,7 @@ import pyarrow.types as pt
 from core.errors import SchemaDrift, UsageError, quoted
 
 LIMIT = 1e8
-"""Amounts and distances below this fit the exact types that the marts use; infinities and larger ones are refused."""
+"""Amounts and distances below this, but for the last cent, fit the exact types that the marts use; infinities and larger ones are refused."""
 
 
 @dataclass(frozen=True)

@@ -264,9 +264,8 @@ class Postgres:
         """End backends that a killed postmaster left in a long query: the cluster can't start while they are attached."""
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                is_backend = process.name() == "postgres" and process.cwd() == str(
-                    self.data
-                )  # no shell that went there
+                # by its name, too: a shell may have gone there
+                is_backend = process.name() == "postgres" and process.cwd() == str(self.data)
                 if is_backend and process.status() != psutil.STATUS_ZOMBIE and not self.running():
                     _ended(process, signal.SIGKILL, 5.0)
 

@@ -25,7 +25,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from core.contract import BackfillRequest, BackfillResult, Endpoint, MonthRecord
-from core.database import Connection, connect, resolved, translated, where
+from core.database import Connection, connect, libpq_variables, resolved, translated, where
 from core.errors import TriptychError, UsageError, quoted
 from core.lab import driver, leases, processes
 from core.lab.leases import Lease
@@ -219,9 +219,8 @@ def _drop_databases(dsn: str, names: Sequence[str]) -> list[str]:
 
 def _tls(dsn: str) -> dict[str, str]:
     """How the DSN wants the server to be known, for the tools' own connections to it: libpq reads it, and so does asyncpg."""
-    variables = {o.keyword.decode(): o.envvar.decode() for o in psycopg.pq.Conninfo.get_defaults() if o.envvar}
     asked = conninfo_to_dict(dsn)
-    return {variables[key]: str(asked[key]) for key in TLS if key in asked and key in variables}
+    return {name: str(asked[key]) for key, name in libpq_variables().items() if key in TLS and key in asked}
 
 
 def _failed(request: BackfillRequest, version: str, error: str) -> BackfillResult:
