@@ -116,6 +116,9 @@ class Services(Message):
         return super().from_json({**data, "steps": [Step.from_json(step) for step in data["steps"]]})
 
 
+_JOB = ("source", "schema", "loader", "strategy", "force", "accept_suspect", "strict")
+
+
 @dataclass(frozen=True)
 class BackfillRequest(Message):
     """A backfill: `months` in the order wanted, `jobs` of them at a time.
@@ -132,12 +135,14 @@ class BackfillRequest(Message):
     strategy: str = "swap"
     force: bool = False
     jobs: int = 2
+    accept_suspect: bool = False
+    strict: bool = False
     timeout_s: float = 1800.0
 
     @property
     def job(self) -> dict[str, Any]:
         """What the tool hands to every step as `core.pipeline.Job`: small, and without a secret."""
-        return {key: getattr(self, key) for key in ("source", "schema", "loader", "strategy", "force")}
+        return {key: getattr(self, key) for key in _JOB}
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,7 @@ class MonthRecord(Message):
     ended_at: str | None = None
     error: str | None = None
     tasks: list[TaskRecord] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -228,6 +234,7 @@ def month_record(
         ended_at=max(ends, default=None),
         error=error,
         tasks=sorted(tasks, key=lambda task: TASKS.index(task.task)),
+        warnings=[line for task in TASKS for line in receipts.get(task, {}).get("warnings", [])],
     )
 
 

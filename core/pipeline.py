@@ -25,6 +25,10 @@ class Job:
     strategy: str = "swap"
     force: bool = False
     run_id: str = ""
+    accept_suspect: bool = False
+    """Publish a file that `core.load` would refuse as suspect: rows of another month, no rows, zones missing."""
+    strict: bool = False
+    """Fail a month for a data test of severity ``warn`` too."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any], run_id: str = "") -> Job:
@@ -47,10 +51,13 @@ class Receipt:
     source_sha256: str | None = None
     digest: str | None = None
     detail: str | None = None
+    warnings: tuple[str, ...] = ()
+    """What a person should look at although the step succeeded, one line each."""
 
     def to_json(self) -> dict[str, Any]:
         """Without the fields that are not set: under 1 KB."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        set_ = {key: value for key, value in asdict(self).items() if value not in (None, ())}
+        return set_ | ({"warnings": list(self.warnings)} if self.warnings else {})
 
 
 def ingest_zones(job: Job) -> Receipt:

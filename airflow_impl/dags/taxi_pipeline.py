@@ -43,6 +43,10 @@ PARAMS = {
     "loader": Param("airflow", type="string", minLength=1, description="The name that the load ledger records"),
     "strategy": Param("swap", type="string", description=f"How a month is published: {', '.join(STRATEGIES)}"),
     "force": Param(False, type="boolean", description="Load again what the ledger shows as loaded"),
+    "accept_suspect": Param(
+        False, type="boolean", description="Publish files that look wrong, such as another month's"
+    ),
+    "strict": Param(False, type="boolean", description="Fail a month for a warning of a data test too"),
 }
 """The fields of `core.pipeline.Job`. A backfill sends its own; these serve scheduled and manual runs."""
 

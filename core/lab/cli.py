@@ -10,9 +10,9 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -83,6 +83,13 @@ def backfill(
     jobs: Annotated[int, typer.Option(min=1, help="How many months at a time, per tool.")] = 2,
     strategy: Annotated[str, typer.Option(help=", ".join(STRATEGIES), metavar="NAME")] = "swap",
     force: Annotated[bool, typer.Option("--force", help="Load again what the ledger says is loaded.")] = False,
+    accept_suspect: Annotated[
+        bool,
+        typer.Option(
+            "--accept-suspect", help="Publish files that look wrong: another month's rows, none, zones missing."
+        ),
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail a month for a warning of a data test too.")] = False,
     json: JsonFile = None,
 ) -> int:
     """Load and transform months through one or more tools."""
@@ -95,7 +102,8 @@ def backfill(
     if schema is not None:
         check_schema_name(schema)
     _check_target(json)
-    return _backfill(tools, wanted, _source(source, wanted), schema, strategy, force, jobs, json)
+    flags = {"force": force, "accept_suspect": accept_suspect, "strict": strict}
+    return _backfill(tools, wanted, _source(source, wanted), schema, strategy, flags, jobs, json)
 
 
 @app.command()
@@ -207,14 +215,14 @@ def doctor() -> int:
 
 def _backfill(
     tools: list[Orchestrator], months: Iterable[Month], source: str, schema: str | None, strategy: str = "swap",
-    force: bool = False, jobs: int = 2, json: Path | None = None,
+    flags: Mapping[str, Any] = {}, jobs: int = 2, json: Path | None = None,
 ) -> int:  # fmt: skip
     from core.contract import BackfillRequest
     from core.lab import display
 
     names = [str(month) for month in months]
     requests: dict[Orchestrator, BackfillRequest] = {
-        tool: BackfillRequest(names, source, schema or tool.name, tool.name, {}, strategy, force, jobs)
+        tool: BackfillRequest(names, source, schema or tool.name, tool.name, strategy=strategy, jobs=jobs, **flags)
         for tool in tools
     }
     with _lab() as lab, display.Watch() as watch:

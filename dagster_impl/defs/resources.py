@@ -16,10 +16,14 @@ class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the reso
     loader: str = Field(default="dagster", description="The name that the ledger records.")
     strategy: str = Field(default="swap", description=f"How a month is published: {', '.join(STRATEGIES)}.")
     force: bool = Field(default=False, description="Load again even when the ledger shows the same bytes.")
+    accept_suspect: bool = Field(default=False, description="Publish files that look wrong, such as another month's.")
+    strict: bool = Field(default=False, description="Fail a month for a warning of a data test too.")
 
     def job(self, run_id: str) -> Job:
         """The parameters of one run as the pipeline takes them."""
-        return Job(self.source, self.target, self.loader, self.strategy, self.force, run_id)
+        return Job(
+            self.source, self.target, self.loader, self.strategy, self.force, run_id, self.accept_suspect, self.strict
+        )
 
 
 @dg.definitions

@@ -55,7 +55,10 @@ def test_a_missing_and_an_unknown_key_are_refused(data: dict[str, object]) -> No
 
 def test_a_job_holds_no_more_than_the_steps_need() -> None:
     request = BackfillRequest(["2024-01"], "sample", "s", "plain", {"home": "/x"}, force=True)
-    assert request.job == {"source": "sample", "schema": "s", "loader": "plain", "strategy": "swap", "force": True}
+    assert request.job == {
+        "source": "sample", "schema": "s", "loader": "plain", "strategy": "swap", "force": True,
+        "accept_suspect": False, "strict": False,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,10 @@ def test_a_backfill_runs_all_months_with_the_job_asked_for(backfill: Callable[..
     result = backfill(answers, months)
     assert (result.status, [month.month for month in result.months]) == ("success", months)
     asked = dict(answers.asked)["/deployments/parent/create_flow_run"]["parameters"]
-    job = {"source": "folder", "schema": "schema", "loader": "prefect", "strategy": "swap", "force": False}
+    job = {
+        "source": "folder", "schema": "schema", "loader": "prefect", "strategy": "swap", "force": False,
+        "accept_suspect": False, "strict": False,
+    }  # fmt: skip
     assert asked == {"months": months, "job": job, "which": "all", "jobs": 3}
     told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
     assert [one["state"] for one in told if one["month"] == "2024-03"] == ["waiting", "running", "success"]
