@@ -16,6 +16,9 @@ from core.month import Month
 DAG = "taxi_pipeline"
 FINAL = ("success", "failed")
 
+NOTE_LIMIT = 1000
+"""The longest note that the API takes."""
+
 Json = dict[str, Any]
 
 
@@ -107,6 +110,12 @@ class Airflow:
         error = self._error(f"{path}/{failed[0]}", instances[failed[0]]) if failed else None
         tasks = [task_record(one, receipts.get(task, {})) for task, one in instances.items()]
         return month_record(run["partition_key"], tasks, receipts, error)
+
+    def note(self, run: Json, record: MonthRecord) -> None:
+        """Write the month's warnings on the run's page, as its note. A task can't: only this API takes notes."""
+        if record.warnings:
+            note = "\n\n".join([record.summary, *record.warnings])[:NOTE_LIMIT]
+            self.call("PATCH", f"/dags/{DAG}/dagRuns/{quote(run['dag_run_id'], safe='')}", json={"note": note})
 
     def _receipt(self, path: str) -> Json:
         receipt: Json = self.get(f"{path}/xcomEntries/return_value")["value"]

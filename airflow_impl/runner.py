@@ -93,6 +93,7 @@ def run(
         for month, one in runs.items():
             if one["state"] in FINAL and month not in records:
                 records[month] = airflow.record(one)
+                airflow.note(one, records[month])
             state = records[month].state if month in records else "running" if one["start_date"] else "waiting"
             progress(str(month), state)
         return records if records.keys() == runs.keys() else None

@@ -50,6 +50,11 @@ def check_strategy(name: str) -> str:
     return name
 
 
+def counted(number: int, noun: str) -> str:
+    """Return ``1 warning``, ``2 warnings``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 class Message:
     """A dataclass that crosses the process border as JSON. Unknown keys are refused: a typo is not a default."""
 
@@ -172,6 +177,17 @@ class MonthRecord(Message):
     error: str | None = None
     tasks: list[TaskRecord] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    """What its steps warned of, one line each, in the order of the steps."""
+
+    @property
+    def warned(self) -> str:
+        """How many warnings there are: ``1 warning``; empty without any."""
+        return counted(len(self.warnings), "warning") if self.warnings else ""
+
+    @property
+    def summary(self) -> str:
+        """The state, and how many warnings there are: ``success, 1 warning``."""
+        return ", ".join(filter(None, (self.state, self.warned)))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

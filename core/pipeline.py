@@ -6,13 +6,18 @@ and, to draw the models and their tests as its own, `core.dbt.lineage` and `core
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from core import transform as models
-from core.errors import CheckFailed, UsageError
+from core.contract import counted
+from core.errors import CheckFailed, UsageError, printable
 from core.month import Month
+
+log = logging.getLogger(__name__)
+"""Each tool shows what is logged here on the page of its own task."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Receipt:
     """What a person should look at although the step succeeded, one line each."""
 
     def to_json(self) -> dict[str, Any]:
-        """Without the fields that are not set: under 1 KB."""
+        """Without the fields that are not set: under 1 KB, plus some 200 bytes for each warning."""
         set_ = {key: value for key, value in asdict(self).items() if value not in (None, ())}
         return set_ | ({"warnings": list(self.warnings)} if self.warnings else {})
 
@@ -87,7 +92,7 @@ def ingest(job: Job, dataset: str, month: Month | None) -> Receipt:
     order = load.Load(job.schema, wanted, month, file, job.strategy, job.loader, job.run_id, fence, job.force)
     done = load.load(order)
     entry = done.entry
-    return Receipt(
+    receipt = Receipt(
         task="ingest_month" if month else f"ingest_{dataset}",
         state=done.state,
         month=str(month) if month else None,
@@ -97,6 +102,7 @@ def ingest(job: Job, dataset: str, month: Month | None) -> Receipt:
         digest=entry.content_digest,
         detail="a younger attempt was first" if done.superseded else None,
     )
+    return _logged(receipt)
 
 
 def transform(job: Job, month: Month) -> Receipt:
@@ -107,20 +113,43 @@ def transform(job: Job, month: Month) -> Receipt:
     """
     done = models.refresh(job.schema)
     built = f"built {len(done.months)} months in {done.seconds:.1f} s" if done.state == "success" else "was up to date"
-    return Receipt("transform", done.state, str(month), rows=models.rows(job.schema, month.first_day), detail=built)
+    rows = models.rows(job.schema, month.first_day)
+    return _logged(Receipt("transform", done.state, str(month), rows=rows, detail=built))
 
 
 def check(job: Job, month: Month) -> Receipt:
     """Report the data tests of the last build; raise `CheckFailed` naming those that rows of `month` broke.
 
-    Nothing is run: the build ran its tests. Those of severity ``warn`` are reported, and do not fail the month.
+    Nothing is run: the build ran its tests. Those of severity ``warn`` are the receipt's warnings; with `Job.strict` they
+    fail the month too.
     """
-    found = models.results(job.schema, month.first_day)
-    failed = [result for result in found if result.concerns(month.first_day)]
-    if errors := [f"{r.name} on {r.model} ({r.failures} rows)" for r in failed if r.severity == "error"]:
+    day = month.first_day
+    found = models.results(job.schema, day)
+    broken = [result for result in found if result.concerns(day)]
+    trips = models.rows(job.schema, day) if broken else 0
+    failed = [result.finding(day, trips) for result in broken if result.fails(job.strict)]
+    warnings = tuple(result.warning(day, trips) for result in broken if not result.fails(job.strict))
+    receipt = Receipt(
+        "check",
+        "failed" if failed else "success",
+        str(month),
+        detail=f"{len(found) - len(broken)} of {counted(len(found), 'test')} passed",
+        warnings=warnings,
+    )
+    _logged(receipt)
+    if failed:
         raise CheckFailed(
-            f"{month}: {len(errors)} of {len(found)} tests failed: {'; '.join(errors)}; table test_results says more"
+            f"{month}: {len(failed)} of {len(found)} tests failed: {'; '.join(failed)}; table test_results says more"
         )
-    warned = ", ".join(result.name for result in failed)
-    detail = f"{len(found) - len(failed)} tests passed" + (f", {len(failed)} warned: {warned}" if warned else "")
-    return Receipt("check", "success", str(month), detail=detail[:500])
+    return receipt
+
+
+def _logged(receipt: Receipt) -> Receipt:
+    """Log what a step did, and each of its warnings; return its receipt."""
+    rows = counted(receipt.rows, "row") if receipt.rows is not None else None
+    facts = ", ".join(filter(None, (receipt.state, rows, receipt.detail)))
+    about = f"{receipt.task} {receipt.month}" if receipt.month else receipt.task
+    log.info("%s: %s", about, facts)
+    for line in receipt.warnings:
+        log.warning("%s: %s", about, printable(line))
+    return receipt

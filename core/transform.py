@@ -29,6 +29,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from core import dbt
+from core.contract import counted
 from core.database import Connection, check_schema_name, connect, lock_key
 from core.dbt import Outcome
 from core.errors import Busy, UsageError
@@ -43,6 +44,10 @@ Versions = dict[Key, str]
 
 PROJECT: Key = ("project", None)
 ZONES: Key = ("zones", None)
+
+
+NAMED = 3
+"""How many other months a line names, of those that broke the same test."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,10 @@ class Refresh:
 
 @dataclass(frozen=True)
 class Result:
-    """What a test found. `months` counts the rows that broke it by first day of month (ISO 8601), None if it can't tell."""
+    """What a test found. `months` counts the rows that broke it by first day of month (ISO 8601), None if it can't tell.
+
+    `message` says what the test is about: its description in the dbt project.
+    """
 
     name: str
     model: str
@@ -97,6 +105,33 @@ class Result:
         """Whether the test failed, and rows of `month` may be why."""
         return not self.passed and (self.months is None or month.isoformat() in self.months)
 
+    def fails(self, strict: bool) -> bool:
+        """Whether the test fails a month whose rows break it, instead of warning of them."""
+        return strict or self.severity == "error"
+
+    def count(self, month: dt.date) -> int:
+        """How many rows of `month` broke the test; those of all months if it can't tell."""
+        return self.failures if self.months is None else self.months.get(month.isoformat(), 0)
+
+    def finding(self, month: dt.date, trips: int) -> str:
+        """Return one line: the test, its model, and how many rows of `month`, which has `trips` in ``fct_trips``, broke it.
+
+        The other months whose rows broke it follow, the first few by name.
+        """
+        found = counted(self.count(month), "row")
+        if self.months is None:
+            return f"{self.name} on {self.model}: {found}, of months that the test does not name"
+        if self.model == "fct_trips" and trips:
+            found = f"{self.count(month):,} of {counted(trips, 'row')}, {_percent(self.count(month) / trips)}"
+        others = [f"{day[:7]}: {rows:,}" for day, rows in self.months.items() if day != month.isoformat()]
+        more = [counted(len(others) - NAMED, "more month")] if len(others) > NAMED else []
+        also = f" (also {', '.join(others[:NAMED] + more)})" if others else ""
+        return f"{self.name} on {self.model}: {found}{also}"
+
+    def warning(self, month: dt.date, trips: int) -> str:
+        """As `finding`, with what the test is about: the line that a person reads who has never seen the test."""
+        return f"{self.finding(month, trips)}. {self.message}"
+
     def after(self, before: Result | None, built: Sequence[dt.date] | None) -> Result:
         """What is known after a build of the months `built` (None: all), which found this: of the others, what was known `before`."""
         if built is None or before is None or before.months is None or self.months is None:
@@ -105,6 +140,10 @@ class Result:
         months = dict(sorted((kept | self.months).items()))
         message = before.message if kept and self.passed else self.message
         return replace(self, passed=not months, failures=sum(months.values()), message=message, months=months)
+
+
+def _percent(share: float) -> str:
+    return "under 0.1 %" if share < 0.001 else f"{100 * share:.3g} %"
 
 
 def refresh(schema: str) -> Refresh:
@@ -258,9 +297,11 @@ def _write_results(
     connection.execute(sql.SQL("DELETE FROM {} WHERE kind = ANY ({})").format(table, kinds))
     for outcome in outcomes:
         test, months = outcome.test, {} if outcome.passed else _rows_by_month(connection, outcome)
-        found = Result(
-            test.name, test.model, test.kind, test.severity, outcome.passed, outcome.failures, outcome.message, months
-        ).after(before.get(test.name), built)
+        failures = outcome.failures if months is None else sum(months.values())
+        about = " ".join((test.description or outcome.message).split())
+        found = Result(test.name, test.model, test.kind, test.severity, outcome.passed, failures, about, months).after(
+            before.get(test.name), built
+        )
         values = {**vars(found), "months": None if found.months is None else Jsonb(found.months)}
         insert = sql.SQL("INSERT INTO {} ({}) VALUES ({})")
         columns, literals = map(sql.Identifier, values), map(sql.Literal, values.values())
@@ -268,10 +309,16 @@ def _write_results(
 
 
 def _rows_by_month(connection: Connection, outcome: Outcome) -> dict[str, int] | None:
-    """The rows that broke a test, by source month: its query, asked again. None when its rows do not say."""
+    """Count the rows that broke a test, by source month: its query, asked again. None when its rows do not say.
+
+    A test that finds groups of rows (dbt/tests/generic/seldom.sql) says how many in a column `rows_found`.
+    """
     try:
         with connection.transaction():
-            query = sql.SQL("SELECT source_month, count(*) FROM ({}\n) AS broken GROUP BY 1 ORDER BY 1")
+            query = sql.SQL(
+                "SELECT source_month, sum(coalesce((to_jsonb(broken) ->> 'rows_found')::bigint, 1))::bigint"
+                " FROM ({}\n) AS broken GROUP BY 1 ORDER BY 1"
+            )
             found = connection.execute(query.format(sql.SQL(outcome.sql)))  # as dbt compiled it
             return {month.isoformat(): rows for month, rows in found}
     except psycopg.errors.UndefinedColumn:

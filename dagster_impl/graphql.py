@@ -53,10 +53,12 @@ query ($id: ID!) { runOrError(runId: $id) {
   __typename
   ... on Run {
     stepStats { stepKey status startTime endTime attempts { startTime }
-      materializations { metadataEntries { label ... on TextMetadataEntry { text } ... on IntMetadataEntry { intValue } } } }
+      materializations { metadataEntries { label ... on TextMetadataEntry { text } ... on IntMetadataEntry { intValue }
+        ... on JsonMetadataEntry { jsonString } } } }
     eventConnection { events { __typename
       ... on ExecutionStepFailureEvent { failureMetadata { description } error { message } }
-      ... on RunFailureEvent { message } } } }
+      ... on RunFailureEvent { message }
+      ... on AssetCheckEvaluationEvent { evaluation { success severity description } } } } }
   ... on Error { message } } }
 """
 

@@ -1,6 +1,7 @@
 """From what Dagster recorded of a month's runs to the records of the runner contract."""
 
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ def record(month: str, runs: Sequence[Mapping[str, Any]]) -> MonthRecord:
     receipts = {task: receipt for task, step in stats if (receipt := _receipt(step))}
     tasks = [_task(task, [step for name, step in stats if name == task], receipts) for task in TASK_OF_STEP.values()]
     error = None if runs[-1]["status"] == "SUCCESS" else _error(runs[-1])
+    if not error:
+        receipts["check"] = {"warnings": _warnings(runs[-1])}
     return month_record(month, tasks, receipts, error)
 
 
@@ -51,7 +54,17 @@ def _task(task: str, steps: Sequence[Mapping[str, Any]], receipts: Mapping[str, 
 
 def _receipt(step: Mapping[str, Any]) -> dict[str, Any]:
     entries = [entry for event in step["materializations"] for entry in event["metadataEntries"]]
-    return {entry["label"]: entry.get("text", entry.get("intValue")) for entry in entries}
+    return {entry["label"]: _value(entry) for entry in entries}
+
+
+def _value(entry: Mapping[str, Any]) -> Any:
+    return json.loads(entry["jsonString"]) if "jsonString" in entry else entry.get("text", entry.get("intValue"))
+
+
+def _warnings(run: Mapping[str, Any]) -> list[str]:
+    """What the checks of severity WARN found: these results are all that Dagster keeps of the step's receipt."""
+    found = [event["evaluation"] for event in run["eventConnection"]["events"] if "evaluation" in event]
+    return [each["description"] for each in found if not each["success"] and each["severity"] == "WARN"]
 
 
 def _error(run: Mapping[str, Any]) -> str:

@@ -34,6 +34,8 @@ def dagster_yaml() -> dict[str, object]:
         "run_monitoring": {"enabled": True, "start_timeout_seconds": 300, "max_runtime_seconds": 3600},
         # A killed process is tried again; a step that failed has its own retries, and a permanent error none.
         "run_retries": {"enabled": True, "max_retries": RETRIES, "retry_on_asset_or_op_failure": False},
+        # What the pipeline logs, its warnings too, stands on the run's page among Dagster's own events.
+        "python_logs": {"managed_python_loggers": ["core"], "python_log_level": "INFO"},
     }
 
 

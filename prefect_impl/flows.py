@@ -21,10 +21,13 @@ from prefect.states import Completed, Failed
 from pydantic import PositiveInt
 
 from core import pipeline
+from core.contract import counted
 from core.errors import RETRIES, RETRY_DELAY_S, TransientError
 from core.month import Month
 from core.pipeline import Job, Receipt
 from prefect_impl.selection import Which, past_runs, select
+
+Warnings = tuple[str, ...]
 
 POLL_S = 1.0
 """How often a backfill asks for a month's state: Prefect's own 5 s is as long as a small month takes."""
@@ -35,7 +38,7 @@ def is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> boo
     return isinstance(state.result(raise_on_failure=False), TransientError)
 
 
-def step(function: Callable[..., None]) -> Task[..., None]:
+def step(function: Callable[..., Warnings]) -> Task[..., Warnings]:
     """Make a task with what all four steps share."""
     return task(
         retries=RETRIES,
@@ -48,39 +51,40 @@ def step(function: Callable[..., None]) -> Task[..., None]:
     )(function)
 
 
-def recorded(receipt: Receipt) -> None:
+def recorded(receipt: Receipt) -> Warnings:
     """Keep `receipt` with the task run as an artifact: in the database, on the run's page, and versioned by its key."""
     key = "-".join(filter(None, (receipt.task, receipt.month))).replace("_", "-")
     create_table_artifact([receipt.to_json()], key=key)
+    return receipt.warnings
 
 
 @step
-def ingest_zones(job: Job) -> None:
+def ingest_zones(job: Job) -> Warnings:
     """Load the zone lookup."""
-    recorded(pipeline.ingest_zones(job))
+    return recorded(pipeline.ingest_zones(job))
 
 
 @step
-def ingest_month(job: Job, month: Month) -> None:
+def ingest_month(job: Job, month: Month) -> Warnings:
     """Load the month's file."""
-    recorded(pipeline.ingest_month(job, month))
+    return recorded(pipeline.ingest_month(job, month))
 
 
 @step
-def transform(job: Job, month: Month) -> None:
+def transform(job: Job, month: Month) -> Warnings:
     """Bring the dbt models up to date."""
-    recorded(pipeline.transform(job, month))
+    return recorded(pipeline.transform(job, month))
 
 
 @step
-def check(job: Job, month: Month) -> None:
+def check(job: Job, month: Month) -> Warnings:
     """Report the month's data tests."""
-    recorded(pipeline.check(job, month))
+    return recorded(pipeline.check(job, month))
 
 
 @flow(name="taxi_pipeline", persist_result=False)
-def taxi_pipeline(month: str, job: Job) -> None:
-    """Load one month and bring the models up to date. Raises the first error of a step."""
+def taxi_pipeline(month: str, job: Job) -> State[None]:
+    """Load one month and bring the models up to date. Raises the first error of a step; counts warnings in its state."""
     job, partition = replace(job, run_id=str(runtime.flow_run.id)), Month.parse(month)
     zones = ingest_zones.submit(job)
     trips = ingest_month.submit(job, partition)
@@ -88,8 +92,9 @@ def taxi_pipeline(month: str, job: Job) -> None:
     tested = check.submit(job, partition, wait_for=[built])
     steps = [zones, trips, built, tested]
     wait(steps)
-    for each in steps:  # in this order: a cause is raised before the NotReady of a step that waited for it
-        each.result()
+    # in this order: a cause is raised before the NotReady of a step that waited for it
+    warnings = [line for each in steps for line in each.result()]
+    return Completed(message=f"success, {counted(len(warnings), 'warning')}" if warnings else None)
 
 
 @flow(name="backfill", persist_result=False)

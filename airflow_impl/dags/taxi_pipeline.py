@@ -5,7 +5,8 @@
     ingest_month ─┘
 
 This file is parsed again and again by the DAG processor, so it does no work and imports nothing heavy: what a task
-needs is imported when the task runs. A task returns its receipt, which Airflow keeps as an XCom of under 1 KB.
+needs is imported when the task runs. A task returns its receipt, which Airflow keeps as a small XCom; what the receipt
+warns of is in the task's log too, at level WARNING.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from core.contract import BackfillResult
+from core.contract import BackfillResult, MonthRecord
 from core.digest import Digest
 from core.errors import printable
 from core.lab.parity import Parity
@@ -121,24 +121,30 @@ def backfill_table(results: Mapping[str, BackfillResult]) -> Table:
     )
     for loader, result in results.items():
         for record in result.months:
+            colour = "yellow" if record.warnings and record.state != "failed" else COLOURS[record.state]
             table.add_row(
-                loader, result.version, record.month, Text(record.state, COLOURS[record.state]), str(record.attempts),
+                loader, result.version, record.month, Text(record.summary, colour), str(record.attempts),
                 f"{record.rows:,}" if record.rows is not None else "-", (record.digest or "-")[:12],
             )  # fmt: skip
     return table
 
 
 def backfill_lines(results: Mapping[str, BackfillResult]) -> Iterable[str]:
-    """One line per loader, and one per month that failed."""
+    """One line per loader, one per warning, and one per month that failed."""
     for loader, result in results.items():
-        states = [record.state for record in result.months]
-        counts = ", ".join(
-            f"{states.count(state)} {state}" for state in ("success", "unchanged", "failed") if state in states
-        )
+        counts = ", ".join(filter(None, (_count(result.months, state) for state in ("success", "unchanged", "failed"))))
         yield f"{loader}: {counts} in {result.seconds:.1f} s"
-        yield from (
-            f"{loader} {record.month} failed: {record.error}" for record in result.months if record.state == "failed"
-        )
+        for record in result.months:
+            yield from (f"{loader} {record.month} warning: {line}" for line in record.warnings)
+            if record.state == "failed":
+                yield f"{loader} {record.month} failed: {record.error}"
+
+
+def _count(months: Iterable[MonthRecord], state: str) -> str:
+    """``2 success (1 with warnings)``; empty when no month is in `state`."""
+    there = [record for record in months if record.state == state]
+    warned = sum(bool(record.warnings) for record in there)
+    return f"{len(there)} {state}{f' ({warned} with warnings)' if warned else ''}" if there else ""
 
 
 def parity_table(parity: Parity) -> Table:

@@ -61,13 +61,16 @@ def checks(context: dg.AssetCheckExecutionContext, parameters: Parameters) -> It
     with failures():
         job = parameters.job(context.run.run_id)
         month = Month.parse(context.op_execution_context.partition_key)
-        found = transform.results(job.schema, month.first_day)
-        for test in (result for result in found if result.kind == "data"):
+        day = month.first_day
+        trips = transform.rows(job.schema, day)
+        for test in (result for result in transform.results(job.schema, day) if result.kind == "data"):
+            broken = test.concerns(day)
             yield dg.AssetCheckResult(
-                passed=not test.concerns(month.first_day),
+                passed=not broken,
                 asset_key=test.model,
                 check_name=test.name,
-                severity=dg.AssetCheckSeverity(test.severity.upper()),
-                metadata={"failures": test.failures, "message": test.message},
+                severity=dg.AssetCheckSeverity.ERROR if test.fails(job.strict) else dg.AssetCheckSeverity.WARN,
+                description=test.warning(day, trips) if broken else None,
+                metadata={"failures": test.count(day) if broken else 0},
             )
         pipeline.check(job, month)

@@ -353,7 +353,7 @@ def test_one_months_bad_rows_hold_back_no_other_month(publisher: Publisher) -> N
 
     publisher.land("plain", "2024-03", [{}])
     assert transform.refresh("plain").months == (dt.date(2024, 3, 1),)
-    with pytest.raises(CheckFailed, match=r"pickup_zone_is_known on stg_trips \(1 rows\)"):
+    with pytest.raises(CheckFailed, match=r"pickup_zone_is_known on stg_trips: 1 row;"):
         pipeline.check(job, february)  # nobody has mended it
     publisher.land("plain", "2024-02", [{}])
     assert transform.refresh("plain").months == (dt.date(2024, 2, 1),)

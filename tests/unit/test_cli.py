@@ -164,7 +164,7 @@ def test_a_hostile_name_of_a_folder_is_one_line_for_a_terminal(name: str, capsys
 
 def test_the_facts_of_a_backfill_have_the_promised_shape() -> None:
     tool = Orchestrator("plain", "m", Path("python"), Path())
-    months = [MonthRecord("2024-01", "success", 1, 7, "sha", "digest", "start", "end")]
+    months = [MonthRecord("2024-01", "success", 1, 7, "sha", "digest", "start", "end", warnings=["odd"])]
     request = BackfillRequest(["2024-01"], "sample", "plain", "plain")
     facts = cli.backfill_json(
         ["2024-01"], None, {tool: request}, {"plain": BackfillResult("success", "3", 1.5, months)}
@@ -178,4 +178,5 @@ def test_the_facts_of_a_backfill_have_the_promised_shape() -> None:
     assert loader["months"][0].items() >= {
         "month": "2024-01", "state": "success", "attempts": 1, "rows": 7, "source_sha256": "sha", "digest": "digest",
         "started_at": "start", "ended_at": "end", "error": None,
+        "warnings": ["odd"],
     }.items()  # fmt: skip

@@ -93,6 +93,18 @@ def test_a_month_shows_its_ingest_step_and_its_span() -> None:
     assert [task.task for task in record.tasks] == list(TASKS)
 
 
+def test_a_month_has_the_warnings_of_all_its_steps() -> None:
+    receipts = {"check": {"warnings": ["c"]}, "ingest_month": {"warnings": ["a", "b"]}, "ingest_zones": {"rows": 1}}
+    record = month_record("2024-01", tasks(), receipts, None)
+    assert (record.warnings, record.summary) == (["a", "b", "c"], "success, 3 warnings")
+    assert MonthRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_the_summary_of_a_month() -> None:
+    assert MonthRecord("2024-01", "unchanged").summary == "unchanged"
+    assert MonthRecord("2024-01", "unchanged", warnings=["w"]).summary == "unchanged, 1 warning"
+
+
 def test_one_failed_month_fails_the_backfill() -> None:
     months = [MonthRecord("2024-01", "success"), MonthRecord("2024-02", "failed", error="broken")]
     assert BackfillResult.of("1", 0.0, months).status == "failed"

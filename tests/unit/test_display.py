@@ -80,6 +80,28 @@ def test_an_error(screen: io.StringIO, name: str) -> None:
     assert is_safe(screen, name)
 
 
+def test_warnings_are_on_the_screen(screen: io.StringIO) -> None:
+    months = [MonthRecord("2024-01", "success"), MonthRecord("2024-02", "success", warnings=["100 % of it is odd"])]
+    months += [MonthRecord("2024-03", "unchanged", warnings=["a", "b"])]
+    results = {"plain": BackfillResult("success", "1", 3.14, months)}
+    display.show(display.backfill_table(results))
+    states = [line.split("2024-0")[1].split("  ")[1] for line in screen.getvalue().splitlines()[1:]]
+    assert states == ["success", "success, 1 warning", "unchanged, 2 warnings"]
+    assert list(display.backfill_lines(results)) == [
+        "plain: 2 success (1 with warnings), 1 unchanged (1 with warnings) in 3.1 s",
+        "plain 2024-02 warning: 100 % of it is odd",
+        "plain 2024-03 warning: a",
+        "plain 2024-03 warning: b",
+    ]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_warning(screen: io.StringIO, name: str) -> None:
+    result = BackfillResult("success", "1", 0.1, [MonthRecord("2024-01", "success", warnings=[name])])
+    display.say(display.backfill_lines({"plain": result}))
+    assert is_safe(screen, name)
+
+
 def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     text = io.StringIO()
     monkeypatch.setattr(display, "err", Console(file=text, markup=False, emoji=False, width=200))

@@ -58,6 +58,44 @@ def test_a_failed_test_concerns_the_months_of_its_rows(months: dict[str, int] | 
     assert Result("n", "m", "data", "error", False, 1, "", months).concerns(JANUARY) is concerned
 
 
+MARCH = dt.date(2024, 3, 1)
+DAYS = [f"2024-{number:02}-01" for number in range(1, 8)]
+
+
+@pytest.mark.parametrize(
+    ("model", "months", "line"),
+    [
+        ("fct_trips", {"2024-03-01": 5}, "n on fct_trips: 5 of 5 rows, 100 %"),
+        ("fct_trips", {"2024-03-01": 1, "2024-01-01": 4}, "n on fct_trips: 1 of 5 rows, 20 % (also 2024-01: 4)"),
+        ("stg_trips", dict.fromkeys(DAYS[:3], 5), "n on stg_trips: 5 rows (also 2024-01: 5, 2024-02: 5)"),
+        ("stg_trips", {"2024-03-01": 1}, "n on stg_trips: 1 row"),
+        (
+            "stg_trips",
+            dict.fromkeys(DAYS, 1),
+            "n on stg_trips: 1 row (also 2024-01: 1, 2024-02: 1, 2024-04: 1, 3 more months)",
+        ),
+        ("stg_trips", None, "n on stg_trips: 9 rows, of months that the test does not name"),
+    ],
+)
+def test_a_finding_counts_the_months_own_rows(model: str, months: dict[str, int] | None, line: str) -> None:
+    result = Result("n", model, "data", "warn", False, 9, "About it.", months)
+    assert result.finding(MARCH, 5) == line
+    assert result.warning(MARCH, 5) == f"{line}. About it."
+
+
+def test_a_share_that_rounds_to_nothing_is_not_nothing() -> None:
+    result = Result("n", "fct_trips", "data", "warn", False, 1, "", {"2024-03-01": 1})
+    assert result.finding(MARCH, 59_760) == "n on fct_trips: 1 of 59,760 rows, under 0.1 %"
+
+
+@pytest.mark.parametrize(
+    ("severity", "strict", "fails"),
+    [("error", False, True), ("error", True, True), ("warn", False, False), ("warn", True, True)],
+)
+def test_a_warning_fails_a_month_only_when_asked_to(severity: str, strict: bool, fails: bool) -> None:
+    assert Result("n", "m", "data", severity, False, 1, "", {}).fails(strict) is fails
+
+
 def found(months: dict[str, int] | None, message: str = "") -> Result:
     rows = 9 if months is None else sum(months.values())
     return Result("n", "m", "data", "error", months == {}, rows, message, months)
