@@ -57,13 +57,16 @@ def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterato
     retry_policy=RETRY,
 )
 def checks(context: dg.AssetCheckExecutionContext, parameters: Parameters) -> Iterator[dg.AssetCheckResult]:
-    """What the build's tests on data found for this month, each on its model; a failed one of severity `error` fails the run."""
+    """What the build's tests on data found for this month, each on its model; a failed one of severity `error` fails the run.
+
+    With `strict` all are of that severity. A failed one says in its description what it found of this month's rows.
+    """
     with failures():
         job = parameters.job(context.run.run_id)
         month = Month.parse(context.op_execution_context.partition_key)
         day = month.first_day
-        trips = transform.rows(job.schema, day)
-        for test in (result for result in transform.results(job.schema, day) if result.kind == "data"):
+        found, trips = transform.results(job.schema, day), transform.rows(job.schema, day)
+        for test in (result for result in found if result.kind == "data"):
             broken = test.concerns(day)
             yield dg.AssetCheckResult(
                 passed=not broken,

@@ -75,10 +75,10 @@ class Bench:
         return f'Case "{next(self._numbers)}" 100%'
 
     def backfill(
-        self, tool: str, months: Sequence[str], source: Path | str, schema: Schema, jobs: int = 2
+        self, tool: str, months: Sequence[str], source: Path | str, schema: Schema, jobs: int = 2, **flags: bool
     ) -> BackfillResult:
-        """One backfill through the driver, as the command line does it."""
-        request = BackfillRequest(list(months), str(source), schema, loader=tool, jobs=jobs, timeout_s=600)
+        """One backfill through the driver, as the command line does it. `flags` are further fields of the request."""
+        request = BackfillRequest(list(months), str(source), schema, loader=tool, jobs=jobs, timeout_s=600, **flags)
         return self.lab.backfill(orchestrators(self.lab.settings)[tool], request)
 
     def interrupt(self, tool: str, months: Sequence[str], schema: Schema) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
+from airflow.api_fastapi.core_api.datamodels.dag_run import DAGRunPatchBody
 from airflow.configuration import conf
 
 from airflow_impl import runner
 from airflow_impl.client import Airflow, one_line
 from airflow_impl.services import SETTINGS, services
-from core.contract import TASKS, Endpoint, Progress, Services
+from core.contract import TASKS, Endpoint, MonthRecord, Progress, Services
 from core.errors import PermanentError, TransientError
 from core.lab.capabilities import CAPABILITIES
 from core.month import Month, parse_months
@@ -181,6 +182,23 @@ def test_the_record_of_a_month_that_was_loaded_before() -> None:
     record = airflow(api_of_one_run(dict.fromkeys(TASKS, "success"), [])).record(dag_run("2024-01"))
     assert (record.state, record.rows, record.attempts, record.error) == ("unchanged", 5, 1, None)
     assert [task.state for task in record.tasks] == ["success", "unchanged", "success", "success"]
+
+
+def test_warnings_are_the_note_of_the_run() -> None:
+    sent: list[tuple[str, str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append((request.method, request.url.path, json.loads(request.content)))
+        return httpx.Response(200, json={})
+
+    client, one = airflow(answer), dag_run("2024-01")
+    client.note(one, MonthRecord("2024-01", "success"))
+    assert sent == []
+    client.note(one, MonthRecord("2024-01", "success", warnings=["odd", "w" * 2000]))
+    ((method, path, body),) = sent
+    assert (method, path) == ("PATCH", "/api/v2/dags/taxi_pipeline/dagRuns/backfill__2024-01")
+    assert body["note"].startswith("success, 2 warnings\n\nodd\n\nwww")
+    assert DAGRunPatchBody.model_validate(body).note == body["note"], "no longer than the API takes"
 
 
 def failed_with(log: list[dict[str, Any]]) -> Any:

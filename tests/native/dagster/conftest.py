@@ -53,6 +53,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Job]]:
             monkeypatch.setattr(pipeline, task, make(task))
         results = create_autospec(transform.results, return_value=ends.get("results", []))
         monkeypatch.setattr(transform, "results", results)
+        monkeypatch.setattr(transform, "rows", create_autospec(transform.rows, return_value=ends.get("trips", 0)))
         return seen
 
     return replace

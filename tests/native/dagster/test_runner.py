@@ -123,6 +123,19 @@ def test_the_error_is_the_line_of_the_step_that_failed() -> None:
     assert json.loads(json.dumps(record.to_json()))["state"] == "failed"
 
 
+def evaluation(severity: str, success: bool, description: str | None) -> dict[str, Any]:
+    found = {"severity": severity, "success": success, "description": description}
+    return {"__typename": "AssetCheckEvaluationEvent", "evaluation": found}
+
+
+def test_warnings_are_those_of_the_receipts_and_of_the_checks() -> None:
+    events = [evaluation("WARN", True, None), evaluation("WARN", False, "odd"), evaluation("ERROR", True, None)]
+    ingest = step("raw_trips", state="success", rows=3)
+    ingest["materializations"][0]["metadataEntries"].append({"label": "warnings", "jsonString": '["late"]'})
+    record = history.record("2024-01", [run("SUCCESS", step("raw_zones"), ingest, *TAIL, events=events)])
+    assert (record.warnings, record.summary) == (["late", "odd"], "success, 2 warnings")
+
+
 @pytest.mark.parametrize("tag", ["dagster/partition", "dagster/asset_partition_range_start"])
 def test_a_run_says_its_month(tag: str) -> None:
     assert history.month_of({"tags": [{"key": "x", "value": "y"}, {"key": tag, "value": "2024-01"}]}) == "2024-01"

@@ -1,17 +1,22 @@
 """What a run does: jobs, metadata, checks, and which errors are tried again. In one process, without services."""
 
+import datetime as dt
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from core import pipeline
 from core.errors import BadFile, CheckFailed, SourceUnavailable
 from core.pipeline import Job, Receipt
 from core.transform import Result
 from dagster_impl.defs.models import MODELS, checks, models
 from dagster_impl.defs.raw import raw_trips, raw_zones
 from dagster_impl.defs.resources import Parameters
+from dagster_impl.instance import dagster_yaml
 from dagster_impl.steps import failures
 
 MONTH = "2024-01"
@@ -78,6 +83,47 @@ def test_a_failed_test_fails_the_check_of_its_model_and_the_run(steps: Steps) ->
     assert len(result.get_asset_check_evaluations()) == 1 + len(good)
     assert message(result, "check") == f"1 test failed: {bad.name}"
     assert not result.success
+
+
+WARNED = Result("odd", "fct_trips", "data", "warn", False, 9, "About it.", {"2024-01-01": 2, "2024-02-01": 7})
+LINE = "odd on fct_trips: 2 of 8 rows, 25 % (also 2024-02: 7). About it."
+
+
+def passed() -> list[Result]:
+    """A result of each data test that passed."""
+    tests = [test for model in MODELS for test in model.tests if test.kind == "data"]
+    return [Result(t.name, t.model, "data", t.severity, True, 0, "", {}) for t in tests]
+
+
+@pytest.mark.parametrize(("strict", "severity"), [(False, "WARN"), (True, "ERROR")])
+def test_a_warning_counts_the_months_own_rows_and_fails_only_a_strict_run(
+    steps: Steps, strict: bool, severity: str
+) -> None:
+    results = passed()
+    index = next(number for number, each in enumerate(results) if each.severity == "warn")
+    results[index] = replace(WARNED, name=results[index].name, model=results[index].model)
+    end = CheckFailed("1 test failed") if strict else Receipt("check", "success", MONTH, warnings=(LINE,))
+    seen = steps(results=results, trips=8, check=end)
+    result = run(models, checks, parameters=Parameters(strict=strict))
+    (evaluation,) = [each for each in result.get_asset_check_evaluations() if not each.passed]
+    assert evaluation.severity is dg.AssetCheckSeverity(severity)
+    assert evaluation.description == results[index].warning(dt.date(2024, 1, 1), 8)
+    assert evaluation.metadata["failures"].value == 2
+    assert seen[-1].strict is strict
+    assert result.success is not strict
+
+
+def test_what_the_pipeline_logs_is_among_the_events_of_the_run(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps()
+    monkeypatch.setattr(pipeline, "ingest_zones", lambda _: pipeline._logged(Receipt("z", "success", warnings=(LINE,))))
+    with dg.instance_for_test(overrides={"python_logs": dagster_yaml()["python_logs"]}) as instance:
+        result = dg.materialize(
+            [raw_zones], partition_key=MONTH, resources={"parameters": Parameters()}, instance=instance
+        )
+        told = [(entry.level, entry.user_message) for entry in instance.all_logs(result.run_id) if entry.step_key]
+    assert (logging.INFO, "z: success") in told
+    assert (logging.WARNING, f"z: {LINE}") in told
+    logging.getLogger("core").setLevel(logging.NOTSET)  # Dagster leaves its own
 
 
 def test_a_transient_error_is_tried_again(steps: Steps) -> None:

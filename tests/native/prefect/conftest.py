@@ -42,6 +42,7 @@ class Steps:
         self.called: list[str] = []
         self.job: Job | None = None
         self.does: dict[str, Callable[[], None]] = {}
+        self.warns: dict[str, tuple[str, ...]] = {}
 
     def step(self, task: str) -> Callable[..., Receipt]:
         def run(job: Job, month: Month | None = None) -> Receipt:
@@ -49,8 +50,9 @@ class Steps:
             self.job = job
             self.does.get(task, lambda: None)()
             return Receipt(
-                task, "success", str(month) if month else None, rows=7, digest="d" * 32, source_sha256="a" * 64
-            )
+                task, "success", str(month) if month else None, rows=7, digest="d" * 32, source_sha256="a" * 64,
+                warnings=self.warns.get(task, ()),
+            )  # fmt: skip
 
         return run
 

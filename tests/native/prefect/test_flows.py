@@ -92,6 +92,13 @@ def test_a_month_runs_its_steps_in_order_and_leaves_receipts(run: Run, steps: St
     assert steps.job is not None and steps.job.run_id == str(state.state_details.flow_run_id)
 
 
+def test_a_month_with_warnings_is_completed_and_counts_them(run: Run, steps: Steps) -> None:
+    steps.warns = {"ingest_month": ("late",), "check": ("odd",)}
+    state, record = run("2024-07")
+    assert (state.name, state.message) == ("Completed", "success, 2 warnings")
+    assert (record.state, record.warnings) == ("success", ["late", "odd"])
+
+
 def test_a_permanent_error_fails_the_month_at_once_with_its_words(run: Run, steps: Steps) -> None:
     steps.does["ingest_month"] = raises(BadFile("x.parquet is a web page"))
     state, record = run("2024-02")
