@@ -35,4 +35,4 @@ def test_a_warning_is_told_and_fails_a_strict_run(bench: Bench, orchestrator: st
 def kept(bench: Bench, tool: str) -> list[str]:
     """Where the line that the step logged stands in the tool's logs and history."""
     history = [text for database in bench.databases(tool) for text in tables(database)]
-    return leaks([f"check {MONTH}: {FINDING}"], [*files(bench.lab.settings.home / tool), *history])
+    return leaks([f"check {MONTH}: {FINDING}"], [*files(bench.lab.settings.home / tool / "home"), *history])
