@@ -119,11 +119,12 @@ def _parse(manifest: Path) -> None:
 
 
 def build(
-    server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt.date] | None, *, full: bool, views: bool, unit_tests: bool
+    server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt.date] | None, *, views: bool, unit_tests: bool
 ) -> list[Outcome]:  # fmt: skip
     """Build the models in `schema`, then test them. `months` are the source months to rebuild, None for all of them.
 
-    Without `views` those stay as they are: what they show follows the raw tables by itself.
+    The marts are built as `<mart>__unpublished`, with the rows of these months; `core.marts` publishes them. Without months
+    only views are made. Without `views` those stay as they are: what they show follows the raw tables by itself.
 
     A failed data test is an `Outcome`; it holds back no model. Raise `TransformFailed` naming the model that could not
     be built, `DatabaseUnavailable`, `DiskFull` or `Busy` when the server is the cause, `TransientError` when dbt was killed or
@@ -131,7 +132,7 @@ def build(
     """
     arguments = [
         "build",
-        *(["--full-refresh"] if full else []),
+        *(["--select", "config.materialized:view", "--indirect-selection", "empty"] if months == () else []),
         # `empty`, because the views' tests are not left out with them
         *([] if views else ["--exclude", "config.materialized:view", "--indirect-selection", "empty"]),
         *([] if unit_tests else ["--exclude-resource-type", "unit_test"]),

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -57,9 +57,13 @@ _QUERY = sql.SQL(
     """
     SELECT {key}, count(*), sum(hashbyteaextended(row.bytes, 0)), sum(hashbyteaextended(row.bytes, 1))
     FROM {table} AS t LEFT JOIN LATERAL (SELECT record_send(t.*) AS bytes) AS row ON true
+    WHERE {which}
     GROUP BY 1
     """
 )
+
+
+_ALL = sql.SQL("true")
 
 
 def table(connection: Connection, schema: str, name: str) -> Digest:
@@ -77,6 +81,20 @@ def by_month(connection: Connection, schema: str, name: str) -> dict[str, Digest
     return {f"{month:%Y-%m}" if month else "": digest for month, digest in in_order}
 
 
-def _digests(connection: Connection, key: sql.SQL, schema: str, name: str) -> dict[dt.date | None, Digest]:
-    rows = connection.execute(_QUERY.format(key=key, table=sql.Identifier(schema, name)))
+def by_key(
+    connection: Connection, key: sql.SQL, schema: str, name: str, months: Sequence[dt.date] | None = None
+) -> dict[dt.date, Digest]:
+    """The digest of each value of `key`, an expression over the table's columns that gives the first day of a month.
+
+    With `months`, only of these. Rows for which `key` is NULL are in none.
+    """
+    which = sql.SQL("{} = ANY ({}::date[])").format(key, list(months)) if months is not None else _ALL
+    found = _digests(connection, key, schema, name, which)
+    return {month: content for month, content in found.items() if month is not None}
+
+
+def _digests(
+    connection: Connection, key: sql.SQL, schema: str, name: str, which: sql.Composable = _ALL
+) -> dict[dt.date | None, Digest]:
+    rows = connection.execute(_QUERY.format(key=key, table=sql.Identifier(schema, name), which=which))
     return {month: Digest(count, (int(first), int(second))) for month, count, first, second in rows}

@@ -111,10 +111,10 @@ def transform(job: Job, month: Month) -> Receipt:
     ``unchanged`` when another month's build covered this one too. A failed data test holds back no month's models, and
     this step does not raise it: see `check`, and `core.transform` for why.
     """
-    done = models.refresh(job.schema)
+    done = models.refresh(job.schema, month.first_day)
     built = f"built {len(done.months)} months in {done.seconds:.1f} s" if done.state == "success" else "was up to date"
     rows = models.rows(job.schema, month.first_day)
-    return _logged(Receipt("transform", done.state, str(month), rows=rows, detail=built))
+    return _logged(Receipt("transform", done.state, str(month), rows=rows, detail=built, warnings=done.warnings))
 
 
 def check(job: Job, month: Month) -> Receipt:

@@ -28,11 +28,12 @@ from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from core import dbt
+from core import dbt, digest, marts
 from core.contract import counted
 from core.database import Connection, check_schema_name, connect, lock_key
 from core.dbt import Outcome
 from core.errors import Busy, UsageError
+from core.marts import MARTS
 from core.settings import settings
 
 RAW = ("raw_trips", "raw_zones", "load_ledger")
@@ -52,21 +53,23 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """What a build has to do, and the versions that it then stands for."""
+    """What a build has to do, and the versions that it then stands for. `damaged` says what a mart lost since the last one."""
 
     versions: Versions
     changed: frozenset[Key]
     missing: tuple[str, ...]
+    damaged: str | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether every model is there and built from what is loaded."""
-        return not self.changed and not self.missing
+        return not self.changed and not self.missing and not self.damaged
 
     @property
     def full(self) -> bool:
-        """Whether all months are built anew: their SQL changed, the zones that they are joined to, or the table is gone."""
-        return PROJECT in self.changed or ZONES in self.changed or "fct_trips" in self.missing
+        """Whether all months are rebuilt: their SQL changed, or the zones that they are joined to; a mart is gone or damaged."""
+        gone = {mart.name for mart in MARTS} & set(self.missing)
+        return bool({PROJECT, ZONES} & self.changed or gone or self.damaged)
 
     @property
     def months(self) -> tuple[dt.date, ...]:
@@ -77,12 +80,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Refresh:
-    """What a refresh did. `state` is ``success`` or ``unchanged``; `months` are those that were rebuilt."""
+    """What a refresh did. `state` is ``success`` or ``unchanged``; `months` are those that were rebuilt.
+
+    `warnings` say what a reader may have noticed: a damaged mart that was rebuilt, a mart whose columns changed.
+    """
 
     state: str
     months: tuple[dt.date, ...] = ()
     full: bool = False
     seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,8 +153,11 @@ def _percent(share: float) -> str:
     return "under 0.1 %" if share < 0.001 else f"{100 * share:.3g} %"
 
 
-def refresh(schema: str) -> Refresh:
-    """Build what is pending in `schema`; do nothing, and start nothing, when nothing is.
+def refresh(schema: str, month: dt.date | None = None) -> Refresh:
+    """Build what is pending in `schema`, and publish it in one transaction; start nothing when nothing is pending.
+
+    With `month`, what the last build left of it is compared with the marts (`marts.damage`): rows that went missing since
+    are a reason to rebuild all months.
 
     Refreshes of one schema wait for each other: dbt collides on its temporary names otherwise. Raise `Busy` when the
     other one takes longer than `Settings.lock_wait_s`, `TransformFailed` when a model can't be built (what was built before
@@ -156,17 +166,24 @@ def refresh(schema: str) -> Refresh:
     check_schema_name(schema)
     started = time.monotonic()
     with connect(f"transform {schema}", autocommit=True) as connection, _exclusive(connection, schema):
-        plan = _plan(connection, schema)
+        plan = _plan(connection, schema, month)
         if plan.is_empty:
             return Refresh("unchanged")
         # Unit tests ask made-up rows: only the project's own text can change what they find. Nor does a view change otherwise.
         months = None if plan.full else plan.months
-        full, views, unit_tests = plan.full, plan.full or bool(plan.missing), PROJECT in plan.changed
-        outcomes = dbt.build(connection.info, schema, months, full=full, views=views, unit_tests=unit_tests)
+        views, unit_tests = PROJECT in plan.changed or bool(plan.missing), PROJECT in plan.changed
+        outcomes = dbt.build(connection.info, schema, months, views=views, unit_tests=unit_tests)
         with connection.transaction():
             _write_results(connection, schema, outcomes, months)
+            replaced = marts.publish(connection, schema, months) if months != () else []
             _write_versions(connection, schema, plan.versions)
-        return Refresh("success", plan.months, plan.full, round(time.monotonic() - started, 3))
+        warnings = [f"{plan.damaged}: all months were rebuilt"] if plan.damaged else []
+        warnings += [
+            f"{name} was replaced because its columns changed: a transaction that began before sees it empty"
+            for name in replaced
+        ]
+        seconds = round(time.monotonic() - started, 3)
+        return Refresh("success", plan.months, plan.full, seconds, tuple(warnings))
 
 
 def results(schema: str, month: dt.date) -> list[Result]:
@@ -211,17 +228,19 @@ def _exclusive(connection: Connection, schema: str) -> Iterator[None]:
     connection.execute("SELECT pg_advisory_unlock(%s)", [key])
 
 
-def _plan(connection: Connection, schema: str) -> Plan:
+def _plan(connection: Connection, schema: str, month: dt.date | None) -> Plan:
     if missing := _missing(connection, schema, RAW):
         raise UsageError(f"schema {schema!r} has no {missing[0]}: load zones and a month first")
     _create_ledger(connection, schema)
-    loaded = sql.SQL(
-        "SELECT dataset, month, concat(fence, ' ', content_digest) FROM {} WHERE dataset IN ('green', 'zones')"
-    )  # what the models are built from: a month of another dataset is no reason to build
-    versions = {PROJECT: dbt.project_version()} | _versions(connection, loaded, schema, "load_ledger")
+    loaded = sql.SQL("SELECT dataset, month, concat(fence, ' ', content_digest) FROM {} WHERE dataset = 'green'")
+    # The lookup's version is what the table holds: loaded again with the same rows, it is no reason to rebuild all months.
+    versions = {PROJECT: dbt.project_version(), ZONES: digest.table(connection, schema, "raw_zones").hex}
+    versions |= _versions(connection, loaded, schema, "load_ledger")
     built = _versions(connection, sql.SQL("SELECT dataset, month, version FROM {}"), schema, "transform_ledger")
     changed = frozenset(key for key in versions | built if versions.get(key) != built.get(key))
-    return Plan(versions, changed, _missing(connection, schema, dbt.model_names()))
+    missing = _missing(connection, schema, dbt.model_names())
+    whole = month is not None and not changed and not missing
+    return Plan(versions, changed, missing, marts.damage(connection, schema, month) if whole and month else None)
 
 
 def _versions(connection: Connection, query: sql.SQL, schema: str, table: str) -> Versions:
@@ -238,6 +257,7 @@ def _missing(connection: Connection, schema: str, names: Sequence[str]) -> tuple
 
 
 def _create_ledger(connection: Connection, schema: str) -> None:
+    marts.create_ledger(connection, schema)
     connection.execute(
         sql.SQL(
             """

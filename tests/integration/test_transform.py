@@ -219,10 +219,14 @@ def test_the_life_of_a_schema(publisher: Publisher, starts: list[str], backgroun
     assert digests("plain") == by_months, "month by month and all at once give the same tables"
 
     with connect("test") as connection:
-        connection.execute("DROP TABLE plain.daily_borough_stats; DROP VIEW plain.stg_zones")
+        connection.execute("DROP VIEW plain.stg_zones")
     done = transform.refresh("plain")
-    assert (done.state, done.months) == ("success", ()), "a dropped table is missed, and no month is rebuilt for it"
+    assert (done.state, done.months) == ("success", ()), "a dropped view is missed, and no month is rebuilt for it"
+    with connect("test") as connection:
+        connection.execute("DROP TABLE plain.daily_borough_stats")
+    assert transform.refresh("plain").full, "a mart that is gone can only be built from all months"
     assert digests("plain") == by_months
+    assert transform.refresh("plain").state == "unchanged"
 
 
 def month_of_march(connection: psycopg.Connection[Any]) -> tuple[int, int, int]:

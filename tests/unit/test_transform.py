@@ -40,7 +40,15 @@ def test_a_missing_view_rebuilds_no_month() -> None:
 
 
 @pytest.mark.parametrize(
-    "pending", [plan(PROJECT), plan(ZONES), plan(missing=("fct_trips",))], ids=["project", "zones", "table"]
+    "pending",
+    [
+        plan(PROJECT),
+        plan(ZONES),
+        plan(missing=("fct_trips",)),
+        plan(missing=("daily_borough_stats",)),
+        replace(plan(), damaged="fct_trips has 0 rows where its last build left 5"),
+    ],
+    ids=["project", "zones", "trips-gone", "stats-gone", "damaged"],
 )
 def test_what_concerns_all_months_rebuilds_them_all(pending: Plan) -> None:
     assert (pending.full, pending.months) == (True, (JANUARY, FEBRUARY))
@@ -195,7 +203,7 @@ server = SimpleNamespace(
 if len(sys.argv) > 1:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 try:
-    dbt.build(server, "plain", None, full=False, views=False, unit_tests=False)
+    dbt.build(server, "plain", None, views=False, unit_tests=False)
 except errors.TriptychError as error:
     print(f"{type(error).__name__}: {error}", end="")
 """

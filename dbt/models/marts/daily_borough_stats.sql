@@ -1,6 +1,10 @@
-{{ config(materialized='incremental', incremental_strategy='replace_dates', on_schema_change='fail') }}
+{{ config(materialized='table', alias='daily_borough_stats__unpublished') }}
 
--- Sums of exact numbers and percentile_disc, which gives one of its inputs: no result depends on the order of the rows.
+-- Sums of exact numbers and percentile_disc, which returns one of its inputs: no result depends on the order of the rows.
+with trips as (
+    {{ trips_on_touched_dates() }}
+)
+
 select
     pickup_date,
     pickup_borough as borough,
@@ -13,8 +17,5 @@ select
     (percentile_disc(0.5) within group (order by fare_amount))::numeric(10, 2) as median_fare_amount,
     percentile_disc(0.5) within group (order by duration_seconds) as median_duration_seconds,
     array_agg(distinct source_month order by source_month) as source_months
-from {{ ref('fct_trips') }}
-{% if asked_months() != 'all' and load_relation(this) -%}
-where {{ in_touched_dates(ref('fct_trips'), this) }}
-{% endif -%}
+from trips
 group by pickup_date, pickup_borough

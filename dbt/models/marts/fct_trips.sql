@@ -1,8 +1,7 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='replace_months',
-        on_schema_change='fail',
+        materialized='table',
+        alias='fct_trips__unpublished',
         indexes=[{'columns': ['pickup_date']}],
     )
 }}
