@@ -127,5 +127,5 @@ def test_a_yellow_month_is_no_reason_to_build_the_models(folder: Path, warehouse
     ingest(folder, dataset="green")
     ingest(folder)
     with database.connect("test") as connection:
-        plan = transform._plan(connection, SCHEMA)
-    assert {name for name, _ in plan.versions} == {"project", "green"}
+        plan = transform._plan(connection, SCHEMA, None)
+    assert {name for name, _ in plan.versions} == {"project", "zones", "green"}
