@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from importlib.metadata import version
@@ -75,10 +76,11 @@ def wait(prefect: Prefect, run_id: str, request: BackfillRequest, progress: Prog
                 records[month] = record
         for month in request.months:
             waits = month not in months or months[month]["state_type"] in ("SCHEDULED", "PENDING")
-            progress(month, records[month].state if month in records else "waiting" if waits else "running")
+            state = records[month].state if month in records else "waiting" if waits else "running"
+            progress(month, state, record=records.get(month))
         return parent if ended and months.keys() <= records.keys() else None
 
-    parent = until(over, request.timeout_s, POLL_S, f"Prefect's backfill {run_id}")
+    parent = until(over, math.inf, POLL_S, f"Prefect's backfill {run_id}")
     for month in request.months:
         if month not in records:
             reason = f"not run: the backfill ended {parent['name']}: {parent['message']}"
