@@ -28,8 +28,6 @@ from tests.integration.fake_tools import WAIT, WEB, MakeTool
 
 pytestmark = pytest.mark.slow
 
-TOY = Path(__file__).resolve().parents[1] / "toy_impl"
-
 
 def request(*months: str) -> BackfillRequest:
     return BackfillRequest(list(months) or ["2024-01"], "nowhere", "fake", "fake")
