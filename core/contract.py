@@ -3,8 +3,8 @@
     python -m <tool>_impl.runner VERB REQUEST.json RESULT.json
 
 runs in the tool's own environment, reads the request, and writes the result under a temporary name that it renames
-when whole. No result file is a crash: the log's tail is then the message. While it works it may append progress
-lines to ``RESULT.json.progress``. Standard library only, because five environments import it.
+when whole. No result file is a crash: the log's tail is then the message. While it works it appends progress
+lines to ``RESULT.json.progress``; the lab ends it when none has come for `Settings.stall_s`. Standard library only, because five environments import it.
 
 Verbs
     describe   {}               -> Description    who this is, what it can do, which ports its services need
@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -137,7 +137,6 @@ class BackfillRequest(Message):
     jobs: int = 2
     accept_suspect: bool = False
     strict: bool = False
-    timeout_s: float = 1800.0
 
     @property
     def job(self) -> dict[str, Any]:
@@ -245,13 +244,17 @@ class Progress:
         self._path = path
         self._last: dict[str, tuple[str, str]] = {}
 
-    def __call__(self, month: str, state: str, detail: str = "") -> None:
-        """Report that `month` is now in `state` (``waiting``, ``running``, ``success``, ...), once per change."""
+    def __call__(self, month: str, state: str, detail: str = "", record: MonthRecord | None = None) -> None:
+        """Report that `month` is now in `state` (``waiting``, ``running``, ``success``, ...), once per change.
+
+        Pass the month's `record` once it has ended: the lab reports it as it is if this runner ends without a result.
+        """
         if self._last.get(month) == (state, detail):
             return
         self._last[month] = (state, detail)
         with self._path.open("a") as out:
-            out.write(json.dumps({"month": month, "state": state, "detail": detail}) + "\n")
+            fact = {"month": month, "state": state, "detail": detail, "record": record and record.to_json()}
+            out.write(json.dumps(fact) + "\n")
 
 
 Verb = Callable[[dict[str, Any], Progress], Any]
@@ -355,8 +358,3 @@ def patiently(call: Callable[[], T], patience_s: float) -> T:
             if time.monotonic() >= end:
                 raise
         time.sleep(PAUSE_S)
-
-
-def reported(months: Sequence[str], ended: Mapping[str, MonthRecord], cause: str) -> list[MonthRecord]:
-    """Return a record of each month, in this order: the one of `ended`, or a failure with its `cause`."""
-    return [ended.get(month) or month_record(month, [], {}, cause) for month in months]

@@ -1,16 +1,25 @@
-"""One database for all tests of this folder, emptied after each: to make and drop one takes half a second, every time."""
+"""One database for all tests of this folder, emptied after each: to make and drop one takes half a second, every time.
+
+And a state folder for the tests of the lab, with tools of a few lines.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from core.settings import settings
+from core.lab import processes
+from core.lab.session import end_all
+from core.settings import Settings, settings
+from tests.integration.fake_tools import MakeTool, make_tool
+
+TOY = Path(__file__).resolve().parents[1] / "toy_impl"
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +60,30 @@ def _empty(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     )
     for (name,) in connection.execute(query).fetchall():
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(str(name))))
+
+
+@pytest.fixture
+def state(tmp_path: Path, postgres: str) -> Iterator[Settings]:
+    """A state folder with a space in its path. Nothing may be left running in it."""
+    home = tmp_path / "the state"
+    yield replace(
+        Settings.read({}),
+        home=home,
+        dsn=postgres,
+        dbt=home / "none",
+        impls=(TOY,),
+        passed_on={"HTTP_PROXY": "http://proxy.invalid:1"},
+    )
+    end_all(replace(Settings.read({}), home=home, dsn=postgres))
+    assert processes.members(home) == []
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        for (name,) in connection.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE 'triptych\\_fake\\_%'"
+        ).fetchall():
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> MakeTool:
+    """Make an orchestrator for this test."""
+    return lambda name="fake", **how: make_tool(tmp_path, name, **how)

@@ -16,7 +16,7 @@ from graphql import parse, validate
 
 from core import contract
 from core.contract import BackfillRequest, BackfillResult, Endpoint, Progress
-from core.errors import TriptychError
+from core.errors import TransientError, TriptychError
 from core.settings import Settings, settings
 from dagster_impl import backfills, graphql, history, instance, runner
 
@@ -270,15 +270,19 @@ def test_a_retry_whose_answer_was_lost_is_made_once(fault: Fault, backfill: Call
     assert web.retried == ["2024-01 FAILURE"]
 
 
-def test_what_ended_before_the_web_server_died_is_reported_as_it_ended(backfill: Callable[..., BackfillResult]) -> None:
+def test_what_ended_before_the_web_server_died_is_told_with_its_record(
+    backfill: Callable[..., BackfillResult], tmp_path: Path
+) -> None:
     web = Web(
         ("REQUESTED", {"2024-01": "SUCCESS", "2024-02": "STARTED"}),
         PROGRESS=[None, None, httpx.Response(500, text="down")],
     )
-    result = backfill(web, ["2024-01", "2024-02"], patience_s=0)
-    first, second = result.months
-    assert (result.status, first.state, first.rows) == ("failed", "success", 3)
-    assert (second.state, second.error) == ("failed", "http://127.0.0.1:1/graphql answered 500: down")
+    with pytest.raises(TransientError, match="answered 500: down"):
+        backfill(web, ["2024-01", "2024-02"], patience_s=0)
+    told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert [(one["month"], one["state"], one["record"] is not None) for one in told] == [
+        ("2024-01", "success", True), ("2024-02", "running", False),
+    ]  # fmt: skip
     assert web.asked[-1] == "CANCEL", "Dagster must not go on alone"
 
 
