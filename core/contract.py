@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -336,3 +336,30 @@ def until(probe: Callable[[], T | None], deadline_s: float, every_s: float, what
             raise TransientError(f"{what}: not done after {deadline_s:g} s")
         time.sleep(every_s)
     return value
+
+
+PATIENCE_S = 90.0
+"""How long the runners repeat a call that a tool does not answer for now: its API or database restarts within a minute."""
+
+PAUSE_S = 1.0
+"""Between two attempts of such a call."""
+
+
+def patiently(call: Callable[[], T], patience_s: float) -> T:
+    """Return what `call` returns; repeat it while it raises `TransientError`, and raise the last one after `patience_s`.
+
+    A `call` that creates something must find what an earlier attempt created: its answer may have been lost.
+    """
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            return call()
+        except TransientError:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(PAUSE_S)
+
+
+def reported(months: Sequence[str], ended: Mapping[str, MonthRecord], cause: str) -> list[MonthRecord]:
+    """Return a record of each month, in this order: the one of `ended`, or a failure with its `cause`."""
+    return [ended.get(month) or month_record(month, [], {}, cause) for month in months]

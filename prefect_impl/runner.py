@@ -16,10 +16,12 @@ from core.contract import (
     Progress,
     Services,
     canceled_with_us,
-    month_record,
+    reported,
     serve,
     until,
 )
+from core.errors import TriptychError
+from prefect_impl import history
 from prefect_impl.client import FINAL, Json, Prefect
 from prefect_impl.services import base_url, services
 
@@ -51,41 +53,46 @@ def ready(data: Json, _: Progress) -> Json:
 
 
 def backfill(data: Json, progress: Progress) -> BackfillResult:
-    """Run the deployment `backfill` for all months asked for, and wait for its end."""
+    """Run the deployment `backfill` for all months asked for, and wait for its end.
+
+    When that fails on the way, months whose end was seen are reported as they ended, and the others as failed.
+    """
     started, request = time.monotonic(), BackfillRequest.from_json(data)
+    records: dict[str, MonthRecord] = {}
     with Prefect(base_url(Endpoint.from_json(request.endpoint))) as prefect:
         parameters = {"months": request.months, "job": request.job, "which": "all", "jobs": request.jobs}
         run_id = prefect.start_backfill(parameters)
-        with canceled_with_us(lambda: prefect.cancel(run_id)):
-            records = wait(prefect, run_id, request, progress)
-    return BackfillResult.of(version("prefect"), started, [records[month] for month in request.months])
+        try:
+            with canceled_with_us(lambda: prefect.cancel(run_id)):
+                parent = follow(prefect, run_id, request, progress, records)
+            cause = f"not run: the backfill ended {parent['name']}: {parent['message']}"
+        except TriptychError as error:
+            cause = str(error)
+    return BackfillResult.of(version("prefect"), started, reported(request.months, records, cause))
 
 
-def wait(prefect: Prefect, run_id: str, request: BackfillRequest, progress: Progress) -> dict[str, MonthRecord]:
-    """Follow a backfill to its end; give the record of each month."""
-    records: dict[str, MonthRecord] = {}
+def follow(
+    prefect: Prefect, run_id: str, request: BackfillRequest, progress: Progress, records: dict[str, MonthRecord]
+) -> Json:
+    """Wait for the end of a backfill and return its last state; add to `records` each month as soon as it is over."""
 
     def over() -> Json | None:
         parent = prefect.state(run_id)  # read before its months: when it is over, it makes no more of them
         ended = parent["type"] in FINAL
         months = prefect.months_of(run_id)
-        for month, run in months.items():
+        for month, runs in months.items():
+            state = runs[-1]["state_type"]
             # while the backfill runs, a run that crashed is followed by another
-            is_last = run["state_type"] in FINAL and (ended or run["state_type"] != "CRASHED")
-            if month not in records and is_last and (record := prefect.record(run)):
+            is_last = state in FINAL and (ended or state != "CRASHED")
+            if month not in records and is_last and (record := history.record(prefect, runs)):
                 records[month] = record
         for month in request.months:
-            waits = month not in months or months[month]["state_type"] in ("SCHEDULED", "PENDING")
+            waits = month not in months or months[month][-1]["state_type"] in ("SCHEDULED", "PENDING")
             state = records[month].state if month in records else "waiting" if waits else "running"
             progress(month, state, record=records.get(month))
         return parent if ended and months.keys() <= records.keys() else None
 
-    parent = until(over, math.inf, POLL_S, f"Prefect's backfill {run_id}")
-    for month in request.months:
-        if month not in records:
-            reason = f"not run: the backfill ended {parent['name']}: {parent['message']}"
-            records[month] = month_record(month, [], {}, reason)
-    return records
+    return until(over, math.inf, POLL_S, f"Prefect's backfill {run_id}")
 
 
 VERBS = {"describe": describe, "services": start, "ready": ready, "backfill": backfill}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from core import contract
 from core.contract import (
     TASKS,
     BackfillRequest,
@@ -19,8 +20,10 @@ from core.contract import (
     Step,
     TaskRecord,
     month_record,
+    patiently,
     progress_path,
     read_result,
+    reported,
     serve,
     until,
     write_json,
@@ -140,6 +143,31 @@ def test_waiting_ends_with_a_value_or_a_deadline() -> None:
     assert until(lambda: next(answers), 10, 0, "an answer") == 3
     with pytest.raises(TransientError, match=r"an answer: not done after 0 s"):
         until(lambda: None, 0, 0, "an answer")
+
+
+def test_a_transient_error_is_borne_with_for_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract, "PAUSE_S", 0)
+    faults = [SourceUnavailable("first"), SourceUnavailable("second")]
+
+    def call() -> int:
+        if faults:
+            raise faults.pop(0)
+        return 3
+
+    assert patiently(call, 60) == 3
+    faults = [SourceUnavailable("first"), SourceUnavailable("second")]
+    with pytest.raises(SourceUnavailable, match="first"):
+        patiently(call, 0)
+    faults = [NotPublished("for good"), SourceUnavailable("never asked")]  # type: ignore[list-item]
+    with pytest.raises(NotPublished):
+        patiently(call, 60)
+
+
+def test_what_ended_is_reported_as_it_ended_and_the_rest_with_the_cause() -> None:
+    done = MonthRecord("2024-02", "unchanged", attempts=1, rows=5)
+    late, ended = reported(["2024-01", "2024-02"], {"2024-02": done}, "gave up")
+    assert (late.month, late.state, late.error) == ("2024-01", "failed", "gave up")
+    assert ended == done
 
 
 def test_it_imports_nothing_but_the_standard_library() -> None:

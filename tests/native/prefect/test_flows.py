@@ -17,7 +17,7 @@ from prefect.states import Completed, Crashed, Failed
 from core.contract import TASKS, MonthRecord, until
 from core.errors import RETRIES, RETRY_DELAY_S, BadFile, Busy, SourceUnavailable
 from core.pipeline import Job
-from prefect_impl import flows, selection
+from prefect_impl import flows, history, selection
 from prefect_impl.client import Json, Prefect
 from tests.native.prefect.conftest import Steps
 
@@ -70,7 +70,7 @@ def run(
     def run(month: str) -> tuple[State[Any], MonthRecord]:
         state = flows.taxi_pipeline(month, JOB, return_state=True)
         flow_run = server.call("GET", f"/flow_runs/{state.state_details.flow_run_id}")
-        return state, until(lambda: server.record(flow_run), 60, 0.1, "the record of the month")
+        return state, until(lambda: history.record(server, [flow_run]), 60, 0.1, "the record of the month")
 
     return run
 
