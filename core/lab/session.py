@@ -104,7 +104,7 @@ class Lab:
         stack, tally = self.stack(tool), Tally(replace(request, loader=tool.name), on_progress)
         with self._watched(stack) as supervisors:
             try:
-                result = self._run(stack, tally)
+                result = tally.filled(self._run(stack, tally), lambda: self._loaded(request.schema))
             except TriptychError as error:
                 if isinstance(error, UsageError) and not tally.has_landed:
                     raise

@@ -51,6 +51,17 @@ class Tally:
         records = [self._record(month, error, loaded.get(month)) for month in self.request.months]
         return BackfillResult.of(self.version, self._started, records, self.notes)
 
+    def filled(self, result: BackfillResult, loaded: Callable[[], Mapping[str, Entry]]) -> BackfillResult:
+        """Complete a runner's own result where it lost sight of months: a failed one without an attempt may be loaded."""
+        lost = [each for each in result.months if each.state == "failed" and not each.attempts]
+        if not lost:
+            return result
+        entries = loaded()
+        known = {each.month: self._record(each.month, each.error or "", entries.get(each.month)) for each in lost}
+        return BackfillResult.of(
+            result.version, self._started, [known.get(each.month, each) for each in result.months], result.notes
+        )
+
     def _record(self, month: str, error: str, entry: Entry | None) -> MonthRecord:
         state, detail = self._states.get(month, ("waiting", ""))
         if month in self._records:
