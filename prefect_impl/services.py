@@ -13,6 +13,10 @@ SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": ("false", "the same, of the server"),
     "PREFECT_WORKER_QUERY_SECONDS": ("1", "a run starts 1 s after it is made, not up to 10 s"),
     "PREFECT_LOGGING_EXTRA_LOGGERS": ("core", "the pipeline's warnings stand in the log of its task run"),
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": (
+        "500",
+        "so the server answers while PostgreSQL restarts; a run asks again for a minute",
+    ),
     "PREFECT_CLI_PROMPT": ("false", "nobody is there to answer"),
     "PREFECT_CLI_COLORS": ("false", "plain logs"),
 }

@@ -17,7 +17,7 @@ from core.month import parse_months
 from core.pipeline import Job
 from tests.odd_months import rewrite, undocumented_codes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_dbt")]
 
 MONTHS = parse_months("2024-01..2024-03")
 JANUARY, FEBRUARY, MARCH = MONTHS
