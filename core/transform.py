@@ -193,15 +193,25 @@ def _plan(connection: Connection, schema: str, month: dt.date | None) -> Plan:
     if missing := _missing(connection, schema, RAW):
         raise UsageError(f"schema {schema!r} has no {missing[0]}: load zones and a month first")
     _create_ledger(connection, schema)
-    loaded = sql.SQL("SELECT dataset, month, concat(fence, ' ', content_digest) FROM {} WHERE dataset = 'green'")
-    # The lookup's version is what the table holds: loaded again with the same rows, it is no reason to rebuild all months.
-    versions = {PROJECT: dbt.project_version(), ZONES: digest.table(connection, schema, "raw_zones").hex}
-    versions |= _versions(connection, loaded, schema, "load_ledger")
-    built = _versions(connection, sql.SQL("SELECT dataset, month, version FROM {}"), schema, "transform_ledger")
+    versions: Versions = {PROJECT: dbt.project_version()} | loaded_versions(connection, schema)
+    built = built_versions(connection, schema)
     changed = frozenset(key for key in versions | built if versions.get(key) != built.get(key))
     missing = _missing(connection, schema, dbt.model_names())
     whole = month is not None and not changed and not missing
     return Plan(versions, changed, missing, marts.damage(connection, schema, month) if whole and month else None)
+
+
+def loaded_versions(connection: Connection, schema: str) -> Versions:
+    """What the models are built from, as it is loaded now."""
+    loaded = sql.SQL("SELECT dataset, month, concat(fence, ' ', content_digest) FROM {} WHERE dataset = 'green'")
+    # The lookup's version is what the table holds: loaded again with the same rows, it is no reason to rebuild all months.
+    zones: Versions = {ZONES: digest.table(connection, schema, "raw_zones").hex}
+    return zones | _versions(connection, loaded, schema, "load_ledger")
+
+
+def built_versions(connection: Connection, schema: str) -> Versions:
+    """What the models were last built from, as `transform_ledger` says."""
+    return _versions(connection, sql.SQL("SELECT dataset, month, version FROM {}"), schema, "transform_ledger")
 
 
 def _versions(connection: Connection, query: sql.SQL, schema: str, table: str) -> Versions:
