@@ -94,36 +94,42 @@ def _clock() -> int:
 
 
 def next_fence(connection: Connection, schema: str) -> int:
-    """Begin an attempt: return a number above that of every attempt that began before, and above all in the ledger."""
-    if _is_behind(connection, schema):
-        _raise_fence(connection, schema)
-    name = sql.Identifier(schema, "load_fence").as_string(connection)
-    row = connection.execute("SELECT nextval(%s::regclass)", [name]).fetchone()
-    assert row is not None
-    return int(row[0])
+    """Begin an attempt: return a number above that of every attempt that began before, and above all in the ledger.
 
-
-def fences(connection: Connection, schema: str) -> tuple[int, int]:
-    """Return the last number that was drawn, and the largest in the ledger (0 when it is empty).
-
-    In this order they are compared safely while others draw: a statement's snapshot of the ledger is older than its look at
-    the sequence, which no snapshot holds back.
+    Commit when the sequence has to be raised first.
     """
-    query = sql.SQL(
-        "SELECT last_value - (NOT is_called)::int, (SELECT coalesce(max(greatest(fence, seen)), 0) FROM {}) FROM {}"
-    )
-    row = connection.execute(query.format(_name(schema), sql.Identifier(schema, "load_fence"))).fetchone()
+    fence, recorded = _draw(connection, schema)
+    if fence <= recorded:
+        connection.commit()  # drawing took a lock on the sequence, and two that wait for each other's could not raise it
+        _raise_fence(connection, schema)
+        fence, _ = _draw(connection, schema)
+    return fence
+
+
+_RECORDED = sql.SQL("(SELECT coalesce(max(greatest(fence, seen)), 0) FROM {})")
+
+
+def _draw(connection: Connection, schema: str) -> tuple[int, int]:
+    """Return a number, and the largest in the ledger. A statement's snapshot is older than what it draws: a number of a sequence
+    that is in order is above, also while others publish.
+    """
+    query = sql.SQL("SELECT {}, {}").format(_now(connection, schema), _RECORDED.format(_name(schema)))
+    row = connection.execute(query).fetchone()
     assert row is not None
     return row
 
 
-def _is_behind(connection: Connection, schema: str) -> bool:
-    drawn, recorded = fences(connection, schema)
-    return drawn < recorded
+def fences(connection: Connection, schema: str) -> tuple[int, int]:
+    """Return the last number that was drawn, and the largest in the ledger (0 when it is empty)."""
+    query = sql.SQL("SELECT last_value - (NOT is_called)::int, {} FROM {}")
+    sequence = sql.Identifier(schema, "load_fence")
+    row = connection.execute(query.format(_RECORDED.format(_name(schema)), sequence)).fetchone()
+    assert row is not None
+    return row
 
 
 def _raise_fence(connection: Connection, schema: str) -> None:
-    """Let the sequence go on above the ledger; raise `PermanentError` when there is no number above.
+    """Let the sequence go on above the ledger; raise `PermanentError` when that has a number that no sequence drew.
 
     setval could move it back: others may draw numbers between a look at it and the change. ALTER SEQUENCE takes a lock under
     which nobody draws, until the transaction ends. Whoever waited for that lock looks again, and finds the sequence raised.

@@ -161,7 +161,7 @@ def _fences(connection: Connection, schema: Schema) -> Iterator[Finding]:
     rises = "the next load raises it above the ledger"
     if not exists(connection, schema.name, "load_fence"):
         yield Finding(schema.name, "load_fence", (), "is missing", "the next load creates it above the ledger")
-    else:
+    elif _may_read(connection, schema.name, "load_fence"):
         drawn, recorded = ledger.fences(connection, schema.name)
         if drawn < recorded:
             yield Finding(schema.name, "load_fence", (), f"stands at {drawn}, below {recorded} in load_ledger", rises)
@@ -170,6 +170,12 @@ def _fences(connection: Connection, schema: Schema) -> Iterator[Finding]:
             problem = f"has seen {entry.seen} of {entry.dataset}, below its fence {entry.fence}"
             remedy = _load_again(schema, entry.dataset, [_month(entry)])
             yield Finding(schema.name, "load_ledger", _named([_month(entry)]), problem, remedy)
+
+
+def _may_read(connection: Connection, schema: str, sequence: str) -> bool:
+    """Return whether this role may: who was granted all tables of a schema was granted no sequence."""
+    written = sql.Identifier(schema, sequence).as_string(connection)
+    return connection.execute("SELECT has_sequence_privilege(%s, 'SELECT')", [written]).fetchone() == (True,)
 
 
 # --- the marts ---------------------------------------------------------------------------------------------------------

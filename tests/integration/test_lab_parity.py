@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from core import digest, ledger, marts, pipeline, transform
 from core.errors import UsageError
@@ -355,6 +356,22 @@ def test_a_ledger_that_is_wrong_in_every_schema_alike_is_no_parity(connection: C
     found = parity(connection, "plain", "airflow")
     assert (found.differing, found.identical) == ([], False)
     assert [(each.schema, each.table) for each in found.findings] == [("plain", "fct_trips"), ("airflow", "fct_trips")]
+
+
+def test_who_may_read_the_tables_and_not_the_sequence_can_compare(connection: Connection) -> None:
+    load(connection, "plain")
+    role = sql.Identifier(f"reader_{connection.info.dbname}")
+    connection.execute(sql.SQL("CREATE ROLE {}").format(role))
+    try:
+        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA plain TO {}").format(role))
+        connection.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA plain TO {}").format(role))
+        connection.execute(sql.SQL("SET SESSION ROLE {}").format(role))
+        assert parity(connection, "plain").as_recorded
+    finally:
+        connection.rollback()
+        connection.execute("RESET ROLE")
+        connection.execute(sql.SQL("DROP OWNED BY {role}; DROP ROLE IF EXISTS {role}").format(role=role))
+        connection.commit()
 
 
 # --- other datasets ---------------------------------------------------------------------------------------------------
