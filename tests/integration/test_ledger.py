@@ -143,6 +143,19 @@ def test_a_month_far_ahead_and_one_far_back_can_be_written_down(warehouse: str) 
             assert ledger.read(connection, SCHEMA, "green", month) is not None
 
 
+@pytest.mark.parametrize(
+    ("change", "state"), [("row_count = 7", "success"), ("seen = 0", "unchanged"), ("seen = 9 * 10 ^ 15", "unchanged")]
+)
+def test_the_next_load_puts_changed_numbers_right(folder: Path, warehouse: str, change: str, state: str) -> None:
+    first = attempt(folder).entry
+    execute(f"UPDATE {SCHEMA}.load_ledger SET {change}")
+    late = order(folder)
+    again = attempt(folder)
+    assert (again.state, again.entry.row_count) == (state, first.row_count)
+    assert again.entry.seen > late.fence > first.seen
+    assert load.load(late).superseded
+
+
 # --- a sequence that is behind the ledger: a database restored or replicated without its value ------------------------------
 
 RESTORED = {
