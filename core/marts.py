@@ -1,7 +1,7 @@
 """The marts as readers see them: published in one transaction, and recorded by month in `mart_ledger`.
 
     write      dbt builds `<mart>__unpublished`: the rows of the months of one build, and no others
-    audit      dbt tests those tables; nobody else reads them
+    audit      dbt tests those tables; no reader knows them
     publish    one transaction replaces the rows of these months in every mart, and records what is there now
 
 A mart is replaced by DELETE and INSERT, never by another table under its name: a reader whose snapshot is older than the
@@ -13,13 +13,15 @@ take its name.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import sql
 
 from core import digest
-from core.database import Connection
+from core.database import Connection, connect
 from core.digest import Digest
 from core.errors import TransformFailed
 
@@ -28,23 +30,49 @@ UNPUBLISHED = "__unpublished"
 
 LEDGER = "mart_ledger"
 
+Months = Sequence[dt.date] | None
+"""First days of months, or None for all of them."""
+
 
 @dataclass(frozen=True)
 class Mart:
-    """A published table. `month` is the month by which its rows are recorded, `replaced` which rows a build replaces."""
+    """A published table.
+
+    `month` is the month by which its rows are recorded. `replaced` says which rows a build of `months` replaces; with
+    `whole_months`, those are all rows of the recorded months that it touches.
+    `key` and `indexes` belong to the published table. A built one has none, because they would cost a month's build a tenth
+    of its time: rows that break the key fail to be published.
+    """
 
     name: str
     month: sql.SQL
     replaced: sql.SQL
+    whole_months: bool
+    key: tuple[str, ...]
+    indexes: tuple[str, ...] = ()
+
+    @property
+    def built(self) -> str:
+        """The table that dbt builds."""
+        return self.name + UNPUBLISHED
 
 
 MARTS = (
-    Mart("fct_trips", month=sql.SQL("source_month"), replaced=sql.SQL("source_month = ANY ({months})")),
+    Mart(
+        "fct_trips",
+        month=sql.SQL("source_month"),
+        replaced=sql.SQL("source_month = ANY ({months})"),
+        whole_months=True,
+        key=("source_month", "row_number"),
+        indexes=("pickup_date",),
+    ),
     Mart(
         "daily_borough_stats",
-        # A date is made from every source month that has rows of it. So it is recorded by its own month.
+        # Rows of several source months make up a date, so a date is recorded by its own month.
         month=sql.SQL("date_trunc('month', pickup_date)::date"),
         replaced=sql.SQL("source_months && {months} OR pickup_date IN (SELECT pickup_date FROM {built})"),
+        whole_months=False,
+        key=("pickup_date", "borough"),
     ),
 )
 
@@ -67,117 +95,120 @@ def create_ledger(connection: Connection, schema: str) -> None:
     connection.execute(_CREATE.format(sql.Identifier(schema, LEDGER)))
 
 
-def publish(connection: Connection, schema: str, months: Sequence[dt.date] | None) -> list[str]:
-    """Replace the rows of `months` (None: all rows) in every mart by what dbt built, and record them.
+def publish(connection: Connection, schema: str, months: Months) -> list[str]:
+    """Replace the rows of `months` in every mart by what dbt built, and record them.
 
-    Return the names of the marts that were replaced as tables because their columns changed. Call it in a transaction:
-    readers see nothing of it before the commit. Raise `TransformFailed` when a mart has other columns than a build of
-    some months.
+    Return the names of the marts whose table was replaced because its columns changed. Call it in a transaction: readers see
+    nothing of it before the commit. Raise `TransformFailed` when rows break a mart's key, or when a mart has other columns
+    than a build of only some months.
     """
     replaced = []
-    for mart in MARTS:
-        old, new = (_columns(connection, schema, name) for name in (mart.name, mart.name + UNPUBLISHED))
-        if old and old != new and months is not None:
-            raise TransformFailed(
-                f"{schema}.{mart.name} has other columns than its model: drop it, then run again to build all months"
-            )
-        if old == new:
-            recorded = _touched(connection, schema, mart, months)
-            _replace_rows(connection, schema, mart, months)
-        else:
-            recorded = None
-            _take_name(connection, schema, mart)
-            replaced += [mart.name] if old else []
-        _record(connection, schema, mart, recorded)
-    _drop_built(connection, schema)
+    try:
+        for mart in MARTS:
+            old, new = _columns(connection, schema, mart.name), _columns(connection, schema, mart.built)
+            if old == new:
+                _replace_rows(connection, schema, mart, months)
+            elif old and months is not None:
+                raise TransformFailed(
+                    f"{schema}.{mart.name} has other columns than its model: drop it, then run again to build all months"
+                )
+            else:
+                _replace_table(connection, schema, mart)
+                replaced += [mart.name] if old else []
+    except psycopg.errors.UniqueViolation as error:
+        raise TransformFailed(f"{schema}: {error.diag.message_primary}: {error.diag.message_detail}") from error
+    built = sql.SQL(", ").join(sql.Identifier(schema, mart.built) for mart in MARTS)
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(built))
     return replaced
 
 
 def damage(connection: Connection, schema: str, month: dt.date) -> str | None:
-    """Say how the marts differ in number of rows from what the last publication left of `month`; None when they do not.
+    """Say how the marts' numbers of rows differ from what the last build left of `month`; return None when they do not.
 
-    Counts only, because each run asks: they take milliseconds. `triptych parity` compares the digests.
+    Every run asks, so this only counts rows, in milliseconds. `triptych parity` compares the digests.
     """
     asked = {
         "fct_trips": (sql.SQL("source_month = {}").format(month), sql.SQL("month = {}").format(month)),
         # The dates of a source month may lie anywhere, and the whole table is small.
         "daily_borough_stats": (sql.SQL("true"), sql.SQL("true")),
     }
-    for name, (rows_of, entries_of) in asked.items():
+    for name, (rows, entries) in asked.items():
         query = sql.SQL(
-            "SELECT (SELECT count(*) FROM {table} WHERE {rows_of}),"
-            " (SELECT coalesce(sum(row_count), 0)::bigint FROM {ledger} WHERE model = {name} AND {entries_of})"
-        ).format(
-            table=sql.Identifier(schema, name), rows_of=rows_of, ledger=sql.Identifier(schema, LEDGER),
-            name=name, entries_of=entries_of,
-        )  # fmt: skip
-        there, recorded = connection.execute(query).fetchall()[0]
+            "SELECT (SELECT count(*) FROM {table} WHERE {rows}),"
+            " (SELECT coalesce(sum(row_count), 0)::bigint FROM {ledger} WHERE model = {name} AND {entries})"
+        )
+        table, ledger = sql.Identifier(schema, name), sql.Identifier(schema, LEDGER)
+        composed = query.format(table=table, rows=rows, ledger=ledger, name=name, entries=entries)
+        there, recorded = connection.execute(composed).fetchall()[0]
         if there != recorded:
-            return f"{name} has {there} rows where its last build left {recorded}"
+            return f"{name} has {there:,} rows where its last build left {recorded:,}"
     return None
 
 
-def _touched(connection: Connection, schema: str, mart: Mart, months: Sequence[dt.date] | None) -> list[dt.date] | None:
-    """The months whose record changes: those of the rows that go, and of those that come. None for all."""
+def digests(
+    connection: Connection, schema: str, mart: Mart, months: Months = None, *, built: bool = False
+) -> dict[dt.date, Digest]:
+    """The digest of each month of a published mart (or of its built table) that has rows, of all or of `months`."""
+    return digest.by_key(connection, mart.month, schema, mart.built if built else mart.name, months)
+
+
+def _replace_rows(connection: Connection, schema: str, mart: Mart, months: Months) -> None:
+    """Move the built rows into the published table, in place of those that they replace."""
+    touched = months if mart.whole_months else _touched(connection, schema, mart, months)
+    columns = sql.SQL(", ").join(sql.Identifier(name) for name, *_ in _columns(connection, schema, mart.name))
+    delete = sql.SQL("DELETE FROM {table}" if months is None else "DELETE FROM {table} WHERE {replaced}")
+    insert = sql.SQL("INSERT INTO {} ({columns}) SELECT {columns} FROM {}").format(
+        sql.Identifier(schema, mart.name), sql.Identifier(schema, mart.built), columns=columns
+    )
+    with ThreadPoolExecutor(1) as pool:
+        # To hash a month takes about as long as to move it. A session of its own, to which the built rows are visible, does
+        # it at the same time.
+        hashed = pool.submit(_hash_built, schema, mart) if mart.whole_months else None
+        connection.execute(_compose(delete, schema, mart, months))
+        connection.execute(insert)
+    found = hashed.result() if hashed else digests(connection, schema, mart, touched)
+    _record(connection, schema, mart, touched, found)
+
+
+def _touched(connection: Connection, schema: str, mart: Mart, months: Months) -> Months:
+    """The recorded months whose rows change: those of the rows that go, and of those that come."""
     if months is None:
         return None
     query = sql.SQL("SELECT {month} FROM {table} WHERE {replaced} UNION SELECT {month} FROM {built}")
-    return [month for (month,) in connection.execute(_compose(query, schema, mart, months))]
+    return [month for (month,) in connection.execute(_compose(query, schema, mart, months)).fetchall()]
 
 
-def _replace_rows(connection: Connection, schema: str, mart: Mart, months: Sequence[dt.date] | None) -> None:
-    columns = sql.SQL(", ").join(sql.Identifier(name) for name, *_ in _columns(connection, schema, mart.name))
-    delete = sql.SQL("DELETE FROM {table}" + (" WHERE {replaced}" if months is not None else ""))
-    connection.execute(_compose(delete, schema, mart, months or ()))
-    insert = sql.SQL("INSERT INTO {} ({columns}) SELECT {columns} FROM {}").format(
-        sql.Identifier(schema, mart.name), sql.Identifier(schema, mart.name + UNPUBLISHED), columns=columns
-    )
-    connection.execute(insert)
-
-
-def _compose(query: sql.SQL, schema: str, mart: Mart, months: Sequence[dt.date]) -> sql.Composed:
-    built = sql.Identifier(schema, mart.name + UNPUBLISHED)
-    replaced = mart.replaced.format(months=sql.Literal(list(months)) + sql.SQL("::date[]"), built=built)
+def _compose(query: sql.SQL, schema: str, mart: Mart, months: Months) -> sql.Composed:
+    built = sql.Identifier(schema, mart.built)
+    replaced = mart.replaced.format(months=sql.SQL("{}::date[]").format(list(months or ())), built=built)
     return query.format(month=mart.month, table=sql.Identifier(schema, mart.name), built=built, replaced=replaced)
 
 
-def _take_name(connection: Connection, schema: str, mart: Mart) -> None:
-    """Let the built table be the published one, with the names of its constraints."""
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(schema, mart.name)))
-    built = mart.name + UNPUBLISHED
-    connection.execute(
-        sql.SQL("ALTER TABLE {} RENAME TO {}").format(sql.Identifier(schema, built), sql.Identifier(mart.name))
-    )
-    table = sql.Identifier(schema, mart.name)
-    query = "SELECT conname::text FROM pg_constraint WHERE conrelid = %s::regclass AND starts_with(conname, %s)"
-    for (name,) in connection.execute(query, [table.as_string(connection), built]).fetchall():
-        rename = sql.SQL("ALTER TABLE {} RENAME CONSTRAINT {} TO {}")
-        connection.execute(
-            rename.format(table, sql.Identifier(name), sql.Identifier(mart.name + name.removeprefix(built)))
-        )
+def _hash_built(schema: str, mart: Mart) -> dict[dt.date, Digest]:
+    with connect(f"digest {schema} {mart.name}") as connection:
+        return digests(connection, schema, mart, built=True)
 
 
-def _record(connection: Connection, schema: str, mart: Mart, months: Sequence[dt.date] | None) -> None:
-    """Write down the rows and the digest of `months` (None: all) as the mart now has them."""
+def _replace_table(connection: Connection, schema: str, mart: Mart) -> None:
+    """Let the built table be the published one, with key and indexes."""
+    table, built = sql.Identifier(schema, mart.name), sql.Identifier(schema, mart.built)
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+    connection.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(built, sql.Identifier(mart.name)))
+    key = sql.SQL(", ").join(map(sql.Identifier, mart.key))
+    connection.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(table, key))
+    for column in mart.indexes:
+        connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(table, sql.Identifier(column)))
+    _record(connection, schema, mart, None, digests(connection, schema, mart))
+
+
+def _record(connection: Connection, schema: str, mart: Mart, months: Months, found: Mapping[dt.date, Digest]) -> None:
+    """Write down the rows and the digest of `months`: those that were `found`, and that the others have none."""
     ledger = sql.Identifier(schema, LEDGER)
     which = sql.SQL("true") if months is None else sql.SQL("month = ANY ({}::date[])").format(list(months))
     connection.execute(sql.SQL("DELETE FROM {} WHERE model = {} AND {}").format(ledger, mart.name, which))
-    found = digests(connection, schema, mart, months)
     insert = sql.SQL("INSERT INTO {} (model, month, row_count, content_digest) VALUES ({}, {}, {}, {})")
     for month, content in found.items():
         connection.execute(insert.format(ledger, mart.name, month, content.rows, content.hex))
-
-
-def digests(
-    connection: Connection, schema: str, mart: Mart, months: Sequence[dt.date] | None = None
-) -> dict[dt.date, Digest]:
-    """The digest of each month of a published mart, or of each of `months` that has rows."""
-    return digest.by_key(connection, mart.month, schema, mart.name, months)
-
-
-def _drop_built(connection: Connection, schema: str) -> None:
-    names = sql.SQL(", ").join(sql.Identifier(schema, mart.name + UNPUBLISHED) for mart in MARTS)
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(names))
 
 
 def _columns(connection: Connection, schema: str, name: str) -> list[tuple[str, str, bool]]:

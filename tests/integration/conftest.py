@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from core import dbt
+from core.contract import until
+from core.lab.warm_dbt import WarmDbt
 from core.settings import settings
+from tests.integration.marts import Publisher
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +56,28 @@ def _empty(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     )
     for (name,) in connection.execute(query).fetchall():
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(str(name))))
+
+
+@pytest.fixture
+def publisher(warehouse: str, tmp_path: Path) -> Publisher:
+    folder = tmp_path / "published"
+    folder.mkdir()
+    return Publisher(folder)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a warm dbt that all tests may use."""
+    warm = WarmDbt(replace(settings(), home=tmp_path_factory.mktemp("warm")))
+    warm.start()
+    # From then on a call waits until the server is warm; before, it would start cold.
+    until(lambda: next(warm.folder.glob("*.sock"), None), 120, 0.02, "the socket of the warm dbt")
+    yield warm.folder
+    assert warm.end() > 0
+
+
+@pytest.fixture
+def warm_dbt(server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let dbt be served warm, and fail where it would start cold."""
+    monkeypatch.setattr(dbt, "warm_folder", lambda _: server)
+    monkeypatch.setattr(dbt, "_run_cold", lambda *_: pytest.fail("a cold start"))

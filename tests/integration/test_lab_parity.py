@@ -56,7 +56,7 @@ def build(connection: Connection, schema: str, *, record: bool = True) -> None:
     transform._create_ledger(connection, schema)
     transform._write_versions(connection, schema, transform.loaded_versions(connection, schema))
     for mart in marts.MARTS if record else ():
-        marts._record(connection, schema, mart, None)
+        marts._record(connection, schema, mart, None, marts.digests(connection, schema, mart))
 
 
 def parity(connection: Connection, *schemas: str) -> Parity:

@@ -1,10 +1,4 @@
-{{
-    config(
-        materialized='table',
-        alias='fct_trips__unpublished',
-        indexes=[{'columns': ['pickup_date']}],
-    )
-}}
+{{ config(materialized='table', alias='fct_trips__unpublished') }}
 
 with trips as (
     select *
