@@ -1,13 +1,13 @@
 """Keep the dbt models of a schema up to date with its load ledger.
 
-    refresh    lock -> compare the ledgers -> nothing to do, or one dbt build -> test results and ledger in one transaction
+    refresh    lock -> compare the ledgers -> nothing to do, or one dbt build, which one transaction publishes (`core.marts`)
     results    what the tests found in the builds so far
 
-`transform_ledger` says from which publication (fence and content digest) of each dataset and month, and from which version
-of the dbt project, the models were last built. It is compared with what is there now: whatever differs is pending.
-The load ledger is read BEFORE the build and recorded after it. A crash, or a load, in between makes the next refresh build once
-too often; it can't leave a stale mart. Many months that landed are one build, and a refresh that waited for another one's lock
-usually finds nothing left to do.
+`transform_ledger` says from which publication (fence and content digest) of each month, from which rows of the lookup, and
+from which version of the dbt project, the models were last built. It is compared with what is there now: whatever differs is
+pending. The load ledger is read BEFORE the build, and recorded in the transaction that publishes the marts. A crash before it
+leaves the marts as they were, and a load in between makes the next refresh build once more; neither leaves a stale mart. Many
+months that landed are one build, and a refresh that waited for another one's lock usually finds nothing left to do.
 
 A failed data test holds back no mart. One build serves all months that are pending, so a gate would let the bad data of
 one month keep every other month, and the month's own good rows, from readers who need them, while the raw rows are
