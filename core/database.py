@@ -7,9 +7,10 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core.errors import Busy, DatabaseUnavailable, DiskFull, PermanentError, TriptychError, UsageError, quoted
@@ -234,14 +235,24 @@ def lock(connection: Connection, *words: str, shared: bool = False) -> None:
         query = "SELECT pg_advisory_xact_lock_shared(%s)" if shared else "SELECT pg_advisory_xact_lock(%s)"
         connection.execute(query, [lock_key(*words)])
     except psycopg.errors.LockNotAvailable as error:
-        raise not_free(connection, *words) from error
+        raise lock_not_free(connection, *words) from error
 
 
-def not_free(connection: Connection, *words: str) -> Busy:
-    """Return the error for the advisory lock named `words`, which was not free in time. It names the sessions that hold it:
-    another run's, or those of other months of the same command.
-    """
-    name, holders = " ".join(words), _holders(connection, lock_key(*words))
+def lock_not_free(connection: Connection, *words: str) -> Busy:
+    """Return the error for the advisory lock named `words`, which was not free in time."""
+    is_ours = "locktype = 'advisory' AND objsubid = 1 AND (classid::bigint << 32 | objid::bigint) = %s"
+    return _not_free(connection, " ".join(words), is_ours, lock_key(*words))
+
+
+def table_not_free(connection: Connection, schema: str, table: str) -> Busy:
+    """Return the error for a table that could not be locked in time."""
+    name = sql.Identifier(schema, table).as_string(connection)
+    return _not_free(connection, table, "relation = to_regclass(%s)", name)
+
+
+def _not_free(connection: Connection, name: str, is_ours: LiteralString, value: int | str) -> Busy:
+    """Name the sessions that hold it: of another run, of other months of the same command, or of readers."""
+    holders = _holders(connection, is_ours, value)
     held = f", and {' and '.join(holders)} {'holds' if len(holders) == 1 else 'hold'} it" if holders else ""
     return Busy(
         f"{name}: the lock was not free for {settings().lock_wait_s:g} s{held}; run again when it is, or raise "
@@ -249,16 +260,18 @@ def not_free(connection: Connection, *words: str) -> Busy:
     )
 
 
-def _holders(connection: Connection, key: int) -> list[str]:
-    """Return up to three sessions by ``application_name``. Asked in a session of its own: the transaction that waited is aborted."""
-    query = """
-        SELECT coalesce(nullif(application_name, ''), format('a session (pid %%s)', pid)) FROM pg_locks JOIN pg_stat_activity USING (pid)
-        WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint << 32 | objid::bigint) = %s
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        ORDER BY 1 LIMIT 3
-    """
+def _holders(connection: Connection, is_ours: LiteralString, value: int | str) -> list[str]:
+    """Return up to three sessions. Asked in a session of its own: the transaction that waited is aborted, or holds locks itself."""
+    query = (
+        "SELECT DISTINCT CASE WHEN starts_with(application_name, 'triptych ') THEN application_name"
+        " ELSE format('%%s (pid %%s)', coalesce(nullif(application_name, ''), 'a session'), pid) END"
+        " FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        f" AND pid <> %s AND {is_ours} ORDER BY 1 LIMIT 3"
+    )
     try:
         with connect_bare(make_conninfo(connection.info.dsn, password=connection.info.password)) as other:
-            return [quoted(holder, _IDENTIFIER_BYTES) for (holder,) in other.execute(query, [key])]
+            found = other.execute(query, [connection.info.backend_pid, value])
+            return [quoted(holder, 2 * _IDENTIFIER_BYTES) for (holder,) in found]
     except TriptychError:  # then the message goes without
         return []

@@ -232,6 +232,14 @@ def test_a_manifest_in_a_bucket_counts(bucket: str, published: Path) -> None:
     assert_is(extract(GREEN, bucket, MONTH), published / NAME)
 
 
+def test_a_manifest_in_the_folder_above_counts_within_the_source(bucket: str, published: Path) -> None:
+    put(f"s3://taxi/trip-data/green/{NAME}", (published / NAME).read_bytes())
+    obstore.delete(from_url("s3://taxi", client_options={"allow_http": True}), f"trip-data/{NAME}")
+    put("s3://taxi/trip-data/MANIFEST.sha256", f"{'0' * 64}  green/{NAME}\n".encode())
+    assert "MANIFEST.sha256 promises 000" in refusal(BadFile, lambda: extract(GREEN, bucket, MONTH))
+    assert_is(extract(GREEN, f"{bucket}/green", MONTH), published / NAME)  # nothing above a source is asked for
+
+
 def test_an_object_that_is_not_there_is_not_published(bucket: str) -> None:
     message = refusal(NotPublished, lambda: extract(GREEN, bucket, Month(2026, 11)))
     assert message.startswith("2026-11: no green_tripdata_2026-11.parquet in s3://taxi/trip-data;")
