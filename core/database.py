@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -240,19 +240,19 @@ def lock(connection: Connection, *words: str, shared: bool = False) -> None:
 
 def lock_not_free(connection: Connection, *words: str) -> Busy:
     """Return the error for the advisory lock named `words`, which was not free in time."""
-    is_ours = "locktype = 'advisory' AND objsubid = 1 AND (classid::bigint << 32 | objid::bigint) = %s"
-    return _not_free(connection, " ".join(words), is_ours, lock_key(*words))
+    is_ours = sql.SQL("locktype = 'advisory' AND objsubid = 1 AND (classid::bigint << 32 | objid::bigint) = {}")
+    return _not_free(connection, " ".join(words), is_ours.format(lock_key(*words)))
 
 
 def table_not_free(connection: Connection, schema: str, table: str) -> Busy:
     """Return the error for a table that could not be locked in time."""
     name = sql.Identifier(schema, table).as_string(connection)
-    return _not_free(connection, table, "relation = to_regclass(%s)", name)
+    return _not_free(connection, table, sql.SQL("relation = to_regclass({})").format(name))
 
 
-def _not_free(connection: Connection, name: str, is_ours: LiteralString, value: int | str) -> Busy:
+def _not_free(connection: Connection, name: str, is_ours: sql.Composed) -> Busy:
     """Name the sessions that hold it: of another run, of other months of the same command, or of readers."""
-    holders = _holders(connection, is_ours, value)
+    holders = _holders(connection, is_ours)
     held = f", and {' and '.join(holders)} {'holds' if len(holders) == 1 else 'hold'} it" if holders else ""
     return Busy(
         f"{name}: the lock was not free for {settings().lock_wait_s:g} s{held}; run again when it is, or raise "
@@ -260,18 +260,20 @@ def _not_free(connection: Connection, name: str, is_ours: LiteralString, value: 
     )
 
 
-def _holders(connection: Connection, is_ours: LiteralString, value: int | str) -> list[str]:
+def _holders(connection: Connection, is_ours: sql.Composed) -> list[str]:
     """Return up to three sessions. Asked in a session of its own: the transaction that waited is aborted, or holds locks itself."""
-    query = (
-        "SELECT DISTINCT CASE WHEN starts_with(application_name, 'triptych ') THEN application_name"
-        " ELSE format('%%s (pid %%s)', coalesce(nullif(application_name, ''), 'a session'), pid) END"
-        " FROM pg_locks JOIN pg_stat_activity USING (pid)"
-        " WHERE granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        f" AND pid <> %s AND {is_ours} ORDER BY 1 LIMIT 3"
+    query = sql.SQL(
+        """
+        SELECT DISTINCT CASE WHEN starts_with(application_name, 'triptych ') THEN application_name
+            ELSE format('%s (pid %s)', coalesce(nullif(application_name, ''), 'a session'), pid) END
+        FROM pg_locks JOIN pg_stat_activity USING (pid)
+        WHERE granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND pid <> {} AND {} ORDER BY 1 LIMIT 3
+        """
     )
     try:
         with connect_bare(make_conninfo(connection.info.dsn, password=connection.info.password)) as other:
-            found = other.execute(query, [connection.info.backend_pid, value])
+            found = other.execute(query.format(connection.info.backend_pid, is_ours))
             return [quoted(holder, 2 * _IDENTIFIER_BYTES) for (holder,) in found]
     except TriptychError:  # then the message goes without
         return []
