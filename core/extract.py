@@ -50,6 +50,10 @@ MANIFEST = "MANIFEST.sha256"
 MANIFEST_MB = 4.0
 """It is read whole: 50,000 lines."""
 
+_PAGE = "a web page"
+"""Single-page apps and login portals answer so, with status 200, for whatever is not there: it may be in the next place, and without
+a manifest a file is loaded. A portal that hid a manifest that is there would hide the files too, and a page is never taken for a file."""
+
 LOOKUP_MB = 4.0
 """A lookup has 12 KB, and its keys are kept while it is read, to see that each is there once: 60 MB at most."""
 
@@ -89,6 +93,8 @@ def extract(dataset: Dataset, source: str, month: Month | None = None) -> Extrac
                 _check_manifest(place, path, found)
                 return found
             said.append(found)
+        if page := next((text for text in said if text.startswith(_PAGE)), None):
+            raise BadFile(f"{Path(paths[0]).name} is {page}: the source sent an error page under its name")
         what = str(month) if month is not None else "the zone lookup"
         raise place.absent(what, Path(paths[0]).name, said)
 
@@ -102,11 +108,9 @@ def _fetch(source: Source, path: str, limit_mb: float) -> Extracted | str:
         came = _Transfer(source, path, limit_mb).run(known.etag if known and kept else None)
         if isinstance(came, Answer):
             return kept if came.state == "unchanged" and kept else came.said
-        if name == MANIFEST and isinstance(source, Web) and _is_page(came):
-            # Single-page apps and login portals answer 200 with a page for whatever is not there. One that would do so for
-            # a manifest that is there would for the files as well, and a page is never taken for a file.
+        if isinstance(source, Web) and _is_page(came):
             came.discard()
-            return "a web page"
+            return f"{_PAGE} of {came.size} bytes"
         fetched = _keep(name, came)
         if came.etag is not None:
             _write_index(entry, _Known(fetched.sha256, fetched.bytes, came.etag))

@@ -233,6 +233,11 @@ def test_a_page_for_whatever_is_not_there_is_no_manifest(site: Publisher, publis
     assert "is a web page" in refusal(BadFile, lambda: extract(GREEN, site.url, MONTH))
 
 
+def test_a_page_for_whatever_is_not_there_hides_no_file_in_another_place(site: Publisher, published: Path) -> None:
+    site.send(LOOKUP, HTML_ERROR_PAGE, times=2)  # it is in the third place in which it is looked for
+    assert_is(extract(ZONES, site.url), published / LOOKUP)
+
+
 def test_a_page_that_somebody_put_into_a_folder_is_named_with_what_to_do(published: Path) -> None:
     (published / MANIFEST).write_bytes(HTML_ERROR_PAGE)
     message = refusal(BadFile, lambda: extract(GREEN, str(published), MONTH))
