@@ -29,11 +29,10 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from core import dbt, digest, marts
-from core.database import Connection, check_schema_name, connect, lock_key
+from core.database import Connection, check_schema_name, connect, lock_key, lock_not_free
 from core.dbt import Outcome
-from core.errors import Busy, UsageError
+from core.errors import UsageError
 from core.marts import MARTS
-from core.settings import settings
 
 RAW = ("raw_trips", "raw_zones", "load_ledger")
 
@@ -180,10 +179,7 @@ def _exclusive(connection: Connection, schema: str) -> Iterator[None]:
     try:
         connection.execute("SELECT pg_advisory_lock(%s)", [key])
     except psycopg.errors.LockNotAvailable as error:
-        wait = settings().lock_wait_s
-        raise Busy(
-            f"transform {schema}: another run took more than {wait:g} s; run again when that one has ended"
-        ) from error
+        raise lock_not_free(connection, "transform", schema) from error
     connection.execute("SET idle_session_timeout = 0")  # it is idle while dbt works
     yield
     connection.execute("SELECT pg_advisory_unlock(%s)", [key])
@@ -193,15 +189,25 @@ def _plan(connection: Connection, schema: str, month: dt.date | None) -> Plan:
     if missing := _missing(connection, schema, RAW):
         raise UsageError(f"schema {schema!r} has no {missing[0]}: load zones and a month first")
     _create_ledger(connection, schema)
-    loaded = sql.SQL("SELECT dataset, month, concat(fence, ' ', content_digest) FROM {} WHERE dataset = 'green'")
-    # The lookup's version is what the table holds: loaded again with the same rows, it is no reason to rebuild all months.
-    versions = {PROJECT: dbt.project_version(), ZONES: digest.table(connection, schema, "raw_zones").hex}
-    versions |= _versions(connection, loaded, schema, "load_ledger")
-    built = _versions(connection, sql.SQL("SELECT dataset, month, version FROM {}"), schema, "transform_ledger")
+    versions: Versions = {PROJECT: dbt.project_version()} | loaded_versions(connection, schema)
+    built = built_versions(connection, schema)
     changed = frozenset(key for key in versions | built if versions.get(key) != built.get(key))
     missing = _missing(connection, schema, dbt.model_names())
     whole = month is not None and not changed and not missing
     return Plan(versions, changed, missing, marts.damage(connection, schema, month) if whole and month else None)
+
+
+def loaded_versions(connection: Connection, schema: str) -> Versions:
+    """What the models are built from, as it is loaded now."""
+    loaded = sql.SQL("SELECT dataset, month, concat(fence, ' ', content_digest) FROM {} WHERE dataset = 'green'")
+    # The lookup's version is what the table holds: loaded again with the same rows, it is no reason to rebuild all months.
+    zones: Versions = {ZONES: digest.table(connection, schema, "raw_zones").hex}
+    return zones | _versions(connection, loaded, schema, "load_ledger")
+
+
+def built_versions(connection: Connection, schema: str) -> Versions:
+    """What the models were last built from, as `transform_ledger` says."""
+    return _versions(connection, sql.SQL("SELECT dataset, month, version FROM {}"), schema, "transform_ledger")
 
 
 def _versions(connection: Connection, query: sql.SQL, schema: str, table: str) -> Versions:
