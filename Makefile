@@ -12,7 +12,7 @@ PYTEST := python -m pytest
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast up down azurite bench bench-load bench-race bench-growth bench-transform soak kill-points fuzz lint types native lock clean
+.PHONY: help setup demo test test-fast up down azurite bench bench-load bench-race bench-growth bench-transform soak kill-points fuzz readers lint types native lock clean
 
 help: ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -36,7 +36,7 @@ lint: setup ## ruff, and who may import whom
 	PATH="$(CURDIR)/$(LAB):$$PATH" $(LAB)/lint-imports --no-cache | sed -n '/^Contracts:/p;/BROKEN/p'; exit $${PIPESTATUS[0]}
 
 types: setup ## mypy, each adapter against its own tool
-	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/fuzz
+	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/fuzz tests/faults
 	@for tool in $(NATIVE); do \
 	  echo "mypy $${tool}_impl"; $(LAB)/mypy --python-executable .venvs/$$tool/bin/python $${tool}_impl || exit 1; done
 
@@ -78,6 +78,9 @@ bench-transform: setup ## of that, dbt cold and warm, many months at once, one m
 
 fuzz: setup ## load 20,000 hostile files: a line that says why not, or the right rows (10 minutes)
 	$(LAB)/python -m tests.fuzz --cases 20000 --seed 11
+
+readers: setup ## readers at both isolation levels beside two tools: no mart is empty, partial or contradicting (6 minutes)
+	$(LAB)/python -m tests.faults.readers
 
 soak: setup ## 1,000 random kills, what the usual pattern loses under the same, and every kill point: 45 minutes
 	@$(BENCH) soak kill_points

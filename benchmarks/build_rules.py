@@ -135,8 +135,15 @@ def drawn(cases: Sequence[Case], number: int, draw: random.Random) -> list[Case]
 # --- what must come of it ---
 
 
+MARTS = ("fct_trips", "daily_borough_stats")
+"""How the names of what becomes visible together begin."""
+
+
 def reader(found: dict[str, str], before: dict[str, str], golden: dict[str, str]) -> str:
-    """What a reader sees: ``old``, ``new``, the tables that are new among old ones, or ``part`` and what is neither."""
+    """What a reader sees: ``old``, ``new``, the tables that are new among old ones, or ``part`` and what is neither.
+
+    ``part`` as well where some marts are new and others old: one transaction publishes them all.
+    """
     keys = sorted(before.keys() | golden.keys() | found.keys())
     wrong = [key for key in keys if found.get(key) not in (before.get(key), golden.get(key))]
     if wrong:
@@ -144,16 +151,20 @@ def reader(found: dict[str, str], before: dict[str, str], golden: dict[str, str]
     new = [key for key in keys if before.get(key) != golden.get(key) and found.get(key) == golden.get(key)]
     old = [key for key in keys if before.get(key) != golden.get(key) and found.get(key) == before.get(key)]
     both = f"new {', '.join(new)} and old {', '.join(old)}"
+    if all(any(key.startswith(MARTS) for key in some) for some in (new, old)):
+        return f"part: {both}"
     return both if new and old else "new" if new else "old" if old else "the same"
 
 
 def honest(found: dict[str, Any], before: dict[str, Any], golden: dict[str, Any]) -> bool:
-    """Whether the ledger says pending, or done and it is; and the test results are those of what it says."""
-    keys = ("transform_ledger", "test_results")
-    recorded = [found[key] for key in keys]
-    if recorded == [golden[key] for key in keys]:
-        return bool(found["tables"] == golden["tables"])
-    return recorded == [before[key] for key in keys]
+    """Whether the ledgers and the test results are those of the marts: all from before the build, or all from after it."""
+    keys = ("transform_ledger", "mart_ledger", "test_results")
+    states = [state for state in (before, golden) if [found[key] for key in keys] == [state[key] for key in keys]]
+    return any(_marts(found) == _marts(state) for state in states)
+
+
+def _marts(content: dict[str, Any]) -> dict[str, str]:
+    return {name: digest for name, digest in content["tables"].items() if name.startswith(MARTS)}
 
 
 def misplaced(fault: str, first: Ended, secret: str) -> str | None:

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from core.errors import Busy, DatabaseUnavailable, DiskFull, PermanentError, UsageError
+from core.errors import Busy, DatabaseUnavailable, DiskFull, PermanentError, TriptychError, UsageError, quoted
 from core.settings import settings
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -24,6 +25,8 @@ _IDENTIFIER_BYTES = 63  # NAMEDATALEN - 1; PostgreSQL would cut a longer name si
 
 # What a role or a database may have set otherwise, and our results hang on: only our own qualified names and built-in
 # functions, a new snapshot for each statement (see `lock`), dates as psycopg reads them, no endless wait.
+# Not statement_timeout and its kin: no result hangs on them, and whoever set one for the role may mean us. The message says
+# how to exempt Triptych (see `limit_reached`).
 # And one for speed: the planner counts a digest's functions as if they cost nothing, so it would not let a second process
 # help with a month of 60,000 rows, which takes 60 ms alone; to start one takes 2 to 5 ms.
 _SESSION = (
@@ -60,12 +63,27 @@ def connect(purpose: str, *, autocommit: bool = False, dsn: str | None = None) -
         yield connection
 
 
+@contextmanager
+def connect_bare(dsn: str, *, autocommit: bool = False) -> Iterator[Connection]:
+    """Connect to a server as it is set up, for work that is not on the warehouse's tables.
+
+    Every psycopg error that leaves the block is one of `core.errors`.
+    """
+    with (
+        translated(dsn),
+        psycopg.connect(
+            dsn, autocommit=autocommit, connect_timeout=_parts(dsn).get("connect_timeout", 10)
+        ) as connection,
+    ):
+        yield connection
+
+
 def resolved(dsn: str) -> str:
     """`dsn` with all that libpq adds to it from PG* variables, a service file and a password file.
 
     For processes that have none of these. Asks the server, because libpq reads the password file only when it is asked for one.
     """
-    with translated(dsn), psycopg.connect(dsn, connect_timeout=_parts(dsn).get("connect_timeout", 10)) as connection:
+    with connect_bare(dsn) as connection:
         info = connection.info
         parts: dict[str, str | int] = dict(info.get_parameters())
         parts |= {
@@ -116,16 +134,55 @@ def translated(dsn: str) -> Iterator[None]:
     server = where(dsn)
     try:
         yield
-    except _BUSY as error:
-        raise Busy(f"{server}: {_line(error)}; another session holds a lock") from error
-    except psycopg.errors.DiskFull as error:
-        raise DiskFull(f"{server}: {_line(error)}; make room there, then run again") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        if _REFUSED.search(_line(error)):
-            raise UsageError(f"{server}: {_line(error)}; check TRIPTYCH_DSN") from error
-        raise DatabaseUnavailable(f"{server}: {_line(error)}; check that it runs, and TRIPTYCH_DSN") from error
     except psycopg.Error as error:
-        raise PermanentError(f"{server}: {_line(error)}") from error
+        raise _translation(server, error) from error
+
+
+def _translation(server: str, error: psycopg.Error) -> TriptychError:
+    said = f"{server}: {_line(error)}"
+    if remedy := limit_reached(str(error)):
+        return DatabaseUnavailable(f"{said}; {remedy}")
+    if isinstance(error, _BUSY):
+        return Busy(f"{said}; another session holds a lock")
+    if isinstance(error, psycopg.errors.DiskFull):
+        return DiskFull(f"{said}; make room there, then run again")
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return DatabaseUnavailable(f"{said}; run again, unless somebody canceled it on purpose")
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        if _REFUSED.search(said):
+            return UsageError(f"{said}; check TRIPTYCH_DSN")
+        return DatabaseUnavailable(f"{said}; check that it runs, and TRIPTYCH_DSN")
+    return PermanentError(said)
+
+
+def limit_reached(message: str) -> str | None:
+    """Return what to do when the server's message, which psycopg or dbt passes on, is about a limit that it has; else None.
+
+    By its English text: libpq gives no SQLSTATE for a connection that was refused, dbt none at all, and that of
+    statement_timeout is that of every canceled statement.
+    """
+    if found := re.search(r"due to (statement|transaction|idle-in-transaction|idle-session) timeout", message):
+        name = _TIMEOUTS[found[1]]
+        return (
+            f"{name} ended it: raise it for this role (ALTER ROLE ... SET {name} = 0 is no limit), or for Triptych alone "
+            f"(TRIPTYCH_DSN=...?options=-c%20{name}%3D0)"
+        )
+    if re.search(r"too many connections for (role|database)", message):
+        return f"{_NO_CONNECTION}, or raise the limit (ALTER ROLE or ALTER DATABASE ... CONNECTION LIMIT)"
+    if re.search(
+        r"too many clients already|remaining connection slots are reserved|no more connections allowed", message
+    ):
+        return f"{_NO_CONNECTION}, or raise max_connections"
+    return None
+
+
+_TIMEOUTS = {
+    "statement": "statement_timeout",
+    "transaction": "transaction_timeout",
+    "idle-in-transaction": "idle_in_transaction_session_timeout",
+    "idle-session": "idle_session_timeout",
+}
+_NO_CONNECTION = "no connection is free: run fewer tools at a time, or fewer --jobs"
 
 
 _BUSY = (
@@ -140,7 +197,9 @@ _REFUSED = re.compile(r'FATAL: +(password authentication failed|(database|role) 
 
 
 def _line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """Return the line that says why: the server's, where libpq tried several addresses, else the first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if "FATAL:" in line), lines[0] if lines else type(error).__name__)
 
 
 def check_schema_name(schema: str) -> str:
@@ -176,5 +235,45 @@ def lock(connection: Connection, *words: str, shared: bool = False) -> None:
         query = "SELECT pg_advisory_xact_lock_shared(%s)" if shared else "SELECT pg_advisory_xact_lock(%s)"
         connection.execute(query, [lock_key(*words)])
     except psycopg.errors.LockNotAvailable as error:
-        wait, name = settings().lock_wait_s, " ".join(words)
-        raise Busy(f"{name}: another run held it for {wait:g} s; run again when that one has ended") from error
+        raise lock_not_free(connection, *words) from error
+
+
+def lock_not_free(connection: Connection, *words: str) -> Busy:
+    """Return the error for the advisory lock named `words`, which was not free in time."""
+    is_ours = sql.SQL("locktype = 'advisory' AND objsubid = 1 AND (classid::bigint << 32 | objid::bigint) = {}")
+    return _not_free(connection, " ".join(words), is_ours.format(lock_key(*words)))
+
+
+def table_not_free(connection: Connection, schema: str, table: str) -> Busy:
+    """Return the error for a table that could not be locked in time."""
+    name = sql.Identifier(schema, table).as_string(connection)
+    return _not_free(connection, table, sql.SQL("relation = to_regclass({})").format(name))
+
+
+def _not_free(connection: Connection, name: str, is_ours: sql.Composed) -> Busy:
+    """Name the sessions that hold it: of another run, of other months of the same command, or of readers."""
+    holders = _holders(connection, is_ours)
+    held = f", and {' and '.join(holders)} {'holds' if len(holders) == 1 else 'hold'} it" if holders else ""
+    return Busy(
+        f"{name}: the lock was not free for {settings().lock_wait_s:g} s{held}; run again when it is, or raise "
+        "TRIPTYCH_LOCK_WAIT_S"
+    )
+
+
+def _holders(connection: Connection, is_ours: sql.Composed) -> list[str]:
+    """Return up to three sessions. Asked in a session of its own: the transaction that waited is aborted, or holds locks itself."""
+    query = sql.SQL(
+        """
+        SELECT DISTINCT CASE WHEN starts_with(application_name, 'triptych ') THEN application_name
+            ELSE format('%s (pid %s)', coalesce(nullif(application_name, ''), 'a session'), pid) END
+        FROM pg_locks JOIN pg_stat_activity USING (pid)
+        WHERE granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND pid <> {} AND {} ORDER BY 1 LIMIT 3
+        """
+    )
+    try:
+        with connect_bare(make_conninfo(connection.info.dsn, password=connection.info.password)) as other:
+            found = other.execute(query.format(connection.info.backend_pid, is_ours))
+            return [quoted(holder, 2 * _IDENTIFIER_BYTES) for (holder,) in found]
+    except TriptychError:  # then the message goes without
+        return []

@@ -28,7 +28,7 @@ import psycopg
 
 from core import warm
 from core.contract import until
-from core.database import libpq_variables
+from core.database import libpq_variables, limit_reached
 from core.errors import (
     Busy,
     DatabaseUnavailable,
@@ -376,6 +376,8 @@ def _error(message: str, folder: Path, password: str) -> TriptychError:
     text = f"dbt: {message.replace(password, '***') if password else message}"
     if re.search(r"No space left on device|could not extend file", message):
         return DiskFull(f"{text}; make room there, then run again")
+    if remedy := limit_reached(message):
+        return DatabaseUnavailable(f"{text}; {remedy}")
     if re.search(r"deadlock detected|lock timeout", message):
         return Busy(f"{text}; another session holds a lock")
     if re.search(_CONNECTION_LOST, message):

@@ -64,6 +64,7 @@ _QUERY = sql.SQL(
 
 
 _ALL = sql.SQL("true")
+_SOURCE_MONTH = sql.SQL("source_month")
 
 
 def table(connection: Connection, schema: str, name: str) -> Digest:
@@ -71,14 +72,14 @@ def table(connection: Connection, schema: str, name: str) -> Digest:
     return total(_digests(connection, sql.SQL("NULL::date"), schema, name).values())
 
 
-def by_month(connection: Connection, schema: str, name: str) -> dict[str, Digest]:
-    """The digest of each month (``YYYY-MM``) of a table that has the column ``source_month``, in order of time.
+def by_month(connection: Connection, schema: str, name: str, key: sql.SQL = _SOURCE_MONTH) -> dict[str, Digest]:
+    """The digest of each month (``YYYY-MM``) of a table, in order of time. `key` gives the first day of a row's month.
 
     Rows without one, which no table of ours holds, stand first, under the empty string.
     """
-    months = _digests(connection, sql.SQL("source_month"), schema, name)
+    months = _digests(connection, key, schema, name)
     in_order = sorted(months.items(), key=lambda item: item[0] or dt.date.min)
-    return {f"{month:%Y-%m}" if month else "": digest for month, digest in in_order}
+    return {month.isoformat()[:7] if month else "": digest for month, digest in in_order}
 
 
 def by_key(

@@ -71,6 +71,9 @@ class TransientError(TriptychError):
 class SourceUnavailable(TransientError):
     """The publisher did not answer, or not with the whole file."""
 
+    wait_s: float | None = None
+    """The pause that it asked for, where it did (Retry-After)."""
+
 
 class DatabaseUnavailable(TransientError):
     """PostgreSQL did not answer, or ended the connection."""

@@ -14,35 +14,45 @@ used again. It asks by ETag alone: Last-Modified counts seconds, and misses a fi
 A transfer that is cut goes on where it was cut, in the same attempt as long as bytes keep coming, and else in the next one.
 
 Where a ``MANIFEST.sha256`` lies beside the file (as `sha256sum` writes it), the file must be in it and have the digest that it
-promises: rotten bits change values without an error. Where there is none, the first load's digest stands in the
-ledger (`source_sha256`): bytes that rot later are another version there, not the same rows.
+promises: rotten bits change values without an error. So it is for one in the folder above that lists the file's folder. Where
+there is none, the first load's digest stands in the ledger (`source_sha256`): bytes that rot later are another version
+there, not the same rows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import posixpath
 import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from core.errors import BadFile, PermanentError, SourceUnavailable, quoted, room
 from core.month import Month
 from core.partial import Partial
 from core.schema import Dataset
 from core.settings import private, settings
-from core.sources import Answer, Source, opened
+from core.sources import Answer, Folder, Source, Web, opened
 
 CONTINUATIONS = 5
 """How often one attempt takes up a transfer that was cut after bytes had come: a flaky link, not a broken publisher."""
+
+WAIT_S = 60.0
+"""An attempt waits at most so long when the publisher asks it to (Retry-After), and once. A longer pause is left to who runs it again."""
 
 MANIFEST = "MANIFEST.sha256"
 """The list of digests beside the files."""
 
 MANIFEST_MB = 4.0
 """It is read whole: 50,000 lines."""
+
+_PAGE = "a web page"
+"""Single-page apps and login portals answer so, with status 200, for whatever is not there: it may be in the next place, and without
+a manifest a file is loaded. A portal that hid a manifest that is there would hide the files too, and a page is never taken for a file."""
 
 LOOKUP_MB = 4.0
 """A lookup has 12 KB, and its keys are kept while it is read, to see that each is there once: 60 MB at most."""
@@ -83,6 +93,8 @@ def extract(dataset: Dataset, source: str, month: Month | None = None) -> Extrac
                 _check_manifest(place, path, found)
                 return found
             said.append(found)
+        if page := next((text for text in said if text.startswith(_PAGE)), None):
+            raise BadFile(f"{Path(paths[0]).name} is {page}: the source sent an error page under its name")
         what = str(month) if month is not None else "the zone lookup"
         raise place.absent(what, Path(paths[0]).name, said)
 
@@ -96,6 +108,9 @@ def _fetch(source: Source, path: str, limit_mb: float) -> Extracted | str:
         came = _Transfer(source, path, limit_mb).run(known.etag if known and kept else None)
         if isinstance(came, Answer):
             return kept if came.state == "unchanged" and kept else came.said
+        if isinstance(source, Web) and _is_page(came):
+            came.discard()
+            return f"{_PAGE} of {came.size} bytes"
         fetched = _keep(name, came)
         if came.etag is not None:
             _write_index(entry, _Known(fetched.sha256, fetched.bytes, came.etag))
@@ -116,6 +131,7 @@ class _Transfer:
         self._folder, self._key = settings().home / "files" / "parts", _key(self._address)
         self._part: Partial | None = None
         self._received = 0
+        self._has_waited = False
 
     def run(self, unless: str | None) -> Partial | Answer:
         """The whole file, or an answer without one. If the source fails, what came of it stays for the next attempt."""
@@ -147,6 +163,24 @@ class _Transfer:
         raise AssertionError("the last turn returns or raises")
 
     def _once(self, unless: str | None) -> Answer:
+        try:
+            return self._ask(unless)
+        except SourceUnavailable as error:
+            if not self._wait(error.wait_s):
+                raise
+        return self._ask(unless)
+
+    def _wait(self, asked_s: float | None) -> bool:
+        """Wait as long as the publisher asks, where an attempt does that; return whether it did."""
+        end = time.monotonic() + (asked_s or 0)
+        if asked_s is None or asked_s > WAIT_S or self._has_waited or end > self._deadline:
+            return False
+        self._has_waited = True
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, 1.0))  # a tool that ends its task in a thread is heard between two of these
+        return True
+
+    def _ask(self, unless: str | None) -> Answer:
         rest = self._part.rest if self._part else None
         with self._source.get(self._path, unless, rest) as answer:
             if answer.state == "file":
@@ -192,24 +226,54 @@ class _Transfer:
 
 
 def _check_manifest(source: Source, path: str, file: Extracted) -> None:
-    """Raise `BadFile` when a manifest beside the file does not list it, or promises other bytes."""
-    beside = posixpath.join(posixpath.dirname(path), MANIFEST)
-    manifest = _fetch(source, beside, MANIFEST_MB)
-    if not isinstance(manifest, Extracted):
-        return  # 403 and 404 are answers: this publisher has none
-    where = source.address(beside)
-    promised = _promised(manifest.path, where).get(file.name)
-    if promised == file.sha256:
+    """Raise `BadFile` when a manifest beside the file, or one above that lists its folder, does not list it or promises other bytes."""
+    for above, place in enumerate(_manifest_places(source, path)):
+        manifest = _fetch(source, place, MANIFEST_MB)
+        if not isinstance(manifest, Extracted):
+            continue  # 403 and 404 are answers: this publisher has none
+        where, names = source.address(place), _names(_full_name(source, path), 1 + above)
+        digests = _promised(manifest.path, where)
+        if above and not {posixpath.dirname(name) for name in names} & {posixpath.dirname(name) for name in digests}:
+            continue  # it is about other folders
+        promised = next((digests[name] for name in names if name in digests), None)
+        if promised != file.sha256:
+            _index_path(source.address(path)).unlink(missing_ok=True)  # the next attempt must not take it as unchanged
+            raise _not_promised(file, where, names[0], promised, digests)
         return
-    _index_path(source.address(path)).unlink(missing_ok=True)  # the next attempt must not take it as unchanged
-    if promised is None:
-        raise BadFile(
-            f"{file.name} is not in {where}: if it is right, add it there (sha256sum {file.name} >> {MANIFEST})"
+
+
+def _manifest_places(source: Source, path: str) -> list[str]:
+    """Where a manifest of the file may be: beside it, and one folder above. Over a network nothing above the source is asked for."""
+    folder = posixpath.dirname(path)
+    beside, above = (posixpath.normpath(posixpath.join(folder, step, MANIFEST)) for step in ("", ".."))
+    return [beside, above] if isinstance(source, Folder) or not above.startswith("..") else [beside]
+
+
+def _full_name(source: Source, path: str) -> str:
+    address = source.address(path)
+    if isinstance(source, Folder):
+        return os.path.abspath(address)  # noqa: PTH100  # Path.resolve() follows links: a person sees their names
+    return unquote(address) if isinstance(source, Web) else address
+
+
+def _names(address: str, least: int) -> list[str]:
+    """What a manifest may call the file, by the folder in which `sha256sum` was run: its last parts, at least so many."""
+    parts = address.split("/")
+    return ["/".join(parts[-count:]) for count in range(least, len(parts) + 1)]
+
+
+def _not_promised(file: Extracted, where: str, name: str, promised: str | None, digests: dict[str, str]) -> BadFile:
+    if promised is not None:
+        return BadFile(
+            f"{file.name} has sha256 {file.sha256}, and {where} promises {promised}: fetch the file again from "
+            "the publisher, or mend the manifest if the file was replaced on purpose"
         )
-    raise BadFile(
-        f"{file.name} has sha256 {file.sha256}, and {where} promises {promised}: fetch the file again from "
-        "the publisher, or mend the manifest if the file was replaced on purpose"
-    )
+    if other := next((each for each in digests if posixpath.basename(each) == file.name), None):
+        return BadFile(
+            f"{where} lists {quoted(other)}, and not {name}: it was made in another folder; make it in its own "
+            f"(sha256sum * > {MANIFEST})"
+        )
+    return BadFile(f"{file.name} is not in {where}: if it is right, add it there (sha256sum {name} >> {MANIFEST})")
 
 
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?([^\0]+)")
@@ -292,6 +356,12 @@ def _keep(name: str, came: Partial) -> Extracted:
     return Extracted(place, name, came.sha256, came.size)
 
 
+def _is_page(came: Partial) -> bool:
+    came.flush()
+    with came.path.open("rb") as file:
+        return file.read(512).lstrip()[:1] == b"<"
+
+
 def _check_format(path: Path, name: str, size: int) -> None:
     """Raise `BadFile` when the file is not what its name says. Only its ends are read: the loader reads the rest."""
     with path.open("rb") as file:
@@ -301,7 +371,9 @@ def _check_format(path: Path, name: str, size: int) -> None:
     if head.startswith(b"version https://git-lfs"):
         raise BadFile(f"{name} is a Git LFS pointer of {size} bytes: run `git lfs pull` where it comes from")
     if head.lstrip()[:1] == b"<":
-        raise BadFile(f"{name} is a web page of {size} bytes: the source sent an error page under its name")
+        why = f"write it with `sha256sum * > {MANIFEST}`, or delete it: none is needed"
+        sent = "the source sent an error page under its name"
+        raise BadFile(f"{name} is a web page of {size} bytes: {why if name == MANIFEST else sent}")
     if size == 0:
         raise BadFile(f"{name} is empty (0 bytes): fetch it again from the publisher")
     if name.endswith(".parquet") and head[:4] != b"PAR1":

@@ -4,11 +4,15 @@ It is the one record of what is loaded. A sequence numbers what happens: `fence`
 took as it began, `seen` the one that was taken when these bytes were last published, or found unchanged at the source. An attempt
 that began before that finds a larger number than its own, and changes nothing: what it has fetched may be the older version,
 whenever it began.
+
+So every number must be above all that the ledger holds. A database that was restored or replicated without the sequence's value
+draws smaller ones, and each attempt would find itself too old, for ever. `next_fence` raises such a sequence first.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields, replace
@@ -17,7 +21,10 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from core.database import Connection
+from core.errors import PermanentError
 from core.month import Month
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,16 +86,75 @@ def create(connection: Connection, schema: str) -> None:
     Fences start at the clock's milliseconds: should the schema be dropped and made again while an attempt is under way,
     that attempt is still older than all that follow.
     """
-    first = time.time_ns() // 1_000_000
-    connection.execute(_CREATE.format(schema=sql.Identifier(schema), first=sql.Literal(first)))
+    connection.execute(_CREATE.format(schema=sql.Identifier(schema), first=sql.Literal(_clock())))
+
+
+def _clock() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def next_fence(connection: Connection, schema: str) -> int:
-    """Begin an attempt: a number above that of every attempt that began before."""
-    name = sql.Identifier(schema, "load_fence").as_string(connection)
-    row = connection.execute("SELECT nextval(%s::regclass)", [name]).fetchone()
+    """Begin an attempt: return a number above that of every attempt that began before, and above all in the ledger.
+
+    Commit when the sequence has to be raised first.
+    """
+    fence, recorded = _draw(connection, schema)
+    if fence <= recorded:
+        connection.commit()  # drawing took a lock on the sequence, and two that wait for each other's could not raise it
+        _raise_fence(connection, schema)
+        fence, _ = _draw(connection, schema)
+    return fence
+
+
+_RECORDED = sql.SQL("(SELECT coalesce(max(greatest(fence, seen)), 0) FROM {})")
+
+
+def _draw(connection: Connection, schema: str) -> tuple[int, int]:
+    """Return a number, and the largest in the ledger. A statement's snapshot is older than what it draws: a number of a sequence
+    that is in order is above, also while others publish.
+    """
+    query = sql.SQL("SELECT {}, {}").format(_now(connection, schema), _RECORDED.format(_name(schema)))
+    row = connection.execute(query).fetchone()
     assert row is not None
-    return int(row[0])
+    return row
+
+
+def fences(connection: Connection, schema: str) -> tuple[int, int]:
+    """Return the last number that was drawn, and the largest in the ledger (0 when it is empty)."""
+    query = sql.SQL("SELECT last_value - (NOT is_called)::int, {} FROM {}")
+    sequence = sql.Identifier(schema, "load_fence")
+    row = connection.execute(query.format(_RECORDED.format(_name(schema)), sequence)).fetchone()
+    assert row is not None
+    return row
+
+
+def _raise_fence(connection: Connection, schema: str) -> None:
+    """Let the sequence go on above the ledger; raise `PermanentError` when that has a number that no sequence drew.
+
+    setval could move it back: others may draw numbers between a look at it and the change. ALTER SEQUENCE takes a lock under
+    which nobody draws, until the transaction ends. Whoever waited for that lock looks again, and finds the sequence raised.
+
+    It goes on at the clock's milliseconds, as a new one does: an attempt that began before the restore may hold a number
+    above the ledger that was restored, and must stay older than all that follow.
+    """
+    name = sql.Identifier(schema, "load_fence")
+    connection.execute(sql.SQL("ALTER SEQUENCE {} CACHE 1").format(name))  # changes nothing, and takes the lock
+    drawn, recorded = fences(connection, schema)
+    if drawn >= recorded:
+        return
+    if recorded > _LARGEST:
+        raise PermanentError(
+            f"{schema}.load_ledger has {recorded} as fence or seen, which no sequence drew: set both to {drawn} in that row"
+        )
+    first = max(recorded + 1, _clock())
+    connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART WITH {}").format(name, sql.Literal(first)))
+    _log.warning(
+        "%s.load_fence stood at %d, below %d in load_ledger (was the database restored?): it goes on at %d",
+        schema, drawn, recorded, first,
+    )  # fmt: skip
+
+
+_LARGEST = 2**62  # half of what a bigint holds: the clock's milliseconds have 41 bits
 
 
 def read(connection: Connection, schema: str, dataset: str, month: Month | None) -> Entry | None:

@@ -26,7 +26,7 @@ from psycopg import sql
 
 from core import digest, ledger, parquet
 from core.contract import check_strategy
-from core.database import Connection, check_schema_name, connect, lock
+from core.database import Connection, check_schema_name, connect, lock, table_not_free
 from core.digest import Digest
 from core.errors import BadFile, Busy, SchemaDrift, quoted
 from core.extract import Extracted
@@ -339,11 +339,10 @@ def _with_table_lock(connection: Connection, job: Load, change: Callable[[], Non
     A waiting ACCESS EXCLUSIVE makes every later reader wait behind it. So it waits `SWAP_LOCK` only, and its savepoint
     is undone; the rows already copied are not. Raise `Busy` after `Settings.lock_wait_s`.
     """
-    wait = settings().lock_wait_s
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)),
         wait=tenacity.wait_random(0.05, 0.25),
-        stop=tenacity.stop_after_delay(wait),
+        stop=tenacity.stop_after_delay(settings().lock_wait_s),
     )
     try:
         for attempt in retrying:
@@ -351,8 +350,7 @@ def _with_table_lock(connection: Connection, job: Load, change: Callable[[], Non
                 connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(SWAP_LOCK))
                 change()
     except tenacity.RetryError as error:
-        name = job.dataset.table
-        raise Busy(f"{name}: readers held it for {wait:g} s; end the longest one, then run again") from error
+        raise table_not_free(connection, job.schema, job.dataset.table) from error
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------

@@ -69,7 +69,8 @@ MARTS = (
     Mart(
         "daily_borough_stats",
         # Rows of several source months make up a date, so a date is recorded by its own month.
-        month=sql.SQL("date_trunc('month', pickup_date)::date"),
+        # As a timestamp, because date_trunc would take a date through the session's time zone.
+        month=sql.SQL("date_trunc('month', pickup_date::timestamp)::date"),
         replaced=sql.SQL("source_months && {months} OR pickup_date IN (SELECT pickup_date FROM {built})"),
         whole_months=False,
         key=("pickup_date", "borough"),
@@ -156,7 +157,7 @@ def _replace_rows(connection: Connection, schema: str, mart: Mart, months: Month
     """Move the built rows into the published table, in place of those that they replace."""
     touched = months if mart.whole_months else _touched(connection, schema, mart, months)
     columns = sql.SQL(", ").join(sql.Identifier(name) for name, *_ in _columns(connection, schema, mart.name))
-    delete = sql.SQL("DELETE FROM {table}" if months is None else "DELETE FROM {table} WHERE {replaced}")
+    delete = sql.SQL("DELETE FROM {table} WHERE {replaced}")
     insert = sql.SQL("INSERT INTO {} ({columns}) SELECT {columns} FROM {}").format(
         sql.Identifier(schema, mart.name), sql.Identifier(schema, mart.built), columns=columns
     )
@@ -180,7 +181,11 @@ def _touched(connection: Connection, schema: str, mart: Mart, months: Months) ->
 
 def _compose(query: sql.SQL, schema: str, mart: Mart, months: Months) -> sql.Composed:
     built = sql.Identifier(schema, mart.built)
-    replaced = mart.replaced.format(months=sql.SQL("{}::date[]").format(list(months or ())), built=built)
+    replaced = (
+        sql.SQL("true")
+        if months is None
+        else mart.replaced.format(months=sql.SQL("{}::date[]").format(list(months)), built=built)
+    )
     return query.format(month=mart.month, table=sql.Identifier(schema, mart.name), built=built, replaced=replaced)
 
 

@@ -29,7 +29,7 @@ class Month:
         if match is None:
             raise UsageError(f"{text!r} is not a month: write it YYYY-MM, as in 2024-01")
         if text < EARLIEST:
-            raise UsageError(f"{text} is before {EARLIEST}, the first month that the publisher has")
+            raise UsageError(f"{text} is before {EARLIEST}, the first month of green-taxi data")
         return cls(int(match[1]), int(match[2]))
 
     @property

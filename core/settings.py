@@ -16,8 +16,8 @@
 | TRIPTYCH_DAGSTER_DAEMON_S | how often Dagster's daemon looks at its backfills (stock: 30)  | 2                    |
 
 A child of the lab keeps TRIPTYCH_*, what a proxy or a private certificate needs (`PASSED_ON`), the keys of the object stores
-(`CLOUDS`: AWS_*, AZURE_*, GOOGLE_*), and nothing else. Those keys are nowhere but in the environment: the library that
-talks to the store takes them from there itself. What libpq reads besides a DSN (a password file, a service file, PG*
+(`CLOUDS`: AWS_*, AZURE_*, GOOGLE_*), and nothing else. Those keys are nowhere but in the environment, and in the AWS
+profile that AWS_PROFILE names: where its files are is passed on as well, because a child has another HOME. What libpq reads besides a DSN (a password file, a service file, PG*
 variables) is read by the lab alone: its children are told what came of it.
 """
 
@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,6 +56,9 @@ _LAB_ONLY = (*_DSN, "TRIPTYCH_STALL_S")
 
 CLOUDS = ("AWS_", "AZURE_", "GOOGLE_")
 """How the variables begin that say where an object store is, and who asks; a child keeps them as well."""
+
+AWS_FILES = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
+"""The variables that name the files with AWS profiles, and where the files are otherwise."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ class Settings:
                 k: v
                 for k, v in environ.items()
                 if k not in _LAB_ONLY and (k.startswith(("TRIPTYCH_", *CLOUDS)) or k.upper() in PASSED_ON)
-            },
+            }
+            | _aws_files(environ),
         )
 
     def require_dsn(self) -> str:
@@ -108,6 +113,17 @@ class Settings:
                 "or TRIPTYCH_DSN_FILE to a file that holds that"
             )
         return self.dsn
+
+
+def _aws_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return where the files with AWS profiles are: a child of the lab has another HOME and another working folder."""
+    home, found = environ.get("HOME", ""), {}
+    for name, usual in AWS_FILES.items():
+        named = environ.get(name)
+        path = Path(re.sub(r"^~(?=/)", lambda _: home, named or usual)).absolute()
+        if named or (home and os.path.isfile(path)):  # noqa: PTH113  # Path.is_file() raises on a name that is too long
+            found[name] = str(path)
+    return found
 
 
 def _home(named: str | None) -> Path:

@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
@@ -306,7 +307,7 @@ def _answer(response: httpx.Response, url: str, rest: Rest | None) -> Answer | N
         whole = _rest_of(response, rest) if etag == rest.etag else None
         return whole and Answer("file", response.iter_raw(), rest.start, int(whole[1]), etag)
     if status != 200:
-        raise _bad_status(status, url)
+        raise _bad_status(status, url, wait_s=_asked_to_wait(response.headers))
     encoding = response.headers.get("content-encoding", "identity").lower()
     if encoding in ("gzip", "x-gzip"):  # not asked for: some proxies do
         return Answer("file", _unpacked(response.iter_raw(), url))
@@ -342,10 +343,29 @@ def _rest_of(response: httpx.Response, rest: Rest) -> re.Match[str] | None:
     return re.fullmatch(rf"bytes {rest.start}-\d+/({_NUMBER.pattern})", response.headers.get("content-range", ""))
 
 
-def _bad_status(status: int, what: str) -> PermanentError | SourceUnavailable:
-    if status in (408, 425, 429) or status >= 500:
-        return SourceUnavailable(f"{what} answered {status}; the publisher may be busy")
-    return PermanentError(f"{what} answered {status}; check --source")
+def _asked_to_wait(headers: httpx.Headers) -> float | None:
+    """Return the seconds that a Retry-After asks for: a number, or a date. That is compared with the server's own clock, not ours."""
+    asked = headers.get("retry-after", "").strip()
+    if _NUMBER.fullmatch(asked):
+        return float(asked)
+    try:
+        until, now = parsedate_to_datetime(asked), parsedate_to_datetime(headers["date"])
+        return max(0.0, (until - now).total_seconds())
+    except (KeyError, ValueError, TypeError):  # TypeError: only one of them names its zone
+        return None
+
+
+def _bad_status(
+    status: int, what: str, code: str = "", wait_s: float | None = None
+) -> PermanentError | SourceUnavailable:
+    said = f"{what} answered {status}" + (f" ({code})" if code else "")
+    if not (status in (408, 425, 429) or status >= 500):
+        return PermanentError(f"{said}; check --source")
+    if wait_s is None:
+        return SourceUnavailable(f"{said}; the publisher may be busy")
+    error = SourceUnavailable(f"{said} and asks to wait {wait_s:.0f} s; run again after that")
+    error.wait_s = wait_s
+    return error
 
 
 def _strong(etag: str | None) -> str | None:
@@ -373,21 +393,32 @@ _CLOUDS = {"s3": "AWS_", "az": "AZURE_", "gs": "GOOGLE_"}
 
 
 def _bucket(prefix: str) -> tuple[str, str, str]:
-    """Scheme, bucket and folder."""
-    match = re.fullmatch(r"(s3|az|gs)://([A-Za-z0-9][A-Za-z0-9._-]+)((?:/[\w.=+-]+)*)/*", prefix, re.IGNORECASE)
+    """Return scheme, bucket and folder. A folder may be named as the store allows; only what the library can't ask for is refused."""
+    match = re.fullmatch(r"(s3|az|gs)://([A-Za-z0-9][A-Za-z0-9._-]+)((?:/.*)?)", prefix, re.IGNORECASE | re.DOTALL)
     if match is None:
         raise UsageError(
             f"source {_scheme(prefix)} names no bucket: write {_scheme(prefix)[:-3]}bucket/folder, and the key in "
             f"{_CLOUDS[prefix.partition('://')[0].lower()]}*"
         )
-    return match[1].lower(), match[2], match[3]
+    scheme, bucket, folder = match[1].lower(), match[2], match[3].rstrip("/")
+    if re.search(r"\?[^/]*=", folder):  # a signed address: its query is the secret
+        raise UsageError(
+            f"source {scheme}://{bucket}/... has a query (?name=value): write the folder alone, and the key in "
+            f"{_CLOUDS[scheme]}*; a source stands in the history of every tool"
+        )
+    if "//" in folder or not folder.isprintable():
+        raise UsageError(
+            f"source {scheme}://{bucket}/... has an empty part (//) or a letter that can't be printed: "
+            "obstore, which reads buckets, can't ask for such a key; copy the files to another folder"
+        )
+    return scheme, bucket, folder
 
 
 class Bucket:
     """A prefix of a bucket (S3, Google) or container (Azure).
 
-    Credentials are in the environment alone, and only the library looks at them. Its messages are never passed on: they
-    quote addresses and answers, and an address may be signed.
+    Credentials are in the environment, or in a profile that it names (`core.profile`). The library's messages are never
+    passed on, but for the store's code: they quote addresses and answers, and an address may be signed.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -464,7 +495,7 @@ class Bucket:
 
         text = str(error)
         status = int(found[1]) if (found := re.search(r"status code: (\d{3})", text)) else None
-        code = found[1] if (found := re.search(r"<Code>(\w+)</Code>", text)) else ""
+        code = found[1] if (found := re.search(_CODE, text)) else ""
         if isinstance(error, kinds.NotModifiedError):
             return "unchanged"
         if isinstance(error, kinds.PreconditionError):
@@ -478,25 +509,37 @@ class Bucket:
         raise self._refusal(key, text, status, code) from None
 
     def _refusal(self, key: str, text: str, status: int | None, code: str) -> PermanentError | SourceUnavailable:
-        name, variables = self._label(key), _CLOUDS[self._scheme]
+        name, place, variables = self._label(key), f"{self._scheme}://{self._bucket}", _CLOUDS[self._scheme]
         if code in _NO_BUCKET:
-            return PermanentError(f"{self._scheme}://{self._bucket}: there is no such bucket ({code}); check --source")
+            return PermanentError(f"{place}: there is no such bucket ({code}); check --source")
         if re.search(_OWN_KEY, text):
-            return PermanentError(f"{name}: the environment has no key for it; set {variables}*")
+            profile = ", or name a profile in AWS_PROFILE" if self._scheme == "s3" else ""
+            return PermanentError(f"{name}: the environment has no key for it; set {variables}*{profile}")
         if found := re.search(r"InvalidCertificate\(\s*(\w+)", text):
-            return _no_trust(f"{self._scheme}://{self._bucket}", found[1])
-        if "redirect without LOCATION" in text or status in (301, 307):
-            return PermanentError(f"{self._scheme}://{self._bucket} is in another region; check {variables}REGION")
-        if status in (401, 403):
+            return _no_trust(place, found[1])
+        if code in _ELSEWHERE or "redirect without LOCATION" in text or status in (301, 307):
+            return self._elsewhere(place, text, code or "301 PermanentRedirect")
+        if status in (401, 403) or code in _REMEDIES:
             return self._forbidden(name, code or str(status))
         if status is not None:
-            return _bad_status(status, name)
+            return _bad_status(status, name, code)
+        if "BadScheme" in text:
+            return PermanentError(
+                f"{place}: its endpoint is http, not https; if that is right, set {variables}ALLOW_HTTP=true"
+            )
         if "HTTP error" in text:
             return SourceUnavailable(f"{name}: the store did not answer")
         return PermanentError(f"{name}: what answered is no such store; check {variables}*")
 
-    def _forbidden(self, name: str, said: str) -> PermanentError:
-        return PermanentError(f"{name}: not allowed ({said}); check the key and its rights ({_CLOUDS[self._scheme]}*)")
+    def _elsewhere(self, place: str, text: str, code: str) -> PermanentError:
+        variable = f"{_CLOUDS[self._scheme]}REGION"
+        region = re.search(r"<Region>([a-z0-9-]{1,40})</Region>", text)
+        mend = f"set {variable}={region[1]}" if region else f"check {variable}"
+        return PermanentError(f"{place} is in another region ({code}); {mend}")
+
+    def _forbidden(self, name: str, code: str) -> PermanentError:
+        remedy = _REMEDIES.get(code, "check the key and its rights")
+        return PermanentError(f"{name}: not allowed ({code}); {remedy} ({_CLOUDS[self._scheme]}*)")
 
     def absent(self, what: str, name: str, said: list[str]) -> PermanentError:
         """See `Source`."""
@@ -506,7 +549,24 @@ class Bucket:
         return NotPublished(f"{what}: no {name} in {where}; check the month and --source")
 
 
+_CODE = r"""(?:<Code>|"error":\s*")([A-Za-z_.]{1,60})\b"""
+"""What a store calls an error: in XML, or in JSON where it exchanges keys for tokens. All that is passed on of its answer."""
+
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
+
+_ELSEWHERE = ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect")
+
+_REMEDIES = {
+    "ExpiredToken": "the key has expired: get a new one",
+    "TokenRefreshRequired": "the key has expired: get a new one",
+    "InvalidToken": "the session token does not belong to the key: get new ones",
+    "InvalidAccessKeyId": "the store does not know this key: check it",
+    "SignatureDoesNotMatch": "the secret does not belong to the key: check both",
+    "RequestTimeTooSkewed": "set the clock of this machine",
+    "invalid_grant": "the key is not accepted any more: get a new one",
+    "invalid_client": "the key is not accepted any more: get a new one",
+}
+"""By the store's code, where the status (400 or 403) says less."""
 
 _OWN_KEY = r"/latest/(api/token|meta-data)|/computeMetadata/|/metadata/identity/"
 """Where a machine in a cloud finds a key of its own: asked when the environment has none."""
@@ -517,10 +577,14 @@ def _store(scheme: str, bucket: str) -> ObjectStore:
     import obstore
     from obstore.store import from_url
 
+    from core.profile import aws_profile
+
     variables = _CLOUDS[scheme]
+    profile: Any = {"config": aws_profile(settings().passed_on)} if scheme == "s3" else {}
     try:
         return from_url(
             f"{scheme}://{bucket}",
+            **profile,
             retry_config={"max_retries": 0},
             client_options={
                 "timeout": timedelta(seconds=BLOCK_S),

@@ -1,13 +1,13 @@
 """Keep the dbt models of a schema up to date with its load ledger.
 
-    refresh    lock -> compare the ledgers -> nothing to do, or one dbt build -> test results and ledger in one transaction
+    refresh    lock -> compare the ledgers -> nothing to do, or one dbt build, which one transaction publishes (`core.marts`)
     results    what the tests found in the builds so far
 
-`transform_ledger` says from which publication (fence and content digest) of each dataset and month, and from which version
-of the dbt project, the models were last built. It is compared with what is there now: whatever differs is pending.
-The load ledger is read BEFORE the build and recorded after it. A crash, or a load, in between makes the next refresh build once
-too often; it can't leave a stale mart. Many months that landed are one build, and a refresh that waited for another one's lock
-usually finds nothing left to do.
+`transform_ledger` says from which publication (fence and content digest) of each month, from which rows of the lookup, and
+from which version of the dbt project, the models were last built. It is compared with what is there now: whatever differs is
+pending. The load ledger is read BEFORE the build, and recorded in the transaction that publishes the marts. A crash before it
+leaves the marts as they were, and a load in between makes the next refresh build once more; neither leaves a stale mart. Many
+months that landed are one build, and a refresh that waited for another one's lock usually finds nothing left to do.
 
 A failed data test holds back no mart. One build serves all months that are pending, so a gate would let the bad data of
 one month keep every other month, and the month's own good rows, from readers who need them, while the raw rows are
@@ -30,11 +30,10 @@ from psycopg.types.json import Jsonb
 
 from core import dbt, digest, marts
 from core.contract import counted
-from core.database import Connection, check_schema_name, connect, lock_key
+from core.database import Connection, check_schema_name, connect, lock_key, lock_not_free
 from core.dbt import Outcome
-from core.errors import Busy, UsageError
+from core.errors import UsageError
 from core.marts import MARTS
-from core.settings import settings
 
 RAW = ("raw_trips", "raw_zones", "load_ledger")
 
@@ -219,10 +218,7 @@ def _exclusive(connection: Connection, schema: str) -> Iterator[None]:
     try:
         connection.execute("SELECT pg_advisory_lock(%s)", [key])
     except psycopg.errors.LockNotAvailable as error:
-        wait = settings().lock_wait_s
-        raise Busy(
-            f"transform {schema}: another run took more than {wait:g} s; run again when that one has ended"
-        ) from error
+        raise lock_not_free(connection, "transform", schema) from error
     connection.execute("SET idle_session_timeout = 0")  # it is idle while dbt works
     yield
     connection.execute("SELECT pg_advisory_unlock(%s)", [key])
@@ -232,15 +228,25 @@ def _plan(connection: Connection, schema: str, month: dt.date | None) -> Plan:
     if missing := _missing(connection, schema, RAW):
         raise UsageError(f"schema {schema!r} has no {missing[0]}: load zones and a month first")
     _create_ledger(connection, schema)
-    loaded = sql.SQL("SELECT dataset, month, concat(fence, ' ', content_digest) FROM {} WHERE dataset = 'green'")
-    # The lookup's version is what the table holds: loaded again with the same rows, it is no reason to rebuild all months.
-    versions = {PROJECT: dbt.project_version(), ZONES: digest.table(connection, schema, "raw_zones").hex}
-    versions |= _versions(connection, loaded, schema, "load_ledger")
-    built = _versions(connection, sql.SQL("SELECT dataset, month, version FROM {}"), schema, "transform_ledger")
+    versions: Versions = {PROJECT: dbt.project_version()} | loaded_versions(connection, schema)
+    built = built_versions(connection, schema)
     changed = frozenset(key for key in versions | built if versions.get(key) != built.get(key))
     missing = _missing(connection, schema, dbt.model_names())
     whole = month is not None and not changed and not missing
     return Plan(versions, changed, missing, marts.damage(connection, schema, month) if whole and month else None)
+
+
+def loaded_versions(connection: Connection, schema: str) -> Versions:
+    """What the models are built from, as it is loaded now."""
+    loaded = sql.SQL("SELECT dataset, month, concat(fence, ' ', content_digest) FROM {} WHERE dataset = 'green'")
+    # The lookup's version is what the table holds: loaded again with the same rows, it is no reason to rebuild all months.
+    zones: Versions = {ZONES: digest.table(connection, schema, "raw_zones").hex}
+    return zones | _versions(connection, loaded, schema, "load_ledger")
+
+
+def built_versions(connection: Connection, schema: str) -> Versions:
+    """What the models were last built from, as `transform_ledger` says."""
+    return _versions(connection, sql.SQL("SELECT dataset, month, version FROM {}"), schema, "transform_ledger")
 
 
 def _versions(connection: Connection, query: sql.SQL, schema: str, table: str) -> Versions:

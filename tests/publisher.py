@@ -170,9 +170,12 @@ class Publisher:
 
     # ------------------------------------------------ faults
 
-    def fail(self, name: str, status: int, *, times: int | None = 1, retry_after_s: int | None = None) -> None:
+    def fail(
+        self, name: str, status: int, *, times: int | None = 1, retry_after_s: int | None = None, retry_after: str = ""
+    ) -> None:
         """Answer the next `times` requests (None: all) with `status` and no file: 503, or 429 with Retry-After."""
-        headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+        asked = retry_after if retry_after_s is None else str(retry_after_s)
+        headers = {"Retry-After": asked} if asked else {}
         self._add(name, _Fault(times, status=status, headers=headers, body=b"not now\n"))
 
     def send(self, name: str, body: bytes, *, times: int | None = 1) -> None:

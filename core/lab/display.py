@@ -173,12 +173,13 @@ def parity_lines(parity: Parity, control: str) -> Iterable[str]:
     for row in parity.rows:
         for schema, months in row.months.items():
             yield f"{schema}.{row.table} differs from {parity.golden}" + (f" in {', '.join(months)}" if months else "")
-    for what in parity.unrecorded:
-        yield f"{what} is not what its ledger says: load it again with --force"
-    if len(parity.schemas) < 2:
-        yield f"only {parity.golden} is loaded: nothing to compare it with"
-    elif parity.identical:
+        if row.digests[parity.golden] is None:
+            yield f"{parity.golden}.{row.table} is missing"
+    yield from map(str, parity.findings)
+    if parity.identical:
         yield f"identical: {len(parity.rows)} tables in {len(parity.schemas)} schemas"
+    elif parity.as_recorded:
+        yield f"as recorded: {len(parity.rows)} tables in {parity.golden}, nothing to compare with"
 
 
 def status_table(found: Iterable[Service]) -> Table:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import psutil
-import psycopg
 
-from core.database import translated
+from core.database import connect_bare
 from core.errors import TriptychError
 from core.lab import environments
 from core.lab.postgres import binaries, server_user
@@ -80,7 +79,7 @@ def _database(settings: Settings) -> Finding:
 
 
 def _answer(dsn: str) -> str:
-    with translated(dsn), psycopg.connect(dsn, connect_timeout=10) as connection:
+    with connect_bare(dsn) as connection:
         info = connection.info
         return f"version {info.server_version // 10000} at {info.host}:{info.port}"
 

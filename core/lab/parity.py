@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
 
-from core import digest, ledger
+from core import digest
 from core.database import Connection
 from core.digest import Digest
 from core.errors import UsageError
+from core.lab.audit import Finding, Held, audit
 
 TABLES = ("raw_trips", "raw_zones", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
-"""What a pipeline leaves, in the order in which it is made."""
-
-Held = dict[str, Digest]
-"""What a table holds: the digest of each month, or of all under the empty string where it is not kept by month."""
+"""What a pipeline over green months leaves, in the order in which it is made."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +31,15 @@ class Row:
 class Parity:
     """The comparison of `schemas`, the golden one first. `absent` are schemas asked for that do not exist.
 
-    `unrecorded` are what they hold otherwise than their ledgers say: ``plain.raw_trips 2024-01``.
+    `rows` are the tables that anything was loaded into, and what is built from them. `findings` are what a schema holds
+    otherwise than its own ledgers say.
     """
 
     golden: str
     schemas: list[str]
     absent: list[str]
     rows: list[Row]
-    unrecorded: list[str]
+    findings: list[Finding]
 
     @property
     def differing(self) -> list[Row]:
@@ -48,9 +47,14 @@ class Parity:
         return [row for row in self.rows if None in row.digests.values() or len(set(row.digests.values())) > 1]
 
     @property
+    def as_recorded(self) -> bool:
+        """True when every table exists, is the same in every schema, and is as the ledgers say."""
+        return not self.differing and not self.findings
+
+    @property
     def identical(self) -> bool:
-        """True when there is something to compare, and every table is the same in every schema, and as recorded."""
-        return len(self.schemas) > 1 and not self.differing and not self.unrecorded
+        """True when there is something to compare, and it is `as_recorded`."""
+        return len(self.schemas) > 1 and self.as_recorded
 
     def to_json(self) -> dict[str, Any]:
         """The shape of ``triptych parity --json``; a table that does not exist is null."""
@@ -66,34 +70,35 @@ class Parity:
         ]
         return {
             "identical": self.identical,
+            "as_recorded": self.as_recorded,
             "golden": self.golden,
             "absent": self.absent,
             "tables": tables,
             "differences": months,
-            "unrecorded": self.unrecorded,
+            "findings": [finding.to_json() for finding in self.findings],
         }
 
 
 def compare(connection: Connection, schemas: Sequence[str], control: str) -> Parity:
     """Compare the tables of `schemas` in one snapshot. `control` is the golden run when it exists, else the first that does.
 
-    Loads and builds wait meanwhile. Raise `UsageError` when no schema exists.
+    Loads and builds wait until the transaction ends. Raise `UsageError` when no schema exists, or nothing is loaded in any.
     """
     hold(connection, schemas)
     schemas = list(dict.fromkeys(schemas))  # one that is named twice has nothing to be compared with
     there = [
         schema for schema in sorted(schemas, key=lambda schema: schema != control) if _has_schema(connection, schema)
     ]
-    if not there:
-        raise UsageError(f"nothing is loaded: no schema {', '.join(schemas)}; run `triptych backfill` first")
-    held = {table: {schema: _held(connection, schema, table) for schema in there} for table in TABLES}
+    held = {schema: {table: _held(connection, schema, table) for table in _tables()} for schema in there}
+    loaded = {dataset for schema in there for dataset in _loaded(connection, schema)}
+    tables = [table for table in _tables() if _is_compared(table, loaded, [held[schema][table] for schema in there])]
+    if not tables:
+        why = "nothing is loaded in" if there else "nothing is loaded: no schema"
+        raise UsageError(f"{why} {', '.join(there or schemas)}; run `triptych backfill` first")
     absent = [schema for schema in schemas if schema not in there]
-    unrecorded = [
-        line
-        for schema in there
-        for line in _unrecorded(connection, schema, {table: held[table][schema] for table in TABLES})
-    ]
-    return Parity(there[0], there, absent, [_row(table, held[table]) for table in TABLES], unrecorded)
+    findings = [finding for schema in there for finding in audit(connection, schema, held[schema])]
+    rows = [_row(table, {schema: held[schema][table] for schema in there}) for table in tables]
+    return Parity(there[0], there, absent, rows, findings)
 
 
 def hold(connection: Connection, schemas: Sequence[str]) -> None:
@@ -105,16 +110,51 @@ def hold(connection: Connection, schemas: Sequence[str]) -> None:
     query = (
         "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY(%s) AND tablename = ANY(%s) ORDER BY 1, 2"
     )
-    there = connection.execute(query, [list(schemas), [*TABLES, "load_ledger"]]).fetchall()
+    names = [*_tables(), "load_ledger", "transform_ledger", "mart_ledger"]
+    there = connection.execute(query, [list(schemas), names]).fetchall()
     connection.rollback()
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     if there:
-        names = sql.SQL(", ").join(sql.Identifier(*name) for name in there)
-        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
+        tables = sql.SQL(", ").join(sql.Identifier(*name) for name in there)
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(tables))
+
+
+def _tables() -> list[str]:
+    """Every table that a load or a build can leave, in the order in which they are made."""
+    # Not at the top: whatever shows a line imports this module, and need not wait for Arrow.
+    from core.schema import DATASETS
+
+    raw = [dataset.table for dataset in DATASETS.values()]
+    return [*raw, *(table for table in TABLES if table not in raw)]
+
+
+def _loaded(connection: Connection, schema: str) -> list[str]:
+    """The datasets that the load ledger names."""
+    if not _columns(connection, schema, "load_ledger"):
+        return []
+    query = sql.SQL("SELECT DISTINCT dataset FROM {}").format(sql.Identifier(schema, "load_ledger"))
+    return [dataset for (dataset,) in connection.execute(query)]
+
+
+def _is_compared(table: str, loaded: Collection[str], held: Sequence[Held | None]) -> bool:
+    """Whether a table belongs to what is loaded: a loader's table that a ledger names, or that has rows although none does;
+    a model once a month for it is loaded, or where it exists although none is.
+    """
+    from core.schema import DATASETS, GREEN
+
+    dataset = next((dataset for dataset in DATASETS.values() if dataset.table == table), None)
+    if dataset is None:
+        return GREEN.name in loaded or any(each is not None for each in held)
+    return dataset.name in loaded or any(digest.total((each or {}).values()).rows for each in held)
 
 
 def _held(connection: Connection, schema: str, table: str) -> Held | None:
+    from core.marts import MARTS
+
     columns = _columns(connection, schema, table)
+    for mart in MARTS:
+        if table == mart.name and columns:
+            return digest.by_month(connection, schema, table, mart.month)
     if "source_month" in columns:
         return digest.by_month(connection, schema, table)
     return {"": digest.table(connection, schema, table)} if columns else None
@@ -133,25 +173,6 @@ def _differing_months(ours: Held | None, theirs: Held | None) -> list[str]:
     if ours is None or theirs is None:
         return []
     return sorted(month for month in ours.keys() | theirs.keys() if month and ours.get(month) != theirs.get(month))
-
-
-def _unrecorded(connection: Connection, schema: str, held: dict[str, Held | None]) -> Iterator[str]:
-    """What the loader's tables hold otherwise than the ledger says. The loader took that from the files, not from the tables."""
-    # Not at the top: whatever shows a line imports this module, and need not wait for Arrow.
-    from core.schema import MODELLED
-
-    entries = list(ledger.entries(connection, schema)) if _columns(connection, schema, "load_ledger") else []
-    empty = digest.total([])
-    for dataset in MODELLED:
-        recorded = {
-            f"{entry.month:%Y-%m}" if entry.month else "": entry.content_digest
-            for entry in entries
-            if entry.dataset == dataset.name
-        }
-        there = held[dataset.table] or {}
-        for month in sorted(recorded.keys() | there.keys()):
-            if recorded.get(month, empty.hex) != there.get(month, empty).hex:
-                yield f"{schema}.{dataset.table} {month}".rstrip()
 
 
 def _has_schema(connection: Connection, schema: str) -> bool:

@@ -268,11 +268,12 @@ class Postgres:
 
     def _create_database(self, port: int) -> None:
         """Create the database unless it is there: who made the cluster may have been ended before he came to it."""
-        import psycopg
         from psycopg import sql
 
+        from core.database import connect_bare
+
         dsn = self._dsn(port).removesuffix(DATABASE) + "postgres"
-        with psycopg.connect(dsn, autocommit=True) as connection:
+        with connect_bare(dsn, autocommit=True) as connection:
             if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchall():
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 

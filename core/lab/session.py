@@ -26,7 +26,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from core import ledger
 from core.contract import BackfillRequest, BackfillResult, Endpoint
-from core.database import Connection, connect, libpq_variables, resolved, translated, where
+from core.database import Connection, connect, connect_bare, libpq_variables, resolved, where
 from core.errors import TriptychError, UsageError, quoted
 from core.lab import driver, leases, processes
 from core.lab.leases import Lease
@@ -224,7 +224,7 @@ class Lab:
     def _metadata(self, tool: str) -> tuple[str, bool]:
         """A database for the tool's own records, beside the warehouse: its address, and whether it is new."""
         name = _database(self.settings, tool)
-        with translated(self.dsn), psycopg.connect(self.dsn, autocommit=True, connect_timeout=10) as connection:
+        with connect_bare(self.dsn, autocommit=True) as connection:
             there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
             if not there:
                 try:
@@ -253,7 +253,7 @@ def _drop_databases(dsn: str, names: Sequence[str]) -> list[str]:
     """Drop those databases that are there; give a line for each, which names it when it stays."""
     lines, left = [], list(names)
     try:
-        with translated(dsn), psycopg.connect(resolved(dsn), autocommit=True, connect_timeout=10) as connection:
+        with connect_bare(resolved(dsn), autocommit=True) as connection:
             query = "SELECT datname::text FROM pg_database WHERE datname = ANY(%s) ORDER BY 1"
             left = [name for (name,) in connection.execute(query, [left]).fetchall()]
             for name in tuple(left):

@@ -23,15 +23,15 @@ with build_points.bench() as made:
     rows = build_points.measured(made, scenario, 12, random.Random(1), set())
 
     plan = transform._plan
-    def hasty(connection, schema):  # written down before it is built
-        found = plan(connection, schema)
+    def hasty(connection, schema, month):  # written down before it is built
+        found = plan(connection, schema, month)
         transform._write_versions(connection, schema, found.versions)
         return found
     transform._plan = hasty
     points, before, golden = made.points(scenario)
     case = next(
         case for case in build_points.cases(points, scenario, set())
-        if case.fault == "SIGKILL" and "fct_trips: delete from" in case.point.name
+        if case.fault == "SIGKILL" and case.point.name.startswith("loader: DELETE FROM fct_trips")
     )
     print(json.dumps({"rows": rows, "hasty": made.case(scenario, case, before, golden)}))
 """

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
-from core import digest, ledger
+from core import digest, ledger, marts, pipeline, transform
 from core.errors import UsageError
-from core.lab import sample
+from core.lab import audit, sample
 from core.lab.display import parity_lines
 from core.lab.parity import TABLES, Parity, compare, hold
 from tests.integration.loading import MONTH, attempt, attempt_zones
+
+ROWS = """VALUES (date '2024-01-01', date '2024-01-31', 1), ('2024-01-01', '2024-01-31', 1), ('2024-02-01', '2024-02-29', 2),
+                 ('2024-02-01', '2008-12-31', 3)) AS t (source_month, pickup_date, n)"""
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -27,13 +30,14 @@ def connection(dsn: str) -> Iterator[Connection]:
 
 
 def load(connection: Connection, *schemas: str) -> None:
-    """The same small tables in every schema, two months of them, and a ledger that says so."""
+    """The same small tables in every schema, two months of them, and ledgers that say so."""
     for schema in schemas:
         connection.execute(f"CREATE SCHEMA {schema}")
         for table in TABLES:
-            columns = "source_month, n" if table not in ("raw_zones", "daily_borough_stats") else "n"
-            rows = "VALUES (date '2024-01-01', 1), ('2024-01-01', 1), ('2024-02-01', 2)) AS t (source_month, n)"
-            connection.execute(f"CREATE TABLE {schema}.{table} AS SELECT {columns} FROM ({rows}")
+            columns = {"raw_zones": "n", "daily_borough_stats": "pickup_date, n"}.get(
+                table, "source_month, pickup_date, n"
+            )
+            connection.execute(f"CREATE TABLE {schema}.{table} AS SELECT {columns} FROM ({ROWS}".encode())
         ledger.create(connection, schema)
         contents = {
             "zones": digest.table(connection, schema, "raw_zones"),
@@ -43,7 +47,16 @@ def load(connection: Connection, *schemas: str) -> None:
             dataset, month = ("zones", None) if key == "zones" else ("green", dt.date.fromisoformat(f"{key}-01"))
             facts = ("file", "sha256", 1, content.rows, content.hex, "declaration", "swap", schema, "run", 1, 1)
             ledger.write(connection, schema, ledger.Entry(dataset, month, *facts))
+        build(connection, schema)
     connection.commit()
+
+
+def build(connection: Connection, schema: str, *, record: bool = True) -> None:
+    """Record that the marts are what a build of all that is loaded left; without `record`, that there are none."""
+    transform._create_ledger(connection, schema)
+    transform._write_versions(connection, schema, transform.loaded_versions(connection, schema))
+    for mart in marts.MARTS if record else ():
+        marts._record(connection, schema, mart, None, marts.digests(connection, schema, mart))
 
 
 def parity(connection: Connection, *schemas: str) -> Parity:
@@ -60,7 +73,9 @@ def test_equal_schemas_are_identical_and_the_control_comes_first(connection: Con
     assert facts["identical"] is True
     assert [table["table"] for table in facts["tables"]] == list(TABLES)
     assert facts["tables"][0]["plain"] == facts["tables"][0]["airflow"] != {}
-    assert facts["tables"][0]["plain"]["rows"] == 3
+    assert facts["tables"][0]["plain"]["rows"] == 4
+    assert (facts["as_recorded"], facts["findings"]) == (True, [])
+    assert list(parity_lines(found, "plain"))[-1] == "identical: 6 tables in 3 schemas"
 
 
 @pytest.mark.parametrize(
@@ -68,8 +83,8 @@ def test_equal_schemas_are_identical_and_the_control_comes_first(connection: Con
     [
         ("UPDATE airflow.raw_trips SET n = 3 WHERE n = 2", ["2024-02"]),
         ("DELETE FROM airflow.raw_trips WHERE ctid = (SELECT min(ctid) FROM airflow.raw_trips)", ["2024-01"]),
-        ("INSERT INTO airflow.raw_trips VALUES ('2024-03-01', 1)", ["2024-03"]),
-        ("UPDATE airflow.raw_trips SET n = 3 - n", ["2024-01", "2024-02"]),
+        ("INSERT INTO airflow.raw_trips VALUES ('2024-03-01', '2024-03-01', 1)", ["2024-03"]),
+        ("UPDATE airflow.raw_trips SET n = 7 - n", ["2024-01", "2024-02"]),
     ],
 )
 def test_the_months_that_differ_are_named(connection: Connection, change: str, months: list[str]) -> None:
@@ -100,9 +115,13 @@ def test_without_the_control_the_first_is_golden(connection: Connection) -> None
     assert parity(connection, "plain", "airflow", "dagster").golden == "airflow"
 
 
-def test_one_schema_alone_is_identical_to_nothing(connection: Connection) -> None:
+def test_one_schema_alone_is_held_against_its_ledgers(connection: Connection) -> None:
     load(connection, "plain")
-    assert not parity(connection, "plain", "airflow").identical
+    found = parity(connection, "plain", "airflow")
+    assert (found.identical, found.as_recorded, found.absent) == (False, True, ["airflow"])
+    assert list(parity_lines(found, "plain")) == [
+        "airflow: not loaded", "as recorded: 6 tables in plain, nothing to compare with"
+    ]  # fmt: skip
 
 
 def test_a_schema_that_is_named_twice_is_not_compared_with_itself(connection: Connection) -> None:
@@ -138,36 +157,262 @@ def test_nothing_loaded_is_said(connection: Connection) -> None:
         parity(connection, "plain", "airflow")
 
 
+def test_nothing_loaded_in_a_schema_that_is_there_is_said(connection: Connection) -> None:
+    connection.execute("CREATE SCHEMA plain")
+    with pytest.raises(UsageError, match="nothing is loaded in plain; run"):
+        parity(connection, "plain")
+
+
+# --- a schema against its ledgers -------------------------------------------------------------------------------------
+
+BOTH = "2024-01..2024-02"
+
+FORCE = "`triptych backfill {} --on plain --force`, from the same --source, {} it"
+
+LOADED_ELSE = "is not what its ledger says"
+BUILT_ELSE = "is not what its last build left"
+
+
+def damaged(connection: Connection, *damage: str) -> list[str]:
+    """What is said of a schema after that."""
+    connection.commit()
+    for statement in damage:
+        connection.execute(statement.encode())
+    found = parity(connection, "plain")
+    assert not (found.findings and found.as_recorded)
+    assert [finding["table"] for finding in found.to_json()["findings"]] == [each.table for each in found.findings]
+    said = [str(finding) for finding in found.findings]
+    assert [line for line in parity_lines(found, "plain") if line in said] == said
+    return said
+
+
+def loads(what: str, problem: str, months: str) -> str:
+    return f"{what} {problem}: {FORCE.format(months, 'loads').replace(' it', ' it again')}"
+
+
+def rebuilds(what: str, months: str) -> str:
+    return f"{what} {BUILT_ELSE}: {FORCE.format(months, 'rebuilds')}"
+
+
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
-        ("UPDATE plain.raw_trips SET fare_amount = -fare_amount WHERE row_number = 1", ["plain.raw_trips 2024-01"]),
-        ("DELETE FROM plain.raw_trips", ["plain.raw_trips 2024-01"]),
-        ("DELETE FROM plain.load_ledger WHERE month IS NOT NULL", ["plain.raw_trips 2024-01"]),
-        ("UPDATE plain.raw_zones SET zone = NULL WHERE location_id = 1", ["plain.raw_zones"]),
-        ("UPDATE plain.load_ledger SET fence = fence + 1", []),
-        ("DROP TABLE plain.load_ledger", ["plain.raw_trips 2024-01", "plain.raw_zones"]),
+        ("UPDATE plain.raw_trips SET fare_amount = -fare_amount WHERE row_number = 1", "raw_trips 2024-01"),
+        ("DELETE FROM plain.raw_trips", "raw_trips 2024-01"),
+        ("DELETE FROM plain.load_ledger WHERE month IS NOT NULL", "raw_trips 2024-01"),
+        ("UPDATE plain.raw_zones SET zone = NULL WHERE location_id = 1", "raw_zones"),
+        ("UPDATE plain.load_ledger SET fence = fence + 1", None),
     ],
 )
 def test_a_table_that_is_not_what_its_ledger_says_is_named(
-    tmp_path: Path, warehouse: str, damage: str, found: list[str]
+    tmp_path: Path, warehouse: str, damage: str, found: str | None
 ) -> None:
     sample.ensure(tmp_path, [MONTH], rows=500)
     attempt_zones(tmp_path)
     attempt(tmp_path)
     with psycopg.connect(warehouse) as connection:
-        assert parity(connection, "plain").unrecorded == []
+        build(connection, "plain", record=False)
+        assert damaged(connection) == []
         connection.rollback()
-        connection.execute(damage.encode())
-        compared = parity(connection, "plain")
-    assert compared.unrecorded == compared.to_json()["unrecorded"] == found
-    assert [line for line in parity_lines(compared, "plain") if "ledger" in line] == [
-        f"{what} is not what its ledger says: load it again with --force" for what in found
+        said = [line for line in damaged(connection, damage) if LOADED_ELSE in line]
+    assert said == ([loads(f"plain.{found}", LOADED_ELSE, "2024-01")] if found else [])
+
+
+def test_without_a_ledger_all_that_is_there_is_unrecorded(connection: Connection) -> None:
+    load(connection, "plain")
+    said = damaged(connection, "DROP TABLE plain.load_ledger")
+    assert said[0] == loads("plain.raw_trips 2024-01..2024-02", LOADED_ELSE, BOTH)
+    assert said[1] == loads("plain.raw_zones", LOADED_ELSE, "2024-01")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("TRUNCATE plain.fct_trips", [("fct_trips 2024-01..2024-02", BOTH)]),
+        ("UPDATE plain.fct_trips SET n = 9 WHERE n = 2", [("fct_trips 2024-02", "2024-02")]),
+        ("UPDATE plain.daily_borough_stats SET n = 9 WHERE n = 1", [("daily_borough_stats 2024-01", "2024-01")]),
+        # The date lies in a month without a file: it was made from another one
+        ("DELETE FROM plain.daily_borough_stats WHERE n = 3", [("daily_borough_stats 2008-12", "2024-02")]),
+        ("UPDATE plain.daily_borough_stats SET n = n + 9", [("daily_borough_stats 2008-12,2024-01..2024-02", BOTH)]),
+        ("UPDATE plain.mart_ledger SET row_count = 7 WHERE month = '2024-01-01' AND model = 'fct_trips'",
+         [("fct_trips 2024-01", "2024-01")]),
+        ("UPDATE plain.mart_ledger SET content_digest = '' WHERE model = 'fct_trips'",
+         [("fct_trips 2024-01..2024-02", BOTH)]),
+        ("DELETE FROM plain.mart_ledger WHERE month = '2024-02-01'",
+         [("fct_trips 2024-02", "2024-02"), ("daily_borough_stats 2024-02", "2024-02")]),
+    ],
+)  # fmt: skip
+def test_a_mart_that_is_not_what_its_last_build_left_is_named(
+    connection: Connection, damage: str, said: list[tuple[str, str]]
+) -> None:
+    load(connection, "plain")
+    assert damaged(connection, damage) == [rebuilds(f"plain.{what}", months) for what, months in said]
+
+
+def test_rows_of_a_mart_that_belong_to_no_loaded_month_are_named(connection: Connection) -> None:
+    load(connection, "plain")
+    assert damaged(connection, "INSERT INTO plain.fct_trips VALUES ('2030-01-01', '2030-01-01', 1)") == [
+        f"plain.fct_trips 2030-01 {BUILT_ELSE}: no loaded month has rows of it: delete them"
     ]
+
+
+def test_a_mart_that_is_gone_is_named(connection: Connection) -> None:
+    load(connection, "plain")
+    assert damaged(connection, "DROP TABLE plain.fct_trips") == [
+        "plain.fct_trips is gone since its last build: `triptych backfill 2024-01 --on plain`, from the same --source, builds it"
+    ]
+
+
+def test_marts_of_which_nothing_was_recorded_are_told_apart(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    remedy = "`triptych backfill 2024-01 --on plain`, from the same --source, builds it"
+    assert damaged(connection, "DROP TABLE plain.mart_ledger") == [
+        f"plain.{mart} was built by a version that kept no mart_ledger: {remedy}"
+        for mart in ("fct_trips", "daily_borough_stats")
+    ]
+
+
+def test_what_is_loaded_and_not_built_is_named(connection: Connection) -> None:
+    load(connection, "plain")
+    assert damaged(connection, "DELETE FROM plain.transform_ledger WHERE month = '2024-02-01'") == [
+        "plain: 2024-02 is loaded and not built yet: `triptych backfill 2024-02 --on plain`, from the same --source, builds it"
+    ]
+    (line,) = damaged(connection, "UPDATE plain.load_ledger SET fence = 2 WHERE month = '2024-01-01'")
+    assert line.startswith("plain: 2024-01..2024-02 are loaded and not built yet: ")
+    first, second = damaged(connection, "UPDATE plain.transform_ledger SET version = 'other' WHERE dataset = 'zones'")
+    assert (first, second.split(":")[:2]) == (line, ["plain", " the zones are loaded and not built yet"])
+
+
+def test_a_schema_that_was_never_built_says_so(connection: Connection) -> None:
+    load(connection, "plain")
+    gone = ("fct_trips", "daily_borough_stats", "stg_trips", "stg_zones", "mart_ledger", "transform_ledger")
+    (line,) = damaged(connection, *[f"DROP TABLE plain.{table}" for table in gone])
+    assert line.startswith("plain: 2024-01..2024-02 are loaded and not built yet: ")
+    assert "plain.fct_trips is missing" in list(parity_lines(parity(connection, "plain"), "plain"))
+
+
+def test_what_is_built_and_no_longer_loaded_is_named(connection: Connection) -> None:
+    load(connection, "plain")
+    said = damaged(
+        connection,
+        "DELETE FROM plain.load_ledger WHERE month = '2024-02-01'",
+        "DELETE FROM plain.raw_trips WHERE n > 1",
+    )
+    assert said == [
+        "plain: 2024-02 is built and no longer loaded: `triptych backfill 2024-01 --on plain`, from the same --source, builds it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("UPDATE plain.load_ledger SET row_count = 7 WHERE month = '2024-02-01'",
+         [loads("plain.load_ledger 2024-02", "says 7 rows of green, and raw_trips has 2", "2024-02")]),
+        ("UPDATE plain.load_ledger SET row_count = 7 WHERE month IS NULL",
+         [loads("plain.load_ledger", "says 7 rows of zones, and raw_zones has 4", "2024-01")]),
+        ("UPDATE plain.load_ledger SET seen = 0 WHERE month = '2024-02-01'",
+         [loads("plain.load_ledger 2024-02", "has seen 0 of green, below its fence 1", "2024-02")]),
+        ("UPDATE plain.load_ledger SET seen = 9 * 10 ^ 15 WHERE month IS NULL; ALTER SEQUENCE plain.load_fence RESTART 5",
+         ["plain.load_fence stands at 4, below 9000000000000000 in load_ledger: the next load raises it above the ledger"]),
+        ("DROP SEQUENCE plain.load_fence",
+         ["plain.load_fence is missing: the next load creates it above the ledger"]),
+        ("UPDATE plain.load_ledger SET dataset = 'fhv' WHERE month IS NULL; DELETE FROM plain.raw_zones",
+         ["plain.load_ledger names the dataset 'fhv', which this version does not know: compare with the version that loaded it",
+          "plain: the zones are loaded and not built yet: `triptych backfill 2024-01 --on plain`, from the same --source, builds it"]),
+    ],
+)  # fmt: skip
+def test_a_number_of_the_load_ledger_that_was_changed_is_named(
+    connection: Connection, damage: str, said: list[str]
+) -> None:
+    load(connection, "plain")
+    assert damaged(connection, damage) == said
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ("airflow", "--on airflow --force"),
+        ("mine", "--on plain --schema mine --force"),
+    ],
+)
+def test_the_command_names_the_schema(connection: Connection, schema: str, words: str) -> None:
+    load(connection, schema)
+    connection.execute(f"TRUNCATE {schema}.fct_trips".encode())
+    (line,) = map(str, parity(connection, schema).findings)
+    assert f"`triptych backfill {BOTH} {words}`" in line
+
+
+def test_the_command_quotes_the_schema() -> None:
+    command = audit.Schema("it's mine", {}, []).backfill(["2024-01", "2024-02", "2024-04", "2023-12"])
+    assert command == """`triptych backfill 2023-12..2024-02,2024-04 --on plain --schema 'it'"'"'s mine'`"""
 
 
 def test_a_ledger_that_is_wrong_in_every_schema_alike_is_no_parity(connection: Connection) -> None:
     load(connection, "plain", "airflow")
-    identical = parity(connection, "plain", "airflow")
-    assert identical.identical
-    assert not replace(identical, unrecorded=["plain.raw_trips 2024-01"]).identical
+    assert parity(connection, "plain", "airflow").identical
+    connection.rollback()
+    for schema in ("plain", "airflow"):
+        connection.execute(f"TRUNCATE {schema}.fct_trips".encode())
+    found = parity(connection, "plain", "airflow")
+    assert (found.differing, found.identical) == ([], False)
+    assert [(each.schema, each.table) for each in found.findings] == [("plain", "fct_trips"), ("airflow", "fct_trips")]
+
+
+def test_who_may_read_the_tables_and_not_the_sequence_can_compare(connection: Connection) -> None:
+    load(connection, "plain")
+    role = sql.Identifier(f"reader_{connection.info.dbname}")
+    connection.execute(sql.SQL("CREATE ROLE {}").format(role))
+    try:
+        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA plain TO {}").format(role))
+        connection.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA plain TO {}").format(role))
+        connection.execute(sql.SQL("SET SESSION ROLE {}").format(role))
+        assert parity(connection, "plain").as_recorded
+    finally:
+        connection.rollback()
+        connection.execute("RESET ROLE")
+        connection.execute(sql.SQL("DROP OWNED BY {role}; DROP ROLE IF EXISTS {role}").format(role=role))
+        connection.commit()
+
+
+# --- other datasets ---------------------------------------------------------------------------------------------------
+
+
+def ingest_yellow(folder: Path, schema: str, rows: int) -> None:
+    sample.ensure(folder, [MONTH], rows=rows, cab="yellow")
+    pipeline.ingest(pipeline.Job(str(folder), schema, "test"), "yellow", MONTH)
+
+
+def test_every_dataset_that_was_loaded_is_compared(tmp_path: Path, warehouse: str) -> None:
+    with psycopg.connect(warehouse) as connection:
+        load(connection, "plain", "mine")
+        ingest_yellow(tmp_path / "a", "plain", 500)
+        assert [row.table for row in parity(connection, "plain", "mine").differing] == ["raw_yellow_trips"]
+        connection.rollback()
+        ingest_yellow(tmp_path / "b", "mine", 600)
+        found = parity(connection, "plain", "mine")
+        assert [(row.table, row.months) for row in found.differing] == [("raw_yellow_trips", {"mine": ["2024-01"]})]
+        assert (found.as_recorded, found.findings) == (False, [])
+        connection.rollback()
+        connection.execute("DELETE FROM mine.raw_yellow_trips")
+        (finding,) = parity(connection, "mine").findings
+    assert str(finding) == (
+        "mine.raw_yellow_trips 2024-01 is not what its ledger says: "
+        "load it again from a program: core.pipeline.ingest of 'yellow', with Job.force"
+    )
+
+
+def test_what_no_schema_has_loaded_is_not_compared(tmp_path: Path, warehouse: str) -> None:
+    for schema in ("plain", "mine"):
+        ingest_yellow(tmp_path, schema, 500)
+    with psycopg.connect(warehouse) as connection:
+        found = parity(connection, "plain", "mine")
+    assert ([row.table for row in found.rows], found.identical) == (["raw_yellow_trips"], True)
+
+
+def test_rows_that_no_ledger_names_are_compared_all_the_same(tmp_path: Path, warehouse: str) -> None:
+    ingest_yellow(tmp_path, "plain", 500)
+    with psycopg.connect(warehouse) as connection:
+        connection.execute("DELETE FROM plain.load_ledger")
+        found = parity(connection, "plain")
+    assert [row.table for row in found.rows] == ["raw_yellow_trips"]
+    assert [finding.months for finding in found.findings] == [("2024-01",)]

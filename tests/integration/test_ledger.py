@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import logging
 from pathlib import Path
 
 import pytest
 
 from core import digest, ledger, load
 from core.database import connect
+from core.errors import Busy, PermanentError
 from core.lab import sample
 from core.month import Month
 from core.schema import GREEN, ZONES
 from tests.integration import loading
-from tests.integration.loading import MONTH, OTHER, SCHEMA, attempt, attempt_zones
+from tests.integration.loading import MONTH, OTHER, SCHEMA, WAIT_S, attempt, attempt_zones, order, running, waiting
 
 
 @pytest.fixture
@@ -139,3 +141,108 @@ def test_a_month_far_ahead_and_one_far_back_can_be_written_down(warehouse: str) 
         for month in (Month(2013, 8), Month(9999, 12)):
             ledger.write(connection, SCHEMA, entry(month.first_day))
             assert ledger.read(connection, SCHEMA, "green", month) is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "state"), [("row_count = 7", "success"), ("seen = 0", "unchanged"), ("seen = 9 * 10 ^ 15", "unchanged")]
+)
+def test_the_next_load_puts_changed_numbers_right(folder: Path, warehouse: str, change: str, state: str) -> None:
+    first = attempt(folder).entry
+    execute(f"UPDATE {SCHEMA}.load_ledger SET {change}")
+    late = order(folder)
+    again = attempt(folder)
+    assert (again.state, again.entry.row_count) == (state, first.row_count)
+    assert again.entry.seen > late.fence > first.seen
+    assert load.load(late).superseded
+
+
+# --- a sequence that is behind the ledger: a database restored or replicated without its value ------------------------------
+
+RESTORED = {
+    "with its first value": f"ALTER SEQUENCE {SCHEMA}.load_fence RESTART",
+    "with a small value": f"ALTER SEQUENCE {SCHEMA}.load_fence RESTART WITH 1",
+    "at the ledger's own number": f"SELECT setval('{SCHEMA}.load_fence', (SELECT max(seen) FROM {SCHEMA}.load_ledger), false)",
+    "without it": f"DROP SEQUENCE {SCHEMA}.load_fence",
+    "without it, to a clock that is behind": (
+        f"UPDATE {SCHEMA}.load_ledger SET seen = 9 * 10 ^ 15; DROP SEQUENCE {SCHEMA}.load_fence"
+    ),
+}
+
+
+def execute(statement: str) -> None:
+    with connect("test") as connection:
+        connection.execute(statement.encode())
+
+
+def recorded() -> int:
+    with connect("test") as connection:
+        return max(max(entry.fence, entry.seen) for entry in ledger.entries(connection, SCHEMA))
+
+
+@pytest.mark.parametrize("restored", RESTORED)
+def test_a_fence_behind_the_ledger_blocks_nothing(folder: Path, warehouse: str, restored: str) -> None:
+    first = attempt(folder)
+    attempt(folder, OTHER)
+    execute(RESTORED[restored])
+    before = recorded()
+    assert attempt(folder, force=True).state == "success"
+    assert attempt(folder).state == "unchanged"
+    loading.write(folder, seed=2)
+    changed = attempt(folder)
+    assert changed.state == "success" and changed.entry.source_sha256 != first.entry.source_sha256
+    assert changed.entry.seen > changed.entry.fence > before
+
+
+def test_a_raised_fence_is_told_once(folder: Path, warehouse: str, caplog: pytest.LogCaptureFixture) -> None:
+    attempt(folder)
+    load.begin(SCHEMA)
+    assert caplog.record_tuples == []
+    execute(RESTORED["with a small value"])
+    for _ in range(2):
+        load.begin(SCHEMA)
+    ((name, level, line),) = caplog.record_tuples
+    assert (name, level) == ("core.ledger", logging.WARNING)
+    assert line.startswith(f"{SCHEMA}.load_fence stood at 1, below ")
+
+
+def test_attempts_that_find_the_fence_behind_at_once_raise_it_once(
+    folder: Path, warehouse: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempt(folder)
+    execute(RESTORED["with a small value"])
+    before = recorded()
+    with connect("test") as drawing:  # a load that drew its number, and did not commit yet
+        drawing.execute(f"SELECT nextval('{SCHEMA}.load_fence')".encode())
+        with running(*[lambda: load.begin(SCHEMA)] * 3) as begun:
+            waiting(warehouse, 3)
+            drawing.commit()
+            fences = [each.result(WAIT_S) for each in begun]
+    assert len(set(fences)) == 3 and min(fences) > before
+    assert len(caplog.record_tuples) == 1
+
+
+def test_an_attempt_from_before_the_restore_does_not_publish_over_a_younger_one(folder: Path, warehouse: str) -> None:
+    attempt(folder)
+    for _ in range(5):
+        load.begin(SCHEMA)
+    late = order(folder)  # its number is above the ledger that is restored
+    execute(RESTORED["with its first value"])
+    loading.write(folder, seed=2)
+    younger = attempt(folder)
+    with pytest.raises(Busy):
+        load.load(late)
+    with connect("test") as connection:
+        (found,) = ledger.entries(connection, SCHEMA)
+    assert found.source_sha256 == younger.entry.source_sha256
+
+
+def test_a_number_that_no_sequence_drew_is_refused_with_the_remedy(folder: Path, warehouse: str) -> None:
+    attempt(folder)
+    execute(f"UPDATE {SCHEMA}.load_ledger SET seen = 9223372036854775807")
+    with pytest.raises(
+        PermanentError, match=r"has 9223372036854775807 as fence or seen, .* set both to [0-9]+ in that row"
+    ) as said:
+        load.begin(SCHEMA)
+    drawn = str(said.value).split("set both to ")[1].split()[0]
+    execute(f"UPDATE {SCHEMA}.load_ledger SET fence = {drawn}, seen = {drawn}")
+    assert attempt(folder, force=True).state == "success"

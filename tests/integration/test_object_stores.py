@@ -60,6 +60,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         if name.startswith(("AWS_", "AZURE_", "GOOGLE_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))  # nor the caller's profiles
     settings.cache_clear()
     yield tmp_path / "state"
     monkeypatch.undo()
@@ -231,6 +232,14 @@ def test_a_manifest_in_a_bucket_counts(bucket: str, published: Path) -> None:
     assert_is(extract(GREEN, bucket, MONTH), published / NAME)
 
 
+def test_a_manifest_in_the_folder_above_counts_within_the_source(bucket: str, published: Path) -> None:
+    put(f"s3://taxi/trip-data/green/{NAME}", (published / NAME).read_bytes())
+    obstore.delete(from_url("s3://taxi", client_options={"allow_http": True}), f"trip-data/{NAME}")
+    put("s3://taxi/trip-data/MANIFEST.sha256", f"{'0' * 64}  green/{NAME}\n".encode())
+    assert "MANIFEST.sha256 promises 000" in refusal(BadFile, lambda: extract(GREEN, bucket, MONTH))
+    assert_is(extract(GREEN, f"{bucket}/green", MONTH), published / NAME)  # nothing above a source is asked for
+
+
 def test_an_object_that_is_not_there_is_not_published(bucket: str) -> None:
     message = refusal(NotPublished, lambda: extract(GREEN, bucket, Month(2026, 11)))
     assert message.startswith("2026-11: no green_tripdata_2026-11.parquet in s3://taxi/trip-data;")
@@ -261,16 +270,113 @@ def test_a_key_that_is_wrong_is_permanent(bucket: str, moto: str) -> None:
     assert "not allowed (" in message and "AWS_*" in message
 
 
-def test_a_backfill_reaches_the_bucket_from_a_scrubbed_process(bucket: str, home: Path, published: Path) -> None:
+def assert_reached_from_a_scrubbed_process(bucket: str, home: Path, published: Path) -> None:
     """As the driver starts a tool: nothing of the caller's environment but what the settings pass on."""
     script = (
         "import sys\nfrom core.extract import extract\nfrom core.month import Month\nfrom core.schema import GREEN\n"
         "print(extract(GREEN, sys.argv[1], Month(2024, 1)).sha256)\n"
     )
-    environment = {**settings().passed_on, "PATH": os.defpath, "TRIPTYCH_HOME": str(home)}
+    environment = {**settings().passed_on, "PATH": os.defpath, "HOME": str(home), "TRIPTYCH_HOME": str(home)}
     words = [sys.executable, "-c", script, bucket]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == hashlib.sha256((published / NAME).read_bytes()).hexdigest()
+
+
+def test_a_backfill_reaches_the_bucket_from_a_scrubbed_process(bucket: str, home: Path, published: Path) -> None:
+    assert_reached_from_a_scrubbed_process(bucket, home, published)
+
+
+FOLDERS = [
+    "my trips", "a[1]", "me@work", "a+b", "a%20b", "100%", "%2e%2e", "größe/日本", "what?/x", "n#1", "~me", "a:b,c;d", "k=v&w=x",
+    "$!'()*", "{a}`^|<>\\", " blank ", "...",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_may_be_named_as_the_store_allows(bucket: str, published: Path, folder: str) -> None:
+    put(f"s3://taxi/{folder}/{NAME}", (published / NAME).read_bytes())
+    sources.check(f"s3://taxi/{folder}")
+    assert_is(extract(GREEN, f"s3://taxi/{folder}/", MONTH), published / NAME)
+    message = refusal(NotPublished, lambda: extract(GREEN, f"s3://taxi/{folder}", Month(2026, 11)))
+    assert f"in s3://taxi/{folder};" in message
+
+
+# --- AWS profiles -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def profiles(bucket: str, moto: str, set_variables: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The bucket, reached by the profile ``work`` alone; gives the folder with the two files, below the user's own HOME."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT", "AWS_REGION"):
+        monkeypatch.delenv(name)
+    folder = Path(os.environ["HOME"]) / ".aws"
+    folder.mkdir(parents=True)
+    (folder / "credentials").write_text(f"[work]\naws_access_key_id = k\naws_secret_access_key={SECRET}%\n")
+    (folder / "config").write_text(
+        f"[default]\nregion=nowhere\n[profile work]\nregion = us-east-1\ns3 =\n  x = y\nendpoint_url={moto}\n"
+    )
+    set_variables(AWS_PROFILE="work")
+    return folder
+
+
+def test_a_profile_says_key_region_and_endpoint(profiles: Path, bucket: str, published: Path) -> None:
+    assert_is(extract(GREEN, bucket, MONTH), published / NAME)
+
+
+def test_the_default_profile_needs_no_variable(
+    profiles: Path, bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("credentials", "config"):
+        text = (profiles / name).read_text().replace("[default]", "[x]").replace("profile work", "default")
+        (profiles / name).write_text(text.replace("[work]", "[default]"))
+    monkeypatch.delenv("AWS_PROFILE")
+    settings.cache_clear()
+    assert_is(extract(GREEN, bucket, MONTH), published / NAME)
+
+
+def test_a_child_of_the_lab_finds_the_profile_of_its_user(
+    profiles: Path, bucket: str, home: Path, published: Path
+) -> None:
+    assert_reached_from_a_scrubbed_process(bucket, home, published)
+
+
+def test_a_variable_counts_more_than_the_profile(
+    profiles: Path, bucket: str, moto: str, published: Path, set_variables: Callable[..., None]
+) -> None:
+    set_variables(AWS_ENDPOINT_URL="http://127.0.0.1:1")
+    assert "did not answer" in refusal(SourceUnavailable, lambda: extract(GREEN, bucket, MONTH))
+    set_variables(AWS_ENDPOINT_URL=moto, AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY="s", AWS_PROFILE="none such")
+    assert_is(extract(GREEN, bucket, MONTH), published / NAME)
+
+
+NO_KEY = 'this profile has no key of its own (a role, single sign-on or a process): run eval "$(aws configure export-credentials'
+
+
+@pytest.mark.parametrize(
+    ("credentials", "config", "said"),
+    [
+        ("", "[profile other]\nregion=x", "AWS_PROFILE=work: no such profile in "),
+        ("", "[profile work]\nsso_session = x", f"AWS_PROFILE=work: {NO_KEY} --profile work --format env)"),
+        ("", "[profile work]\ncredential_process = s3cret", NO_KEY),
+        ("[work]\naws_access_key_id=k\naws_secret_access_key=s3cret", "[profile work]\nrole_arn=x", NO_KEY),
+        ("s3cret = x", "", "/.aws/credentials is not written as AWS profiles are"),
+        ("[work]\ns3cret", "", "/.aws/credentials is not written as AWS profiles are"),
+        ("[w\udcff]", "", "/.aws/credentials: not to be read as text; check AWS_SHARED_CREDENTIALS_FILE"),
+    ],
+    ids=["none such", "sso", "process", "role", "no section", "no value", "no text"],
+)
+def test_a_profile_that_can_not_be_used_is_refused_with_what_to_do(
+    profiles: Path, bucket: str, credentials: str, config: str, said: str
+) -> None:
+    (profiles / "credentials").write_bytes(credentials.encode(errors="surrogateescape"))
+    (profiles / "config").write_text(config)
+    assert said in refusal(UsageError, lambda: extract(GREEN, bucket, MONTH))
+
+
+def test_an_endpoint_without_tls_is_named(profiles: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ALLOW_HTTP")
+    settings.cache_clear()
+    assert "set AWS_ALLOW_HTTP=true" in refusal(PermanentError, lambda: extract(GREEN, bucket, MONTH))
 
 
 # --- Azure --------------------------------------------------------------------------------------------------------------
@@ -324,6 +430,12 @@ def test_a_month_comes_from_a_container(
     assert_is(extract(GREEN, container, MONTH), published / NAME)
 
 
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_of_a_container_may_be_named_as_the_store_allows(container: str, published: Path, folder: str) -> None:
+    put(f"az://taxi/{folder}/{NAME}", (published / NAME).read_bytes())
+    assert_is(extract(GREEN, f"az://taxi/{folder}", MONTH), published / NAME)
+
+
 def test_a_container_refuses_in_one_line(container: str, set_variables: Callable[..., None]) -> None:
     assert "no green_tripdata_2026-11" in refusal(NotPublished, lambda: extract(GREEN, container, Month(2026, 11)))
     put(f"{container}/{NAME}", b"")
@@ -371,6 +483,14 @@ def test_a_month_comes_from_a_google_bucket(
     sample.write_month(published / NAME, MONTH, seed=1, rows=500)
     upload(google, f"trip-data/{NAME}", (published / NAME).read_bytes())
     assert_is(extract(GREEN, google_bucket, MONTH), published / NAME)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_of_a_google_bucket_may_be_named_as_the_store_allows(
+    google: str, google_bucket: str, published: Path, folder: str
+) -> None:
+    upload(google, f"{folder}/{NAME}", (published / NAME).read_bytes())
+    assert_is(extract(GREEN, f"gs://taxi/{folder}", MONTH), published / NAME)
 
 
 def test_a_cut_transfer_from_a_google_bucket_goes_on(
@@ -454,9 +574,9 @@ def code(name: str) -> bytes:
 PARTIAL = {"ETag": '"v"', "Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT", "Content-Range": "bytes 0-99/100"}
 
 ANSWERS: dict[str, tuple[Canned, type[TriptychError], str]] = {
-    "slow down": ((503, {}, code("SlowDown")), SourceUnavailable, "answered 503"),
+    "slow down": ((503, {}, code("SlowDown")), SourceUnavailable, "answered 503 (SlowDown)"),
     "too many requests": ((429, {}, b""), SourceUnavailable, "answered 429"),
-    "internal error": ((500, {}, code("InternalError")), SourceUnavailable, "answered 500"),
+    "internal error": ((500, {}, code("InternalError")), SourceUnavailable, "answered 500 (InternalError)"),
     "half an object": ((206, {**PARTIAL, "Content-Length": "100"}, b"PAR1"), SourceUnavailable, "did not end well"),
     "no such object": ((404, {}, code("NoSuchKey")), NotPublished, "no green_tripdata_2024-01.parquet"),
     "may not read, or is not there": (
@@ -472,7 +592,21 @@ ANSWERS: dict[str, tuple[Canned, type[TriptychError], str]] = {
         PermanentError,
         "what answered is no such store",
     ),
-    "malformed": ((400, {}, code("AuthorizationHeaderMalformed")), PermanentError, "answered 400"),
+    "unknown key": ((403, {}, code("InvalidAccessKeyId")), PermanentError, "not allowed (InvalidAccessKeyId)"),
+    "expired key": ((400, {}, code("ExpiredToken")), PermanentError, "not allowed (ExpiredToken); the key has expired"),
+    "wrong token": ((400, {}, code("InvalidToken")), PermanentError, "not allowed (InvalidToken)"),
+    "wrong clock": ((403, {}, code("RequestTimeTooSkewed")), PermanentError, "(RequestTimeTooSkewed); set the clock"),
+    "wrong region": (
+        (400, {}, code("AuthorizationHeaderMalformed")),
+        PermanentError,
+        "is in another region (AuthorizationHeaderMalformed); check",
+    ),
+    "wrong region, named": (
+        (400, {}, code("AuthorizationHeaderMalformed") + b"<Region>eu-west-1</Region>"),
+        PermanentError,
+        "REGION=eu-west-1",
+    ),
+    "malformed": ((400, {}, code("InvalidArgument")), PermanentError, "answered 400 (InvalidArgument)"),
 }
 
 
@@ -509,7 +643,7 @@ def test_a_region_that_is_wrong_is_named(set_variables: Callable[..., None]) -> 
     with canned((301, {}, code("PermanentRedirect"))) as endpoint:
         set_variables(**variables("s3", endpoint))
         message = refusal(PermanentError, lambda: extract(GREEN, "s3://taxi/x", MONTH))
-    assert message == "s3://taxi is in another region; check AWS_REGION"
+    assert message == "s3://taxi is in another region (301 PermanentRedirect); check AWS_REGION"
 
 
 def test_a_store_without_a_certificate_to_be_trusted_is_refused(
@@ -531,13 +665,27 @@ def test_a_store_without_a_certificate_to_be_trusted_is_refused(
 @pytest.mark.parametrize(
     "source",
     [
-        "s3://", "s3:///x", "s3://user:s3cret@bucket/x", "s3://bucket/x?sig=s3cret", "s3://bucket#s3cret", "gs://bucket:1/x",
-        "az://account@container/x", "s3://bucket/a b", "s3://bucket//s3cret", "s3://bucket/%2e%2e/s3cret",
+        "s3://", "s3:///x", "s3://user:s3cret@bucket/x", "s3://bucket#s3cret", "s3://bucket?sig=s3cret", "gs://bucket:1/x",
+        "az://account@container/x", "s3://b[1]/x",
     ],
 )  # fmt: skip
 def test_an_address_that_names_no_bucket_is_refused_without_it(source: str) -> None:
     message = refusal(UsageError, lambda: extract(GREEN, source, MONTH))
     assert message.startswith(f"source {source[:5]}... names no bucket: write {source[:5]}bucket/folder")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("s3://bucket/x?sig=s3cret", "has a query (?name=value): write the folder alone"),
+        ("az://bucket/a/?sv=1&sig=s3cret/", "has a query (?name=value): write the folder alone"),
+        ("s3://bucket//s3cret", "has an empty part (//)"),
+        ("s3://bucket/s3cret\n", "a letter that can't be printed"),
+    ],
+)
+def test_an_address_with_a_secret_or_that_can_not_be_asked_for_is_refused_without_it(source: str, said: str) -> None:
+    message = refusal(UsageError, lambda: sources.check(source))
+    assert message.startswith(f"source {source[:5]}bucket/... ") and said in message
 
 
 @pytest.mark.parametrize(

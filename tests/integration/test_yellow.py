@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -15,6 +17,7 @@ from core.lab import sample
 from core.month import Month, parse_months
 from core.pipeline import Job, Receipt
 from core.schema import YELLOW
+from core.settings import ROOT
 from tests.integration import loading
 from tests.integration.loading import MONTH, SCHEMA, connect, relations, rows
 
@@ -128,4 +131,15 @@ def test_a_yellow_month_is_no_reason_to_build_the_models(folder: Path, warehouse
     ingest(folder)
     with database.connect("test") as connection:
         plan = transform._plan(connection, SCHEMA, None)
-    assert {name for name, _ in plan.versions} == {"project", "zones", "green"}
+    assert {name for name, _ in plan.versions} == {"project", "green", "zones"}
+
+
+def test_the_program_that_the_readme_names_loads_a_yellow_month(folder: Path, warehouse: str) -> None:
+    call = 'ingest(Job(source, schema, loader), "yellow", month)'
+    assert call in (ROOT / "README.md").read_text().replace("\n", " ")
+    program = (
+        "import sys; from core.month import Month; from core.pipeline import Job, ingest;"
+        f"source, schema, loader, month = sys.argv[1], 'mine', 'me', Month(2024, 1); {call}"
+    )
+    subprocess.run([sys.executable, "-c", program, str(folder)], check=True, timeout=300)
+    assert len(rows(warehouse, TABLE, "mine")) == pq.read_metadata(folder / sample.file_name(MONTH, "yellow")).num_rows

@@ -12,6 +12,7 @@ from rich.console import Console
 from core.contract import BackfillResult, MonthRecord
 from core.digest import Digest
 from core.lab import display
+from core.lab.audit import Finding
 from core.lab.parity import Parity, Row
 from core.ledger import Entry
 
@@ -56,7 +57,7 @@ def test_a_comparison(screen: io.StringIO, name: str) -> None:
         ["plain", name],
         [name],
         [Row("raw_trips", {"plain": Digest(1, (1, 1)), name: None}, {name: []})],
-        [f"{name}.raw_trips 2024-01"],
+        [Finding(name, "raw_trips", ("2024-01",), "is not what its ledger says", f"load {name}")],
     )
     display.show(display.parity_table(found))
     display.say(display.parity_lines(found, "plain"))

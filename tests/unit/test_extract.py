@@ -10,8 +10,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -183,6 +185,64 @@ def test_a_busy_publisher_is_transient(site: Publisher, published: Path, status:
     site.fail(NAME, status)
     assert f"answered {status}" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+
+
+def test_an_attempt_waits_as_long_as_it_is_asked_to(site: Publisher, published: Path) -> None:
+    site.fail(NAME, 429, retry_after_s=1)
+    began = time.monotonic()
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+    assert time.monotonic() - began >= 1
+    assert [request.status for request in site.requests if request.name == NAME] == [429, 200]
+
+
+def test_the_wait_may_be_a_date(site: Publisher, published: Path) -> None:
+    site.fail(NAME, 503, retry_after=formatdate(time.time() + 2, usegmt=True))
+    began = time.monotonic()
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+    assert time.monotonic() - began >= 0.9  # dates have whole seconds
+    site.fail(NAME, 503, retry_after="Wed, 01 Jan 2020 00:00:00 GMT")
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+
+
+def test_an_attempt_waits_once(site: Publisher) -> None:
+    site.fail(NAME, 503, times=None, retry_after_s=0)
+    message = refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
+    assert message == f"{site.url}/{NAME} answered 503 and asks to wait 0 s; run again after that"
+    assert site.count(NAME) == 2
+
+
+def test_a_wait_of_more_than_a_minute_is_told_and_left_to_the_retry(
+    site: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", None)  # nobody may wait
+    for asked in ("300", formatdate(time.time() + 300, usegmt=True)):
+        site.fail(NAME, 429, retry_after=asked)
+        message = refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
+        assert re.search(r" answered 429 and asks to wait (300|299) s; run again after that$", message)
+    set_variable(monkeypatch, "TRIPTYCH_DOWNLOAD_S", "5")  # nor longer than a file may take
+    site.fail(NAME, 429, retry_after_s=6)
+    assert "asks to wait 6 s" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
+    assert site.count(NAME) == 3
+
+
+@pytest.mark.parametrize("asked", ["", "soon", "-1", "1e3", "Wed, 99 Jan 2020 00:00:00 GMT", "9" * 40])
+def test_a_wait_that_is_none_is_not_one(site: Publisher, asked: str) -> None:
+    site.fail(NAME, 503, retry_after=asked)
+    message = refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
+    assert message.endswith(" answered 503; the publisher may be busy") and site.count(NAME) == 1
+
+
+def test_a_wait_can_be_interrupted(site: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.fail(NAME, 503, retry_after_s=50)
+
+    def interrupt(seconds: float) -> None:
+        assert seconds <= 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        extract(GREEN, site.url, MONTH)
+    assert site.count(NAME) == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 410, 416])

@@ -88,7 +88,6 @@ MALFORMED = {
     "two digests": (f"{DIGEST}  {NAME}\n{'1' * 64}  {NAME}\n".encode(), "line 2 promises a second digest for"),
     "no text": (b"\xff\xfe", "is not text"),
     "empty": (b"", f"{MANIFEST} is empty"),
-    "a web page": (HTML_ERROR_PAGE, f"{MANIFEST} is a web page"),
     "too large": (b"x" * int(MANIFEST_MB * 1e6 + 1), f"{MANIFEST_MB:g} MB is the limit"),
 }
 
@@ -145,6 +144,107 @@ def test_the_manifest_is_the_one_beside_the_file(published: Path) -> None:
     assert extract(GREEN, str(published), MONTH).name == NAME
     (published / MANIFEST).rename(published / "green" / MANIFEST)
     assert "promises" in refusal(BadFile, lambda: extract(GREEN, str(published), MONTH))
+
+
+# --- made in another folder ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nested(published: Path) -> Path:
+    """The month in a folder ``green`` of the published one, which has the lookup."""
+    (published / "green").mkdir()
+    (published / NAME).rename(published / "green" / NAME)
+    return published / "green"
+
+
+def assert_kept(source: str, folder: Path) -> None:
+    """The month comes with its promised bytes, and with no others."""
+    assert_is(extract(GREEN, source, MONTH), folder / NAME)
+    sample.write_month(folder / NAME, MONTH, seed=1, rows=500)
+    message = refusal(BadFile, lambda: extract(GREEN, source, MONTH))
+    assert message.startswith(f"{NAME} has sha256 ") and " promises " in message
+
+
+@pytest.mark.parametrize("form", ["{}  green/{}\n", "{}  ./green/{}\n", "{} *published/green/{}\n"])
+@pytest.mark.parametrize("named", ["green", ""], ids=["the folder", "the one above"])
+@pytest.mark.parametrize("moved", [False, True], ids=["there", "copied beside the files"])
+def test_a_manifest_made_one_folder_above_counts(
+    published: Path, nested: Path, form: str, named: str, moved: bool
+) -> None:
+    promise(nested, NAME, form=form)
+    if not moved:
+        (nested / MANIFEST).rename(published / MANIFEST)
+    assert_kept(str(published / named), nested)
+
+
+def test_the_folder_of_the_lookup_counts_too(published: Path, nested: Path) -> None:
+    promise(published, LOOKUP, form="{}  published/{}\n")
+    (published / MANIFEST).rename(published.parent / MANIFEST)
+    assert_is(extract(ZONES, str(nested)), published / LOOKUP)
+    (published / LOOKUP).write_bytes((published / LOOKUP).read_bytes() + b"\n")
+    assert " promises " in refusal(BadFile, lambda: extract(ZONES, str(nested)))
+
+
+def test_over_http_a_manifest_made_above_counts_when_it_lies_beside_the_files(site: Publisher, published: Path) -> None:
+    promise(published, NAME, form="{}  trip-data/{}\n")
+    assert_kept(site.url, published)
+
+
+def test_a_folder_is_named_relative_to_where_one_stands(
+    published: Path, nested: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promise(nested, NAME, form="{}  green/{}\n")
+    monkeypatch.chdir(nested)
+    assert_kept(".", nested)
+
+
+def test_a_manifest_of_other_folders_is_none_of_ours(published: Path, nested: Path) -> None:
+    promise(nested, NAME, form="{}  yellow/{}\n" + f"{DIGEST}  {NAME}\n" + f"{DIGEST}  x/{NAME}\n")
+    (nested / MANIFEST).rename(published / MANIFEST)
+    assert_is(extract(GREEN, str(nested), MONTH), nested / NAME)
+
+
+def test_one_above_that_lists_the_folder_must_list_the_file(published: Path, nested: Path) -> None:
+    (published / MANIFEST).write_text(f"{DIGEST}  green/other.parquet\n")
+    message = refusal(BadFile, lambda: extract(GREEN, str(nested), MONTH))
+    assert message == (
+        f"{NAME} is not in {nested}/../{MANIFEST}: if it is right, add it there (sha256sum green/{NAME} >> {MANIFEST})"
+    )
+
+
+def test_a_manifest_that_names_another_folder_is_said_to(source: str, published: Path) -> None:
+    (published / MANIFEST).write_text(f"{DIGEST}  elsewhere/{NAME}\n")
+    message = refusal(BadFile, lambda: extract(GREEN, source, MONTH))
+    assert message == (
+        f"{source}/{MANIFEST} lists elsewhere/{NAME}, and not {NAME}: it was made in another folder; make it in its own "
+        f"(sha256sum * > {MANIFEST})"
+    )
+
+
+# --- a page under its name ----------------------------------------------------------------------------------------------
+
+
+def test_a_page_for_whatever_is_not_there_is_no_manifest(site: Publisher, published: Path, home: Path) -> None:
+    """Single-page apps and login portals answer so. What they send for the file is still refused."""
+    site.page(MANIFEST)
+    for _ in range(2):
+        assert_is(extract(GREEN, site.url, MONTH), published / NAME)
+    site.page(NAME)
+    assert "is a web page" in refusal(BadFile, lambda: extract(GREEN, site.url, MONTH))
+
+
+def test_a_page_for_whatever_is_not_there_hides_no_file_in_another_place(site: Publisher, published: Path) -> None:
+    site.send(LOOKUP, HTML_ERROR_PAGE, times=2)  # it is in the third place in which it is looked for
+    assert_is(extract(ZONES, site.url), published / LOOKUP)
+
+
+def test_a_page_that_somebody_put_into_a_folder_is_named_with_what_to_do(published: Path) -> None:
+    (published / MANIFEST).write_bytes(HTML_ERROR_PAGE)
+    message = refusal(BadFile, lambda: extract(GREEN, str(published), MONTH))
+    assert message == (
+        f"{MANIFEST} is a web page of {len(HTML_ERROR_PAGE)} bytes: write it with `sha256sum * > {MANIFEST}`, or "
+        "delete it: none is needed"
+    )
 
 
 # --- bit rot ------------------------------------------------------------------------------------------------------------

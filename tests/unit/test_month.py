@@ -34,7 +34,7 @@ def test_what_is_not_a_month_is_refused_with_its_text(text: str) -> None:
 
 def test_a_month_before_the_first_published_one_is_refused() -> None:
     assert str(Month.parse(EARLIEST)) == EARLIEST
-    with pytest.raises(UsageError, match="2013-07 is before 2013-08"):
+    with pytest.raises(UsageError, match="2013-07 is before 2013-08, the first month of green-taxi data"):
         Month.parse("2013-07")
 
 

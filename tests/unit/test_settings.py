@@ -108,6 +108,20 @@ def test_the_keys_of_object_stores_are_passed_on_and_not_shown() -> None:
     assert "s3cret" not in f"{found!r} {found}"
 
 
+def test_the_files_with_aws_profiles_are_passed_on_by_absolute_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child of the lab has another HOME, and works in another folder."""
+    assert Settings.read({"HOME": str(tmp_path)}).passed_on == {}
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").touch()
+    config = {"AWS_CONFIG_FILE": str(tmp_path / ".aws" / "config")}
+    assert Settings.read({"HOME": str(tmp_path)}).passed_on == config
+    monkeypatch.chdir(tmp_path)
+    for named in ("~/.aws/config", ".aws/config"):
+        assert Settings.read({"HOME": str(tmp_path), "AWS_CONFIG_FILE": named}).passed_on == config
+
+
 # --- the DSN from a file ------------------------------------------------------------------------------------------------
 
 DSN = "postgresql://u:s3cret@h/d"

@@ -1,0 +1,267 @@
+"""Does a schema hold what its own ledgers say? The loader's tables, the ledger's numbers, the marts, and what is not built yet."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from core import ledger
+from core.database import Connection
+from core.digest import Digest, total
+from core.ledger import Entry
+
+if TYPE_CHECKING:
+    from core.marts import Mart
+
+Held = dict[str, Digest]
+"""What a table holds: the digest of each month, or of all under the empty string where it is not kept by month."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A table of `schema` that is not as a ledger says, the months it concerns (none: all), and what to do about it."""
+
+    schema: str
+    table: str
+    months: tuple[str, ...]
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        name = f"{self.schema}.{self.table}" if self.table else f"{self.schema}:"
+        return f"{' '.join(filter(None, (name, spans(self.months))))} {self.problem}: {self.remedy}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape that it has in ``triptych parity --json``."""
+        return {**asdict(self), "months": list(self.months)}
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A schema with what its tables hold (None for one that does not exist) and its load ledger says."""
+
+    name: str
+    held: Mapping[str, Held | None]
+    entries: Sequence[Entry]
+
+    @property
+    def loaded(self) -> list[str]:
+        """The months that the models are built from."""
+        return [_month(entry) for entry in self.entries if entry.dataset == "green"]
+
+    def backfill(self, months: Iterable[str], *options: str) -> str:
+        """Return the command that runs `months` again in this schema."""
+        from core.lab.registry import CONTROL, orchestrators
+        from core.settings import settings
+
+        own = self.name in orchestrators(settings())
+        words = ["triptych", "backfill", spans(months), "--on", self.name if own else CONTROL]
+        return f"`{shlex.join([*words, *([] if own else ['--schema', self.name]), *options])}`"
+
+
+def audit(connection: Connection, schema: str, held: Mapping[str, Held | None]) -> list[Finding]:
+    """Return what is otherwise in `schema` than its ledgers say. `held` is what its tables hold in the same snapshot."""
+    entries = list(ledger.entries(connection, schema)) if exists(connection, schema, "load_ledger") else []
+    one = Schema(schema, held, entries)
+    return [
+        *_raw(one),
+        *_altered(one),
+        *_fences(connection, one),
+        *_marts(connection, one),
+        *_pending(connection, one),
+    ]
+
+
+def exists(connection: Connection, schema: str, name: str) -> bool:
+    """Return whether there is a table, view or sequence of that name."""
+    written = sql.Identifier(schema, name).as_string(connection)
+    return connection.execute("SELECT to_regclass(%s) IS NOT NULL", [written]).fetchone() == (True,)
+
+
+def spans(months: Iterable[str]) -> str:
+    """Write months as the command line takes them: ``2024-01..2024-03,2024-06``."""
+    runs: list[list[str]] = []
+    for month in sorted(months):
+        if runs and month == _next(runs[-1][-1]):
+            runs[-1].append(month)
+        else:
+            runs.append([month])
+    return ",".join(run[0] if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
+
+
+def _next(month: str) -> str:
+    year, number = map(int, month.split("-"))
+    return f"{year + number // 12:04d}-{number % 12 + 1:02d}"
+
+
+def _month(entry: Entry) -> str:
+    return entry.month.isoformat()[:7] if entry.month else ""
+
+
+def _named(months: Iterable[str]) -> tuple[str, ...]:
+    """Without the empty string, under which a table is kept that has no months."""
+    return tuple(month for month in months if month)
+
+
+# --- the loader's tables ----------------------------------------------------------------------------------------------
+
+
+def _raw(schema: Schema) -> Iterator[Finding]:
+    """Compare the loader's tables with the load ledger, which says what the files held."""
+    from core.schema import DATASETS
+
+    empty = total([])
+    for name, dataset in DATASETS.items():
+        recorded = {_month(entry): entry.content_digest for entry in schema.entries if entry.dataset == name}
+        there = schema.held.get(dataset.table) or {}
+        differ = [
+            month
+            for month in sorted(recorded.keys() | there.keys())
+            if recorded.get(month, empty.hex) != there.get(month, empty).hex
+        ]
+        if differ:
+            problem = "is not what its ledger says"
+            yield Finding(schema.name, dataset.table, _named(differ), problem, _load_again(schema, name, differ))
+    for name in sorted({entry.dataset for entry in schema.entries} - DATASETS.keys()):
+        problem = f"names the dataset {name!r}, which this version does not know"
+        yield Finding(schema.name, "load_ledger", (), problem, "compare with the version that loaded it")
+
+
+def _load_again(schema: Schema, dataset: str, months: Iterable[str]) -> str:
+    """Return what loads `months` of a dataset again, whatever the ledger says."""
+    if dataset == "zones":  # each backfill loads the lookup
+        months = schema.loaded[:1] or _named(schema.held.get("raw_trips") or ())[:1]
+    if dataset in ("green", "zones") and (named := _named(months)):
+        return f"{schema.backfill(named, '--force')}, from the same --source, loads it again"
+    return f"load it again from a program: core.pipeline.ingest of {dataset!r}, with Job.force"
+
+
+def _altered(schema: Schema) -> Iterator[Finding]:
+    """Find entries whose count of rows was changed: the digest, which has the count in it, is that of the table."""
+    from core.schema import DATASETS
+
+    for entry in schema.entries:
+        table = DATASETS[entry.dataset].table if entry.dataset in DATASETS else ""
+        there = (schema.held.get(table) or {}).get(_month(entry), total([]))
+        if there.hex == entry.content_digest and there.rows != entry.row_count:
+            problem = f"says {entry.row_count} rows of {entry.dataset}, and {table} has {there.rows}"
+            remedy = _load_again(schema, entry.dataset, [_month(entry)])
+            yield Finding(schema.name, "load_ledger", _named([_month(entry)]), problem, remedy)
+
+
+def _fences(connection: Connection, schema: Schema) -> Iterator[Finding]:
+    """Compare the ledger's numbers with each other, and with the sequence that drew them."""
+    if not schema.entries:
+        return
+    rises = "the next load raises it above the ledger"
+    if not exists(connection, schema.name, "load_fence"):
+        yield Finding(schema.name, "load_fence", (), "is missing", "the next load creates it above the ledger")
+    elif _may_read(connection, schema.name, "load_fence"):
+        drawn, recorded = ledger.fences(connection, schema.name)
+        if drawn < recorded:
+            yield Finding(schema.name, "load_fence", (), f"stands at {drawn}, below {recorded} in load_ledger", rises)
+    for entry in schema.entries:
+        if entry.seen < entry.fence:
+            problem = f"has seen {entry.seen} of {entry.dataset}, below its fence {entry.fence}"
+            remedy = _load_again(schema, entry.dataset, [_month(entry)])
+            yield Finding(schema.name, "load_ledger", _named([_month(entry)]), problem, remedy)
+
+
+def _may_read(connection: Connection, schema: str, sequence: str) -> bool:
+    """Return whether this role may: who was granted all tables of a schema was granted no sequence."""
+    written = sql.Identifier(schema, sequence).as_string(connection)
+    return connection.execute("SELECT has_sequence_privilege(%s, 'SELECT')", [written]).fetchone() == (True,)
+
+
+# --- the marts ---------------------------------------------------------------------------------------------------------
+
+
+def _marts(connection: Connection, schema: Schema) -> Iterator[Finding]:
+    """Compare each mart with what its last build left."""
+    from core.marts import LEDGER, MARTS
+
+    kept = exists(connection, schema.name, LEDGER)
+    recorded = _recorded(connection, schema.name, LEDGER) if kept else {}
+    for mart in MARTS:
+        there, left = schema.held.get(mart.name), recorded.get(mart.name, {})
+        if there is None and left:
+            yield Finding(schema.name, mart.name, (), "is gone since its last build", _build(schema))
+        elif there is not None and not kept:
+            problem = f"was built by a version that kept no {LEDGER}"
+            yield Finding(schema.name, mart.name, (), problem, _build(schema))
+        elif there is not None:
+            found = {month: (content.rows, content.hex) for month, content in there.items()}
+            differ = [month for month in sorted(found.keys() | left.keys()) if found.get(month) != left.get(month)]
+            if differ:
+                problem, months = "is not what its last build left", _named(differ)
+                remedy = _rebuild(schema, _sources(connection, schema, mart, months))
+                yield Finding(schema.name, mart.name, months, problem, remedy)
+
+
+def _recorded(connection: Connection, schema: str, name: str) -> dict[str, dict[str, tuple[int, str]]]:
+    """Return what the ledger of the marts says: by mart and month, the number of rows and the digest."""
+    query = sql.SQL("SELECT model, month, row_count, content_digest FROM {}").format(sql.Identifier(schema, name))
+    found: dict[str, dict[str, tuple[int, str]]] = {}
+    for model, month, rows, content in connection.execute(query):
+        found.setdefault(model, {})[month.isoformat()[:7]] = (rows, content)
+    return found
+
+
+def _sources(connection: Connection, schema: Schema, mart: Mart, months: Sequence[str]) -> list[str]:
+    """Return the loaded months whose rows `months` of a mart are made of: a file holds pickups of other months too."""
+    made_of = {*months}
+    if schema.held.get("fct_trips"):
+        query = sql.SQL("SELECT DISTINCT source_month FROM {} WHERE {} = ANY ({}::date[])")
+        days = [dt.date.fromisoformat(f"{month}-01") for month in months]
+        found = connection.execute(query.format(sql.Identifier(schema.name, "fct_trips"), mart.month, days))
+        made_of |= {month.isoformat()[:7] for (month,) in found}
+    return [month for month in schema.loaded if month in made_of]
+
+
+def _rebuild(schema: Schema, months: Sequence[str]) -> str:
+    """Return what builds `months` of the marts again."""
+    if not months:
+        return "no loaded month has rows of it: delete them"
+    return f"{schema.backfill(months, '--force')}, from the same --source, rebuilds it"
+
+
+def _build(schema: Schema) -> str:
+    """Return what builds all that is not built."""
+    if not schema.loaded:
+        return "no month is loaded that it could be built from"
+    return f"{schema.backfill(schema.loaded[:1])}, from the same --source, builds it"
+
+
+# --- what is not built yet ---------------------------------------------------------------------------------------------
+
+
+def _pending(connection: Connection, schema: Schema) -> Iterator[Finding]:
+    """Compare what is loaded with what the models were last built from."""
+    from core.transform import ZONES, built_versions, loaded_versions
+
+    if not schema.loaded or schema.held.get("raw_zones") is None:
+        return
+    kept = exists(connection, schema.name, "transform_ledger")
+    loaded, built = loaded_versions(connection, schema.name), built_versions(connection, schema.name) if kept else {}
+    pending = [month for month in schema.loaded if loaded[_key(month)] != built.get(_key(month))]
+    if pending:
+        remedy = f"{schema.backfill(pending)}, from the same --source, builds it"
+        yield Finding(schema.name, "", tuple(pending), f"{_are(pending)} loaded and not built yet", remedy)
+    gone = tuple(sorted(month.isoformat()[:7] for _, month in built.keys() - loaded.keys() if month))
+    if gone:
+        yield Finding(schema.name, "", gone, f"{_are(gone)} built and no longer loaded", _build(schema))
+    if built and loaded[ZONES] != built.get(ZONES):
+        yield Finding(schema.name, "", (), "the zones are loaded and not built yet", _build(schema))
+
+
+def _key(month: str) -> tuple[str, dt.date]:
+    return "green", dt.date.fromisoformat(f"{month}-01")
+
+
+def _are(months: Sequence[str]) -> str:
+    return "is" if len(months) == 1 else "are"

@@ -1,0 +1,19 @@
+"""A slice of `tests.faults.readers`: what readers see of the marts while two tools load and build the same months."""
+
+from __future__ import annotations
+
+from core.lab.registry import orchestrators
+from tests.contract.bench import Bench, tools
+from tests.faults.readers import Publisher, run
+
+SECONDS = 20.0
+
+
+def test_no_reader_sees_an_empty_partial_or_contradicting_mart(bench: Bench) -> None:
+    (bench.work / "readers").mkdir()
+    two = [orchestrators(bench.lab.settings)[name] for name in tools()[:2]]
+    schema = "readers_beside_two_tools"
+    seen = run(bench.lab, two, Publisher(bench.work / "readers", 400, 7), schema, SECONDS, print)
+    assert seen.wrong == []
+    assert seen.outlived > 0, "no snapshot was older than a publication"
+    assert all(seen.looks[kind] > 0 for kind in ("one_statement", "one_copy", "one_snapshot"))
