@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
-from urllib.parse import quote
 
 import httpx
 
-from core import errors
-from core.contract import TASKS, MonthRecord, TaskRecord, TaskState, month_record
+from core.contract import PATIENCE_S, patiently
 from core.errors import PermanentError, TransientError
 from core.month import Month
 
@@ -20,9 +18,10 @@ Json = dict[str, Any]
 
 
 class Airflow:
-    """A client of one API server; a context manager."""
+    """A client of one API server; a context manager. It bears with a server that does not answer for `patience_s`."""
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None, patience_s: float = PATIENCE_S) -> None:
+        self.patience_s = patience_s
         # 60 s: on a machine with every core busy an answer of 0.02 s took up to 12 s
         self._http = httpx.Client(base_url=f"{url}/api/v2", timeout=60, transport=transport, trust_env=False)
 
@@ -33,7 +32,11 @@ class Airflow:
         self._http.close()
 
     def call(self, method: str, path: str, *also: int, **options: Any) -> httpx.Response:
-        """Send a request; raise unless the answer is a success or one of the codes in `also`."""
+        """Send a request that may be repeated; raise unless the answer is a success or one of the codes in `also`."""
+        return patiently(lambda: self.once(method, path, *also, **options), self.patience_s)
+
+    def once(self, method: str, path: str, *also: int, **options: Any) -> httpx.Response:
+        """As `call`, but raise `TransientError` at once when the server does not answer."""
         try:
             answer = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
@@ -63,9 +66,12 @@ class Airflow:
         `months` are contiguous, forwards or backwards. Airflow has one active backfill for a DAG at a time (409), and
         makes no run of a partition whose newest run is not over. With ``completed`` it makes a new run, with this
         `conf`, beside the ones that are over; it never changes those.
+
+        An attempt whose answer was lost may have been heard: the backfill that it made is newer than all known before.
         """
         if self.runs(months, state=["queued", "running"]):
             return None
+        known = [one["id"] for one in self.newest_backfills()]
         body = {
             "dag_id": DAG,
             "from_date": f"{min(months).first_day}T00:00:00Z",
@@ -75,8 +81,19 @@ class Airflow:
             "reprocess_behavior": "completed",
             "dag_run_conf": dict(conf),
         }
-        answer = self.call("POST", "/backfills", 409, json=body)
-        return answer.json() if answer.is_success else None
+
+        def ask() -> Json | None:
+            made = [one for one in self.newest_backfills() if one["id"] not in known]
+            if ours := [one for one in made if one["dag_run_conf"] == body["dag_run_conf"]]:
+                return ours[0]
+            answer = self.once("POST", "/backfills", 409, json=body)
+            return answer.json() if answer.is_success else None
+
+        return patiently(ask, self.patience_s)
+
+    def newest_backfills(self) -> list[Json]:
+        """The DAG's newest backfills, active or not."""
+        return list(self.get("/backfills", dag_id=DAG, order_by="-id", limit=20)["backfills"])
 
     def close_backfill(self, backfill: Json) -> None:
         """Mark it completed, so that the next can start; end its queued runs, if any.
@@ -96,47 +113,3 @@ class Airflow:
         since = {"run_type": "backfill", "updated_at_gte": backfill["created_at"]}
         runs = [run for run in self.runs(months, **since) if run["conf"] == backfill["dag_run_conf"]]
         return {Month.parse(run["partition_key"]): run for run in reversed(runs)}
-
-    def record(self, run: Json) -> MonthRecord:
-        """What Airflow recorded of a run that is over."""
-        path = f"/dags/{DAG}/dagRuns/{quote(run['dag_run_id'], safe='')}/taskInstances"
-        instances = {one["task_id"]: one for one in self.get(path)["task_instances"]}
-        ended = {task: one["state"] for task, one in instances.items()}
-        receipts = {task: self._receipt(f"{path}/{task}") for task, state in ended.items() if state == "success"}
-        failed = [task for task in TASKS if ended.get(task) == "failed"]
-        error = self._error(f"{path}/{failed[0]}", instances[failed[0]]) if failed else None
-        tasks = [task_record(one, receipts.get(task, {})) for task, one in instances.items()]
-        return month_record(run["partition_key"], tasks, receipts, error)
-
-    def _receipt(self, path: str) -> Json:
-        receipt: Json = self.get(f"{path}/xcomEntries/return_value")["value"]
-        return receipt
-
-    def _error(self, path: str, instance: Json) -> str:
-        """The one-line message of the exception that ended the task, from its structured log."""
-        events = self.get(f"{path}/logs/{instance['try_number']}", full_content=True)["content"]
-        raised = [detail for event in events for detail in event.get("error_detail") or []]
-        if raised:
-            return one_line(raised[-1]["exc_type"], raised[-1]["exc_value"])
-        last = [event["event"] for event in events if event.get("level") in ("error", "critical")]
-        return last[-1] if last else f"{instance['task_id']} ended without a message: see its log in Airflow"
-
-
-def one_line(exception: str, message: str) -> str:
-    """An error of ours says it all; that of a bug needs its name: `KeyError: 'rows'`."""
-    text = message if hasattr(errors, exception) else f"{exception}: {message}"
-    return " ".join(text.split())
-
-
-def task_record(instance: Json, receipt: Json) -> TaskRecord:
-    """One task instance as the contract has it."""
-    states: dict[str, TaskState] = {"success": "success", "failed": "failed"}
-    state = "unchanged" if receipt.get("state") == "unchanged" else states.get(instance["state"], "skipped")
-    return TaskRecord(
-        task=instance["task_id"],
-        state=state,
-        attempts=instance["try_number"],
-        started_at=instance["start_date"],
-        ended_at=instance["end_date"],
-        rows=receipt.get("rows"),
-    )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import pairwise, takewhile
 
+from airflow_impl import history
 from airflow_impl.client import FINAL, Airflow, Json
 from airflow_impl.services import base_url, services
 from core.contract import (
@@ -24,7 +26,6 @@ from core.contract import (
     serve,
     until,
 )
-from core.errors import TransientError
 from core.month import Month
 
 CAPABILITIES = [
@@ -57,14 +58,9 @@ def start(data: Json, _: Progress) -> Services:
 def ready(data: Json, _: Progress) -> Json:
     """Return when scheduler and DAG processor beat and the DAG is there."""
 
-    def probe() -> Json | None:
-        try:
-            return {} if airflow.ready() else None
-        except TransientError:  # not listening yet
-            return None
-
     with Airflow(base_url(Endpoint.from_json(data))) as airflow:
-        return until(probe, READY_S, POLL_S, "Airflow's services")
+        until(lambda: airflow.ready() or None, READY_S, POLL_S, "Airflow's services")
+    return {}
 
 
 def backfill(data: Json, progress: Progress) -> BackfillResult:
@@ -76,12 +72,12 @@ def backfill(data: Json, progress: Progress) -> BackfillResult:
     with Airflow(base_url(Endpoint.from_json(request.endpoint))) as airflow:
         # A month drops out of its backfill when another run of it starts at the same instant: it is asked for again
         while left := [month for month in months if month not in records]:
-            records |= run(airflow, first_stretch(left), request, started + request.timeout_s, progress)
+            records |= run(airflow, first_stretch(left), request, progress)
     return BackfillResult.of(version("apache-airflow"), started, [records[month] for month in months])
 
 
 def run(
-    airflow: Airflow, months: Sequence[Month], request: BackfillRequest, deadline: float, progress: Progress
+    airflow: Airflow, months: Sequence[Month], request: BackfillRequest, progress: Progress
 ) -> dict[Month, MonthRecord]:
     """Backfill contiguous months; give the records of those that Airflow made a run for."""
 
@@ -92,16 +88,16 @@ def run(
         runs = airflow.runs_of(backfill, months)
         for month, one in runs.items():
             if one["state"] in FINAL and month not in records:
-                records[month] = airflow.record(one)
+                records[month] = history.record(airflow, one)
             state = records[month].state if month in records else "running" if one["start_date"] else "waiting"
-            progress(str(month), state)
+            progress(str(month), state, record=records.get(month))
         return records if records.keys() == runs.keys() else None
 
     records: dict[Month, MonthRecord] = {}
     span = f"{months[0]}..{months[-1]}"
-    backfill = until(start, deadline - time.monotonic(), POLL_S, f"another backfill of the DAG, before {span}")
+    backfill = until(start, math.inf, POLL_S, f"another backfill of the DAG, before {span}")
     with canceled_with_us(lambda: airflow.close_backfill(backfill)):
-        until(over, deadline - time.monotonic(), POLL_S, f"Airflow's backfill {backfill['id']} of {span}")
+        until(over, math.inf, POLL_S, f"Airflow's backfill {backfill['id']} of {span}")
     airflow.close_backfill(backfill)
     return records
 

@@ -3,8 +3,8 @@
     python -m <tool>_impl.runner VERB REQUEST.json RESULT.json
 
 runs in the tool's own environment, reads the request, and writes the result under a temporary name that it renames
-when whole. No result file is a crash: the log's tail is then the message. While it works it may append progress
-lines to ``RESULT.json.progress``. Standard library only, because five environments import it.
+when whole. No result file is a crash: the log's tail is then the message. While it works it appends progress
+lines to ``RESULT.json.progress``; the lab ends it when none has come for `Settings.stall_s`. Standard library only, because five environments import it.
 
 Verbs
     describe   {}               -> Description    who this is, what it can do, which ports its services need
@@ -137,7 +137,6 @@ class BackfillRequest(Message):
     jobs: int = 2
     accept_suspect: bool = False
     strict: bool = False
-    timeout_s: float = 1800.0
 
     @property
     def job(self) -> dict[str, Any]:
@@ -245,13 +244,17 @@ class Progress:
         self._path = path
         self._last: dict[str, tuple[str, str]] = {}
 
-    def __call__(self, month: str, state: str, detail: str = "") -> None:
-        """Report that `month` is now in `state` (``waiting``, ``running``, ``success``, ...), once per change."""
+    def __call__(self, month: str, state: str, detail: str = "", record: MonthRecord | None = None) -> None:
+        """Report that `month` is now in `state` (``waiting``, ``running``, ``success``, ...), once per change.
+
+        Pass the month's `record` once it has ended: the lab reports it as it is if this runner ends without a result.
+        """
         if self._last.get(month) == (state, detail):
             return
         self._last[month] = (state, detail)
         with self._path.open("a") as out:
-            out.write(json.dumps({"month": month, "state": state, "detail": detail}) + "\n")
+            fact = {"month": month, "state": state, "detail": detail, "record": record and record.to_json()}
+            out.write(json.dumps(fact) + "\n")
 
 
 Verb = Callable[[dict[str, Any], Progress], Any]
@@ -333,3 +336,25 @@ def until(probe: Callable[[], T | None], deadline_s: float, every_s: float, what
             raise TransientError(f"{what}: not done after {deadline_s:g} s")
         time.sleep(every_s)
     return value
+
+
+PATIENCE_S = 90.0
+"""How long the runners repeat a call that a tool does not answer for now: its API or database restarts within a minute."""
+
+PAUSE_S = 1.0
+"""Between two attempts of such a call."""
+
+
+def patiently(call: Callable[[], T], patience_s: float) -> T:
+    """Return what `call` returns; repeat it while it raises `TransientError`, and raise the last one after `patience_s`.
+
+    A `call` that creates something must find what an earlier attempt created: its answer may have been lost.
+    """
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            return call()
+        except TransientError:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(PAUSE_S)

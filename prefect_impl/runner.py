@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from core.contract import (
     serve,
     until,
 )
+from prefect_impl import history
 from prefect_impl.client import FINAL, Json, Prefect
 from prefect_impl.services import base_url, services
 
@@ -68,17 +70,19 @@ def wait(prefect: Prefect, run_id: str, request: BackfillRequest, progress: Prog
         parent = prefect.state(run_id)  # read before its months: when it is over, it makes no more of them
         ended = parent["type"] in FINAL
         months = prefect.months_of(run_id)
-        for month, run in months.items():
+        for month, runs in months.items():
+            last = runs[-1]["state_type"]
             # while the backfill runs, a run that crashed is followed by another
-            is_last = run["state_type"] in FINAL and (ended or run["state_type"] != "CRASHED")
-            if month not in records and is_last and (record := prefect.record(run)):
+            is_last = last in FINAL and (ended or last != "CRASHED")
+            if month not in records and is_last and (record := history.record(prefect, runs)):
                 records[month] = record
         for month in request.months:
-            waits = month not in months or months[month]["state_type"] in ("SCHEDULED", "PENDING")
-            progress(month, records[month].state if month in records else "waiting" if waits else "running")
+            waits = month not in months or months[month][-1]["state_type"] in ("SCHEDULED", "PENDING")
+            state = records[month].state if month in records else "waiting" if waits else "running"
+            progress(month, state, record=records.get(month))
         return parent if ended and months.keys() <= records.keys() else None
 
-    parent = until(over, request.timeout_s, POLL_S, f"Prefect's backfill {run_id}")
+    parent = until(over, math.inf, POLL_S, f"Prefect's backfill {run_id}")
     for month in request.months:
         if month not in records:
             reason = f"not run: the backfill ended {parent['name']}: {parent['message']}"

@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,7 +93,10 @@ def backfill(
     strict: Annotated[bool, typer.Option("--strict", help="Fail a month for a warning of a data test too.")] = False,
     json: JsonFile = None,
 ) -> int:
-    """Load and transform months through one or more tools."""
+    """Load and transform months through one or more tools.
+
+    There is no limit on the whole: a tool is ended when none of its months makes progress for TRIPTYCH_STALL_S (two hours).
+    """
     from core.database import check_schema_name
     from core.lab import registry
 
@@ -225,12 +229,23 @@ def _backfill(
         tool: BackfillRequest(names, source, schema or tool.name, tool.name, strategy=strategy, jobs=jobs, **flags)
         for tool in tools
     }
-    with _lab() as lab, display.Watch() as watch:
-        results = lab.backfills(requests, watch)
-    if json:  # first: what reads our output may have gone away
-        _write(json, backfill_json(names, schema, requests, results))
-    display.show(display.backfill_table(results))
-    display.say(display.backfill_lines(results))
+
+    def report(results: dict[str, BackfillResult]) -> None:
+        if json:  # first: what reads our output may have gone away
+            _write(json, backfill_json(names, schema, requests, results))
+        display.show(display.backfill_table(results))
+        display.say(display.backfill_lines(results))
+
+    with _lab() as lab:
+        try:
+            with display.Watch() as watch:
+                results = lab.backfills(requests, watch)
+        except KeyboardInterrupt:
+            if any(record.state != "failed" for result in lab.results.values() for record in result.months):
+                with suppress(OSError, PermanentError):  # the terminal may be gone
+                    report(lab.results)
+            raise
+    report(results)
     return 0 if all(result.status == "success" for result in results.values()) else 1
 
 
@@ -250,9 +265,10 @@ def backfill_json(
 
 
 def _lab() -> Lab:
+    from core.lab import display
     from core.lab.session import Lab
 
-    return Lab(settings())
+    return Lab(settings(), display.note)
 
 
 def _source(source: str, months: Iterable[Month]) -> str:

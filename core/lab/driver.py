@@ -22,8 +22,8 @@ from core.lab import processes
 from core.lab.registry import Orchestrator
 from core.settings import Settings, private
 
-OnProgress = Callable[[str, str, str], None]
-"""Called with month, state and detail when the runner reports a change."""
+OnProgress = Callable[[Mapping[str, Any]], None]
+"""Called with each line that `core.contract.Progress` writes."""
 
 KEPT_RUNS = 200
 """Folders of past calls that are kept for whoever looks for a cause: a few KB each."""
@@ -55,14 +55,16 @@ def call(
     *,
     folder: Path,
     env: Mapping[str, str],
-    timeout_s: float,
+    stall_s: float,
     on_progress: OnProgress | None = None,
+    check: Callable[[], object] = lambda: None,
     stop: Event | None = None,
 ) -> dict[str, Any]:
     """Run one verb and give its decoded result; request, result and log stay in a folder of their own below `folder`.
 
-    Raises what the runner reports, `TransientError` after `timeout_s` or when `stop` is set, and `PermanentError` with the
-    log's last line when it ended without a result. Whatever happens, nothing that it started is left running.
+    Raise what the runner reports, or what `check` raises meanwhile; `TransientError` when the runner has made no progress
+    for `stall_s`, or when `stop` is set; and `PermanentError` with the log's last line when it ended without a result.
+    Whatever happens, nothing that it started is left running.
     """
     run = _run_folder(folder / "runs", verb)
     asked, answer, log = run / "request.json", run / "result.json", run / "log"
@@ -70,12 +72,14 @@ def call(
     words = [str(tool.python), "-m", tool.module, verb, str(asked), str(answer)]
     child = processes.Child(words, name=f"{tool.name} {verb}", env=env, cwd=tool.cwd, log=log, owner=run)
     try:
-        _watch(child, progress_path(answer), timeout_s, on_progress, stop or Event())
+        _watch(child, progress_path(answer), stall_s, on_progress, check, stop or Event())
     finally:
         processes.end(run, grace_s=3.0)
         child.let_go()
     if not answer.exists():
-        raise PermanentError(f"{child.name} ended without a result ({_ending(child)}): {child.last_line()}; see {log}")
+        raise PermanentError(
+            f"{child.name} ended without a result (it {child.ending()}): {child.last_line()}; see {log}"
+        )
     return read_result(answer)
 
 
@@ -86,24 +90,35 @@ def _run_folder(runs: Path, verb: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%f}-{verb}-", dir=runs))
 
 
-def _watch(child: processes.Child, path: Path, timeout_s: float, on_progress: OnProgress | None, stop: Event) -> None:
+def _watch(
+    child: processes.Child,
+    path: Path,
+    stall_s: float,
+    on_progress: OnProgress | None,
+    check: Callable[[], object],
+    stop: Event,
+) -> None:
     """Pass progress on until the runner ends."""
-    news = _lines(path)
-    end = time.monotonic() + timeout_s
+    news, heard = _lines(path), time.monotonic()
     while child.wait(POLL_S) is None:
-        _report(news, on_progress)
+        if _report(news, on_progress):
+            heard = time.monotonic()
         if stop.is_set():
             raise TransientError(f"{child.name} was interrupted")
-        if time.monotonic() > end:
-            raise TransientError(f"{child.name} was ended after its time limit of {timeout_s:g} s; see {child.log}")
+        check()
+        if time.monotonic() > heard + stall_s:
+            raise TransientError(f"{child.name} was ended: no progress for {stall_s:g} s; see {child.log}")
     _report(news, on_progress)
 
 
-def _report(news: Iterator[str | None], on_progress: OnProgress | None) -> None:
+def _report(news: Iterator[str | None], on_progress: OnProgress | None) -> bool:
+    """Pass on all lines that are there; return whether there were any."""
+    any_came = False
     while line := next(news):
+        any_came = True
         if on_progress:
-            fact = json.loads(line)
-            on_progress(fact["month"], fact["state"], fact["detail"])
+            on_progress(json.loads(line))
+    return any_came
 
 
 def _lines(path: Path) -> Iterator[str | None]:
@@ -118,8 +133,3 @@ def _lines(path: Path) -> Iterator[str | None]:
         *whole, rest = rest.split("\n")
         yield from whole
         yield None
-
-
-def _ending(child: processes.Child) -> str:
-    code = child.returncode() or 0
-    return f"killed by signal {-code}" if code < 0 else f"exit code {code}"

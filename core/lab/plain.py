@@ -92,7 +92,7 @@ def run_month(month: Month, job: Job, progress: Progress) -> MonthRecord:
         else:
             history.run(task, lambda step=step: step(job, month))  # type: ignore[misc]
     record = month_record(str(month), history.tasks, history.receipts, history.error)
-    progress(str(month), record.state, record.error or "")
+    progress(str(month), record.state, record.error or "", record)
     return record
 
 

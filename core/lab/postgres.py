@@ -37,7 +37,7 @@ from filelock import FileLock
 from core.contract import until, write_json
 from core.errors import DiskFull, PermanentError, TransientError
 from core.lab import processes
-from core.lab.processes import Child, as_user, tail
+from core.lab.processes import Child, Identity, as_user, is_free, tail
 from core.settings import private
 
 USER = DATABASE = "triptych"
@@ -75,6 +75,9 @@ class Postgres:
         self.folder = folder
         self._pg_bin = pg_bin
         self._options = {**OPTIONS, **(options or {})}
+        self.name = "postgres"
+        self.identities: list[Identity] = []
+        """The server that `start` or `revive` found or started."""
 
     @cached_property
     def data(self) -> Path:
@@ -99,7 +102,20 @@ class Postgres:
                 self._init()
                 port = self._launch()
             self._create_database(port)
+            if server := self.running():
+                self.identities = [Identity.of("server", server.process.pid)]
             return self._dsn(port)
+
+    def revive(self) -> None:
+        """Start the server again on the port that all who use it know; do nothing when it runs. Errors as in `start`."""
+        port = int((self.folder / "port").read_text())
+        if not self.running() and not is_free(port):
+            raise TransientError(f"port {port} is in use by another program")
+        self.start()
+
+    def death(self, identity: Identity) -> str:
+        """Say how the server ended, and where its log is."""
+        return f"postgres: the server {processes.reap(identity.pid)}; see {self.folder / 'log'}"
 
     def stop(self) -> bool:
         """End the server of this folder, and no other; give whether there was one."""

@@ -17,6 +17,7 @@ import json
 import os
 import pwd
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -133,9 +134,48 @@ class Child:
         if self._popen.poll() is None:
             self._popen.returncode = 0  # else its destructor warns about a process that is meant to stay
 
+    def ending(self) -> str:
+        """How it ended, as `said` has it."""
+        return said(self.returncode())
+
     def last_line(self) -> str:
         """The last line that it wrote to its log, which is most often the cause of its end."""
         return tail(self.log, offset=self.offset)
+
+
+def said(returncode: int | None) -> str:
+    """What a return code means: ``was killed by signal 9``, ``ended with 1``, or ``ended`` when nobody knows it."""
+    if returncode is None:
+        return "ended"
+    return f"was killed by signal {-returncode}" if returncode < 0 else f"ended with {returncode}"
+
+
+def reap(pid: int) -> str:
+    """Bury `pid`, which has ended, if it is a child of ours that was let go; return how it ended, as `said` has it."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        found = 0
+    return said(os.waitstatus_to_exitcode(status) if found else None)
+
+
+def end_rest(leader: Identity) -> None:
+    """Kill what is left in the session of `leader`, which has ended: it would keep its port, or wait for work forever."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid != leader.pid and os.getsid(process.pid) == leader.pid and _may_live(leader):
+                process.kill()
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the loopback port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def as_user(uid: int | None) -> dict[str, Any]:
@@ -171,6 +211,11 @@ def members(owner: Path) -> list[psutil.Process]:
         others = {pid: process for pid, process in others.items() if pid not in children}
     mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     return [process for pid, process in found.items() if pid not in mine]
+
+
+def leaders(owner: Path) -> list[Identity]:
+    """The living leaders of what runs on behalf of `owner`."""
+    return [leader for leader in _leaders(owner) if leader.process()]
 
 
 def _leaders(owner: Path) -> Iterator[Identity]:

@@ -14,7 +14,7 @@ import json
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Event
@@ -26,7 +26,7 @@ from filelock import FileLock
 from core.contract import Description, Endpoint, Message, Services, Step, until, write_json
 from core.errors import PermanentError, TransientError, TriptychError, UsageError
 from core.lab import driver, processes
-from core.lab.processes import Child, Identity
+from core.lab.processes import Child, Identity, end_rest, is_free
 from core.lab.registry import Orchestrator
 from core.settings import CLOUDS, private
 
@@ -52,7 +52,7 @@ class Running:
 
     @classmethod
     def read(cls, path: Path) -> Running | None:
-        """What `path` says and still is so: None when there is no such file, or any of its processes has ended.
+        """Return what `path` says, None when there is no such file: look at `dead` for what is no longer so.
 
         None as well when it is torn, or was written by a Triptych that wrote down other facts: services are started anew.
         """
@@ -60,10 +60,14 @@ class Running:
             return None
         try:
             facts = json.loads(path.read_text())
-            running = cls(**{**facts, "processes": [Identity(**each) for each in facts["processes"]]})
+            return cls(**{**facts, "processes": [Identity(**each) for each in facts["processes"]]})
         except (ValueError, TypeError, KeyError):
             return None
-        return running if all(each.process() for each in running.processes) else None
+
+    @property
+    def dead(self) -> list[Identity]:
+        """Those of its processes that have ended."""
+        return [each for each in self.processes if not each.process()]
 
 
 @dataclass
@@ -75,9 +79,20 @@ class Stack:
     env: Mapping[str, str]
     metadata: Callable[[], tuple[str, bool]]
     stop: Event = field(default_factory=Event)
+    say: Callable[[str], None] = lambda line: None
+    """Told of services that had ended and are started again."""
     children: list[Child] = field(default_factory=list)
+    identities: list[Identity] = field(default_factory=list)
+    """The processes that run as far as we know: when one of them ends, call `revive`."""
+    check: Callable[[], None] = lambda: None
+    """Raises when services died so often that they are given up (`core.lab.supervisor`)."""
     address: str = ""
     """Where the tool's database is, without its user, once the services need it."""
+
+    @property
+    def name(self) -> str:
+        """The tool's name."""
+        return self.tool.name
 
     @property
     def home(self) -> Path:
@@ -95,27 +110,55 @@ class Stack:
         return Description.from_json(self._call("describe", {}, CALL_S))
 
     def start(self) -> Running:
-        """Find the services, or bring them up; raise one clear line when they do not come up."""
+        """Find the services, or bring up what does not run; raise one clear line when they do not come up.
+
+        Another command may be using them: what runs is left alone, and what has ended gets the ports that it had.
+        """
         private(self.home)
         with FileLock(self.folder / "lock"):
             found = Running.read(self.record)
-            if found and found.version == self.description.version:
-                return self._attach(found)
-            self.end()  # what is left of services that died, or that are of another version
-            ports = free_ports(self.description.ports)
-            try:
-                return self._bring_up(ports)
-            except TriptychError:
-                # Between being chosen and being used a port may go to somebody else: worth one more try.
-                if self.stop.is_set() or all(is_free(port) for port in ports.values()):
-                    raise
-            return self._bring_up(free_ports(self.description.ports))
+            if found and found.version != self.description.version:
+                found = None
+            if found is None or (found.processes and len(found.dead) == len(found.processes)):
+                running = self._start_all(found)
+                self.identities = running.processes
+                return running
+            if found.processes:  # a tool without services has nothing that could know other settings
+                self._check_settings(found)
+                for each in found.dead:
+                    if each not in self.identities:  # else our supervisor says it
+                        self.say(f"{self.death(each)}; it is started again")
+                self._revive(found)
+        if found.processes:
+            endpoint = Endpoint(str(self.home), found.ports)
+            self._call("ready", endpoint, STEP_S, self._go_on)  # what dies by now, our supervisor starts again
+        return Running.read(self.record) or found
+
+    def revive(self) -> None:
+        """Start those services again that have ended, on the ports that they had; leave those that run alone.
+
+        Do nothing when another command has done it, or has ended the services on purpose. Raise `TriptychError` when it fails.
+        """
+        with FileLock(self.folder / "lock"):
+            found = Running.read(self.record)
+            if found:
+                self._revive(found)
+            else:
+                self.identities = []
+
+    def death(self, identity: Identity) -> str:
+        """Say how a service ended, and where its log is."""
+        child = next((child for child in self.children if child.identity == identity), None)
+        how, log = child.ending() if child else "ended", self._log(identity.name)
+        cause = f": {child.last_line()}" if child and (child.returncode() or 0) > 0 else ""
+        return f"{self.tool.name}: {identity.name} {how}{cause}; see {log}"
 
     def end(self) -> int:
         """End all that runs for this tool's services; give the number of processes."""
         count = processes.end(self.folder / "services")
         self.let_go()
         self.record.unlink(missing_ok=True)
+        self.identities = []
         return count
 
     def let_go(self) -> None:
@@ -123,15 +166,47 @@ class Stack:
         for child in self.children:
             child.let_go()
 
-    def _attach(self, found: Running) -> Running:
-        if not found.processes:  # a tool without services has nothing that could know other settings
-            return found
+    def _check_settings(self, found: Running) -> None:
         if found.settings != self._fingerprint:
             raise UsageError(
                 f"{self.tool.name}: its services run with other settings (TRIPTYCH_*, AWS_*, AZURE_*, GOOGLE_*): end them with `triptych down`"
             )
-        self._call("ready", Endpoint(str(self.home), found.ports), STEP_S)
-        return found
+
+    def _start_all(self, found: Running | None) -> Running:
+        """Bring all services up: on the ports of those `found` dead, if they are free; else on ports of our choice."""
+        self.end()  # what is left of services that died, or that are of another version
+        kept = found and found.settings == self._fingerprint and all(is_free(port) for port in found.ports.values())
+        ports = found.ports if found and kept else free_ports(self.description.ports)
+        try:
+            return self._bring_up(ports)
+        except TriptychError:
+            # Between being chosen and being used a port may go to somebody else: worth one more try.
+            if self.stop.is_set() or all(is_free(port) for port in ports.values()):
+                raise
+        return self._bring_up(free_ports(self.description.ports))
+
+    def _revive(self, found: Running) -> None:
+        """Take the steps again that start and await services, for those that have ended.
+
+        Their commands and environment are asked for again: the environment holds a password, so it is nowhere on disk.
+        """
+        self.identities = list(found.processes)
+        if not found.dead:
+            return
+        self.children = [child for child in self.children if child.returncode() is None]
+        services = Services.from_json(self._call("services", Endpoint(str(self.home), found.ports), CALL_S))
+        env, position = self._service_env(services), 0
+        for step in services.steps:
+            if step.start:
+                if not self.identities[position].process():
+                    end_rest(self.identities[position])
+                    self._take(step, env)
+                    self.identities[position] = self.children[-1].identity
+                    # At once: should we be killed while we wait for it, another command finds it
+                    write_json(self.record, asdict(replace(found, processes=self.identities)))
+                position += 1
+            elif step.wait:
+                self._take(step, env)
 
     @property
     def _fingerprint(self) -> str:
@@ -181,8 +256,11 @@ class Stack:
     def _spawn(self, words: list[str], env: Mapping[str, str], name: str) -> Child:
         own = self.tool.python.parent / words[0]  # subprocess would look the name up in our PATH, not in the tool's
         words = [str(own) if own.exists() else words[0], *words[1:]]
-        log, owner = self.folder / "logs" / f"{name}.log", self.folder / "services"
-        return Child(words, name=name, env=env, cwd=self.tool.cwd, log=log, owner=owner)
+        owner = self.folder / "services"
+        return Child(words, name=name, env=env, cwd=self.tool.cwd, log=self._log(name), owner=owner)
+
+    def _log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"
 
     def _run(self, step: Step, words: list[str], env: Mapping[str, str]) -> None:
         key = hashlib.sha256(
@@ -231,22 +309,23 @@ class Stack:
 
     def _alive(self) -> None:
         """Raise when a service has died, with its own words, or when we were asked to stop."""
-        if self.stop.is_set():
-            raise TransientError(f"{self.tool.name}: start interrupted")
+        self._go_on()
         for child in self.children:
-            if (code := child.returncode()) is not None:
+            if child.returncode() is not None:
                 raise PermanentError(
-                    f"{self.tool.name}: {child.name} ended with {code}: {child.last_line()}; see {child.log}"
+                    f"{self.tool.name}: {child.name} {child.ending()}: {child.last_line()}; see {child.log}"
                 )
 
-    def _call(self, verb: str, request: Message | Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
-        try:
-            return driver.call(
-                self.tool, verb, request, folder=self.folder, env=self.env, timeout_s=timeout_s, stop=self.stop
-            )
-        except TriptychError:
-            self._alive()  # a service that died is the better cause
-            raise
+    def _go_on(self) -> None:
+        if self.stop.is_set():
+            raise TransientError(f"{self.tool.name}: start interrupted")
+        self.check()
+
+    def _call(
+        self, verb: str, request: Message | Mapping[str, Any], stall_s: float, check: Callable[[], None] | None = None
+    ) -> dict[str, Any]:
+        check = check or self._alive
+        return driver.call(self.tool, verb, request, folder=self.folder, env=self.env, stall_s=stall_s, check=check)
 
 
 def free_ports(names: list[str]) -> dict[str, int]:
@@ -256,14 +335,3 @@ def free_ports(names: list[str]) -> dict[str, int]:
         for each in sockets.values():
             each.bind(("127.0.0.1", 0))
         return {name: each.getsockname()[1] for name, each in sockets.items()}
-
-
-def is_free(port: int) -> bool:
-    """Whether a server could listen on the loopback port now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -24,7 +24,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from core.contract import BackfillRequest, BackfillResult, Endpoint, MonthRecord
+from core import ledger
+from core.contract import BackfillRequest, BackfillResult, Endpoint
 from core.database import Connection, connect, connect_bare, libpq_variables, resolved, where
 from core.errors import TriptychError, UsageError, quoted
 from core.lab import driver, leases, processes
@@ -32,10 +33,16 @@ from core.lab.leases import Lease
 from core.lab.postgres import Postgres
 from core.lab.registry import Orchestrator, orchestrators
 from core.lab.services import Running, Stack
+from core.lab.supervisor import Supervisor
+from core.lab.tally import Tally
 from core.lab.warm_dbt import WarmDbt
+from core.ledger import Entry
 from core.settings import Settings, is_state_folder, state_folder
 
 T = TypeVar("T")
+Show = Callable[[str, str, str], None]
+"""Called with month, state and detail."""
+
 OnProgress = Callable[[str, str, str, str], None]
 """Called with tool, month, state and detail."""
 
@@ -43,11 +50,16 @@ OnProgress = Callable[[str, str, str, str], None]
 class Lab:
     """A session. Enter it in the main thread, so that Ctrl-C, SIGTERM and SIGHUP end it well."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, say: Callable[[str], None] = lambda line: None) -> None:
+        """`say` is told, a line each time, of services that died and are started again."""
+        self.settings, self._say = settings, say
+        self.results: dict[str, BackfillResult] = {}
+        """What `backfills` has so far, by tool: also when it was interrupted."""
         self._postgres = Postgres(settings.home / "postgres", settings.pg_bin)
         self._stop = threading.Event()
         self._stacks: dict[str, Stack] = {}
+        self._shared: list[Supervisor] = []
+        self._supervisors: dict[str, Supervisor] = {}
         self._leases: dict[Path, Lease] = {}
         self._exit = ExitStack()
         self._lock = threading.Lock()
@@ -74,39 +86,57 @@ class Lab:
         """Bring up the services of `tools`, side by side; raise the first failure when all have come to an end."""
 
         def one(tool: Orchestrator) -> Running:
-            running = self.stack(tool).start()
+            stack = self.stack(tool)
+            with self._watched(stack):
+                running = stack.start()
             if say:
                 say(tool.name, running)
             return running
 
         return self.together({tool.name: lambda tool=tool: one(tool) for tool in tools})  # type: ignore[misc]
 
-    def backfill(
-        self, tool: Orchestrator, request: BackfillRequest, on_progress: driver.OnProgress | None = None
-    ) -> BackfillResult:
+    def backfill(self, tool: Orchestrator, request: BackfillRequest, on_progress: Show | None = None) -> BackfillResult:
         """Bring `tool` up if need be and run `request` on it; `loader` and `endpoint` are filled in.
 
-        A tool that does not come up, or whose runner crashes, has failed every month: the result says with which error.
+        Where a tool does not come up, or its runner ends without a result, the months that have not ended by then have failed:
+        the result says with which error.
         """
-        stack, version = self.stack(tool), ""
+        stack, tally = self.stack(tool), Tally(replace(request, loader=tool.name), on_progress)
+        with self._watched(stack) as supervisors:
+            try:
+                result = tally.filled(self._run(stack, tally), lambda: self._loaded(request.schema))
+            except TriptychError as error:
+                if isinstance(error, UsageError) and not tally.has_landed:
+                    raise
+                result = tally.result(str(error), self._loaded(request.schema))
+        lines = [line for supervisor in supervisors for line in supervisor.lines]
+        return replace(result, notes=[*result.notes, *lines])
+
+    def _run(self, stack: Stack, tally: Tally) -> BackfillResult:
+        """Bring the services up, then make the runner's call."""
+        tally.version = stack.description.version
+        if tally.show and stack.description.ports:
+            tally.show("services", "starting", "")
+        running = stack.start()
+        if tally.show and running.processes:
+            tally.show("services", "success", running.web or "")
+        asked = replace(tally.request, endpoint=Endpoint(str(stack.home), running.ports).to_json())
+        answer = driver.call(
+            stack.tool, "backfill", asked, folder=stack.folder, env=stack.env, stall_s=self.settings.stall_s,
+            on_progress=tally, check=stack.check, stop=self._stop,
+        )  # fmt: skip
+        return BackfillResult.from_json(answer)
+
+    def _loaded(self, schema: str) -> dict[str, Entry]:
+        """What the ledger of `schema` says of each month; nothing when it can't be read."""
+        from core.schema import GREEN
+
         try:
-            version = stack.description.version
-            if on_progress and stack.description.ports:
-                on_progress("services", "starting", "")
-            running = stack.start()
-            if on_progress and running.processes:
-                on_progress("services", "success", running.web or "")
-            endpoint = Endpoint(str(stack.home), running.ports).to_json()
-            asked = replace(request, loader=tool.name, endpoint=endpoint)
-            answer = driver.call(
-                tool, "backfill", asked, folder=stack.folder, env=stack.env, timeout_s=request.timeout_s + 60,
-                on_progress=on_progress, stop=self._stop,
-            )  # fmt: skip
-            return BackfillResult.from_json(answer)
-        except UsageError:
-            raise
-        except TriptychError as error:
-            return _failed(request, version, str(error))
+            with self.connect() as connection:
+                entries = ledger.entries(connection, schema) if schema in ledger.schemas(connection)[0] else ()
+                return {f"{each.month:%Y-%m}": each for each in entries if each.month and each.dataset == GREEN.name}
+        except TriptychError:
+            return {}
 
     def backfills(
         self, requests: Mapping[Orchestrator, BackfillRequest], on_progress: OnProgress | None = None
@@ -114,7 +144,9 @@ class Lab:
         """Run several tools' backfills side by side: each begins as soon as its own services are up."""
 
         def one(tool: Orchestrator, request: BackfillRequest) -> BackfillResult:
-            return self.backfill(tool, request, on_progress and (lambda *fact: on_progress(tool.name, *fact)))
+            show: Show | None = on_progress and (lambda *fact: on_progress(tool.name, *fact))
+            self.results[tool.name] = result = self.backfill(tool, request, show)
+            return result
 
         return self.together({tool.name: lambda t=tool, r=request: one(t, r) for tool, request in requests.items()})  # type: ignore[misc]
 
@@ -127,8 +159,22 @@ class Lab:
                 folder = self.settings.home / tool.name
                 self._leases[folder] = Lease(folder)
                 env = driver.environment(self.settings, tool, folder / "home", self.dsn) | _tls(self.dsn)
-                self._stacks[tool.name] = Stack(tool, folder, env, lambda: self._metadata(tool.name), self._stop)
+                stack = Stack(tool, folder, env, lambda: self._metadata(tool.name), self._stop, self._say)
+                self._stacks[tool.name] = stack
+                self._supervisors[tool.name] = Supervisor(stack, self._say)
+                stack.check = lambda: self._check(tool)
             return self._stacks[tool.name]
+
+    def _check(self, tool: Orchestrator) -> None:
+        """Raise when PostgreSQL or services of `tool` died once too often."""
+        for each in (*self._shared, self._supervisors[tool.name]):
+            each.check()
+
+    @contextmanager
+    def _watched(self, stack: Stack) -> Iterator[list[Supervisor]]:
+        """Watch the services of `stack`, and what all tools share, and start again what dies."""
+        with ExitStack() as watched:
+            yield [watched.enter_context(each) for each in (*self._shared, self._supervisors[stack.name])]
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -164,6 +210,7 @@ class Lab:
     def _warehouse(self) -> str:
         lease = self._leases[self._postgres.folder] = Lease(self._postgres.folder)
         self._exit.callback(lease.release, self._postgres.stop)
+        self._shared.append(Supervisor(self._postgres, self._say))
         return self._postgres.start()
 
     def _warm_up(self) -> None:
@@ -172,6 +219,7 @@ class Lab:
         lease = self._leases[server.folder] = Lease(server.folder)
         self._exit.callback(lease.release, server.end)
         server.start()
+        self._shared.append(Supervisor(server, self._say, vital=False))
 
     def _metadata(self, tool: str) -> tuple[str, bool]:
         """A database for the tool's own records, beside the warehouse: its address, and whether it is new."""
@@ -223,12 +271,6 @@ def _tls(dsn: str) -> dict[str, str]:
     return {name: str(asked[key]) for key, name in libpq_variables().items() if key in TLS and key in asked}
 
 
-def _failed(request: BackfillRequest, version: str, error: str) -> BackfillResult:
-    return BackfillResult(
-        "failed", version, 0.0, [MonthRecord(month, "failed", error=error) for month in request.months]
-    )
-
-
 def end_all(settings: Settings, wipe: bool = False) -> list[str]:
     """End everything of this state folder, whoever started it: runners, services, PostgreSQL. Give a line for each that ran.
 
@@ -241,9 +283,9 @@ def end_all(settings: Settings, wipe: bool = False) -> list[str]:
         )
     for name, folder in folders.items():
         leases.drop_keep(folder)
+        (folder / "services.json").unlink(missing_ok=True)  # first: whoever watches them shall not start them again
         if count := processes.end(folder):
             lines.append(f"{name}: {count} processes ended")
-        (folder / "services.json").unlink(missing_ok=True)
     dbt = WarmDbt(settings)
     leases.drop_keep(dbt.folder)
     if dbt.end():
@@ -305,7 +347,11 @@ def survey(settings: Settings) -> list[Service]:
         ]
     for name, folder in _tool_folders(settings).items():
         running, alive = Running.read(folder / "services.json"), processes.members(folder)
-        if running and running.processes:
+        if running and alive and running.dead:
+            dead = ", ".join(each.name for each in running.dead)
+            state = f"{dead} ended: `triptych up {name}` starts it again"
+            services.append(Service(name, state, running.version, len(alive), running.web))
+        elif running and running.processes and not running.dead:
             services.append(Service(name, _state(True, folder), running.version, len(alive), running.web))
         elif alive:
             services.append(Service(name, PARTS, processes=len(alive)))

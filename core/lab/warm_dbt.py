@@ -6,25 +6,49 @@ from filelock import FileLock
 
 from core import dbt
 from core.lab import processes
-from core.lab.processes import Child
+from core.lab.processes import Child, Identity
 from core.settings import ROOT, Settings, private
 
 
 class WarmDbt:
     """The resident process. Nobody waits for it: a call that comes while it warms up is queued, and without it dbt starts cold."""
 
+    name = "dbt"
+
     def __init__(self, settings: Settings) -> None:
         self.folder = dbt.warm_folder(settings.home)
         self._command = dbt.warm_server(settings.home, settings.dbt)
+        self.identities: list[Identity] = []
+        """The server that `start` or `revive` found or started."""
 
     def start(self) -> None:
         """Bring it up, unless it is."""
         if self._command is None:
             return
         with FileLock(private(self.folder) / "lock"):
-            if not processes.members(self.folder):
-                log, env = self.folder / "log", dbt.scratch_environment()
-                Child(self._command, name="dbt", env=env, cwd=ROOT, log=log, owner=self.folder).let_go()
+            if processes.members(self.folder):
+                self.identities = processes.leaders(self.folder)
+            else:
+                self._spawn(self._command)
+
+    def revive(self) -> None:
+        """Bring it up again, unless another command has; what the dead one had begun to run goes on."""
+        if self._command is None:
+            return
+        with FileLock(private(self.folder) / "lock"):
+            self.identities = processes.leaders(self.folder)
+            if not self.identities:
+                self._spawn(self._command)
+
+    def death(self, identity: Identity) -> str:
+        """Say how it ended, and where its log is."""
+        return f"dbt: the {identity.name} {processes.reap(identity.pid)}; see {self.folder / 'log'}; each build starts cold until it is back"
+
+    def _spawn(self, command: list[str]) -> None:
+        log, env = self.folder / "log", dbt.scratch_environment()
+        child = Child(command, name="warm server", env=env, cwd=ROOT, log=log, owner=self.folder)
+        child.let_go()
+        self.identities = [child.identity]
 
     def end(self) -> int:
         """End it, and the calls that it serves; give the number of processes."""

@@ -78,7 +78,7 @@ class Bench:
         self, tool: str, months: Sequence[str], source: Path | str, schema: Schema, jobs: int = 2
     ) -> BackfillResult:
         """One backfill through the driver, as the command line does it."""
-        request = BackfillRequest(list(months), str(source), schema, loader=tool, jobs=jobs, timeout_s=600)
+        request = BackfillRequest(list(months), str(source), schema, loader=tool, jobs=jobs)
         return self.lab.backfill(orchestrators(self.lab.settings)[tool], request)
 
     def interrupt(self, tool: str, months: Sequence[str], schema: Schema) -> None:
@@ -86,13 +86,11 @@ class Bench:
         orchestrator = orchestrators(self.lab.settings)[tool]
         stack = self.lab.stack(orchestrator)
         endpoint = Endpoint(str(stack.home), stack.start().ports).to_json()
-        request = BackfillRequest(
-            list(months), str(self.folder), schema, loader=tool, endpoint=endpoint, jobs=1, timeout_s=600
-        )
+        request = BackfillRequest(list(months), str(self.folder), schema, loader=tool, endpoint=endpoint, jobs=1)
         stop = Event()
         with ThreadPoolExecutor(1) as pool, self.held_before_publishing(schema) as held:
             call = pool.submit(
-                driver.call, orchestrator, "backfill", request, folder=stack.folder, env=stack.env, timeout_s=600, stop=stop
+                driver.call, orchestrator, "backfill", request, folder=stack.folder, env=stack.env, stall_s=600, stop=stop
             )  # fmt: skip
             try:
                 until(lambda: any(map(held.waiting, months)) or None, 240, 0.05, "a load in its middle")

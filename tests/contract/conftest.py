@@ -24,7 +24,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """The lab in a state folder of its own. A tool's services come up with its first case, and stay up for the others."""
     work = tmp_path_factory.mktemp("contract")
     sample.ensure(work / "published", parse_months(f"{MONTHS[0]}..{MONTHS[-1]}"), rows=ROWS)
-    state = replace(settings(), home=work / "state", impls=(*settings().impls, TOY))
+    state = replace(settings(), home=work / "state", stall_s=600, impls=(*settings().impls, TOY))
     try:
         with Lab(state) as lab:
             yield Bench(lab, work)

@@ -1,4 +1,7 @@
-"""One database for all tests of this folder, emptied after each: to make and drop one takes half a second, every time."""
+"""One database for all tests of this folder, emptied after each: to make and drop one takes half a second, every time.
+
+And a state folder for the tests of the lab, with tools of a few lines.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,14 @@ from psycopg import sql
 
 from core import dbt
 from core.contract import until
+from core.lab import processes
+from core.lab.session import end_all
 from core.lab.warm_dbt import WarmDbt
-from core.settings import settings
+from core.settings import Settings, settings
+from tests.integration.fake_tools import MakeTool, make_tool
 from tests.integration.marts import Publisher
+
+TOY = Path(__file__).resolve().parents[1] / "toy_impl"
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +89,29 @@ def warm_dbt(server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let dbt be served warm, and fail where it would start cold."""
     monkeypatch.setattr(dbt, "warm_folder", lambda _: server)
     monkeypatch.setattr(dbt, "_run_cold", lambda *_: pytest.fail("a cold start"))
+
+
+def state(tmp_path: Path, postgres: str) -> Iterator[Settings]:
+    """A state folder with a space in its path. Nothing may be left running in it."""
+    home = tmp_path / "the state"
+    yield replace(
+        Settings.read({}),
+        home=home,
+        dsn=postgres,
+        dbt=home / "none",
+        impls=(TOY,),
+        passed_on={"HTTP_PROXY": "http://proxy.invalid:1"},
+    )
+    end_all(replace(Settings.read({}), home=home, dsn=postgres))
+    assert processes.members(home) == []
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        for (name,) in connection.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE 'triptych\\_fake\\_%'"
+        ).fetchall():
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> MakeTool:
+    """Make an orchestrator for this test."""
+    return lambda name="fake", **how: make_tool(tmp_path, name, **how)

@@ -22,6 +22,7 @@ def services(request, progress):
     return Services({env}, [{steps}])
 
 def ready(request, progress):
+{ready}
     return {{}}
 
 def backfill(request, progress):
@@ -42,11 +43,13 @@ MakeTool = Callable[..., Orchestrator]
 
 
 def make_tool(
-    folder: Path, name: str, body: str = "", steps: str = "", ports: str = "[]", env: str = "{}"
+    folder: Path, name: str, body: str = "", steps: str = "", ports: str = "[]", env: str = "{}", ready: str = ""
 ) -> Orchestrator:
     """Write ``<folder>/<name>_impl/runner.py``. `steps` sees `home`, `ports` and `python`; `body` is in the backfill verb."""
     place = folder / f"{name}_impl"
     place.mkdir()
     indented = "\n".join(f"    {line}" for line in body.splitlines())
-    (place / "runner.py").write_text(RUNNER.format(name=name, body=indented, steps=steps, ports=ports, env=env))
+    (place / "runner.py").write_text(
+        RUNNER.format(name=name, body=indented, steps=steps, ports=ports, env=env, ready=f"    {ready}")
+    )
     return Orchestrator(name, f"{name}_impl.runner", Path(sys.executable), folder)

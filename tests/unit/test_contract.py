@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from core import contract
 from core.contract import (
     TASKS,
     BackfillRequest,
@@ -19,6 +20,7 @@ from core.contract import (
     Step,
     TaskRecord,
     month_record,
+    patiently,
     progress_path,
     read_result,
     serve,
@@ -140,6 +142,24 @@ def test_waiting_ends_with_a_value_or_a_deadline() -> None:
     assert until(lambda: next(answers), 10, 0, "an answer") == 3
     with pytest.raises(TransientError, match=r"an answer: not done after 0 s"):
         until(lambda: None, 0, 0, "an answer")
+
+
+def test_a_transient_error_is_borne_with_for_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract, "PAUSE_S", 0)
+    faults = [SourceUnavailable("first"), SourceUnavailable("second")]
+
+    def call() -> int:
+        if faults:
+            raise faults.pop(0)
+        return 3
+
+    assert patiently(call, 60) == 3
+    faults = [SourceUnavailable("first"), SourceUnavailable("second")]
+    with pytest.raises(SourceUnavailable, match="first"):
+        patiently(call, 0)
+    faults = [NotPublished("for good"), SourceUnavailable("never asked")]  # type: ignore[list-item]
+    with pytest.raises(NotPublished):
+        patiently(call, 60)
 
 
 def test_it_imports_nothing_but_the_standard_library() -> None:

@@ -12,10 +12,12 @@ import httpx
 import pytest
 from airflow.configuration import conf
 
-from airflow_impl import runner
-from airflow_impl.client import Airflow, one_line
+from airflow_impl import history, runner
+from airflow_impl.client import Airflow
+from airflow_impl.history import one_line
 from airflow_impl.services import SETTINGS, services
-from core.contract import TASKS, Endpoint, Progress, Services
+from core import contract
+from core.contract import TASKS, BackfillRequest, BackfillResult, Endpoint, Progress, Services
 from core.errors import PermanentError, TransientError
 from core.lab.capabilities import CAPABILITIES
 from core.month import Month, parse_months
@@ -34,9 +36,9 @@ def up(tmp_path: Path) -> Services:
     return services(Endpoint(str(tmp_path / "home"), {"api": 18080}))
 
 
-def airflow(answer: Answer) -> Airflow:
+def airflow(answer: Answer, patience_s: float = 0) -> Airflow:
     """A client of an API server that is a function."""
-    return Airflow("http://127.0.0.1:1", transport=httpx.MockTransport(answer))
+    return Airflow("http://127.0.0.1:1", httpx.MockTransport(answer), patience_s)
 
 
 def dag_run(month: str, **values: Any) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def test_a_range_backwards_is_one_backfill() -> None:
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
-            return httpx.Response(200, json={"dag_runs": []})
+            return httpx.Response(200, json={"dag_runs": [], "backfills": []})
         sent.append(json.loads(request.content))
         return httpx.Response(200, json={"id": 7})
 
@@ -134,7 +136,8 @@ def test_a_range_backwards_is_one_backfill() -> None:
 
 def test_a_second_backfill_of_the_dag_waits() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(409) if request.method == "POST" else httpx.Response(200, json={"dag_runs": []})
+        nothing = {"dag_runs": [], "backfills": []}
+        return httpx.Response(409) if request.method == "POST" else httpx.Response(200, json=nothing)
 
     assert airflow(answer).start_backfill([Month(2024, 1)], 1, {}) is None
 
@@ -178,14 +181,14 @@ def api_of_one_run(states: dict[str, str], log: list[dict[str, Any]]) -> Answer:
 
 
 def test_the_record_of_a_month_that_was_loaded_before() -> None:
-    record = airflow(api_of_one_run(dict.fromkeys(TASKS, "success"), [])).record(dag_run("2024-01"))
+    record = history.record(airflow(api_of_one_run(dict.fromkeys(TASKS, "success"), [])), dag_run("2024-01"))
     assert (record.state, record.rows, record.attempts, record.error) == ("unchanged", 5, 1, None)
     assert [task.state for task in record.tasks] == ["success", "unchanged", "success", "success"]
 
 
 def failed_with(log: list[dict[str, Any]]) -> Any:
     states = dict(zip(TASKS, ("success", "failed", "upstream_failed", "upstream_failed"), strict=True))
-    return airflow(api_of_one_run(states, log)).record(dag_run("2024-01", state="failed"))
+    return history.record(airflow(api_of_one_run(states, log)), dag_run("2024-01", state="failed"))
 
 
 def test_the_record_of_a_month_that_failed_has_the_message() -> None:
@@ -230,3 +233,92 @@ def test_a_dag_that_cannot_be_imported_is_told() -> None:
     broken = {"import_errors": [{"stack_trace": "Traceback\n  x\nImportError: no module named core\n"}]}
     with pytest.raises(PermanentError, match="can't import the DAG: ImportError: no module named core"):
         airflow(lambda r: httpx.Response(200, json=parts if "health" in r.url.path else broken)).ready()
+
+
+# --- a backfill while the API server or its database restarts
+
+
+LOST = httpx.ReadError("the connection was reset")
+REFUSED = httpx.ConnectError("refused")
+
+
+class Api:
+    """An API server that makes backfills of `runs`. `faults` take the place of the first answers to a call.
+
+    A refused connection is not heard; every other call is.
+    """
+
+    def __init__(self, *runs: dict[str, Any], **faults: list[httpx.Response | httpx.HTTPError]) -> None:
+        self.runs, self.faults = runs, faults
+        self.backfills: list[dict[str, Any]] = []
+        self.asked: list[str] = []
+        self.tasks = api_of_one_run(dict.fromkeys(TASKS, "success"), [])
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        call = f"{request.method}_{request.url.path.rpartition('/')[2]}"
+        self.asked.append(call)
+        fault = self.faults[call].pop(0) if self.faults.get(call) else None
+        if fault is REFUSED:
+            raise REFUSED
+        answer = self.tasks(request) if "taskInstances" in request.url.path else self.answer(call, request)
+        if isinstance(fault, httpx.HTTPError):
+            raise fault
+        return fault or answer
+
+    def answer(self, call: str, request: httpx.Request) -> httpx.Response:
+        if call == "POST_backfills":
+            conf = json.loads(request.content)["dag_run_conf"]
+            made = {"id": len(self.backfills) + 1, "created_at": "2026-01-01T00:00:00Z", "dag_run_conf": conf}
+            self.backfills.insert(0, made)
+            return httpx.Response(200, json=made)
+        runs = [run | {"conf": self.backfills[0]["dag_run_conf"]} for run in self.runs] if self.backfills else []
+        return httpx.Response(200, json={"backfills": self.backfills, "dag_runs": runs})
+
+
+@pytest.fixture
+def backfill(monkeypatch: pytest.MonkeyPatch, progress: Progress) -> Callable[..., BackfillResult]:
+    """The verb, against an `Api`."""
+    monkeypatch.setattr(contract, "PAUSE_S", 0.0)
+    monkeypatch.setattr(runner, "POLL_S", 0.0)
+
+    def run(api: Api, months: list[str], patience_s: float = 60) -> BackfillResult:
+        monkeypatch.setattr(runner, "Airflow", lambda _: airflow(api, patience_s))
+        endpoint = {"home": "home", "ports": {"api": 1}}
+        return runner.backfill(BackfillRequest(months, "folder", "schema", "airflow", endpoint).to_json(), progress)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "call", ["GET_dagRuns", "GET_backfills", "POST_backfills", "GET_taskInstances", "GET_return_value", "PUT_cancel"]
+)
+def test_a_restart_at_any_call_is_bridged(call: str, backfill: Callable[..., BackfillResult]) -> None:
+    faults: list[httpx.Response | httpx.HTTPError] = [REFUSED, REFUSED, LOST]
+    if call != "POST_backfills":
+        faults += [httpx.Response(500), httpx.Response(503)]
+    api = Api(dag_run("2024-01", start_date="x"), **{call: faults})
+    result = backfill(api, ["2024-01"])
+    assert (result.status, result.months[0].attempts, result.months[0].rows) == ("success", 1, 5)
+    assert api.faults[call] == []
+    assert len(api.backfills) == 1, "what a lost answer made is found, and not made twice"
+
+
+def test_what_ended_before_the_api_died_is_told_with_its_record(
+    backfill: Callable[..., BackfillResult], tmp_path: Path
+) -> None:
+    api = Api(dag_run("2024-01", start_date="x"), dag_run("2024-02", start_date="x", state="running"))
+    alive = api.answer
+
+    def dies(call: str, request: httpx.Request) -> httpx.Response:
+        seen = api.asked.count("GET_dagRuns") > 3 and call == "GET_dagRuns"
+        return httpx.Response(500, text="down") if seen else alive(call, request)
+
+    api.answer = dies  # type: ignore[method-assign]
+    with pytest.raises(TransientError, match="Airflow refused GET /dags/taxi_pipeline/dagRuns: 500 down"):
+        backfill(api, ["2024-01", "2024-02"], patience_s=0)
+    told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert sorted((one["month"], one["state"], one["record"] is not None) for one in told) == [
+        ("2024-01", "unchanged", True),
+        ("2024-02", "running", False),
+    ]
+    assert api.asked[-1] == "PUT_cancel", "Airflow must not go on alone"

@@ -3,21 +3,25 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from dagster._core.definitions.utils import is_valid_title_chars
 from dagster._core.instance.config import dagster_instance_config
 from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
-from core.contract import BackfillRequest, Endpoint
+from core import contract
+from core.contract import BackfillRequest, BackfillResult, Endpoint, Progress
+from core.errors import TransientError, TriptychError
 from core.settings import Settings, settings
-from dagster_impl import backfills, graphql, history, instance
+from dagster_impl import backfills, graphql, history, instance, runner
 
 
-@pytest.mark.parametrize("name", ["READY", "PARTITIONS", "LAUNCH", "PROGRESS", "CANCEL", "RETRY", "RUN"])
+@pytest.mark.parametrize("name", ["READY", "PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "CANCEL", "RETRY", "RUN"])
 def test_each_query_fits_the_schema_of_this_version(name: str) -> None:
     schema = create_schema().graphql_schema
     assert validate(schema, parse(getattr(graphql, name))) == []
@@ -143,15 +147,186 @@ def test_a_retry_is_lost_when_it_was_announced_and_not_made(status: str, tags: d
     assert backfills.is_lost({"status": status, "tags": listed}) is lost
 
 
+Fault = httpx.Response | httpx.HTTPError | dict[str, Any] | None
+NAMES = {
+    getattr(graphql, name): name
+    for name in ("READY", "PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "CANCEL", "RETRY", "RUN")
+}
+
+REFUSED = httpx.ConnectError("refused")
+LOST = httpx.ReadError("the connection was reset")
+STALE = "(psycopg2.OperationalError) server closed the connection unexpectedly"
+DOWN: list[Fault] = [
+    REFUSED,
+    LOST,
+    httpx.Response(500, text="Internal Server Error"),
+    {"data": None, "errors": [{"message": STALE, "path": ["x"]}]},
+    {"data": {"x": {"__typename": "PythonError", "message": f"sqlalchemy.exc.OperationalError: {STALE}"}}},
+    {
+        "data": {
+            "x": {
+                "__typename": "PythonError",
+                "message": "DagsterPostgresException: too many retries for DB connection",
+            }
+        }
+    },
+]
+"""What a web server answers while it, or its database, restarts."""
+
+
+class Web:
+    """A web server that makes backfills, whose months' runs go through `looks`. `faults` take the place of its first answers.
+
+    A refused connection is not heard; every other call is.
+    """
+
+    def __init__(self, *looks: tuple[str, dict[str, str]], **faults: list[Fault]) -> None:
+        self.looks, self.faults = list(looks), faults
+        self.backfills: list[dict[str, Any]] = []
+        self.asked: list[str] = []
+        self.retried: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        sent = json.loads(request.content)
+        call = NAMES[sent["query"]]
+        self.asked.append(call)
+        fault = self.faults[call].pop(0) if self.faults.get(call) else None
+        if fault is REFUSED:
+            raise REFUSED
+        answer = getattr(self, f"on_{call.lower()}")(**sent["variables"])
+        if isinstance(fault, httpx.HTTPError):
+            raise fault
+        if isinstance(fault, httpx.Response):
+            return fault
+        return httpx.Response(200, json=fault or {"data": answer if call == "READY" else {"x": answer}})
+
+    def on_ready(self) -> dict[str, Any]:
+        entry = None if self.faults.get("READY") else {"__typename": "RepositoryLocation"}
+        health = {"daemonHealth": {"allDaemonStatuses": []}}
+        return {"instance": health, "workspaceOrError": {"locationEntries": [{"locationOrLoadError": entry}]}}
+
+    def on_partitions(self, **_: Any) -> dict[str, Any]:
+        return {"__typename": "AssetNode", "partitionKeys": ["2024-01", "2024-02"]}
+
+    def on_launch(self, params: dict[str, Any]) -> dict[str, Any]:
+        self.backfills.insert(0, {"id": f"b{len(self.backfills)}", "tags": params["tags"]})
+        return {"__typename": "LaunchBackfillSuccess", "backfillId": self.backfills[0]["id"]}
+
+    def on_backfills(self, **_: Any) -> dict[str, Any]:
+        return {"__typename": "PartitionBackfills", "results": self.backfills}
+
+    def on_progress(self, **_: Any) -> dict[str, Any]:
+        status, runs = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        listed = [listed_run(f"{month} {state}", month, state) for month, state in runs.items()]
+        listed += [listed_run(f"{run} and then SUCCESS", run.split()[0], "SUCCESS", created=2) for run in self.retried]
+        return {"__typename": "PartitionBackfill", "status": status, "error": None, "runs": listed}
+
+    def on_run(self, id: str) -> dict[str, Any]:
+        ingest = step("raw_trips", state="success", rows=3)
+        return {"__typename": "Run", **run("", step("raw_zones", state="unchanged"), ingest, *TAIL)} | {
+            "status": id.split()[-1]
+        }
+
+    def on_retry(self, params: dict[str, Any]) -> dict[str, Any]:
+        self.retried.append(params["parentRunId"])
+        return {"__typename": "LaunchRunSuccess"}
+
+    def on_cancel(self, **_: Any) -> dict[str, Any]:
+        return {"__typename": "CancelBackfillSuccess"}
+
+
+def listed_run(id: str, month: str, status: str, created: float = 1) -> dict[str, Any]:
+    tags = {"dagster/partition": month, "dagster/will_retry": "true"}
+    tagged = [{"key": key, "value": value} for key, value in tags.items()]
+    return {"id": id, "status": status, "creationTime": created, "tags": tagged}
+
+
+@pytest.fixture
+def backfill(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., BackfillResult]:
+    """The verb, against a `Web`."""
+    monkeypatch.setattr(contract, "PAUSE_S", 0.0)
+    monkeypatch.setattr(backfills, "POLL_S", 0.0)
+
+    def verb(web: Web, months: list[str], patience_s: float = 60) -> BackfillResult:
+        client = graphql.Client(Endpoint("home", {"web": 1}), httpx.MockTransport(web), patience_s)
+        monkeypatch.setattr(graphql, "Client", lambda _: client)
+        request = BackfillRequest(months, "folder", "schema", "dagster", {"home": "home", "ports": {"web": 1}})
+        return runner.backfill(request.to_json(), Progress(tmp_path / "progress"))
+
+    return verb
+
+
+ENDED = ("COMPLETED_SUCCESS", {"2024-01": "SUCCESS"})
+
+
+@pytest.mark.parametrize("call", ["PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "RUN"])
+def test_a_restart_at_any_call_is_bridged(call: str, backfill: Callable[..., BackfillResult]) -> None:
+    faults = [REFUSED, REFUSED, *DOWN] if call != "LAUNCH" else [REFUSED, REFUSED, LOST]
+    web = Web(("REQUESTED", {"2024-01": "STARTED"}), ENDED, **{call: list(faults)})
+    result = backfill(web, ["2024-01"])
+    assert (result.status, result.months[0].attempts, result.months[0].rows) == ("success", 1, 3)
+    assert web.faults[call] == []
+    assert len(web.backfills) == 1, "what a lost answer made is found, and not made twice"
+
+
+@pytest.mark.parametrize("fault", [REFUSED, LOST, DOWN[-1]])
+def test_a_retry_whose_answer_was_lost_is_made_once(fault: Fault, backfill: Callable[..., BackfillResult]) -> None:
+    web = Web(("COMPLETED_FAILED", {"2024-01": "FAILURE"}), RETRY=[fault])
+    assert backfill(web, ["2024-01"]).status == "success"
+    assert web.retried == ["2024-01 FAILURE"]
+
+
+def test_what_ended_before_the_web_server_died_is_told_with_its_record(
+    backfill: Callable[..., BackfillResult], tmp_path: Path
+) -> None:
+    web = Web(
+        ("REQUESTED", {"2024-01": "SUCCESS", "2024-02": "STARTED"}),
+        PROGRESS=[None, None, httpx.Response(500, text="down")],
+    )
+    with pytest.raises(TransientError, match="answered 500: down"):
+        backfill(web, ["2024-01", "2024-02"], patience_s=0)
+    told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert [(one["month"], one["state"], one["record"] is not None) for one in told] == [
+        ("2024-01", "success", True), ("2024-02", "running", False),
+    ]  # fmt: skip
+    assert web.asked[-1] == "CANCEL", "Dagster must not go on alone"
+
+
+NO_ASSET: Fault = {"data": {"x": {"__typename": "AssetNotFoundError", "message": "no raw_trips"}}}
+
+
+def test_a_web_server_that_has_not_found_the_code_server_is_borne_with(
+    backfill: Callable[..., BackfillResult],
+) -> None:
+    web = Web(ENDED, PARTITIONS=[NO_ASSET, NO_ASSET], READY=[None, None, None])
+    assert backfill(web, ["2024-01"]).status == "success"
+
+
+def test_what_is_not_there_is_told_at_once(backfill: Callable[..., BackfillResult]) -> None:
+    web = Web(ENDED, PARTITIONS=[NO_ASSET])
+    with pytest.raises(TriptychError, match="Dagster answered AssetNotFoundError: no raw_trips"):
+        backfill(web, ["2024-01"])
+    assert web.asked == ["PARTITIONS", "READY"]
+
+
+def test_a_refused_query_is_not_asked_again() -> None:
+    answers = iter([{"errors": [{"message": "Cannot query field 'x'"}]}])
+    client = graphql.Client(
+        Endpoint("", {"web": 1}), httpx.MockTransport(lambda _: httpx.Response(400, json=next(answers)))
+    )
+    with pytest.raises(TriptychError, match="Dagster refused a query: Cannot query field"):
+        client.query("{ x }")
+
+
 def test_a_schema_may_have_a_name_that_no_title_may_hold() -> None:
     asked: dict[str, Any] = {}
 
-    class Client:
-        def one(self, _query: str, variables: dict[str, Any], *_: str) -> dict[str, Any]:
-            asked.update(variables["params"])
-            return {"backfillId": "b"}
+    class Client(graphql.Client):
+        def once(self, query: str, variables: Mapping[str, Any], *_: str) -> dict[str, Any]:
+            asked.update(variables.get("params", {}))
+            return {"backfillId": "b", "results": []}
 
     request = BackfillRequest(["2024-01"], source="tlc", schema='100% "mine" *', loader="dagster")
-    backfills.launch(Client(), request, ["2024-01"])  # type: ignore[arg-type]  # as much of one as is asked
+    backfills.launch(Client(Endpoint("", {"web": 1})), request, ["2024-01"])
     assert is_valid_title_chars(asked["title"])
     assert asked["runConfigData"]["resources"]["parameters"]["config"]["schema"] == request.schema

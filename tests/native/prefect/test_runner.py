@@ -11,11 +11,13 @@ import httpx
 import prefect.settings
 import pytest
 
-from core.contract import TASKS, BackfillRequest, Endpoint, Progress, Services
+from core import contract
+from core.contract import TASKS, BackfillRequest, BackfillResult, Endpoint, Progress, Services
 from core.errors import PermanentError, TransientError
 from core.lab.capabilities import CAPABILITIES
 from prefect_impl import client, runner
-from prefect_impl.client import Json, Prefect, cause, one_line, settled, task_record
+from prefect_impl.client import Json, Prefect
+from prefect_impl.history import cause, one_line, record, settled, task_record
 from prefect_impl.services import SETTINGS, services
 
 README = Path(runner.__file__).with_name("README.md")
@@ -35,9 +37,9 @@ def up(tmp_path: Path) -> Services:
     return services(Endpoint(str(tmp_path), {"api": 14200}))
 
 
-def server(answer: Answer) -> Prefect:
+def server(answer: Answer, patience_s: float = 0) -> Prefect:
     """A client of a server that is a function."""
-    return Prefect("http://127.0.0.1:1", transport=httpx.MockTransport(answer))
+    return Prefect("http://127.0.0.1:1", httpx.MockTransport(answer), patience_s)
 
 
 def flow_run(month: str, state: str = "COMPLETED", ended: str = LONG_AGO, message: str = "") -> Json:
@@ -50,6 +52,7 @@ def task_run(name: str, state: str = "COMPLETED", message: str = "", **values: A
     return {
         "task_key": f"{name}-72c4b9c8",
         "name": f"{name}-5ca",
+        "flow_run_id": "2024-01 COMPLETED",
         "run_count": 1,
         "start_time": LONG_AGO,
         "end_time": LONG_AGO,
@@ -124,12 +127,12 @@ def test_a_server_that_does_not_answer_is_transient() -> None:
         server(answer).state("id")
 
 
-def test_the_newest_run_of_a_month_counts() -> None:
+def test_the_runs_of_a_month_are_listed_oldest_first() -> None:
     runs = [flow_run("2024-01", "CRASHED"), flow_run("2024-02"), flow_run("2024-01")]
     found = server(lambda _: httpx.Response(200, json=runs)).months_of("id")
-    assert {month: run["state_type"] for month, run in found.items()} == {
-        "2024-01": "COMPLETED",
-        "2024-02": "COMPLETED",
+    assert {month: [run["state_type"] for run in runs] for month, runs in found.items()} == {
+        "2024-01": ["CRASHED", "COMPLETED"],
+        "2024-02": ["COMPLETED"],
     }
 
 
@@ -164,7 +167,47 @@ def test_when_the_record_of_a_month_is_whole(run: Json, tasks: list[Json], over:
     ],
 )
 def test_the_state_of_a_task(state: str, receipt: Json, said: str) -> None:
-    assert task_record(task_run("check", state), receipt).state == said
+    assert task_record("check", [task_run("check", state)], receipt).state == said
+
+
+def recorded(tasks: list[Json], receipts: list[Json]) -> Answer:
+    """A server that recorded this of its runs."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        tables = [{"flow_run_id": "2024-01 COMPLETED", "data": json.dumps([each])} for each in receipts]
+        if len(receipts) > 1:
+            tables[0]["flow_run_id"] = "2024-01 CRASHED"
+        return httpx.Response(200, json=tasks if "task_runs" in request.url.path else tables)
+
+    return answer
+
+
+RECEIPT = {"task": "ingest_month", "state": "success", "rows": 7}
+
+
+def test_the_attempts_of_a_killed_run_count() -> None:
+    killed = task_run("ingest_month", "RUNNING", flow_run_id="2024-01 CRASHED", end_time=None, start_time="2023")
+    tasks = [*(task_run(name) for name in TASKS), killed]
+    found = record(server(recorded(tasks, [RECEIPT])), [flow_run("2024-01", "CRASHED"), flow_run("2024-01")])
+    assert found is not None
+    assert (found.state, found.attempts, found.rows, found.error) == ("success", 2, 7, None)
+    assert [task.attempts for task in found.tasks] == [1, 2, 1, 1]
+    assert (found.tasks[1].started_at, found.tasks[1].ended_at) == ("2023", LONG_AGO)
+
+
+def test_what_a_killed_run_loaded_is_not_unchanged() -> None:
+    again = RECEIPT | {"state": "unchanged"}
+    tasks = [task_run(name) for name in TASKS]
+    found = record(server(recorded(tasks, [RECEIPT, again])), [flow_run("2024-01", "CRASHED"), flow_run("2024-01")])
+    assert found is not None and found.state == "success"
+    found = record(server(recorded(tasks, [again])), [flow_run("2024-01")])
+    assert found is not None and found.state == "unchanged"
+
+
+def test_a_completed_run_is_a_success_also_when_the_server_lost_its_task_runs() -> None:
+    found = record(server(recorded([task_run("ingest_month", "RUNNING")], [RECEIPT])), [flow_run("2024-01")])
+    assert found is not None
+    assert (found.state, found.attempts, found.rows, found.error) == ("success", 1, 7, None)
 
 
 @pytest.mark.parametrize(
@@ -202,29 +245,36 @@ class Server:
         self.looks: Iterator[tuple[str, list[Json]]] = iter(looks)
         self.runs: list[Json] = []
         self.asked: list[tuple[str, Json]] = []
+        self.faults: dict[str, list[httpx.Response | httpx.HTTPError]] = {}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path, body = request.url.path.removeprefix("/api"), json.loads(request.content or "{}")
         self.asked.append((path, body))
+        if left := self.faults.get(path):
+            fault = left.pop(0)
+            if isinstance(fault, httpx.HTTPError):
+                raise fault
+            return fault
         if path == "/flow_runs/parent":
             state, self.runs = next(self.looks)
             answer: Any = {"state": {"type": state, "name": state.title(), "message": "why"}}
         elif path == "/task_runs/filter":
-            answer = [task_run(name) for name in TASKS]
+            answer = [task_run(name, flow_run_id=body["flow_runs"]["id"]["any_"][-1]) for name in TASKS]
         else:
             answer = {"/flow_runs/filter": self.runs, "/artifacts/filter": []}.get(path, {"id": "parent"})
         return httpx.Response(200, json=answer)
 
 
 @pytest.fixture
-def backfill(monkeypatch: pytest.MonkeyPatch, progress: Progress) -> Callable[..., Any]:
+def backfill(monkeypatch: pytest.MonkeyPatch, progress: Progress) -> Callable[..., BackfillResult]:
     """The verb, against a `Server`."""
+    monkeypatch.setattr(contract, "PAUSE_S", 0.0)
     monkeypatch.setattr(runner, "POLL_S", 0.0)
 
-    def run(answers: Server, months: list[str], timeout_s: float = 10.0) -> Any:
-        monkeypatch.setattr(runner, "Prefect", lambda url: server(answers))
+    def run(answers: Server, months: list[str], patience_s: float = 60.0) -> BackfillResult:
+        monkeypatch.setattr(runner, "Prefect", lambda url: server(answers, patience_s))
         endpoint = {"home": "home", "ports": {"api": 1}}
-        request = BackfillRequest(months, "folder", "schema", "prefect", endpoint, jobs=3, timeout_s=timeout_s)
+        request = BackfillRequest(months, "folder", "schema", "prefect", endpoint, jobs=3)
         return runner.backfill(request.to_json(), progress)
 
     return run
@@ -260,8 +310,58 @@ def test_months_that_a_killed_backfill_did_not_reach_say_so(backfill: Callable[.
     assert result.months[1].error == "not run: the backfill ended Crashed: why"
 
 
-def test_a_backfill_that_runs_out_of_time_is_cancelled(backfill: Callable[..., Any]) -> None:
-    answers = Server(*[("RUNNING", [])] * 10_000)
-    with pytest.raises(TransientError, match="not done after"):
-        backfill(answers, ["2024-01"], timeout_s=0.01)
+def test_a_backfill_that_is_cut_short_is_cancelled(backfill: Callable[..., Any]) -> None:
+    answers = Server(("RUNNING", []))
+    with pytest.raises(StopIteration):  # of the server's second look
+        backfill(answers, ["2024-01"])
+    assert answers.asked[-1] == ("/flow_runs/parent/set_state", {"state": {"type": "CANCELLING"}})
+
+
+# --- a backfill while the server or its database restarts
+
+
+CREATE = "/deployments/parent/create_flow_run"
+
+
+@pytest.mark.parametrize(
+    "path", [CREATE, "/flow_runs/parent", "/flow_runs/filter", "/task_runs/filter", "/artifacts/filter"]
+)
+def test_a_restart_at_any_call_is_bridged(path: str, backfill: Callable[..., BackfillResult]) -> None:
+    answers = Server(("RUNNING", []), ("COMPLETED", [flow_run("2024-01")]))
+    answers.faults[path] = [
+        httpx.ConnectError("refused"), httpx.ReadError("reset"), httpx.Response(500), httpx.Response(503)
+    ]  # fmt: skip
+    assert backfill(answers, ["2024-01"]).status == "success"
+    assert answers.faults[path] == []
+    keys = [body["idempotency_key"] for asked, body in answers.asked if asked == CREATE]
+    assert len(set(keys)) == 1, "by its key the server finds the run that it made, and makes no other"
+
+
+def test_each_backfill_has_a_key_of_its_own() -> None:
+    answers = Server()
+    for _ in range(2):
+        server(answers).start_backfill({})
+    first, second = (body["idempotency_key"] for asked, body in answers.asked if asked == CREATE)
+    assert first != second
+
+
+def test_what_ended_before_the_server_died_is_told_with_its_record(
+    backfill: Callable[..., BackfillResult], tmp_path: Path
+) -> None:
+    answers = Server(("RUNNING", [flow_run("2024-01"), flow_run("2024-02", "RUNNING")]), ("RUNNING", []))
+    answers.faults["/flow_runs/filter"] = []
+    looked = answers.looks
+
+    def looks() -> Iterator[tuple[str, list[Json]]]:
+        yield next(looked)
+        answers.faults["/flow_runs/filter"].append(httpx.Response(500, text="down"))
+        yield next(looked)
+
+    answers.looks = looks()
+    with pytest.raises(TransientError, match="Prefect refused POST /flow_runs/filter: 500 down"):
+        backfill(answers, ["2024-01", "2024-02"], patience_s=0)
+    told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert [(one["month"], one["state"], one["record"] is not None) for one in told] == [
+        ("2024-01", "success", True), ("2024-02", "running", False),
+    ]  # fmt: skip
     assert answers.asked[-1] == ("/flow_runs/parent/set_state", {"state": {"type": "CANCELLING"}})

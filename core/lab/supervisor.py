@@ -1,0 +1,113 @@
+"""Watches what the lab started: a death is told at once, and what died is started again, a bounded number of times.
+
+Whoever runs a backfill watches, also services that another command started: their processes are on record.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self
+
+from core.errors import PermanentError, TriptychError
+from core.lab.processes import Identity
+
+LOOK_S = 0.5
+"""Between two looks at whether all processes live: 0.1 ms of CPU each."""
+
+PAUSES_S = (2.0, 5.0, 10.0)
+"""After each restart of a service within a backfill, before the next. The last one is followed by none."""
+
+
+class Unit(Protocol):
+    """What is watched: PostgreSQL, the warm dbt server, or one tool's services."""
+
+    @property
+    def name(self) -> str:
+        """What it is called on the screen."""
+
+    @property
+    def identities(self) -> Sequence[Identity]:
+        """The processes that should live."""
+
+    def death(self, identity: Identity) -> str:
+        """Say how one of them ended, and where its log is."""
+
+    def revive(self) -> None:
+        """Start again what has ended, unless another command has. Raise `TriptychError` when that fails."""
+
+
+class Supervisor:
+    """Watches one unit on a thread, while anybody is in its ``with`` block.
+
+    `vital`: when the unit stays dead, `check` raises. Otherwise that is only told.
+    """
+
+    def __init__(self, unit: Unit, say: Callable[[str], None], *, vital: bool = True) -> None:
+        self.unit, self.lines = unit, list[str]()
+        self._say, self._vital = say, vital
+        self._lock, self._users = threading.Lock(), 0
+        self._over = threading.Event()
+        self._failure: TriptychError | None = None
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self.lines, self._failure, self._over = [], None, threading.Event()
+                self._thread = threading.Thread(target=self._run, name=f"supervisor of {self.unit.name}", daemon=True)
+                self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._over.set()
+                self._thread.join()
+
+    def check(self) -> None:
+        """Raise when the unit died once too often."""
+        if self._failure:
+            raise self._failure
+
+    def _tell(self, line: str) -> None:
+        self.lines.append(line)
+        self._say(line)
+
+    def _run(self) -> None:
+        try:
+            self._watch()
+        except TriptychError as error:
+            self._failure = error if self._vital else None
+            self._tell(str(error))
+        except Exception as error:
+            self._failure = PermanentError(f"{self.unit.name}: {type(error).__name__}: {error} (this is a bug)")
+
+    def _watch(self) -> None:
+        told: dict[Identity, str] = {}
+        restarts: Counter[str] = Counter()
+        not_before = 0.0
+        while not self._over.wait(LOOK_S):
+            dead = [each for each in self.unit.identities if not each.process()]
+            for each in dead:
+                if each not in told:
+                    told[each] = self.unit.death(each)
+                    self._tell(told[each])
+                if restarts[each.name] == len(PAUSES_S):
+                    raise PermanentError(f"{told[each]}; given up after {len(PAUSES_S)} restarts")
+            if dead and time.monotonic() >= not_before:
+                restarts.update(each.name for each in dead)
+                self._restart(dead, restarts)
+                not_before = time.monotonic() + max(PAUSES_S[restarts[each.name] - 1] for each in dead)
+
+    def _restart(self, dead: Sequence[Identity], restarts: Counter[str]) -> None:
+        try:
+            self.unit.revive()
+        except TriptychError as error:
+            self._tell(f"{self.unit.name}: restart failed: {error}")
+        else:
+            names = ", ".join(f"{each.name} ({restarts[each.name]} of {len(PAUSES_S)})" for each in dead)
+            self._tell(f"{self.unit.name}: restarted {names}")

@@ -1,0 +1,85 @@
+"""What a runner has said of each month so far: all that can be reported when it ends without a result."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.contract import BackfillRequest, BackfillResult, MonthRecord
+from core.ledger import Entry
+
+LANDED = ("success", "unchanged")
+
+
+@dataclass
+class Tally:
+    """One backfill. It is called with every fact of the runner's progress, and passes each on to `show`."""
+
+    request: BackfillRequest
+    show: Callable[[str, str, str], None] | None = None
+    version: str = ""
+    notes: list[str] = field(default_factory=list)
+    began: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+    _started: float = field(default_factory=time.monotonic)
+    _states: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _records: dict[str, MonthRecord] = field(default_factory=dict)
+
+    def __call__(self, fact: Mapping[str, Any]) -> None:
+        """Keep one fact, and pass it on."""
+        month, state, detail = fact["month"], fact["state"], fact["detail"]
+        self._states[month] = state, detail
+        if record := fact.get("record"):
+            self._records[month] = MonthRecord.from_json(record)
+        else:
+            self._records.pop(month, None)  # it had ended, and runs again
+        if self.show:
+            self.show(month, state, detail)
+
+    @property
+    def has_landed(self) -> bool:
+        """Whether any month has landed."""
+        return any(state in LANDED for state, _ in self._states.values())
+
+    def result(self, error: str, loaded: Mapping[str, Entry]) -> BackfillResult:
+        """Report the months that had ended as they ended, and the others as failed with `error`.
+
+        `loaded` is what the ledger says of each month.
+        """
+        records = [self._record(month, error, loaded.get(month)) for month in self.request.months]
+        return BackfillResult.of(self.version, self._started, records, self.notes)
+
+    def filled(self, result: BackfillResult, loaded: Callable[[], Mapping[str, Entry]]) -> BackfillResult:
+        """Complete a runner's own result where it lost sight of months: a failed one without an attempt may be loaded."""
+        lost = [each for each in result.months if each.state == "failed" and not each.attempts]
+        if not lost:
+            return result
+        entries = loaded()
+        known = {each.month: self._record(each.month, each.error or "", entries.get(each.month)) for each in lost}
+        return BackfillResult.of(
+            result.version, self._started, [known.get(each.month, each) for each in result.months], result.notes
+        )
+
+    def _record(self, month: str, error: str, entry: Entry | None) -> MonthRecord:
+        state, detail = self._states.get(month, ("waiting", ""))
+        if month in self._records:
+            return self._records[month]
+        if state in LANDED:
+            return _of(month, state, entry)
+        if state == "failed":
+            return MonthRecord(month, "failed", attempts=1, error=detail or f"failed; its cause is not known: {error}")
+        if entry and entry.loader == self.request.loader and entry.loaded_at and entry.loaded_at >= self.began:
+            return _of(month, "failed", entry, f"its rows are loaded, but its run did not end: {error}")
+        return MonthRecord(month, "failed", attempts=int(state == "running"), error=error)
+
+
+def _of(month: str, state: Any, entry: Entry | None, error: str | None = None) -> MonthRecord:
+    """A record made of what the ledger has. It does not count attempts: there was one at least."""
+    if entry is None:
+        return MonthRecord(month, state, attempts=1, error=error)
+    return MonthRecord(
+        month, state, 1, entry.row_count, entry.source_sha256, entry.content_digest,
+        ended_at=entry.loaded_at.isoformat() if entry.loaded_at else None, error=error,
+    )  # fmt: skip
