@@ -162,7 +162,8 @@ def test_a_retry_is_lost_when_it_was_announced_and_not_made(status: str, tags: d
 
 Fault = httpx.Response | httpx.HTTPError | dict[str, Any] | None
 NAMES = {
-    getattr(graphql, name): name for name in ("PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "CANCEL", "RETRY", "RUN")
+    getattr(graphql, name): name
+    for name in ("READY", "PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "CANCEL", "RETRY", "RUN")
 }
 
 REFUSED = httpx.ConnectError("refused")
@@ -210,7 +211,12 @@ class Web:
             raise fault
         if isinstance(fault, httpx.Response):
             return fault
-        return httpx.Response(200, json=fault or {"data": {"x": answer}})
+        return httpx.Response(200, json=fault or {"data": answer if call == "READY" else {"x": answer}})
+
+    def on_ready(self) -> dict[str, Any]:
+        entry = None if self.faults.get("READY") else {"__typename": "RepositoryLocation"}
+        health = {"daemonHealth": {"allDaemonStatuses": []}}
+        return {"instance": health, "workspaceOrError": {"locationEntries": [{"locationOrLoadError": entry}]}}
 
     def on_partitions(self, **_: Any) -> dict[str, Any]:
         return {"__typename": "AssetNode", "partitionKeys": ["2024-01", "2024-02"]}
@@ -297,6 +303,23 @@ def test_what_ended_before_the_web_server_died_is_told_with_its_record(
         ("2024-01", "success", True), ("2024-02", "running", False),
     ]  # fmt: skip
     assert web.asked[-1] == "CANCEL", "Dagster must not go on alone"
+
+
+NO_ASSET: Fault = {"data": {"x": {"__typename": "AssetNotFoundError", "message": "no raw_trips"}}}
+
+
+def test_a_web_server_that_has_not_found_the_code_server_is_borne_with(
+    backfill: Callable[..., BackfillResult],
+) -> None:
+    web = Web(ENDED, PARTITIONS=[NO_ASSET, NO_ASSET], READY=[None, None, None])
+    assert backfill(web, ["2024-01"]).status == "success"
+
+
+def test_what_is_not_there_is_told_at_once(backfill: Callable[..., BackfillResult]) -> None:
+    web = Web(ENDED, PARTITIONS=[NO_ASSET])
+    with pytest.raises(TriptychError, match="Dagster answered AssetNotFoundError: no raw_trips"):
+        backfill(web, ["2024-01"])
+    assert web.asked == ["PARTITIONS", "READY"]
 
 
 def test_a_refused_query_is_not_asked_again() -> None:
