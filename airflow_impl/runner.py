@@ -23,11 +23,9 @@ from core.contract import (
     Services,
     canceled_with_us,
     month_record,
-    reported,
     serve,
     until,
 )
-from core.errors import TriptychError
 from core.month import Month
 
 CAPABILITIES = [
@@ -66,50 +64,42 @@ def ready(data: Json, _: Progress) -> Json:
 
 
 def backfill(data: Json, progress: Progress) -> BackfillResult:
-    """Run the months through Airflow's backfill API, one contiguous stretch of months after the other.
-
-    When that fails on the way, months whose end was seen are reported as they ended, and the others as failed.
-    """
-    started, cause = time.monotonic(), ""
+    """Run the months through Airflow's backfill API, one contiguous stretch of months after the other."""
+    started = time.monotonic()
     request = BackfillRequest.from_json(data)
     months = [Month.parse(text) for text in request.months]
-    records = {str(month): too_early(month) for month in months if not begun(month)}
+    records = {month: too_early(month) for month in months if not begun(month)}
     with Airflow(base_url(Endpoint.from_json(request.endpoint))) as airflow:
-        try:
-            # A month drops out of its backfill when another run of it starts at the same instant: it is asked for again
-            while left := [month for month in months if str(month) not in records]:
-                run(airflow, first_stretch(left), request, progress, records)
-        except TriptychError as error:
-            cause = str(error)
-    return BackfillResult.of(version("apache-airflow"), started, reported(request.months, records, cause))
+        # A month drops out of its backfill when another run of it starts at the same instant: it is asked for again
+        while left := [month for month in months if month not in records]:
+            records |= run(airflow, first_stretch(left), request, progress)
+    return BackfillResult.of(version("apache-airflow"), started, [records[month] for month in months])
 
 
 def run(
-    airflow: Airflow,
-    months: Sequence[Month],
-    request: BackfillRequest,
-    progress: Progress,
-    records: dict[str, MonthRecord],
-) -> None:
-    """Backfill contiguous months; add to `records` those that Airflow made a run for, each as soon as it is over."""
+    airflow: Airflow, months: Sequence[Month], request: BackfillRequest, progress: Progress
+) -> dict[Month, MonthRecord]:
+    """Backfill contiguous months; give the records of those that Airflow made a run for."""
 
     def start() -> Json | None:
         return airflow.start_backfill(months, request.jobs, request.job)
 
-    def over() -> bool | None:
-        runs = {str(month): one for month, one in airflow.runs_of(made, months).items()}
+    def over() -> dict[Month, MonthRecord] | None:
+        runs = airflow.runs_of(backfill, months)
         for month, one in runs.items():
             if one["state"] in FINAL and month not in records:
                 records[month] = history.record(airflow, one)
             state = records[month].state if month in records else "running" if one["start_date"] else "waiting"
-            progress(month, state, record=records.get(month))
-        return runs.keys() <= records.keys() or None
+            progress(str(month), state, record=records.get(month))
+        return records if records.keys() == runs.keys() else None
 
+    records: dict[Month, MonthRecord] = {}
     span = f"{months[0]}..{months[-1]}"
-    made = until(start, math.inf, POLL_S, f"another backfill of the DAG, before {span}")
-    with canceled_with_us(lambda: airflow.close_backfill(made)):
-        until(over, math.inf, POLL_S, f"Airflow's backfill {made['id']} of {span}")
-    airflow.close_backfill(made)
+    backfill = until(start, math.inf, POLL_S, f"another backfill of the DAG, before {span}")
+    with canceled_with_us(lambda: airflow.close_backfill(backfill)):
+        until(over, math.inf, POLL_S, f"Airflow's backfill {backfill['id']} of {span}")
+    airflow.close_backfill(backfill)
+    return records
 
 
 def first_stretch(months: Sequence[Month]) -> Sequence[Month]:

@@ -31,6 +31,7 @@ SETTINGS = {
     ),
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": ("10", "a restarted scheduler takes over the tasks of the one before"),
     "WORKERS__EXECUTION_API_TIMEOUT": ("60", "5 s are too few when every core is busy: a first call took 24 s"),
+    "WORKERS__EXECUTION_API_RETRIES": ("8", "a task bears with an API server that restarts for a minute, not for 15 s"),
     "DAG_PROCESSOR__PARSING_PROCESSES": ("1", "there is one DAG file"),
     "DAG_PROCESSOR__REFRESH_INTERVAL": ("10", "an edited DAG file is seen in 10 s, not in 300 s"),
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": ("600", "an unchanged DAG file is not parsed every 30 s"),

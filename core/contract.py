@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -358,8 +358,3 @@ def patiently(call: Callable[[], T], patience_s: float) -> T:
             if time.monotonic() >= end:
                 raise
         time.sleep(PAUSE_S)
-
-
-def reported(months: Sequence[str], ended: Mapping[str, MonthRecord], cause: str) -> list[MonthRecord]:
-    """Return a record of each month, in this order: the one of `ended`, or a failure with its `cause`."""
-    return [ended.get(month) or month_record(month, [], {}, cause) for month in months]

@@ -16,7 +16,7 @@ ASSETS = ("raw_zones", "raw_trips", "stg_trips", "stg_zones", "fct_trips", "dail
 FORBIDDEN_IN_TITLES = r'[%*"]'  # Dagster refuses a backfill whose title holds one; a schema's name may
 POLL_S = 1.0  # a look costs the web server 30 ms
 WAITING = ("NOT_STARTED", "QUEUED")
-ENDED = {"SUCCESS": "success", "FAILURE": "failed", "CANCELED": "failed"}
+ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
 Runs = dict[str, list[dict[str, Any]]]
 """The runs of each month, oldest first: more than one when a process was killed and its run tried again."""
@@ -54,26 +54,25 @@ def launch(client: graphql.Client, wanted: BackfillRequest, months: list[str]) -
     return patiently(ask, client.patience_s)
 
 
-def follow(
-    client: graphql.Client, backfill_id: str, wanted: BackfillRequest, progress: Progress, records: Records
-) -> None:
-    """Wait until the daemon calls the backfill done and no run is left; keep `records` of the months that are over."""
+def follow(client: graphql.Client, backfill_id: str, wanted: BackfillRequest, progress: Progress) -> Records:
+    """Report progress until the daemon calls the backfill done and no run is left; return the records of its months."""
     # a month's run and its retries, see run_retries in `instance`
     variables = {"id": backfill_id, "limit": 3 * len(wanted.months)}
     asked: set[str] = set()
+    records: Records = {}
     read: dict[str, str] = {}
 
-    def look() -> bool | None:
+    def look() -> Records | None:
         answer = client.one(graphql.PROGRESS, variables, "PartitionBackfill")
         runs = _by_month(answer["runs"])
         for month, tries in runs.items():
             last = tries[-1]
             if last["status"] not in ENDED:
-                records.pop(month, None)  # the record of a run that is tried again
-            elif month not in records or read[month] != last["id"]:
+                records.pop(month, None)  # that of a run that is tried again
+                progress(month, "waiting" if last["status"] in WAITING else "running")
+            elif read.get(month) != last["id"]:
                 records[month], read[month] = history.record(month, [_whole(client, run) for run in tries]), last["id"]
-            state = "waiting" if last["status"] in WAITING else ENDED.get(last["status"], "running")
-            progress(month, state, record=records.get(month))
+                progress(month, records[month].state, record=records[month])
         if answer["status"] == "FAILED":
             raise TriptychError(f"Dagster's backfill {backfill_id} failed: {(answer['error'] or {}).get('message')}")
         if not answer["status"].startswith(("COMPLETED", "CANCELED")):
@@ -84,11 +83,11 @@ def follow(
                 retry(client, backfill_id, run_id)
                 asked.add(run_id)
             return None
-        return runs.keys() <= records.keys() or None
+        return records if records.keys() == runs.keys() else None
 
     with canceled_with_us(lambda: client.one(graphql.CANCEL, {"id": backfill_id}, "CancelBackfillSuccess")):
         # a retry whose answer was lost shows in the next look, or is asked for again
-        until(lambda: patiently(look, client.patience_s), math.inf, POLL_S, f"Dagster's backfill {backfill_id}")
+        return until(lambda: patiently(look, client.patience_s), math.inf, POLL_S, f"Dagster's backfill {backfill_id}")
 
 
 def _whole(client: graphql.Client, run: dict[str, Any]) -> dict[str, Any]:

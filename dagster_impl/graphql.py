@@ -68,7 +68,7 @@ query ($id: ID!) { runOrError(runId: $id) {
 """
 
 
-PASSING = re.compile(r"psycopg2|sqlalchemy|DB connection|DagsterUserCodeUnreachableError")
+PASSING = re.compile(r"psycopg2|sqlalchemy|DB connection|user code server")
 """In an error's message: the metadata database or the code server was not there for the web server."""
 
 
@@ -98,9 +98,16 @@ class Client:
         """As `one`, but raise `TransientError` at once: a mutation that is not answered may have been heard."""
         (field,) = self._post(text, variables).values()
         if field["__typename"] not in expected:
-            raise _fault(f"Dagster answered {field['__typename']}", field.get("message", "no message"))
+            raise self._refusal(f"Dagster answered {field['__typename']}", field.get("message", "no message"))
         found: dict[str, Any] = field
         return found
+
+    def _refusal(self, what: str, message: str) -> TriptychError:
+        """The error to raise for an answer that was not expected."""
+        error = _fault(what, message)
+        # A web server that has just restarted knows no assets until it finds the code server.
+        cause = "" if isinstance(error, TransientError) else missing(self._post(READY, {}))
+        return TransientError(f"{error} ({cause})") if cause else error
 
     def _post(self, text: str, variables: Mapping[str, Any] | None) -> dict[str, Any]:
         try:

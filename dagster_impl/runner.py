@@ -14,11 +14,10 @@ from core.contract import (
     Progress,
     Services,
     month_record,
-    reported,
     serve,
     until,
 )
-from core.errors import TransientError, TriptychError
+from core.errors import TransientError
 from dagster_impl import backfills, graphql, instance
 
 READY_S = 240  # 12 s on two quiet cores, 89 s on crowded ones
@@ -56,28 +55,21 @@ def ready(request: dict[str, Any], _progress: Progress) -> dict[str, Any]:
 
 
 def backfill(request: dict[str, Any], progress: Progress) -> BackfillResult:
-    """Launch one backfill through the daemon, and wait for its end.
-
-    When that fails on the way, months whose end was seen are reported as they ended, and the others as failed.
-    """
+    """Launch one backfill through the daemon, and wait for its end."""
     started, wanted = time.monotonic(), BackfillRequest.from_json(request)
     client = graphql.Client(Endpoint.from_json(wanted.endpoint))
     # A month that is no partition would be left out without a word.
     known = set(backfills.partitions(client))
     months = [month for month in wanted.months if month in known]
-    records = {month: _no_partition(month, max(known)) for month in wanted.months if month not in known}
-    cause = "Dagster's backfill ended without a run for this month: see its log in the web page"
-    try:
-        if months:
-            backfills.follow(client, backfills.launch(client, wanted, months), wanted, progress, records)
-    except TriptychError as error:
-        cause = str(error)
-    records_in_order = reported(wanted.months, records, cause)
-    return BackfillResult.of(version("dagster"), started, records_in_order, [instance.daemon_note()])
+    ended = backfills.follow(client, backfills.launch(client, wanted, months), wanted, progress) if months else {}
+    records = [ended.get(month) or _without_run(month, known) for month in wanted.months]
+    return BackfillResult.of(version("dagster"), started, records, [instance.daemon_note()])
 
 
-def _no_partition(month: str, last: str) -> MonthRecord:
-    cause = f"{month} is no partition: Dagster's months end with the last complete one, {last}"
+def _without_run(month: str, known: set[str]) -> MonthRecord:
+    cause = f"Dagster's backfill ended without a run for {month}: see its log in the web page"
+    if month not in known:
+        cause = f"{month} is no partition: Dagster's months end with the last complete one, {max(known)}"
     return month_record(month, [], {}, cause)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
+import httpx
 from prefect import State, Task, flow, runtime, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -21,6 +22,7 @@ from prefect.states import Completed, Failed
 from pydantic import PositiveInt
 
 from core import pipeline
+from core.contract import PATIENCE_S, patiently
 from core.errors import RETRIES, RETRY_DELAY_S, TransientError
 from core.month import Month
 from core.pipeline import Job, Receipt
@@ -48,10 +50,18 @@ def step(function: Callable[..., None]) -> Task[..., None]:
     )(function)
 
 
+def keep(key: str, receipt: Receipt) -> None:
+    """Create the artifact; raise `TransientError` when the server does not answer: the client is new, and does not repeat a call."""
+    try:
+        create_table_artifact([receipt.to_json()], key=key)
+    except httpx.TransportError as error:
+        raise TransientError(f"Prefect's server does not answer: {error!r}") from error
+
+
 def recorded(receipt: Receipt) -> None:
     """Keep `receipt` with the task run as an artifact: in the database, on the run's page, and versioned by its key."""
     key = "-".join(filter(None, (receipt.task, receipt.month))).replace("_", "-")
-    create_table_artifact([receipt.to_json()], key=key)
+    patiently(lambda: keep(key, receipt), PATIENCE_S)
 
 
 @step

@@ -25,13 +25,23 @@ def record(prefect: Prefect, runs: Sequence[Json]) -> MonthRecord | None:
         return None
     tables = prefect.filter("artifacts", {**of_runs, "artifacts": {"type": {"any_": ["table"]}}})
     tables.sort(key=lambda table: order.index(table["flow_run_id"]))
-    receipts = {receipt["task"]: receipt for table in tables for receipt in json.loads(table["data"])}
+    receipts = receipts_of(tables)
     tries = {name: [task for task in tasks if step(task) == name] for name in TASKS}
     completed = last["state_type"] == "COMPLETED"
     records = [
         task_record(name, tries[name], receipts.get(name, {}), completed) for name in TASKS if tries[name] or completed
     ]
     return month_record(last["parameters"]["month"], records, receipts, cause(last, of_last))
+
+
+def receipts_of(tables: Sequence[Json]) -> dict[str, Json]:
+    """The receipts in a month's artifacts, oldest first, by step: the last one that says of a change, or else the last one."""
+    receipts: dict[str, Json] = {}
+    for receipt in (each for table in tables for each in json.loads(table["data"])):
+        # what a run finds unchanged after a killed one is what the killed one did
+        if receipt["task"] not in receipts or receipt["state"] != "unchanged":
+            receipts[receipt["task"]] = receipt
+    return receipts
 
 
 def settled(run: Json, tasks: list[Json]) -> bool:

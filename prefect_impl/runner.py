@@ -16,11 +16,10 @@ from core.contract import (
     Progress,
     Services,
     canceled_with_us,
-    reported,
+    month_record,
     serve,
     until,
 )
-from core.errors import TriptychError
 from prefect_impl import history
 from prefect_impl.client import FINAL, Json, Prefect
 from prefect_impl.services import base_url, services
@@ -53,37 +52,28 @@ def ready(data: Json, _: Progress) -> Json:
 
 
 def backfill(data: Json, progress: Progress) -> BackfillResult:
-    """Run the deployment `backfill` for all months asked for, and wait for its end.
-
-    When that fails on the way, months whose end was seen are reported as they ended, and the others as failed.
-    """
+    """Run the deployment `backfill` for all months asked for, and wait for its end."""
     started, request = time.monotonic(), BackfillRequest.from_json(data)
-    records: dict[str, MonthRecord] = {}
     with Prefect(base_url(Endpoint.from_json(request.endpoint))) as prefect:
         parameters = {"months": request.months, "job": request.job, "which": "all", "jobs": request.jobs}
         run_id = prefect.start_backfill(parameters)
-        try:
-            with canceled_with_us(lambda: prefect.cancel(run_id)):
-                parent = follow(prefect, run_id, request, progress, records)
-            cause = f"not run: the backfill ended {parent['name']}: {parent['message']}"
-        except TriptychError as error:
-            cause = str(error)
-    return BackfillResult.of(version("prefect"), started, reported(request.months, records, cause))
+        with canceled_with_us(lambda: prefect.cancel(run_id)):
+            records = wait(prefect, run_id, request, progress)
+    return BackfillResult.of(version("prefect"), started, [records[month] for month in request.months])
 
 
-def follow(
-    prefect: Prefect, run_id: str, request: BackfillRequest, progress: Progress, records: dict[str, MonthRecord]
-) -> Json:
-    """Wait for the end of a backfill and return its last state; add to `records` each month as soon as it is over."""
+def wait(prefect: Prefect, run_id: str, request: BackfillRequest, progress: Progress) -> dict[str, MonthRecord]:
+    """Follow a backfill to its end; give the record of each month."""
+    records: dict[str, MonthRecord] = {}
 
     def over() -> Json | None:
         parent = prefect.state(run_id)  # read before its months: when it is over, it makes no more of them
         ended = parent["type"] in FINAL
         months = prefect.months_of(run_id)
         for month, runs in months.items():
-            state = runs[-1]["state_type"]
+            last = runs[-1]["state_type"]
             # while the backfill runs, a run that crashed is followed by another
-            is_last = state in FINAL and (ended or state != "CRASHED")
+            is_last = last in FINAL and (ended or last != "CRASHED")
             if month not in records and is_last and (record := history.record(prefect, runs)):
                 records[month] = record
         for month in request.months:
@@ -92,7 +82,12 @@ def follow(
             progress(month, state, record=records.get(month))
         return parent if ended and months.keys() <= records.keys() else None
 
-    return until(over, math.inf, POLL_S, f"Prefect's backfill {run_id}")
+    parent = until(over, math.inf, POLL_S, f"Prefect's backfill {run_id}")
+    for month in request.months:
+        if month not in records:
+            reason = f"not run: the backfill ended {parent['name']}: {parent['message']}"
+            records[month] = month_record(month, [], {}, reason)
+    return records
 
 
 VERBS = {"describe": describe, "services": start, "ready": ready, "backfill": backfill}

@@ -12,6 +12,10 @@ SETTINGS = {
     "DO_NOT_TRACK": ("1", "no usage data leaves the machine"),
     "PREFECT_SERVER_ANALYTICS_ENABLED": ("false", "the same, of the server"),
     "PREFECT_WORKER_QUERY_SECONDS": ("1", "a run starts 1 s after it is made, not up to 10 s"),
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": (
+        "500",
+        "so the server answers while PostgreSQL restarts; a run asks again for a minute",
+    ),
     "PREFECT_CLI_PROMPT": ("false", "nobody is there to answer"),
     "PREFECT_CLI_COLORS": ("false", "plain logs"),
 }

@@ -88,6 +88,7 @@ def test_a_loader_killed_in_the_middle_of_a_load_loses_nothing(bench: Bench, orc
         interrupted = running.result()
     if "survives_worker_kill" in bench.capabilities(orchestrator):
         assert interrupted is not None and interrupted.status == "success"
+        assert interrupted.months[0].attempts == 2, "the killed attempt counts"
         assert bench.tables(schema) == bench.golden(bench.folder, months)
     again = bench.backfill(orchestrator, months, bench.folder, schema)
     assert again.status == "success"

@@ -23,7 +23,6 @@ from core.contract import (
     patiently,
     progress_path,
     read_result,
-    reported,
     serve,
     until,
     write_json,
@@ -161,13 +160,6 @@ def test_a_transient_error_is_borne_with_for_a_time(monkeypatch: pytest.MonkeyPa
     faults = [NotPublished("for good"), SourceUnavailable("never asked")]  # type: ignore[list-item]
     with pytest.raises(NotPublished):
         patiently(call, 60)
-
-
-def test_what_ended_is_reported_as_it_ended_and_the_rest_with_the_cause() -> None:
-    done = MonthRecord("2024-02", "unchanged", attempts=1, rows=5)
-    late, ended = reported(["2024-01", "2024-02"], {"2024-02": done}, "gave up")
-    assert (late.month, late.state, late.error) == ("2024-01", "failed", "gave up")
-    assert ended == done
 
 
 def test_it_imports_nothing_but_the_standard_library() -> None:

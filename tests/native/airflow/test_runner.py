@@ -303,7 +303,9 @@ def test_a_restart_at_any_call_is_bridged(call: str, backfill: Callable[..., Bac
     assert len(api.backfills) == 1, "what a lost answer made is found, and not made twice"
 
 
-def test_what_ended_before_the_api_died_is_reported_as_it_ended(backfill: Callable[..., BackfillResult]) -> None:
+def test_what_ended_before_the_api_died_is_told_with_its_record(
+    backfill: Callable[..., BackfillResult], tmp_path: Path
+) -> None:
     api = Api(dag_run("2024-01", start_date="x"), dag_run("2024-02", start_date="x", state="running"))
     alive = api.answer
 
@@ -312,8 +314,11 @@ def test_what_ended_before_the_api_died_is_reported_as_it_ended(backfill: Callab
         return httpx.Response(500, text="down") if seen else alive(call, request)
 
     api.answer = dies  # type: ignore[method-assign]
-    result = backfill(api, ["2024-01", "2024-02"], patience_s=0)
-    first, second = result.months
-    assert (first.state, first.rows) == ("unchanged", 5)
-    assert (second.state, second.error) == ("failed", "Airflow refused GET /dags/taxi_pipeline/dagRuns: 500 down")
+    with pytest.raises(TransientError, match="Airflow refused GET /dags/taxi_pipeline/dagRuns: 500 down"):
+        backfill(api, ["2024-01", "2024-02"], patience_s=0)
+    told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert sorted((one["month"], one["state"], one["record"] is not None) for one in told) == [
+        ("2024-01", "unchanged", True),
+        ("2024-02", "running", False),
+    ]
     assert api.asked[-1] == "PUT_cancel", "Airflow must not go on alone"

@@ -16,7 +16,7 @@ from graphql import parse, validate
 
 from core import contract
 from core.contract import BackfillRequest, BackfillResult, Endpoint, Progress
-from core.errors import TriptychError
+from core.errors import TransientError, TriptychError
 from core.settings import Settings, settings
 from dagster_impl import backfills, graphql, history, instance, runner
 
@@ -149,7 +149,8 @@ def test_a_retry_is_lost_when_it_was_announced_and_not_made(status: str, tags: d
 
 Fault = httpx.Response | httpx.HTTPError | dict[str, Any] | None
 NAMES = {
-    getattr(graphql, name): name for name in ("PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "CANCEL", "RETRY", "RUN")
+    getattr(graphql, name): name
+    for name in ("READY", "PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "CANCEL", "RETRY", "RUN")
 }
 
 REFUSED = httpx.ConnectError("refused")
@@ -197,7 +198,12 @@ class Web:
             raise fault
         if isinstance(fault, httpx.Response):
             return fault
-        return httpx.Response(200, json=fault or {"data": {"x": answer}})
+        return httpx.Response(200, json=fault or {"data": answer if call == "READY" else {"x": answer}})
+
+    def on_ready(self) -> dict[str, Any]:
+        entry = None if self.faults.get("READY") else {"__typename": "RepositoryLocation"}
+        health = {"daemonHealth": {"allDaemonStatuses": []}}
+        return {"instance": health, "workspaceOrError": {"locationEntries": [{"locationOrLoadError": entry}]}}
 
     def on_partitions(self, **_: Any) -> dict[str, Any]:
         return {"__typename": "AssetNode", "partitionKeys": ["2024-01", "2024-02"]}
@@ -270,16 +276,37 @@ def test_a_retry_whose_answer_was_lost_is_made_once(fault: Fault, backfill: Call
     assert web.retried == ["2024-01 FAILURE"]
 
 
-def test_what_ended_before_the_web_server_died_is_reported_as_it_ended(backfill: Callable[..., BackfillResult]) -> None:
+def test_what_ended_before_the_web_server_died_is_told_with_its_record(
+    backfill: Callable[..., BackfillResult], tmp_path: Path
+) -> None:
     web = Web(
         ("REQUESTED", {"2024-01": "SUCCESS", "2024-02": "STARTED"}),
         PROGRESS=[None, None, httpx.Response(500, text="down")],
     )
-    result = backfill(web, ["2024-01", "2024-02"], patience_s=0)
-    first, second = result.months
-    assert (result.status, first.state, first.rows) == ("failed", "success", 3)
-    assert (second.state, second.error) == ("failed", "http://127.0.0.1:1/graphql answered 500: down")
+    with pytest.raises(TransientError, match="answered 500: down"):
+        backfill(web, ["2024-01", "2024-02"], patience_s=0)
+    told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert [(one["month"], one["state"], one["record"] is not None) for one in told] == [
+        ("2024-01", "success", True), ("2024-02", "running", False),
+    ]  # fmt: skip
     assert web.asked[-1] == "CANCEL", "Dagster must not go on alone"
+
+
+NO_ASSET: Fault = {"data": {"x": {"__typename": "AssetNotFoundError", "message": "no raw_trips"}}}
+
+
+def test_a_web_server_that_has_not_found_the_code_server_is_borne_with(
+    backfill: Callable[..., BackfillResult],
+) -> None:
+    web = Web(ENDED, PARTITIONS=[NO_ASSET, NO_ASSET], READY=[None, None, None])
+    assert backfill(web, ["2024-01"]).status == "success"
+
+
+def test_what_is_not_there_is_told_at_once(backfill: Callable[..., BackfillResult]) -> None:
+    web = Web(ENDED, PARTITIONS=[NO_ASSET])
+    with pytest.raises(TriptychError, match="Dagster answered AssetNotFoundError: no raw_trips"):
+        backfill(web, ["2024-01"])
+    assert web.asked == ["PARTITIONS", "READY"]
 
 
 def test_a_refused_query_is_not_asked_again() -> None:

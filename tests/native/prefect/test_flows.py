@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from prefect import Flow, State, Task
 from prefect.cache_policies import NO_CACHE
@@ -14,9 +15,10 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ParameterTypeError
 from prefect.states import Completed, Crashed, Failed
 
+from core import contract
 from core.contract import TASKS, MonthRecord, until
 from core.errors import RETRIES, RETRY_DELAY_S, BadFile, Busy, SourceUnavailable
-from core.pipeline import Job
+from core.pipeline import Job, Receipt
 from prefect_impl import flows, history, selection
 from prefect_impl.client import Json, Prefect
 from tests.native.prefect.conftest import Steps
@@ -54,6 +56,20 @@ def test_every_step_has_the_policies_of_core(task: Task[..., None]) -> None:
 )
 def test_only_a_transient_error_is_tried_again(error: Exception, again: bool) -> None:
     assert flows.is_transient(flows.check, None, Failed(data=error)) is again  # type: ignore[arg-type]
+
+
+def test_a_receipt_is_kept_when_the_server_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract, "PAUSE_S", 0.0)
+    faults, kept = [httpx.ConnectError("refused"), httpx.ReadError("reset")], []
+
+    def create(table: list[dict[str, Any]], key: str) -> None:
+        if faults:
+            raise faults.pop(0)
+        kept.append((key, table[0]["rows"]))
+
+    monkeypatch.setattr(flows, "create_table_artifact", create)
+    flows.recorded(Receipt("ingest_month", "success", "2024-01", rows=7))
+    assert kept == [("ingest-month-2024-01", 7)]
 
 
 # --- a month

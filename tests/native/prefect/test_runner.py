@@ -174,7 +174,9 @@ def recorded(tasks: list[Json], receipts: list[Json]) -> Answer:
     """A server that recorded this of its runs."""
 
     def answer(request: httpx.Request) -> httpx.Response:
-        tables = [{"flow_run_id": "2024-01 COMPLETED", "data": json.dumps([receipt])} for receipt in receipts]
+        tables = [{"flow_run_id": "2024-01 COMPLETED", "data": json.dumps([each])} for each in receipts]
+        if len(receipts) > 1:
+            tables[0]["flow_run_id"] = "2024-01 CRASHED"
         return httpx.Response(200, json=tasks if "task_runs" in request.url.path else tables)
 
     return answer
@@ -191,6 +193,15 @@ def test_the_attempts_of_a_killed_run_count() -> None:
     assert (found.state, found.attempts, found.rows, found.error) == ("success", 2, 7, None)
     assert [task.attempts for task in found.tasks] == [1, 2, 1, 1]
     assert (found.tasks[1].started_at, found.tasks[1].ended_at) == ("2023", LONG_AGO)
+
+
+def test_what_a_killed_run_loaded_is_not_unchanged() -> None:
+    again = RECEIPT | {"state": "unchanged"}
+    tasks = [task_run(name) for name in TASKS]
+    found = record(server(recorded(tasks, [RECEIPT, again])), [flow_run("2024-01", "CRASHED"), flow_run("2024-01")])
+    assert found is not None and found.state == "success"
+    found = record(server(recorded(tasks, [again])), [flow_run("2024-01")])
+    assert found is not None and found.state == "unchanged"
 
 
 def test_a_completed_run_is_a_success_also_when_the_server_lost_its_task_runs() -> None:
@@ -334,7 +345,9 @@ def test_each_backfill_has_a_key_of_its_own() -> None:
     assert first != second
 
 
-def test_what_ended_before_the_server_died_is_reported_as_it_ended(backfill: Callable[..., BackfillResult]) -> None:
+def test_what_ended_before_the_server_died_is_told_with_its_record(
+    backfill: Callable[..., BackfillResult], tmp_path: Path
+) -> None:
     answers = Server(("RUNNING", [flow_run("2024-01"), flow_run("2024-02", "RUNNING")]), ("RUNNING", []))
     answers.faults["/flow_runs/filter"] = []
     looked = answers.looks
@@ -345,8 +358,10 @@ def test_what_ended_before_the_server_died_is_reported_as_it_ended(backfill: Cal
         yield next(looked)
 
     answers.looks = looks()
-    result = backfill(answers, ["2024-01", "2024-02"], patience_s=0)
-    first, second = result.months
-    assert (result.status, first.state) == ("failed", "success")
-    assert (second.state, second.error) == ("failed", "Prefect refused POST /flow_runs/filter: 500 down")
+    with pytest.raises(TransientError, match="Prefect refused POST /flow_runs/filter: 500 down"):
+        backfill(answers, ["2024-01", "2024-02"], patience_s=0)
+    told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert [(one["month"], one["state"], one["record"] is not None) for one in told] == [
+        ("2024-01", "success", True), ("2024-02", "running", False),
+    ]  # fmt: skip
     assert answers.asked[-1] == ("/flow_runs/parent/set_state", {"state": {"type": "CANCELLING"}})
