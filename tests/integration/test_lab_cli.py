@@ -110,6 +110,16 @@ def test_an_interrupted_backfill_reports_what_had_ended(start: Run, source: str,
     assert [(month["state"], month["attempts"]) for month in months] == [("success", 1), ("failed", 1), ("failed", 0)]
 
 
+def test_a_service_that_dies_is_told_on_the_screen(start: Run, home: Path, source: str) -> None:
+    command = working(start, source)
+    assert command.stderr is not None
+    (service,) = json.loads((home / "endless" / "services.json").read_text())["processes"]
+    os.kill(service["pid"], signal.SIGKILL)
+    told = [next(command.stderr).rstrip(), next(command.stderr).rstrip()]
+    log = home / "endless" / "logs" / "web.log"
+    assert told == [f"endless: web was killed by signal 9; see {log}", "endless: restarted web (1 of 3)"]
+
+
 def test_down_ends_what_a_killed_command_left(start: Run, home: Path, source: str) -> None:
     command = working(start, source, embedded=True)
     command.kill()
