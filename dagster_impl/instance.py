@@ -1,10 +1,9 @@
 """Dagster's services on one machine: the files they read, and the order in which they start."""
 
-import json
 import sys
 from pathlib import Path
 
-from core.contract import Endpoint, Services, Step
+from core.contract import Endpoint, Services, Step, write_json
 from core.errors import RETRIES
 from core.settings import private, settings
 
@@ -40,12 +39,15 @@ def dagster_yaml() -> dict[str, object]:
 
 
 def write_files(home: Path, ports: dict[str, int]) -> Path:
-    """Write dagster.yaml and workspace.yaml into `home` (YAML reads JSON), and return the workspace file."""
+    """Write dagster.yaml and workspace.yaml into `home` (YAML reads JSON), and return the workspace file.
+
+    Each is replaced as a whole: when one service is restarted, the others may be reading them.
+    """
     private(home)
     server = {"host": "127.0.0.1", "port": ports["code"], "location_name": LOCATION}
-    (home / "dagster.yaml").write_text(json.dumps(dagster_yaml(), indent=1))
+    write_json(home / "dagster.yaml", dagster_yaml())
     workspace = home / "workspace.yaml"
-    workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}, indent=1))
+    write_json(workspace, {"load_from": [{"grpc_server": server}]})
     return workspace
 
 

@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(tmp_path: Path, home: Path, postgres: str) -> Iterator[Run]:
-    """Start a command in a state folder of its own, with two tools: `quick`, and `endless`.
+    """Start a command in a state folder of its own, with three tools: `quick`, `endless`, and `half`, which ends its first month.
 
     The session's PostgreSQL is the warehouse, but for `embedded`: then it has one of its own, which takes seconds.
     """
@@ -40,7 +40,9 @@ def start(tmp_path: Path, home: Path, postgres: str) -> Iterator[Run]:
         tmp_path, "endless", **web,
         body="subprocess.Popen(['sleep', '300'], start_new_session=True); progress(months[0], 'running'); signal.pause()",
     )  # fmt: skip
-    impls = os.pathsep.join(str(tmp_path / f"{name}_impl") for name in ("quick", "endless"))
+    half = "progress(months[0], 'success'); progress(months[1], 'running'); signal.pause()"
+    make_tool(tmp_path, "half", body=half, **web)
+    impls = os.pathsep.join(str(tmp_path / f"{name}_impl") for name in ("quick", "endless", "half"))
     env = {**os.environ, "TRIPTYCH_HOME": str(home), "TRIPTYCH_IMPLS": impls}
     started: list[subprocess.Popen[str]] = []
 
@@ -93,6 +95,29 @@ def test_a_signal_ends_all_that_was_started(
         ["triptych: interrupted: everything that it started has been ended"],
     )
     assert nothing_runs(home)
+
+
+def test_an_interrupted_backfill_reports_what_had_ended(start: Run, source: str, tmp_path: Path) -> None:
+    facts = tmp_path / "facts.json"
+    command = start("backfill", "2024-01..2024-03", "--on", "half", "--source", source, "--json", str(facts))
+    assert command.stderr is not None
+    assert any("2024-02  running" in line for line in command.stderr)
+    command.send_signal(signal.SIGINT)
+    out, _ = command.communicate(timeout=60)
+    assert command.returncode == 130
+    assert "half: 1 success, 2 failed in " in out and "half 2024-02 failed: half backfill was interrupted" in out
+    months = json.loads(facts.read_text())["loaders"]["half"]["months"]
+    assert [(month["state"], month["attempts"]) for month in months] == [("success", 1), ("failed", 1), ("failed", 0)]
+
+
+def test_a_service_that_dies_is_told_on_the_screen(start: Run, home: Path, source: str) -> None:
+    command = working(start, source)
+    assert command.stderr is not None
+    (service,) = json.loads((home / "endless" / "services.json").read_text())["processes"]
+    os.kill(service["pid"], signal.SIGKILL)
+    told = [next(command.stderr).rstrip(), next(command.stderr).rstrip()]
+    log = home / "endless" / "logs" / "web.log"
+    assert told == [f"endless: web was killed by signal 9; see {log}", "endless: restarted web (1 of 3)"]
 
 
 def test_down_ends_what_a_killed_command_left(start: Run, home: Path, source: str) -> None:

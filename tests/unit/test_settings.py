@@ -35,6 +35,14 @@ def test_what_is_set_counts(tmp_path: Path) -> None:
     assert (found.tlc_url, found.pg_bin) == ("http://localhost:1/x", Path("/opt/pg/bin"))
 
 
+def test_the_limit_of_a_silent_backfill_follows_the_longest_download_and_stays_in_the_lab() -> None:
+    """Services that run are not of other settings because one backfill has another limit."""
+    assert Settings.read({}).stall_s == 7200
+    assert Settings.read({"TRIPTYCH_DOWNLOAD_S": "3600"}).stall_s == 14_400
+    found = Settings.read({"TRIPTYCH_STALL_S": "60", "TRIPTYCH_DOWNLOAD_S": "30"})
+    assert (found.stall_s, list(found.passed_on)) == (60, ["TRIPTYCH_DOWNLOAD_S"])
+
+
 def test_a_relative_home_does_not_move_with_the_working_directory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
