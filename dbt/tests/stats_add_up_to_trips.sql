@@ -1,6 +1,6 @@
 -- daily_borough_stats counts every row of fct_trips once. A row here is a date that differs, and a month that has rows of it.
 with trips as (
-    {{ trips_on_touched_dates() }}
+    {{ trips_on_touched_dates(ref('fct_trips')) }}
 ),
 
 trips_by_date as (

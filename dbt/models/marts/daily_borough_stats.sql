@@ -2,7 +2,7 @@
 
 -- Sums of exact numbers and percentile_disc, which returns one of its inputs: no result depends on the order of the rows.
 with trips as (
-    {{ trips_on_touched_dates() }}
+    {{ trips_on_touched_dates(ref('fct_trips')) }}
 )
 
 select
