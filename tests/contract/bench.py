@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -75,7 +76,7 @@ class Bench:
         return f'Case "{next(self._numbers)}" 100%'
 
     def backfill(
-        self, tool: str, months: Sequence[str], source: Path | str, schema: Schema, jobs: int = 2, **flags: bool
+        self, tool: str, months: Sequence[str], source: Path | str, schema: Schema, jobs: int = 2, **flags: Any
     ) -> BackfillResult:
         """One backfill through the driver, as the command line does it. `flags` are further fields of the request."""
         request = BackfillRequest(list(months), str(source), schema, loader=tool, jobs=jobs, **flags)
