@@ -98,6 +98,9 @@ class Step(Message):
            the tool's version and its home stay the same
     start  a process that stays; `name` labels its log
     wait   an http URL that must answer 200
+
+    When a started process has died and is started again, what it left in its session is ended first; not so with
+    `leaves_runs`, where these are runs that come to their end without it.
     """
 
     run: list[str] | None = None
@@ -105,6 +108,7 @@ class Step(Message):
     wait: str | None = None
     name: str = ""
     once: bool = False
+    leaves_runs: bool = False
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,11 @@ def services(endpoint: Endpoint) -> Services:
             Step(start=["prefect", "server", "start", "--host", "127.0.0.1", "--port", port], name="server"),
             Step(wait=f"{url}/api/health"),
             # no --limit: a parent that waits for its months would hold a slot that they need
-            Step(start=["prefect", "worker", "start", "--pool", POOL, "--type", "process"], name="worker"),
+            Step(
+                start=["prefect", "worker", "start", "--pool", POOL, "--type", "process"],
+                name="worker",
+                leaves_runs=True,  # each is a process of its own; a run that is killed with its worker stays `Running`
+            ),
             Step(wait=f"{url}/api/work_pools/{POOL}"),  # the worker makes its pool
             Step(run=["prefect", "deploy", "--all", "--prefect-file", "prefect_impl/prefect.yaml"], name="deploy"),
             Step(run=limit, name="limit", once=True),

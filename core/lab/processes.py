@@ -159,15 +159,15 @@ def reap(pid: int) -> str:
     return said(os.waitstatus_to_exitcode(status) if found else None)
 
 
-def end_listeners(leader: Identity) -> None:
-    """Kill what listens in the session of `leader`, which has ended: it would keep the port of its successor.
+def end_rest(leader: Identity) -> None:
+    """Kill what is left in the session of `leader`, which has ended.
 
-    Its other workers are left alone: those of Prefect are runs, which come to their end without it.
+    A fork of it holds its sockets: the port that its successor needs, or a connection whose transaction is never over.
+    The workers of a killed Airflow scheduler kept rows locked so, and the next scheduler passed them over for ever.
     """
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            is_its = process.pid != leader.pid and os.getsid(process.pid) == leader.pid and _may_live(leader)
-            if is_its and any(each.status == psutil.CONN_LISTEN for each in process.net_connections("tcp")):
+            if process.pid != leader.pid and os.getsid(process.pid) == leader.pid and _may_live(leader):
                 process.kill()
 
 

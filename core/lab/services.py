@@ -26,7 +26,7 @@ from filelock import FileLock
 from core.contract import Description, Endpoint, Message, Services, Step, until, write_json
 from core.errors import PermanentError, TransientError, TriptychError, UsageError
 from core.lab import driver, processes
-from core.lab.processes import Child, Identity, end_listeners, is_free
+from core.lab.processes import Child, Identity, end_rest, is_free
 from core.lab.registry import Orchestrator
 from core.settings import CLOUDS, private
 
@@ -199,7 +199,8 @@ class Stack:
         for step in services.steps:
             if step.start:
                 if not self.identities[position].process():
-                    end_listeners(self.identities[position])
+                    if not step.leaves_runs:
+                        end_rest(self.identities[position])
                     self._take(step, env)
                     self.identities[position] = self.children[-1].identity
                     # At once: should we be killed while we wait for it, another command finds it
