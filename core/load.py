@@ -124,7 +124,8 @@ def begin(schema: str, dataset: Dataset = GREEN) -> int:
 def _create(connection: Connection, schema: str, datasets: Iterable[Dataset]) -> None:
     lock(connection, "schema", schema)  # held until the commit: loaders that come meanwhile find all of it
     name = sql.Identifier(schema)
-    if connection.execute("SELECT to_regnamespace(%s)", [name.as_string(connection)]).fetchone() == (None,):
+    # A look into the table, for to_regnamespace may remember from before the lock that there is none
+    if connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [schema]).fetchone() is None:
         # IF NOT EXISTS instead would ask for the right to create schemas even where the schema is there
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
     for dataset in datasets:
@@ -146,9 +147,10 @@ def _columns(dataset: Dataset) -> sql.Composed:
 def _required_columns(connection: Connection, schema: str, tables: Collection[str]) -> dict[str, list[str]]:
     """Those of the relations that are there, with the columns that may not be NULL."""
     query = """SELECT relname::text, coalesce(array_agg(attname::text) FILTER (WHERE attnotnull), '{}')
-               FROM pg_class LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
-               WHERE relnamespace = to_regnamespace(%s) AND relname = ANY (%s) GROUP BY 1"""
-    return dict(connection.execute(query, [sql.Identifier(schema).as_string(connection), list(tables)]).fetchall())
+               FROM pg_namespace JOIN pg_class ON relnamespace = pg_namespace.oid
+               LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+               WHERE nspname = %s AND relname = ANY (%s) GROUP BY 1"""
+    return dict(connection.execute(query, [schema, list(tables)]).fetchall())
 
 
 def _relax(connection: Connection, schema: str, dataset: Dataset, required: Collection[str]) -> None:
