@@ -13,7 +13,7 @@ Because it is one transaction, a loader that dies at any point leaves what was t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -112,12 +112,9 @@ def begin(schema: str, dataset: Dataset = GREEN) -> int:
     check_schema_name(schema)
     with connect("begin") as connection:
         datasets = dict.fromkeys((*MODELLED, dataset))
-        names = {*(needed.table for needed in datasets), "load_ledger", "load_fence"}
-        there = _required_columns(connection, schema, names)
-        if there.keys() != names:
+        names = [*(needed.table for needed in datasets), "load_ledger", "load_fence"]
+        if not all(_exists(connection, schema, name) for name in names):
             _create(connection, schema, datasets)
-        for needed in datasets:
-            _relax(connection, schema, needed, there.get(needed.table, ()))
         return ledger.next_fence(connection, schema)
 
 
@@ -144,31 +141,9 @@ def _columns(dataset: Dataset) -> sql.Composed:
     )
 
 
-def _required_columns(connection: Connection, schema: str, tables: Collection[str]) -> dict[str, list[str]]:
-    """Those of the relations that are there, with the columns that may not be NULL."""
-    query = """SELECT relname::text, coalesce(array_agg(attname::text) FILTER (WHERE attnotnull), '{}')
-               FROM pg_namespace JOIN pg_class ON relnamespace = pg_namespace.oid
-               LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
-               WHERE nspname = %s AND relname = ANY (%s) GROUP BY 1"""
-    return dict(connection.execute(query, [schema, list(tables)]).fetchall())
-
-
-def _relax(connection: Connection, schema: str, dataset: Dataset, required: Collection[str]) -> None:
-    """Allow NULL where an earlier declaration did not: a partition that allows it can't be attached to a table that does not."""
-    columns = [sql.Identifier(c.name) for c in dataset.table_columns if c.nullable and c.name in required]
-    if not columns:
-        return
-    lock(connection, "schema", schema)
-    drop = sql.SQL(", ").join(sql.SQL("ALTER {} DROP NOT NULL").format(column) for column in columns)
-    name = sql.Identifier(schema, dataset.table)
-    # The partitions too: each has a constraint of its own, and not every strategy makes them again.
-    names = [name, *(sql.Identifier(*partition) for partition in _partitions(connection, name))]
-
-    def change() -> None:
-        for each in names:
-            connection.execute(sql.SQL("ALTER TABLE {} {}").format(each, drop))
-
-    _with_table_lock(connection, dataset, change)
+def _exists(connection: Connection, *name: str) -> bool:
+    written = sql.Identifier(*name).as_string(connection)
+    return connection.execute("SELECT to_regclass(%s)", [written]).fetchone() != (None,)
 
 
 def load(job: Load) -> Loaded:
@@ -184,12 +159,30 @@ def load(job: Load) -> Loaded:
         current = ledger.read(connection, job.schema, job.dataset.name, job.month)
         if current is not None and current.seen > job.fence:
             return _superseded(job, current)
-        _check_catalogue(connection, job.dataset, job.table)
+        if strict := _check_catalogue(connection, job.dataset, job.table):
+            _relax(job, strict)
         if current is not None and not job.force and _same(connection, job, current):
             return Loaded("unchanged", ledger.confirm(connection, job.schema, current))
         done = chosen.publish(connection, job)
         lost = suspect.shrunk(job.file, done.entry.row_count, current.row_count) if current and job.month else None
         return replace(done, warnings=(*done.warnings, lost)) if lost else done
+
+
+def _relax(job: Load, columns: Iterable[str]) -> None:
+    """Allow NULL where an earlier declaration did not: a partition that allows it can't be attached to a table that does not.
+
+    On a connection of its own: the load's transaction would keep readers from the table until its commit.
+    """
+    drop = sql.SQL(", ").join(sql.SQL("ALTER {} DROP NOT NULL").format(sql.Identifier(column)) for column in columns)
+    with connect("relax") as connection:
+        # The partitions too: each has a constraint of its own, and not every strategy makes them again.
+        names = [job.table, *(sql.Identifier(*partition) for partition in _partitions(connection, job.table))]
+
+        def change() -> None:
+            for name in names:
+                connection.execute(sql.SQL("ALTER TABLE {} {}").format(name, drop))
+
+        _with_table_lock(connection, job.dataset, change)
 
 
 def _superseded(job: Load, current: Entry) -> Loaded:
@@ -479,11 +472,15 @@ def _encoded(job: Load) -> Iterator[tuple[memoryview, pa.RecordBatch | None]]:
     yield memoryview(encoder.finish()), None
 
 
-def _check_catalogue(connection: Connection, dataset: Dataset, table: sql.Identifier) -> None:
-    """Binary COPY checks widths, not types: compare names and types with the catalogue before the first byte."""
-    query = """SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+def _check_catalogue(connection: Connection, dataset: Dataset, table: sql.Identifier) -> list[str]:
+    """Binary COPY checks widths, not types: compare names and types with the catalogue before the first byte.
+
+    Return the columns that are NOT NULL there, and nullable by the declaration.
+    """
+    query = """SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
                WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
-    there = connection.execute(query, [table.as_string(connection)]).fetchall()
+    found = connection.execute(query, [table.as_string(connection)]).fetchall()
+    there = [(name, kind) for name, kind, _ in found]
     declared = [(column.name, column.kind.postgres) for column in dataset.table_columns]
     if there != declared:
         raise SchemaDrift(
@@ -491,6 +488,8 @@ def _check_catalogue(connection: Connection, dataset: Dataset, table: sql.Identi
             f"{sorted({str(pair) for pair in {*there} ^ {*declared}})[:4] or 'another order'}; "
             "load into another --schema, or drop this one"
         )
+    nullable = {column.name for column in dataset.table_columns if column.nullable}
+    return [name for name, _, is_required in found if is_required and name in nullable]
 
 
 def batches(dataset: Dataset, file: Extracted, month: Month | None) -> Iterator[pa.RecordBatch]:

@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple
 from core.errors import BadFile
 
 FOOTER_MB = 1.0
-"""A real one has 4 to 11 KB. Arrow makes 230 bytes of one byte of it."""
+"""A real one has 4 to 11 KB; of 20 columns in 450 row groups, 1 MB. Arrow makes 230 bytes of one byte of a hostile one."""
 
 CONTAINER = 10_000
 """Entries of one list in a footer: columns, row groups. Arrow takes the memory for all of them before it reads the first."""

@@ -310,10 +310,3 @@ def test_a_month_without_vendors_is_loaded_into_an_older_schema(folder: Path, wa
     with connect(warehouse) as connection:
         query = f"SELECT count(*) FROM {SCHEMA}.raw_trips WHERE source_month = '2024-01-01' AND vendor_id IS NULL"
         assert connection.execute(query.encode()).fetchall() == [(count(warehouse, MONTH),)]
-
-
-def test_begin_waits_for_no_lock_where_there_is_nothing_to_relax(folder: Path, warehouse: str) -> None:
-    ingest(folder)
-    with connect(warehouse) as reader, reader.transaction():
-        reader.execute(f"SELECT 1 FROM {SCHEMA}.raw_trips LIMIT 1".encode())
-        assert load.begin(SCHEMA) > 0
