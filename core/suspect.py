@@ -49,6 +49,8 @@ def month(
     other, count = _most_often(connection, dataset, month, copied)
     if count == rows:
         line = f"{file.name}: all {rows:,} rows are of {other}, not of {month}"
+    elif inside == 0:
+        line = f"{file.name}: none of the {rows:,} rows is of {month}, and {count:,} are of {other}"
     else:
         line = f"{file.name}: {rows - inside:,} of {rows:,} rows are not of {month}, and {count:,} are of {other}"
     same = ledger.same_bytes(connection, schema, dataset.name, month, file.sha256)

@@ -131,6 +131,12 @@ def test_most_rows_decide(folder: Path, warehouse: str, others: list[Month], ref
     assert refusal(lambda: ingest(folder)) == f"{NAME}: 40 of 60 rows are not of 2024-01, and {rest} are of 2024-02"
 
 
+def test_a_file_of_several_other_months_is_refused(folder: Path, warehouse: str) -> None:
+    write_clean(folder, OTHER, OTHER, THIRD)
+    shutil.move(folder / OTHER_NAME, folder / NAME)
+    assert refusal(lambda: ingest(folder)) == f"{NAME}: none of the 60 rows is of 2024-01, and 40 are of 2024-02"
+
+
 @pytest.mark.parametrize("year", [1, 2008, 2077, 9999])
 def test_years_of_clocks_that_were_reset_are_no_reason(folder: Path, warehouse: str, year: int) -> None:
     table = sample.table(MONTH, rows=500)
