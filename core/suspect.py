@@ -91,7 +91,8 @@ def lookup(connection: Connection, schema: str, dataset: Dataset, file: Extracte
     if not used:
         return what
     total = sum(rows for _, rows, _ in used)
-    return f"{what}, used by {total:,} loaded rows: {_listed([f'{month} ({rows:,})' for month, rows, _ in used])}"
+    months = _listed([f"{month} ({rows:,})" for month, rows, _ in used])
+    return f"{what}, and {total:,} loaded rows use {'it' if len(ids) == 1 else 'them'}: {months}"
 
 
 def _used(connection: Connection, schema: str, dataset: Dataset, gone: list[int]) -> list[tuple[str, int, list[int]]]:

@@ -230,7 +230,7 @@ def test_a_lookup_without_rows_is_refused(folder: Path, warehouse: str, loaded: 
     cut(folder, all_of_them=True)
     line = refusal(lambda: ingest(folder, None))
     numbers = [count(warehouse, month) for month in (MONTH, OTHER)]
-    expected = f", used by {sum(numbers):,} loaded rows: 2024-01 ({numbers[0]}), 2024-02 ({numbers[1]})"
+    expected = f", and {sum(numbers):,} loaded rows use them: 2024-01 ({numbers[0]}), 2024-02 ({numbers[1]})"
     assert line == f"{sample.ZONES} has no rows{expected if loaded else ''}"
     assert state(warehouse) == before
     insisted = ingest(folder, None, accept_suspect=True)
