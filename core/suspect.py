@@ -86,13 +86,14 @@ def lookup(connection: Connection, schema: str, dataset: Dataset, file: Extracte
     used = _used(connection, schema, dataset, gone) if gone and dataset.used_in else []
     if there and not used:
         return None
-    ids = sorted({key for _, _, some in used for key in some})
-    what = f"{file.name} has no rows" if not there else f"{file.name} lacks {dataset.key} {_listed(ids)}"
+    line = f"{file.name} has no rows"
+    if there:
+        line = f"{file.name} lacks {dataset.key} {_listed(sorted({key for _, _, some in used for key in some}))}"
     if not used:
-        return what
+        return line
     total = sum(rows for _, rows, _ in used)
     months = _listed([f"{month} ({rows:,})" for month, rows, _ in used])
-    return f"{what}, and {total:,} loaded rows use {'it' if len(ids) == 1 else 'them'}: {months}"
+    return f"{line}; loaded rows that need what is gone: {total:,}, in {months}"
 
 
 def _used(connection: Connection, schema: str, dataset: Dataset, gone: list[int]) -> list[tuple[str, int, list[int]]]:

@@ -230,7 +230,9 @@ def test_a_lookup_without_rows_is_refused(folder: Path, warehouse: str, loaded: 
     cut(folder, all_of_them=True)
     line = refusal(lambda: ingest(folder, None))
     numbers = [count(warehouse, month) for month in (MONTH, OTHER)]
-    expected = f", and {sum(numbers):,} loaded rows use them: 2024-01 ({numbers[0]}), 2024-02 ({numbers[1]})"
+    expected = (
+        f"; loaded rows that need what is gone: {sum(numbers):,}, in 2024-01 ({numbers[0]}), 2024-02 ({numbers[1]})"
+    )
     assert line == f"{sample.ZONES} has no rows{expected if loaded else ''}"
     assert state(warehouse) == before
     insisted = ingest(folder, None, accept_suspect=True)
@@ -244,7 +246,7 @@ def test_a_lookup_that_drops_a_zone_in_use_is_refused(folder: Path, warehouse: s
     cut(folder, 74, 75)
     numbers = [used(warehouse, month, 74, 75) for month in (MONTH, OTHER)]
     assert refusal(lambda: ingest(folder, None)) == (
-        f"{sample.ZONES} lacks location_id 74, 75, used by {sum(numbers)} loaded rows: "
+        f"{sample.ZONES} lacks location_id 74, 75; loaded rows that need what is gone: {sum(numbers):,}, in "
         f"2024-01 ({numbers[0]}), 2024-02 ({numbers[1]})"
     )
     assert state(warehouse) == before
