@@ -10,6 +10,7 @@
         ├── NotPublished        the publisher has no such month (its 403)
         ├── BadFile             not a whole parquet or CSV file
         ├── SchemaDrift         a column, a type or a value that the declaration does not cover
+        ├── SuspectFile         a whole file that is likely not what was meant: --accept-suspect publishes it
         ├── DiskFull            no room for a file, or for PostgreSQL
         ├── TransformFailed     dbt could not build a model
         └── CheckFailed         a data test on the built tables failed
@@ -101,6 +102,10 @@ class BadFile(PermanentError):
 
 class SchemaDrift(PermanentError):
     """The file's columns or values are not what the dataset declares."""
+
+
+class SuspectFile(PermanentError):
+    """The file is whole, and likely not the one that was meant: ``--accept-suspect`` publishes it."""
 
 
 class DiskFull(PermanentError):

@@ -185,6 +185,15 @@ def entries(connection: Connection, schema: str) -> Iterator[Entry]:
         yield from cursor.execute(query)
 
 
+def same_bytes(connection: Connection, schema: str, dataset: str, month: Month, sha256: str) -> list[str]:
+    """The files of other months of `dataset` that were loaded from the same bytes."""
+    query = sql.SQL(
+        "SELECT source_file FROM {} WHERE dataset = {} AND month <> {} AND source_sha256 = {} ORDER BY month"
+    )
+    words = map(sql.Literal, (dataset, month.first_day, sha256))
+    return [name for (name,) in connection.execute(query.format(_name(schema), *words)).fetchall()]
+
+
 def write(connection: Connection, schema: str, entry: Entry) -> Entry:
     """Record `entry`, in place of an earlier one of the same dataset and month; give it with its `seen`, which is taken now."""
     connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(_name(schema), _one(entry.dataset, entry.month)))

@@ -4,6 +4,7 @@
     load     advisory lock on (schema, dataset, month)
              -> the ledger decides: stale, unchanged, or to be loaded
              -> rows by binary COPY, and meanwhile their digest
+             -> the rows decide: what was meant, or suspect (`core.suspect`)
              -> ledger row, publication, commit
 
 Because it is one transaction, a loader that dies at any point leaves what was there before, and nothing to clean up.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pgpq
@@ -24,11 +25,11 @@ import pyarrow.parquet as pq
 import tenacity
 from psycopg import sql
 
-from core import digest, ledger, parquet
+from core import digest, ledger, parquet, suspect
 from core.contract import check_strategy
 from core.database import Connection, check_schema_name, connect, lock, table_not_free
 from core.digest import Digest
-from core.errors import BadFile, Busy, SchemaDrift, quoted
+from core.errors import BadFile, Busy, SchemaDrift, SuspectFile, quoted
 from core.extract import Extracted
 from core.ledger import Entry
 from core.month import Month
@@ -47,11 +48,23 @@ SWAP_LOCK = "250ms"
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a load did. `state` is ``success`` or ``unchanged``; `superseded` when a younger attempt was first."""
+    """What a load did. `state` is ``success`` or ``unchanged``; `superseded` when a younger attempt was first.
+
+    `warnings` are lines that a person should read although the rows are published.
+    """
 
     state: str
     entry: Entry
     superseded: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Content:
+    """The rows that were copied, and what a person should know about them."""
+
+    digest: Digest
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,7 @@ class Load:
     run_id: str
     fence: int
     force: bool = False
+    accept_suspect: bool = False
 
     @property
     def table(self) -> sql.Identifier:
@@ -107,7 +121,8 @@ def begin(schema: str, dataset: Dataset = GREEN) -> int:
 def _create(connection: Connection, schema: str, datasets: Iterable[Dataset]) -> None:
     lock(connection, "schema", schema)  # held until the commit: loaders that come meanwhile find all of it
     name = sql.Identifier(schema)
-    if connection.execute("SELECT to_regnamespace(%s)", [name.as_string(connection)]).fetchone() == (None,):
+    # A look into the table, for to_regnamespace may remember from before the lock that there is none
+    if connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [schema]).fetchone() is None:
         # IF NOT EXISTS instead would ask for the right to create schemas even where the schema is there
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
     for dataset in datasets:
@@ -134,7 +149,7 @@ def _exists(connection: Connection, *name: str) -> bool:
 def load(job: Load) -> Loaded:
     """Publish a file, unless the ledger shows that there is nothing to do.
 
-    Raise `SchemaDrift` or `BadFile` for the file, `Busy` or `DatabaseUnavailable` for the server: nothing is published.
+    Raise `SchemaDrift`, `SuspectFile` or `BadFile` for the file, `Busy` or `DatabaseUnavailable` for the server: nothing is published.
     """
     chosen = strategy(job.strategy) if job.dataset.monthly else Strategy(_replace)
     with connect(f"{job.loader} {job.dataset.name} {job.month or ''}") as connection, connection.transaction():
@@ -144,10 +159,30 @@ def load(job: Load) -> Loaded:
         current = ledger.read(connection, job.schema, job.dataset.name, job.month)
         if current is not None and current.seen > job.fence:
             return _superseded(job, current)
-        _check_catalogue(connection, job.dataset, job.table)
+        if strict := _check_catalogue(connection, job.dataset, job.table):
+            _relax(job, strict)
         if current is not None and not job.force and _same(connection, job, current):
             return Loaded("unchanged", ledger.confirm(connection, job.schema, current))
-        return Loaded("success", chosen.publish(connection, job))
+        done = chosen.publish(connection, job)
+        lost = suspect.shrunk(job.file, done.entry.row_count, current.row_count) if current and job.month else None
+        return replace(done, warnings=(*done.warnings, lost)) if lost else done
+
+
+def _relax(job: Load, columns: Iterable[str]) -> None:
+    """Allow NULL where an earlier declaration did not: a partition that allows it can't be attached to a table that does not.
+
+    On a connection of its own: the load's transaction would keep readers from the table until its commit.
+    """
+    drop = sql.SQL(", ").join(sql.SQL("ALTER {} DROP NOT NULL").format(sql.Identifier(column)) for column in columns)
+    with connect("relax") as connection:
+        # The partitions too: each has a constraint of its own, and not every strategy makes them again.
+        names = [job.table, *(sql.Identifier(*partition) for partition in _partitions(connection, job.table))]
+
+        def change() -> None:
+            for name in names:
+                connection.execute(sql.SQL("ALTER TABLE {} {}").format(name, drop))
+
+        _with_table_lock(connection, job, change)
 
 
 def _superseded(job: Load, current: Entry) -> Loaded:
@@ -157,6 +192,15 @@ def _superseded(job: Load, current: Entry) -> Loaded:
             f"{job.file.name}: meanwhile another attempt loaded another version of it; run again to read it anew"
         )
     return Loaded("unchanged", current, superseded=True)
+
+
+def _suspected(job: Load, line: str | None) -> tuple[str, ...]:
+    """The line as a warning, when the caller insists; raise `SuspectFile` with it otherwise."""
+    if line is None:
+        return ()
+    if not job.accept_suspect:
+        raise SuspectFile(f"{line}; fetch it again from the publisher, or publish it as it is with --accept-suspect")
+    return (line,)
 
 
 def _same(connection: Connection, job: Load, current: Entry) -> bool:
@@ -188,7 +232,7 @@ class Strategy:
     `alone`: it touches other months' rows too, so no other load of the table may run meanwhile.
     """
 
-    publish: Callable[[Connection, Load], Entry]
+    publish: Callable[[Connection, Load], Loaded]
     older_snapshot: Literal["old", "new"] = "old"
     alone: bool = False
 
@@ -198,7 +242,7 @@ class Strategy:
         return inspect.cleandoc(self.publish.__doc__ or "")
 
 
-def _swap(connection: Connection, job: Load) -> Entry:
+def _swap(connection: Connection, job: Load) -> Loaded:
     """Build the month aside, then swap it in as the partition. Readers wait for the change of the catalogue only, never
     for rows; there are no dead rows; WAL is written once, or not at all under `wal_level=minimal`. The price is a
     moment's ACCESS EXCLUSIVE on the table when it replaces a month: a query that does not end holds it up, and a view
@@ -211,9 +255,9 @@ def _swap(connection: Connection, job: Load) -> Entry:
     # The CHECK is what lets ATTACH skip reading the table to prove that all its rows belong.
     create = sql.SQL("CREATE TABLE {} ({}, CONSTRAINT is_month CHECK (source_month = {}))")
     connection.execute(create.format(side, _columns(job.dataset), job.bound))
-    entry = _fill(connection, job, side_name, freeze=_is_attached(connection, job))
+    done = _fill(connection, job, side_name, freeze=_is_attached(connection, job))
     _with_table_lock(connection, job, lambda: _exchange(connection, job, side))
-    return entry
+    return done
 
 
 def _exchange(connection: Connection, job: Load, side: sql.Identifier) -> None:
@@ -225,7 +269,7 @@ def _exchange(connection: Connection, job: Load, side: sql.Identifier) -> None:
     connection.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT is_month").format(job.partition))
 
 
-def _delete_append(connection: Connection, job: Load) -> Entry:
+def _delete_append(connection: Connection, job: Load) -> Loaded:
     """Delete the month's rows and append the file's, in the partition that is there. It takes no lock that a reader would
     notice, and waits for none; views, indexes and rights on the partition stay. The price: every replaced row is dead
     until a vacuum, readers pass over it meanwhile, and WAL is written for both, two to three times that of a swap. A
@@ -237,7 +281,7 @@ def _delete_append(connection: Connection, job: Load) -> Entry:
     return _fill(connection, job, job.partition_name)
 
 
-def _overwrite(connection: Connection, job: Load) -> Entry:
+def _overwrite(connection: Connection, job: Load) -> Loaded:
     """Write the whole table anew: the month from its file, every other month from the rows that are there. Its one merit
     is that nobody has to think about which rows changed. The price is paid for every month that is loaded, not for
     the one that changed: time, WAL, and as many dead rows as the table has, so it doubles on disk until a vacuum; and
@@ -247,24 +291,24 @@ def _overwrite(connection: Connection, job: Load) -> Entry:
     """
     # Month by month: the rows on their way from the one to the other are kept in a temporary file
     rewrite = sql.SQL("WITH old AS (DELETE FROM {0} RETURNING *) INSERT INTO {0} SELECT * FROM old")
-    for partition in _other_partitions(connection, job):
-        connection.execute(rewrite.format(sql.Identifier(*partition)))
+    for schema, name in _partitions(connection, job.table):
+        if (schema, name) != (job.schema, job.partition_name):
+            connection.execute(rewrite.format(sql.Identifier(schema, name)))
     return _delete_append(connection, job)
 
 
-def _other_partitions(connection: Connection, job: Load) -> list[tuple[str, str]]:
-    """Schema and name of every partition but the job's own."""
+def _partitions(connection: Connection, table: sql.Identifier) -> list[tuple[str, str]]:
+    """Schema and name of every partition."""
     query = """SELECT nspname::text, relname::text
                FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
-               WHERE inhparent = %s::regclass AND inhrelid IS DISTINCT FROM to_regclass(%s) ORDER BY relname"""
-    names = [name.as_string(connection) for name in (job.table, job.partition)]
-    return connection.execute(query, names).fetchall()
+               WHERE inhparent = %s::regclass ORDER BY relname"""
+    return connection.execute(query, [table.as_string(connection)]).fetchall()
 
 
 _ARRIVED = ("pg_temp", "arrived")  # seen by this session alone, written without WAL, dropped at the commit
 
 
-def _upsert(connection: Connection, job: Load) -> Entry:
+def _upsert(connection: Connection, job: Load) -> Loaded:
     """Copy the file into a temporary table and MERGE it on the rows' identity, their number in the file: rows that differ
     in any bit are updated, missing ones inserted, those beyond the new file's end deleted, equal ones left alone. Where
     a correction changes few rows, it writes few, and leaves few dead. Where most rows changed it costs more than deleting
@@ -278,7 +322,9 @@ def _upsert(connection: Connection, job: Load) -> Entry:
     connection.execute(create.format(arrived, _columns(job.dataset)))
     content = _copy(connection, job, *_ARRIVED)
     connection.execute(_merge(job, arrived))
-    if connection.execute(sql.SQL("SELECT count(*) FROM {}").format(job.partition)).fetchone() != (content.rows,):
+    if connection.execute(sql.SQL("SELECT count(*) FROM {}").format(job.partition)).fetchone() != (
+        content.digest.rows,
+    ):
         # By somebody's hand a number was there twice: both rows are now equal to the new one
         connection.execute(sql.SQL("DELETE FROM {}").format(job.partition))
         connection.execute(sql.SQL("INSERT INTO {} SELECT * FROM {}").format(job.partition, arrived))
@@ -309,10 +355,14 @@ def _merge(job: Load, arrived: sql.Identifier) -> sql.Composed:
     )
 
 
-def _replace(connection: Connection, job: Load) -> Entry:
+def _replace(connection: Connection, job: Load) -> Loaded:
     """Replace a small table that is not partitioned: one DELETE, one COPY, one commit."""
+    before = suspect.keys(connection, job.schema, job.dataset)
     connection.execute(sql.SQL("DELETE FROM {}").format(job.table))
-    return _fill(connection, job, job.dataset.table)
+    done = _fill(connection, job, job.dataset.table)
+    return replace(
+        done, warnings=_suspected(job, suspect.lookup(connection, job.schema, job.dataset, job.file, before))
+    )
 
 
 STRATEGIES = {
@@ -356,12 +406,12 @@ def _with_table_lock(connection: Connection, job: Load, change: Callable[[], Non
 # --- rows -----------------------------------------------------------------------------------------------------------
 
 
-def _fill(connection: Connection, job: Load, table: str, *, freeze: bool = False) -> Entry:
+def _fill(connection: Connection, job: Load, table: str, *, freeze: bool = False) -> Loaded:
     """Copy the file into `table`, and write the ledger row of it."""
     return _record(connection, job, _copy(connection, job, job.schema, table, freeze=freeze))
 
 
-def _record(connection: Connection, job: Load, content: Digest) -> Entry:
+def _record(connection: Connection, job: Load, content: Content) -> Loaded:
     """Write the ledger row of the file whose rows are `content`."""
     entry = Entry(
         dataset=job.dataset.name,
@@ -369,8 +419,8 @@ def _record(connection: Connection, job: Load, content: Digest) -> Entry:
         source_file=job.file.name,
         source_sha256=job.file.sha256,
         source_bytes=job.file.bytes,
-        row_count=content.rows,
-        content_digest=content.hex,
+        row_count=content.digest.rows,
+        content_digest=content.digest.hex,
         declaration=job.dataset.declaration,
         strategy=job.strategy if job.dataset.monthly else "replace",
         loader=job.loader,
@@ -378,11 +428,11 @@ def _record(connection: Connection, job: Load, content: Digest) -> Entry:
         fence=job.fence,
         seen=0,  # see `ledger.write`
     )
-    return ledger.write(connection, job.schema, entry)
+    return Loaded("success", ledger.write(connection, job.schema, entry), warnings=content.warnings)
 
 
-def _copy(connection: Connection, job: Load, schema: str, name: str, *, freeze: bool = False) -> Digest:
-    """Stream the file's rows into a table that has none; give their digest.
+def _copy(connection: Connection, job: Load, schema: str, name: str, *, freeze: bool = False) -> Content:
+    """Stream the file's rows into a table that has none; return their digest. Raise `SuspectFile` when they are another month's.
 
     `freeze` makes them visible to every snapshot, however old. A reader that took its snapshot before a swap and its
     lock after it (REPEATABLE READ, COPY (SELECT ...), CREATE TABLE AS over a view) would otherwise see neither the old
@@ -392,16 +442,23 @@ def _copy(connection: Connection, job: Load, schema: str, name: str, *, freeze: 
     _check_catalogue(connection, dataset, table)
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in dataset.table_columns)
     into = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE {})").format(table, columns, sql.Literal(freeze))
-    rows = RowHash(dataset)
+    rows, in_month = RowHash(dataset), suspect.InMonth(dataset, job.month) if job.month else None
     cursor = connection.cursor()
     with cursor.copy(into) as copy:
         for piece, batch in _encoded(job):
             copy.write(piece)
             if batch is not None:
                 rows.add(batch)  # now that the server has it to work off, and not before
+                if in_month:
+                    in_month.add(batch)
     content = rows.digest() or digest.table(connection, schema, name)
     assert content.rows == cursor.rowcount, f"{content.rows} rows were sent to {name}, and it took {cursor.rowcount}"
-    return content
+    if job.month is None or in_month is None:
+        return Content(content)
+    line = suspect.month(
+        connection, job.schema, dataset, job.month, job.file, content.rows, in_month.rows, copied=table
+    )
+    return Content(content, _suspected(job, line))
 
 
 def _encoded(job: Load) -> Iterator[tuple[memoryview, pa.RecordBatch | None]]:
@@ -414,11 +471,15 @@ def _encoded(job: Load) -> Iterator[tuple[memoryview, pa.RecordBatch | None]]:
     yield memoryview(encoder.finish()), None
 
 
-def _check_catalogue(connection: Connection, dataset: Dataset, table: sql.Identifier) -> None:
-    """Binary COPY checks widths, not types: compare names and types with the catalogue before the first byte."""
-    query = """SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+def _check_catalogue(connection: Connection, dataset: Dataset, table: sql.Identifier) -> list[str]:
+    """Binary COPY checks widths, not types: compare names and types with the catalogue before the first byte.
+
+    Return the columns that are NOT NULL there, and nullable by the declaration.
+    """
+    query = """SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
                WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
-    there = connection.execute(query, [table.as_string(connection)]).fetchall()
+    found = connection.execute(query, [table.as_string(connection)]).fetchall()
+    there = [(name, kind) for name, kind, _ in found]
     declared = [(column.name, column.kind.postgres) for column in dataset.table_columns]
     if there != declared:
         raise SchemaDrift(
@@ -426,6 +487,8 @@ def _check_catalogue(connection: Connection, dataset: Dataset, table: sql.Identi
             f"{sorted({str(pair) for pair in {*there} ^ {*declared}})[:4] or 'another order'}; "
             "load into another --schema, or drop this one"
         )
+    nullable = {column.name for column in dataset.table_columns if column.nullable}
+    return [name for name, _, is_required in found if is_required and name in nullable]
 
 
 def batches(dataset: Dataset, file: Extracted, month: Month | None) -> Iterator[pa.RecordBatch]:
@@ -461,10 +524,11 @@ def _read(dataset: Dataset, file: Extracted) -> Iterator[pa.RecordBatch]:
         read_dictionary=coded,
         thrift_container_size_limit=parquet.CONTAINER,
     ) as content:
-        check_columns(dataset, content.schema_arrow, file.name)
+        names = check_columns(dataset, content.schema_arrow, file.name)
+        columns = names if len(names) < len(content.schema_arrow) else None
         # In this thread: pyarrow's pool would take turns on the core that the server needs, for a tenth more CPU.
         rows = 0
-        for batch in content.iter_batches(BATCH_ROWS, use_threads=False):
+        for batch in content.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
             yield batch
             rows += batch.num_rows
         # One bit in a page's header is enough for Arrow to end there, without an error: an empty month.
@@ -477,10 +541,11 @@ def _read(dataset: Dataset, file: Extracted) -> Iterator[pa.RecordBatch]:
 def _read_csv(dataset: Dataset, file: Extracted) -> Iterator[pa.RecordBatch]:
     """Every column as text, and no text as NULL: the lookup holds the text ``N/A``, which readers like to swallow."""
     _check_quotes(file)
-    text = {column.published: pa.string() for column in dataset.columns}
+    with pyarrow.csv.open_csv(file.path) as header:
+        check_columns(dataset, pa.schema([(name, pa.string()) for name in header.schema.names]), file.name)
+        text = dict.fromkeys(header.schema.names, pa.string())
     options = pyarrow.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
     with pyarrow.csv.open_csv(file.path, convert_options=options) as reader:
-        check_columns(dataset, reader.schema, file.name)
         yield from reader
 
 

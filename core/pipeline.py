@@ -89,7 +89,9 @@ def ingest(job: Job, dataset: str, month: Month | None) -> Receipt:
     wanted = schema.dataset(dataset, monthly=month is not None)
     fence = load.begin(job.schema, wanted)
     file = extract(wanted, job.source, month)
-    order = load.Load(job.schema, wanted, month, file, job.strategy, job.loader, job.run_id, fence, job.force)
+    order = load.Load(
+        job.schema, wanted, month, file, job.strategy, job.loader, job.run_id, fence, job.force, job.accept_suspect
+    )
     done = load.load(order)
     entry = done.entry
     receipt = Receipt(
@@ -101,6 +103,7 @@ def ingest(job: Job, dataset: str, month: Month | None) -> Receipt:
         source_sha256=entry.source_sha256,
         digest=entry.content_digest,
         detail="a younger attempt was first" if done.superseded else None,
+        warnings=done.warnings,
     )
     return _logged(receipt)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import itertools
+import json
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,7 +41,15 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return pt.is_integer(kind) or pt.is_floating(kind) or _is_text(kind)
+    return bool(pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind) or _is_text(kind))
+
+
+def _is_double(kind: pa.DataType) -> bool:
+    return _is_number(kind) and not _is_single(kind)
+
+
+def _is_single(kind: pa.DataType) -> bool:
+    return bool(pt.is_float32(kind) or pt.is_float16(kind))
 
 
 def _is_timestamp(kind: pa.DataType) -> bool:
@@ -55,6 +65,7 @@ TEXT_BYTES = 256
 """The longest text that is loaded. The publisher's are one letter, or a zone's name of up to 45; a number or a moment as text
 has 35. Without it, 11 KB with one long text that every row refers to become gigabytes."""
 
+_EPOCH = dt.date(1970, 1, 1)
 _LIMIT = _constant(pa.float64(), "=d", LIMIT)
 _TEXT_BYTES = _constant(pa.int64(), "=q", TEXT_BYTES)
 
@@ -76,7 +87,7 @@ def _holds_nul(values: pa.Array) -> pa.Array:
 
 
 INTEGER = Kind(pa.int32(), "integer", _is_number)
-DOUBLE = Kind(pa.float64(), "double precision", _is_number, _out_of_range)
+DOUBLE = Kind(pa.float64(), "double precision", _is_double, _out_of_range)
 TIMESTAMP = Kind(pa.timestamp("us"), "timestamp without time zone", _is_timestamp, _out_of_calendar)
 TEXT = Kind(pa.string(), "text", _is_text, _holds_nul)
 DATE = Kind(pa.date32(), "date", pt.is_date)
@@ -86,7 +97,7 @@ DATE = Kind(pa.date32(), "date", pt.is_date)
 class Column:
     """A published column: its name in the file and in the table, its kind, and whether it may be NULL or absent.
 
-    `also` are other spellings that the publisher has used for it; a file has one of them.
+    `also` are other spellings that the publisher has used for it; a file has one of them, in upper or lower case.
     """
 
     published: str
@@ -102,19 +113,31 @@ class Column:
 
     def spelling_in(self, names: Sequence[str]) -> str | None:
         """How a file with columns so named spells it; None when it has none."""
-        return next((spelling for spelling in self.spellings if spelling in names), None)
+        for spelling in self.spellings:
+            if spelling in names:
+                return spelling
+        lower = [spelling.lower() for spelling in self.spellings]
+        return next((name for name in names if name.lower() in lower), None)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A published dataset. `paths` are where its file may be, relative to a source; ``{month}`` is replaced."""
+    """A published dataset.
+
+    `paths` are where its file may be, relative to a source; ``{month}`` is replaced. `dated` is the column whose month most
+    rows of a monthly file share with the file. `key` is unique in a lookup; the columns `used_as` of the table `used_in`
+    refer to it.
+    """
 
     name: str
     table: str
     columns: tuple[Column, ...]
     paths: tuple[str, ...]
     monthly: bool
+    dated: str | None = None
     key: str | None = None
+    used_in: str | None = None
+    used_as: tuple[str, ...] = ()
 
     @property
     def table_columns(self) -> tuple[Column, ...]:
@@ -141,9 +164,10 @@ GREEN = Dataset(
     name="green",
     table="raw_trips",
     monthly=True,
+    dated="pickup_datetime",
     paths=("green_tripdata_{month}.parquet", "green/green_tripdata_{month}.parquet"),
     columns=(
-        Column("VendorID", "vendor_id", INTEGER, nullable=False),
+        Column("VendorID", "vendor_id", INTEGER),  # NULL in 2020 where the rest of its block is, as the CSVs had it
         Column("lpep_pickup_datetime", "pickup_datetime", TIMESTAMP, nullable=False),
         Column("lpep_dropoff_datetime", "dropoff_datetime", TIMESTAMP, nullable=False),
         Column("store_and_fwd_flag", "store_and_fwd_flag", TEXT),
@@ -171,9 +195,10 @@ YELLOW = Dataset(
     name="yellow",
     table="raw_yellow_trips",
     monthly=True,
+    dated="pickup_datetime",
     paths=("yellow_tripdata_{month}.parquet", "yellow/yellow_tripdata_{month}.parquet"),
     columns=(
-        Column("VendorID", "vendor_id", INTEGER, nullable=False),
+        Column("VendorID", "vendor_id", INTEGER),
         Column("tpep_pickup_datetime", "pickup_datetime", TIMESTAMP, nullable=False),
         Column("tpep_dropoff_datetime", "dropoff_datetime", TIMESTAMP, nullable=False),
         Column("passenger_count", "passenger_count", INTEGER),
@@ -203,6 +228,8 @@ ZONES = Dataset(
     # The publisher keeps the lookup beside the folder of the trips, not in it.
     paths=("taxi_zone_lookup.csv", "../taxi_zone_lookup.csv", "../misc/taxi_zone_lookup.csv"),
     key="location_id",
+    used_in=GREEN.table,
+    used_as=("pickup_location_id", "dropoff_location_id"),
     columns=(
         Column("LocationID", "location_id", INTEGER, nullable=False),
         Column("Borough", "borough", TEXT),
@@ -230,42 +257,119 @@ def dataset(name: str, *, monthly: bool) -> Dataset:
     return DATASETS[name]
 
 
-def check_columns(dataset: Dataset, published: pa.Schema, file: str) -> None:
-    """Raise `SchemaDrift` on an unknown, doubled or missing required column, and on a type that never conforms."""
-    known = {spelling: column for column in dataset.columns for spelling in column.spellings}
-    for name in published.names:
-        if name not in known:
+def check_columns(dataset: Dataset, published: pa.Schema, file: str) -> list[str]:
+    """Return the names of the columns to read: all of the file's, without the index that pandas says it has added.
+
+    Raise `SchemaDrift` on unknown, doubled or missing required columns, and on a type that never conforms.
+    """
+    known = {spelling.lower(): column for column in dataset.columns for spelling in column.spellings}
+    names: list[str] = published.names
+    unknown = [name for name in published.names if name.lower() not in known]
+    if unknown:
+        index = _pandas_index(published)
+        unknown = [name for name in unknown if name not in index]
+        names = [name for name in names if name not in index or name.lower() in known]
+    if unknown:
+        raise SchemaDrift(_unknown(dataset, [*dict.fromkeys(unknown)], file))
+    _check_once(known, names, file)
+    missing = [column for column in dataset.columns if not column.nullable and column.spelling_in(names) is None]
+    if missing:
+        listed, are = _subject([repr(column.published) for column in missing])
+        raise SchemaDrift(f"{file}: required {listed} {are} missing; fetch the file again from the publisher")
+    _check_types({name: known[name.lower()].kind for name in names}, published, file)
+    return names
+
+
+def _pandas_index(published: pa.Schema) -> set[str]:
+    """The columns of which the file's own metadata says that they are a pandas frame's index."""
+    try:
+        said = json.loads((published.metadata or {}).get(b"pandas", b""))["index_columns"]
+        return {name for name in said if isinstance(name, str)}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return set()  # not written by pandas, or damaged: then nothing is left out
+
+
+_LETTERS = 280
+"""As much of a line as a list of columns may take: all of those that a re-save has added or renamed so far."""
+
+
+def _unknown(dataset: Dataset, names: Sequence[str], file: str) -> str:
+    """What is wrong with columns that no declared one matches, and what to do about each kind of them."""
+    meant = {_plain(text): c.published for c in dataset.columns for text in (c.name, *c.spellings)}
+    expected = [meant.get(_plain(name)) for name in names]
+    is_index = [name.startswith(("Unnamed:", "__index_level_")) for name in names]
+    shown = [
+        quoted(repr(name)) + (f" (expected: {other!r})" if other else "")
+        for name, other in zip(names, expected, strict=True)
+    ]
+    todo = {
+        "rename to what is expected": any(expected),
+        "write the file with index=False": any(is_index),
+        "write the file without what was added; if the publisher added it, update Triptych": not all(
+            other or index for other, index in zip(expected, is_index, strict=True)
+        ),
+    }
+    listed, are = _subject(shown)
+    declared = "one that" if are == "is" else "among those that"
+    return f"{file}: {listed} {are} not {declared} {dataset.name} declares; {'; '.join(w for w, due in todo.items() if due)}"
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace(" ", "")
+
+
+def _check_once(known: dict[str, Column], names: Sequence[str], file: str) -> None:
+    spelled: dict[str, str] = {}
+    for name in names:
+        column = known[name.lower()].name
+        other = spelled.get(column)
+        spelled[column] = name
+        if other == name:
+            raise SchemaDrift(f"{file}: column {name!r} is there twice; fetch the file again from the publisher")
+        if other is not None:
             raise SchemaDrift(
-                f"{file}: column {quoted(repr(name))} is not one that {dataset.name} declares; "
-                "if the publisher added it, declare it in core/schema.py"
-            )
-        if published.names.count(name) > 1:
-            raise SchemaDrift(
-                f"{file}: column {quoted(repr(name))} is there twice; fetch the file again from the publisher"
-            )
-    for column in dataset.columns:
-        there = [spelling for spelling in column.spellings if spelling in published.names]
-        if len(there) > 1:
-            raise SchemaDrift(
-                f"{file}: columns {' and '.join(map(repr, there))} are the same one under two names, and a file has one of "
+                f"{file}: columns {other!r} and {name!r} are the same one under two names, and a file has one of "
                 "them; fetch it again from the publisher"
             )
-        if there:
-            _check_type(there[0], column.kind, published.field(there[0]).type, file)
-        elif not column.nullable:
-            raise SchemaDrift(
-                f"{file}: required column {column.published!r} is missing; fetch the file again from the publisher"
-            )
 
 
-def _check_type(name: str, declared: Kind, kind: pa.DataType, file: str) -> None:
+def _subject(names: Sequence[str]) -> tuple[str, str]:
+    """Columns as a sentence's subject, and its verb: "column 'a'", "is", or "columns 'a', 'b' and 2 more", "are"."""
+    if len(names) == 1:
+        return f"column {names[0]}", "is"
+    fit = max(1, sum(letters <= _LETTERS for letters in itertools.accumulate(len(name) + 2 for name in names)))
+    rest = names[fit:]
+    if rest:
+        return f"columns {', '.join(names[:fit])} and {len(rest)} more", "are"
+    return f"columns {', '.join(names[:-1])} and {names[-1]}", "are"
+
+
+def _check_types(kinds: dict[str, Kind], published: pa.Schema, file: str) -> None:
+    faults: dict[str, list[str]] = {}
+    for name, declared in kinds.items():
+        if fault := _type_fault(declared, published.field(name).type):
+            faults.setdefault(fault, []).append(name)
+    for fault, names in faults.items():
+        listed, are = _subject([*map(repr, names)])
+        raise SchemaDrift(f"{file}: {listed} {are} {fault}")
+
+
+def _type_fault(declared: Kind, kind: pa.DataType) -> str | None:
+    """Why no column of that type conforms, and what to write instead; None when its values decide."""
     plain = kind.value_type if pt.is_dictionary(kind) else kind
+    if pt.is_null(plain) or declared.accepts(plain):
+        return None
     if pt.is_timestamp(plain) and plain.tz is not None:
-        raise SchemaDrift(
-            f"{file}: column {name!r} is {quoted(plain)}: a time zone would shift every value; write local time without a zone"
+        return (
+            f"{quoted(plain)}: a time zone would shift every value; write local time without a zone (Spark: timestamp_ntz; "
+            "ClickHouse: toString, because text like '2024-01-31 23:59:59' loads)"
         )
-    if not pt.is_null(plain) and not declared.accepts(plain):
-        raise SchemaDrift(f"{file}: column {name!r} is {quoted(plain)}, which is never a {declared.arrow}")
+    if declared is DOUBLE and _is_single(plain):  # docs/decisions/0010
+        return (
+            f"{plain}: single precision can't hold cents (9.3 becomes 9.300000190734863); write double "
+            "(pandas: .astype('float64').round(2))"
+        )
+    return f"{quoted(plain)}, which is never a {declared.arrow}; write it as {declared.arrow}"
 
 
 def conform(dataset: Dataset, batch: pa.RecordBatch, file: str, first_row: int) -> list[pa.Array]:
@@ -312,14 +416,28 @@ def _check_lengths(values: pa.Array, where: str, first_row: int) -> None:
 
 
 def _cast(values: pa.Array, kind: Kind, where: str, first_row: int) -> pa.Array:
+    is_exact = kind is DOUBLE and pt.is_decimal(values.type)
+    attempt = _double_of_decimal if is_exact else lambda part: part.cast(kind.arrow, safe=True)
     try:
         values.validate(full=True)
-        return values.cast(kind.arrow, safe=True)
+        return attempt(values)
     except pa.ArrowInvalid:
-        bad = _first_failing(values, lambda part: part.cast(kind.arrow, safe=True))
+        bad = _first_failing(values, attempt)
         raise SchemaDrift(
             f"{where}: row {first_row + bad} is {_show(values[bad])}, which can't be a {kind.arrow} without loss"
+            f"{'; round it to 15 digits' if is_exact else ''}"
         ) from None
+
+
+def _double_of_decimal(values: pa.Array) -> pa.Array:
+    """The doubles that are written as these decimals are; raise `ArrowInvalid` when one has more digits than that.
+
+    Through text, in which both ways are exact: pyarrow 26 casts 13 % of all amounts to a neighbor of the nearest double.
+    """
+    doubles = values.cast(pa.string()).cast(pa.float64())
+    if pc.not_equal(doubles.cast(pa.string()).cast(values.type), values).true_count:
+        raise pa.ArrowInvalid("more digits than a double has")
+    return doubles
 
 
 def _first_failing(values: pa.Array, attempt: Callable[[pa.Array], Any]) -> int:
@@ -357,11 +475,16 @@ def _show(value: pa.Scalar) -> str:
         return f"not UTF-8: {value.as_buffer().to_pybytes()[:20]!r}"
 
 
+def moment(day: dt.date) -> pa.Scalar:
+    """The first instant of `day`, as Arrow's."""
+    return _constant(pa.timestamp("us"), "=q", (day - _EPOCH).days * 86_400_000_000)
+
+
 def with_identity(month_day: dt.date, arrays: list[pa.Array], first_row: int, schema: pa.Schema) -> pa.RecordBatch:
     """Put ``source_month`` and ``row_number`` (from `first_row`) before a batch's conformed columns."""
     rows = len(arrays[0])
     identity = [
-        pa.repeat(_constant(pa.date32(), "=i", (month_day - dt.date(1970, 1, 1)).days), rows),
+        pa.repeat(_constant(pa.date32(), "=i", (month_day - _EPOCH).days), rows),
         pa.arange(first_row, first_row + rows).cast(pa.int32()),
     ]
     return pa.RecordBatch.from_arrays([*identity, *arrays], schema=schema)

@@ -7,7 +7,7 @@ every machine, numbers are drawn as integers from raw bits (numpy freezes that s
 computed in whole cents, seconds and hundredths of a mile; they become floating point in one division at the end.
 pandas is not imported: arrays reach pyarrow as buffers, because `pyarrow.array` would import it (0.4 s).
 
-Every month but `EMPTY_MONTH` carries every trap of its era, so the demo's three months carry them too:
+Every month carries every trap of its era, so the demo's three months carry them too:
 
 | rows that                     | what they break                                                                 |
 |-------------------------------|---------------------------------------------------------------------------------|
@@ -65,9 +65,6 @@ FEWEST_ROWS = 200
 FIRST_MONTH, LAST_MONTH = Month(2020, 1), Month(2025, 12)
 """The eras that are known; the publisher's older files differ again."""
 
-EMPTY_MONTH = Month(2020, 4)
-"""The month whose file has every column and no row."""
-
 ZONES = "taxi_zone_lookup.csv"
 """The publisher's name for the zone lookup."""
 
@@ -99,7 +96,7 @@ HARD_VALUES: tuple[tuple[str, float], ...] = (
 )
 """What no real file holds, each on a row of its own."""
 
-_VERSION = 1  # one more whenever the same seed gives other rows: files of an older version are then written anew
+_VERSION = 2  # one more whenever the same seed gives other rows: files of an older version are then written anew
 _STAMP = b"triptych.sample"
 
 
@@ -232,7 +229,7 @@ class _Rows:
         self.dice = _Dice(seed, month, cab)
         block = {2020: (210, 450), 2021: (120, 400)}.get(month.year, (30, 120))
         jitter, nulls = int(self.dice.ranges(1, (1, 950, 1_050))[0]), int(self.dice.ranges(1, (1, *block))[0])
-        self.count = 0 if month == EMPTY_MONTH else rows * jitter // 1_000
+        self.count = rows * jitter // 1_000
         self.body = self.count - self.count * nulls // 1_000
         self.columns: dict[str, Integers] = {}
         self.nulls: dict[str, Mask] = {}
@@ -410,7 +407,7 @@ def _buffer(values: npt.NDArray[Any]) -> pa.Buffer:
 
 
 def _with_hard_values(name: str, values: npt.NDArray[np.float64], hard: Integers) -> npt.NDArray[np.float64]:
-    for (column, value), row in zip(HARD_VALUES, hard, strict=False):  # an empty month has no row for them
+    for (column, value), row in zip(HARD_VALUES, hard, strict=True):
         if column == name:
             values[row] = value
     return values

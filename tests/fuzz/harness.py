@@ -150,9 +150,8 @@ def _attempt(case: Case, folder: Path, into_server: bool) -> tuple[Outcome, Extr
     try:
         file = extract(dataset, str(folder), month)
         if into_server:
-            _rows = load(
-                Load(SCHEMA, dataset, month, file, "swap", "fuzz", "", begin(SCHEMA), force=True)
-            ).entry.row_count
+            order = Load(SCHEMA, dataset, month, file, "swap", "fuzz", "", begin(SCHEMA), True, accept_suspect=True)
+            _rows = load(order).entry.row_count
         else:
             _rows = _count(dataset, file)
         return Outcome(case.kind, "loaded"), file

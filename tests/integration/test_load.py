@@ -192,11 +192,12 @@ def written(dsn: str, month: Month = MONTH) -> dict[int, str]:
 
 @EACH
 def test_an_empty_month_is_loaded_as_such(tmp_path: Path, warehouse: str, strategy: str) -> None:
-    month = sample.EMPTY_MONTH
-    assert write(tmp_path, month) == 0
-    done = attempt(tmp_path, month, strategy=strategy)
+    write(tmp_path)
+    path = tmp_path / sample.file_name(MONTH)
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    done = attempt(tmp_path, strategy=strategy, accept_suspect=True)
     assert (done.state, done.entry.row_count) == ("success", 0)
-    assert attempt(tmp_path, month, strategy=strategy).state == "unchanged"
+    assert attempt(tmp_path, strategy=strategy).state == "unchanged"
     assert count(warehouse) == 0
 
 
@@ -207,7 +208,8 @@ def test_a_month_may_become_empty_and_full_again(folder: Path, warehouse: str, s
     attempt(folder, strategy=strategy)
     for table in (full.slice(0, 0), full):
         pq.write_table(table, path)
-        assert attempt(folder, strategy=strategy).entry.row_count == table.num_rows
+        done = attempt(folder, strategy=strategy, accept_suspect=True)
+        assert done.entry.row_count == table.num_rows
         assert count(warehouse) == table.num_rows
 
 

@@ -107,7 +107,7 @@ def test_a_yellow_file_is_no_green_one(folder: Path, warehouse: str) -> None:
     ingest(folder, dataset="green")
     before = rows(warehouse)
     (folder / sample.file_name(MONTH)).write_bytes((folder / sample.file_name(MONTH, "yellow")).read_bytes())
-    with pytest.raises(SchemaDrift, match="'tpep_pickup_datetime' is not one that green declares"):
+    with pytest.raises(SchemaDrift, match=r"'tpep_pickup_datetime', .* are not among those that green"):
         ingest(folder, dataset="green")
     assert rows(warehouse) == before
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,7 +97,11 @@ def test_a_month_shows_its_ingest_step_and_its_span() -> None:
 
 
 def test_a_month_has_the_warnings_of_all_its_steps() -> None:
-    receipts: dict[str, dict[str, Any]] = {"check": {"warnings": ["c"]}, "ingest_month": {"warnings": ["a", "b"]}, "ingest_zones": {"rows": 1}}
+    receipts: dict[str, dict[str, Any]] = {
+        "check": {"warnings": ["c"]},
+        "ingest_month": {"warnings": ["a", "b"]},
+        "ingest_zones": {"rows": 1},
+    }
     record = month_record("2024-01", tasks(), receipts, None)
     assert (record.warnings, record.summary) == (["a", "b", "c"], "success, 3 warnings")
     assert MonthRecord.from_json(json.loads(json.dumps(record.to_json()))) == record

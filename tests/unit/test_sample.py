@@ -37,7 +37,7 @@ KEY = ["VendorID", "lpep_pickup_datetime", "lpep_dropoff_datetime", "PULocationI
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All eras, written once for the module."""
     folder = tmp_path_factory.mktemp("sample")
-    sample.ensure(folder, (*ERAS, sample.EMPTY_MONTH), rows=ROWS)
+    sample.ensure(folder, ERAS, rows=ROWS)
     return folder
 
 
@@ -208,13 +208,7 @@ def test_12_every_value_that_real_files_lack_is_there(folder: Path, month: Month
     assert sum(np.isnan(np.int64(value).view(np.float64)) for value in amounts) == 2  # of either sign
 
 
-def test_12_one_month_is_empty_and_has_every_column(folder: Path) -> None:
-    table = read(folder, sample.EMPTY_MONTH)
-    assert table.num_rows == 0
-    assert tuple(table.column_names) == sample.columns_of(sample.EMPTY_MONTH)
-
-
-def test_13_the_lookup_has_crlf_and_a_text_that_looks_like_null(folder: Path) -> None:
+def test_12_the_lookup_has_crlf_and_a_text_that_looks_like_null(folder: Path) -> None:
     lines = (folder / sample.ZONES).read_bytes().split(b"\r\n")
     assert lines[0] == b'"LocationID","Borough","Zone","service_zone"'
     assert lines[-3:] == [b'264,"Unknown","N/A","N/A"', b'265,"N/A","Outside of NYC","N/A"', b""]
@@ -223,7 +217,7 @@ def test_13_the_lookup_has_crlf_and_a_text_that_looks_like_null(folder: Path) ->
     assert swallowed.isna().sum().sum() == 4 and kept.isna().sum().sum() == 0
 
 
-def test_13_the_lookup_covers_every_location_once(folder: Path) -> None:
+def test_12_the_lookup_covers_every_location_once(folder: Path) -> None:
     zones = pd.read_csv(folder / sample.ZONES, keep_default_na=False)
     assert zones.LocationID.to_list() == list(range(1, 266))
     assert set(zones.Borough) == {"EWR", "Queens", "Bronx", "Manhattan", "Staten Island", "Brooklyn", "Unknown", "N/A"}

