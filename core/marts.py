@@ -191,6 +191,7 @@ def _compose(query: sql.SQL, schema: str, mart: Mart, months: Months) -> sql.Com
 
 def _hash_built(schema: str, mart: Mart) -> dict[dt.date, Digest]:
     with connect(f"digest {schema} {mart.name}") as connection:
+        connection.execute("SET max_parallel_workers_per_gather = 0")  # the other core is the one that moves the rows
         return digests(connection, schema, mart, built=True)
 
 
