@@ -165,7 +165,7 @@ def _cell(found: Digest | None, same: bool) -> Text:
 
 def parity_lines(parity: Parity, control: str) -> Iterable[str]:
     """What the table leaves to be said."""
-    if parity.golden != control and len(parity.schemas) > 1:
+    if parity.golden != control and (len(parity.schemas) > 1 or control in parity.absent):
         without = f"there is no schema {control}, the golden run: " if control in parity.absent else ""
         yield f"{without}compared with {parity.golden}"
     for schema in parity.absent:
