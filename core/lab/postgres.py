@@ -93,6 +93,7 @@ class Postgres:
     def start(self) -> str:
         """Start the server, or find it running; give the DSN. Raise `PermanentError` or `DiskFull` with its log's last line."""
         with FileLock(private(self.folder) / "lock"):
+            self._stopped.unlink(missing_ok=True)
             if not (self.folder / "password").exists():
                 self._discard()
             if server := self.running():
@@ -107,11 +108,22 @@ class Postgres:
             return self._dsn(port)
 
     def revive(self) -> None:
-        """Start the server again on the port that all who use it know; do nothing when it runs. Errors as in `start`."""
+        """Start the server again on the port that all who use it know. Raise the errors of `start`.
+
+        Do nothing when it runs, or when another command has stopped it on purpose.
+        """
+        if self._stopped.exists():
+            self.identities = []
+            return
         port = int((self.folder / "port").read_text())
         if not self.running() and not is_free(port):
             raise TransientError(f"port {port} is in use by another program")
         self.start()
+
+    @property
+    def _stopped(self) -> Path:
+        """The mark of a server that `stop` has ended."""
+        return self.folder / "stopped"
 
     def death(self, identity: Identity) -> str:
         """Say how the server ended, and where its log is."""
@@ -122,6 +134,7 @@ class Postgres:
         if not self.folder.exists():
             return bool(processes.end(self.folder))  # it was deleted under the server
         with FileLock(self.folder / "lock"):
+            self._stopped.touch(mode=0o600)  # first: whoever watches the server must not start it again
             server = self.running()
             if server:
                 # fast: clients are disconnected and their transactions rolled back; then immediate; then the last resort

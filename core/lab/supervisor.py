@@ -36,7 +36,10 @@ class Unit(Protocol):
         """Say how one of them ended, and where its log is."""
 
     def revive(self) -> None:
-        """Start again what has ended, unless another command has. Raise `TriptychError` when that fails."""
+        """Start again what has ended, unless another command has. Raise `TriptychError` when that fails.
+
+        What was ended on purpose stays so, and is no longer among the `identities`.
+        """
 
 
 class Supervisor:
@@ -109,5 +112,7 @@ class Supervisor:
         except TriptychError as error:
             self._tell(f"{self.unit.name}: restart failed: {error}")
         else:
-            names = ", ".join(f"{each.name} ({restarts[each.name]} of {len(PAUSES_S)})" for each in dead)
-            self._tell(f"{self.unit.name}: restarted {names}")
+            there = {each.name for each in self.unit.identities}
+            back = [f"{each.name} ({restarts[each.name]} of {len(PAUSES_S)})" for each in dead if each.name in there]
+            if back:
+                self._tell(f"{self.unit.name}: restarted {', '.join(back)}")

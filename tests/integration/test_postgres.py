@@ -148,6 +148,17 @@ def test_what_was_committed_survives_a_kill(server: Postgres) -> None:
     assert one(dsn, "SELECT count(*) FROM kept") == 1000
 
 
+def test_what_was_stopped_on_purpose_is_not_revived(server: Postgres) -> None:
+    server.start()
+    server.stop()
+    server.revive()
+    assert (server.running(), server.identities) == (None, [])
+    server.start()
+    kill(server)
+    server.revive()
+    assert server.running() is not None
+
+
 def test_a_stale_pid_file_that_names_another_process_is_not_believed(server: Postgres) -> None:
     dsn = server.start()
     lines = (server.data / "postmaster.pid").read_text().splitlines()
