@@ -185,6 +185,7 @@ def test_a_port_that_was_taken_is_given_up(server: Postgres) -> None:
     first = server.start()
     server.stop()
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that was just closed lingers
         taken.bind(("127.0.0.1", int((server.folder / "port").read_text())))
         taken.listen()
         second = server.start()
