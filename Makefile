@@ -82,10 +82,10 @@ fuzz: setup ## load 20,000 hostile files: a line that says why not, or the right
 readers: setup ## readers at both isolation levels beside two tools: no mart is empty, partial or contradicting (6 minutes)
 	$(LAB)/python -m tests.faults.readers
 
-soak: setup ## 1,000 random kills, what the usual pattern loses under the same, and every kill point: 45 minutes
+soak: setup ## 1,000 random kills, what the usual pattern loses under the same, and every kill point: over an hour
 	@$(BENCH) soak kill_points
 
-kill-points: setup ## of that, the faults at every statement and file operation of a load and a build: 40 minutes
+kill-points: setup ## of that, the faults at every statement and file operation of a load and a build: over an hour
 	@$(BENCH) kill_points
 
 lock: ## compile the floors of pyproject.toml into pins (make lock UPGRADE=--upgrade for the newest)
