@@ -1,4 +1,4 @@
-"""One call of an orchestrator's runner (`core.contract`): in its environment, its own process group, within a time limit.
+"""One call of an orchestrator's runner (`core.contract`): in its environment and its own process group, ended when it stalls.
 
 The command line, the tests and the benchmarks all come through here.
 """

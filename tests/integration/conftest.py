@@ -16,11 +16,13 @@ from psycopg import sql
 
 from core import dbt
 from core.contract import until
-from core.lab import processes
+from core.lab import processes, sample
 from core.lab.session import end_all
 from core.lab.warm_dbt import WarmDbt
 from core.settings import Settings, settings
+from tests.integration import loading
 from tests.integration.fake_tools import MakeTool, make_tool
+from tests.integration.loading import MONTH, OTHER
 from tests.integration.marts import Publisher
 
 TOY = Path(__file__).resolve().parents[1] / "toy_impl"
@@ -64,6 +66,16 @@ def _empty(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     )
     for (name,) in connection.execute(query).fetchall():
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(str(name))))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, warehouse: str) -> Path:
+    """Two months and the lookup, not loaded yet."""
+    published = tmp_path / "published"
+    sample.write_zones(published / sample.ZONES)
+    for month in (MONTH, OTHER):
+        loading.write(published, month)
+    return published
 
 
 @pytest.fixture

@@ -19,15 +19,6 @@ from tests.integration import loading
 from tests.integration.loading import MONTH, OTHER, SCHEMA, WAIT_S, attempt, attempt_zones, order, running, waiting
 
 
-@pytest.fixture
-def folder(tmp_path: Path, warehouse: str) -> Path:
-    published = tmp_path / "published"
-    sample.write_zones(published / sample.ZONES)
-    for month in (MONTH, OTHER):
-        loading.write(published, month)
-    return published
-
-
 def entry(month: dt.date | None = MONTH.first_day, fence: int = 7, seen: int = 0) -> ledger.Entry:
     return ledger.Entry(
         dataset="green", month=month, source_file="it's 100%.parquet", source_sha256="a" * 64, source_bytes=2**40, row_count=3,

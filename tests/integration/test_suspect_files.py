@@ -42,16 +42,6 @@ NAME, OTHER_NAME = sample.file_name(MONTH), sample.file_name(OTHER)
 ADVICE = "; fetch it again from the publisher, or publish it as it is with --accept-suspect"
 
 
-@pytest.fixture
-def folder(tmp_path: Path, warehouse: str) -> Path:
-    """Two months and the lookup, not loaded yet."""
-    published = tmp_path / "published"
-    sample.write_zones(published / sample.ZONES)
-    for month in (MONTH, OTHER):
-        loading.write(published, month)
-    return published
-
-
 def ingest(folder: Path, month: Month | None = MONTH, dataset: str = "green", **changes: Any) -> Receipt:
     """The step as every tool calls it; without a month, of the lookup."""
     job = Job(str(folder), SCHEMA, "test", **changes)
