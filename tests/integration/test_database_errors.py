@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from core import database, dbt, load, transform
 from core.contract import until
 from core.database import connect, connect_bare, lock, lock_key
-from core.errors import Busy, DatabaseUnavailable, TriptychError
+from core.errors import Busy, DatabaseUnavailable
 from core.extract import extract
 from core.lab import sample
 from core.lab.cli import main
@@ -25,17 +25,9 @@ from core.month import Month
 from core.pipeline import Job, ingest_month, ingest_zones
 from core.schema import GREEN
 from core.settings import ROOT, settings
+from tests.unit.fetching import refusal
 
 WAIT_S = 30.0
-
-
-def refusal(kind: type[TriptychError], attempt: Callable[[], object]) -> str:
-    """The message with which an attempt fails: of exactly this kind, and one line."""
-    with pytest.raises(TriptychError) as caught:
-        attempt()
-    assert type(caught.value) is kind, caught.value
-    assert str(caught.value).isprintable()
-    return str(caught.value)
 
 
 def use(dsn: str) -> None:
