@@ -155,20 +155,50 @@ def digests(
 
 def _replace_rows(connection: Connection, schema: str, mart: Mart, months: Months) -> None:
     """Move the built rows into the published table, in place of those that they replace."""
+    if mart.whole_months and months is None:
+        _replace_changed_months(connection, schema, mart)
+        return
     touched = months if mart.whole_months else _touched(connection, schema, mart, months)
-    columns = sql.SQL(", ").join(sql.Identifier(name) for name, *_ in _columns(connection, schema, mart.name))
-    delete = sql.SQL("DELETE FROM {table} WHERE {replaced}")
-    insert = sql.SQL("INSERT INTO {} ({columns}) SELECT {columns} FROM {}").format(
-        sql.Identifier(schema, mart.name), sql.Identifier(schema, mart.built), columns=columns
-    )
     with ThreadPoolExecutor(1) as pool:
         # To hash a month takes about as long as to move it. A session of its own, to which the built rows are visible, does
         # it at the same time.
         hashed = pool.submit(_hash_built, schema, mart) if mart.whole_months else None
-        connection.execute(_compose(delete, schema, mart, months))
-        connection.execute(insert)
+        _move(connection, schema, mart, months)
     found = hashed.result() if hashed else digests(connection, schema, mart, touched)
     _record(connection, schema, mart, touched, found)
+
+
+def _replace_changed_months(connection: Connection, schema: str, mart: Mart) -> None:
+    """Move the months that came out of a build of all months otherwise than recorded, or that have lost rows since.
+
+    A change of the project seldom changes a row, and a month that is not rewritten leaves no dead rows.
+    """
+    found = digests(connection, schema, mart, built=True)
+    query = sql.SQL(
+        "SELECT month, coalesce(row_count, 0) = coalesce(rows, 0), content_digest"
+        " FROM (SELECT {month} AS month, count(*) AS rows FROM {table} GROUP BY 1) AS there"
+        " FULL JOIN (SELECT month, row_count, content_digest FROM {ledger} WHERE model = {name}) AS recorded USING (month)"
+    ).format(
+        month=mart.month, table=sql.Identifier(schema, mart.name), ledger=sql.Identifier(schema, LEDGER), name=mart.name
+    )
+    published = {month: content if whole else None for month, whole, content in connection.execute(query)}
+    changed = [
+        month
+        for month in sorted(published.keys() | found.keys())
+        if month not in found or published.get(month) != found[month].hex
+    ]
+    if changed:
+        _move(connection, schema, mart, changed)
+        _record(connection, schema, mart, changed, found)
+
+
+def _move(connection: Connection, schema: str, mart: Mart, months: Months) -> None:
+    """Delete the published rows that `months` replace, and insert the built ones."""
+    columns = sql.SQL(", ").join(sql.Identifier(name) for name, *_ in _columns(connection, schema, mart.name))
+    connection.execute(_compose(sql.SQL("DELETE FROM {table} WHERE {replaced}"), schema, mart, months))
+    which = "{replaced}" if mart.whole_months else "true"
+    insert = sql.SQL(f"INSERT INTO {{table}} ({{columns}}) SELECT {{columns}} FROM {{built}} WHERE {which}")
+    connection.execute(_compose(insert, schema, mart, months, columns=columns))
 
 
 def _touched(connection: Connection, schema: str, mart: Mart, months: Months) -> Months:
@@ -179,14 +209,15 @@ def _touched(connection: Connection, schema: str, mart: Mart, months: Months) ->
     return [month for (month,) in connection.execute(_compose(query, schema, mart, months)).fetchall()]
 
 
-def _compose(query: sql.SQL, schema: str, mart: Mart, months: Months) -> sql.Composed:
+def _compose(query: sql.SQL, schema: str, mart: Mart, months: Months, **more: sql.Composable) -> sql.Composed:
     built = sql.Identifier(schema, mart.built)
     replaced = (
         sql.SQL("true")
         if months is None
         else mart.replaced.format(months=sql.SQL("{}::date[]").format(list(months)), built=built)
     )
-    return query.format(month=mart.month, table=sql.Identifier(schema, mart.name), built=built, replaced=replaced)
+    table = sql.Identifier(schema, mart.name)
+    return query.format(month=mart.month, table=table, built=built, replaced=replaced, **more)
 
 
 def _hash_built(schema: str, mart: Mart) -> dict[dt.date, Digest]:
@@ -213,7 +244,8 @@ def _record(connection: Connection, schema: str, mart: Mart, months: Months, fou
     which = sql.SQL("true") if months is None else sql.SQL("month = ANY ({}::date[])").format(list(months))
     connection.execute(sql.SQL("DELETE FROM {} WHERE model = {} AND {}").format(ledger, mart.name, which))
     insert = sql.SQL("INSERT INTO {} (model, month, row_count, content_digest) VALUES ({}, {}, {}, {})")
-    for month, content in found.items():
+    for month in found if months is None else [month for month in months if month in found]:
+        content = found[month]
         connection.execute(insert.format(ledger, mart.name, month, content.rows, content.hex))
 
 

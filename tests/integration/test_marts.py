@@ -170,6 +170,25 @@ def test_what_is_recorded_is_what_the_marts_hold(built: Publisher) -> None:
         assert (dt.date(2008, 12, 1) in dates) == (far in rows)
 
 
+def test_a_build_of_all_months_rewrites_those_that_come_out_otherwise_or_lost_rows(built: Publisher) -> None:
+    publish = "SELECT source_month, min(xmin::text) FROM {}.fct_trips GROUP BY 1 ORDER BY 1"
+    before = dict(query(publish, "plain"))
+    change_the_project()
+    assert transform.refresh("plain").full
+    assert dict(query(publish, "plain")) == before  # the same rows, so not one was written
+    with connect("test") as connection:
+        connection.execute("DELETE FROM plain.fct_trips WHERE source_month = '2024-02-01' AND row_number < 5")
+    change_the_project()
+    assert transform.refresh("plain").full
+    after = dict(query(publish, "plain"))
+    assert [month.isoformat() for month in before if before[month] != after[month]] == ["2024-02-01"]
+    assert query("SELECT count(*) FROM {}.fct_trips", "plain") == [(71,)]
+    rename_a_zone(built)
+    assert transform.refresh("plain").full
+    renamed = query("SELECT DISTINCT pickup_borough, source_month FROM {}.fct_trips ORDER BY 2", "plain")
+    assert [borough for borough, _ in renamed] == ["The Queens"] * 2
+
+
 def test_rows_that_break_a_key_are_not_published(built: Publisher) -> None:
     """A zone that is twice in the lookup would double its trips."""
     before = held()
