@@ -46,14 +46,15 @@ from benchmarks.measure import Row
 from benchmarks.proxy import led_through, server_of
 from benchmarks.stage import crash, small_disk
 from benchmarks.wire import Link, Wire, wire
-from core import dbt, digest, errors, pipeline, warm  # imported before the first fork
-from core.contract import until
+from core import digest, errors, pipeline  # imported before the first fork
 from core.lab.postgres import Postgres, server_user
 from core.lab.processes import Child as Service
 from core.lab.processes import end
 from core.month import Month
-from core.pipeline import Job
+from core.run import Run
 from core.settings import settings
+from core.transform import dbt, warm  # imported before the first fork
+from core.waiting import until
 
 MONTH, OTHER = Month(2024, 1), Month(2024, 2)
 DATABASE = SCHEMA = "build_points"
@@ -110,7 +111,7 @@ class Bench:
     def _load(self, version: str, month: Month | None) -> None:
         def step() -> str:
             injector.enter(self.dsn, self.home)
-            job = Job(str(self.at.folder / version), SCHEMA, "kill")
+            job = Run(str(self.at.folder / version), SCHEMA, loader="kill")
             return pipeline.ingest(job, "green" if month else "zones", month).state
 
         ended = Child(step).wait(TIMEOUT_S)
@@ -174,7 +175,7 @@ class Bench:
             dbt._words = lambda arguments, folder: [*words(arguments, folder), "--threads", "1"]
             dbt._run_cold = lambda *_: _no_cold_start()
         file_points.install()
-        job = Job("", SCHEMA, "kill")
+        job = Run("", SCHEMA, loader="kill")
         said = [pipeline.transform(job, MONTH), pipeline.check(job, MONTH)]
         return " ".join(receipt.state for receipt in said)
 

@@ -15,7 +15,7 @@ import psycopg
 from benchmarks.load_methods import TABLE
 from core import digest
 from core.database import Connection
-from core.schema import GREEN
+from core.datasets import GREEN
 from core.settings import settings
 
 SCHEMAS = ("one", "two")

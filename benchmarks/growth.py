@@ -27,11 +27,12 @@ import pyarrow.parquet as pq
 from benchmarks import measure
 from benchmarks.reload import RELOADED, SCHEMA, order
 from core import digest, ledger, load
-from core.contract import STRATEGIES, until
 from core.database import connect
 from core.lab import sample
 from core.month import Month
+from core.run import STRATEGIES
 from core.settings import settings
+from core.waiting import until
 
 FIRST = Month(2020, 1)
 

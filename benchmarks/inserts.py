@@ -10,9 +10,9 @@ import psycopg
 import pyarrow as pa
 
 from core import load
+from core.datasets import GREEN
 from core.extract import Extracted
 from core.month import Month
-from core.schema import GREEN
 from core.settings import settings
 
 MONTH = Month(2024, 1)

@@ -45,10 +45,10 @@ from benchmarks import injector, measure, published
 from benchmarks.injector import Child, Ended, Moment, Point, Points
 from benchmarks.measure import Row
 from benchmarks.stage import FAULTS, KILL, TIMEOUT_S, Fault, Stage, about, stage
-from core import contract, digest, load, pipeline
+from core import digest, load, pipeline
 from core.errors import TriptychError
 from core.month import Month
-from core.pipeline import Job
+from core.run import STRATEGIES, Run
 
 assert load and httpcore  # imported before the first fork: each child would take 0.4 CPU s to import Arrow for itself
 
@@ -80,7 +80,7 @@ SCENARIOS = (
     THOROUGH,
     *(
         Scenario(f"{strategy}, {title}", state, strategy)
-        for strategy in contract.STRATEGIES[1:]
+        for strategy in STRATEGIES[1:]
         for title, state in (("new month", "others"), ("replaced month", "loaded"))
     ),
     Scenario("swap, the same file again", "loaded", version="v1"),
@@ -144,7 +144,7 @@ class Bench:
         """The step, in this process."""
         injector.enter(dsn or self.at.dsn, home)
         source = self.site.url if scenario.http else str(self.at.folder / scenario.version)
-        job = Job(source, SCHEMA, "kill", scenario.strategy, run_id=f"run {os.getpid()}")
+        job = Run(source, SCHEMA, scenario.strategy, loader="kill", run_id=f"run {os.getpid()}")
         return pipeline.ingest(job, "green" if month else "zones", month).state
 
     def run(self, scenario: Scenario, home: Path) -> Ended:

@@ -22,8 +22,8 @@ from benchmarks import measure
 from benchmarks.load_methods import MONTHS, SCHEMA, TABLE, encode
 from benchmarks.measure import BenchmarkError, Measured, Row, Server
 from core import digest
+from core.datasets import GREEN
 from core.lab import sample
-from core.schema import GREEN
 
 SIZES = (60_000, 1_000_000, 3_000_000)
 """A real month, the size of a yellow month's third, and of a yellow month."""

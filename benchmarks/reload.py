@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from core import load
+from core.datasets import GREEN
 from core.extract import Extracted
 from core.month import Month
-from core.schema import GREEN
 
 SCHEMA = "growth"
 RELOADED = Month(2020, 3)

@@ -29,12 +29,12 @@ import core.extract
 from benchmarks import injector, measure, published
 from benchmarks.injector import Child
 from benchmarks.kills import TIMEOUT_S, Mark, Soak, Step
-from core import contract, digest, load, pipeline  # load: imported before the first fork
-from core.contract import until
+from core import digest, load, pipeline  # load: imported before the first fork
 from core.lab import sample
 from core.month import Month, parse_months
-from core.pipeline import Job
+from core.run import STRATEGIES, Run
 from core.settings import ROOT, settings
+from core.waiting import until
 
 assert load
 
@@ -54,7 +54,7 @@ _STEPS = (
 )  # fmt: skip
 
 
-def loader(job: Job, month: Month, dsn: str, home: Path) -> Step:
+def loader(job: Run, month: Month, dsn: str, home: Path) -> Step:
     """One attempt by `core.pipeline.ingest_month`, with its phases marked."""
 
     def step(mark: Mark) -> str:
@@ -143,7 +143,7 @@ def reader(dsn: str, known: dict[str, set[str]], answer: Path) -> Iterator[None]
     assert ended.how == "success", ended
 
 
-class Run:
+class Attempt:
     """One soak, on a server and in a folder of its own."""
 
     def __init__(self, dsn: str, folder: Path, seed: int) -> None:
@@ -155,7 +155,7 @@ class Run:
 
     def load(self, month: Month, schema: str = SCHEMA, source: Path | None = None) -> None:
         """One undisturbed load; a loser of a race with its own dead backend waits for that."""
-        job = Job(str(source or self.files.folder), schema, "soak")
+        job = Run(str(source or self.files.folder), schema, loader="soak")
         ended = Child(lambda: loader(job, month, self.dsn, self.folder / "home")(lambda _: None)).wait(TIMEOUT_S)
         assert ended.how == "success", ended
 
@@ -189,10 +189,10 @@ class Run:
         self.soak.drain()
 
     def _start(self) -> None:
-        month, strategy = self.draw.choice(MONTHS), self.draw.choice(contract.STRATEGIES)
+        month, strategy = self.draw.choice(MONTHS), self.draw.choice(STRATEGIES)
         if self.draw.random() < REPLACE:
             self.soak.note("replace", month=str(month), version=self.files.replace(month))
-        job = Job(str(self.files.folder), SCHEMA, "soak", strategy, force=self.draw.random() < 0.7)
+        job = Run(str(self.files.folder), SCHEMA, strategy, loader="soak", force=self.draw.random() < 0.7)
         self.soak.start(loader(job, month, self.dsn, self.folder / "home"), f"{month} {strategy}")
 
     def rest(self) -> None:
@@ -220,7 +220,7 @@ class Run:
 
 def soak(dsn: str, folder: Path, kills: int, seed: int) -> dict[str, Any]:
     """A whole soak; give what is reported."""
-    run = Run(dsn, folder, seed)
+    run = Attempt(dsn, folder, seed)
     started, known = time.monotonic(), run.prepare()
     with reader(dsn, known, folder / "reader.json"):
         run.kill(kills)

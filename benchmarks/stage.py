@@ -24,9 +24,9 @@ import psycopg
 
 from benchmarks import measure
 from benchmarks.proxy import led_through, proxy, server_of
-from core.contract import until
 from core.lab.postgres import Postgres
 from core.settings import settings
+from core.waiting import until
 
 TIMEOUT_S = 60.0
 DISK_MB = 400

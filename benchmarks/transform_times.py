@@ -25,31 +25,32 @@ from typing import Any
 
 from benchmarks import measure
 from benchmarks.measure import Row
-from core import dbt, pipeline, transform
-from core.contract import until
+from core import pipeline, transform
 from core.database import connect
 from core.lab import sample
 from core.lab.warm_dbt import WarmDbt
 from core.month import Month, parse_months
-from core.pipeline import Job
+from core.run import Run
 from core.settings import settings
+from core.transform import dbt
+from core.waiting import until
 
 FIRST = "2020-01"
 SMALL = 400
 """Rows of a month that PostgreSQL does not notice."""
 
 
-def loaded(folder: Path, schema: str, months: Sequence[Month], rows: int) -> Job:
+def loaded(folder: Path, schema: str, months: Sequence[Month], rows: int) -> Run:
     """Load `months` of generated trips into `schema`, untransformed."""
     sample.ensure(folder / f"published-{rows}", months, rows=rows)
-    job = Job(str(folder / f"published-{rows}"), schema, "benchmark")
+    job = Run(str(folder / f"published-{rows}"), schema, loader="benchmark")
     pipeline.ingest_zones(job)
     for month in months:
         pipeline.ingest_month(job, month)
     return job
 
 
-def reload(job: Job, *months: Month) -> None:
+def reload(job: Run, *months: Month) -> None:
     """Publish the same months once more, so that they are pending."""
     for month in months:
         pipeline.ingest_month(replace(job, force=True), month)

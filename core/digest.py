@@ -11,7 +11,7 @@ An accidental change (a flipped bit, a value moved to another row, a row lost or
 about 2^-128. It is no defence against someone who may choose rows: the row hash is fast, not cryptographic. SHA-256 per
 row took 4.5 s per million rows against 2.0 s, and COPY itself takes 1.5 s.
 
-The sums add up, so the digest of a table follows from those of its months without reading it again. `core.rowhash` finds
+The sums add up, so the digest of a table follows from those of its months without reading it again. `core.load.rowhash` finds
 the same ones without a server, from a file's batches.
 """
 

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 class Entry:
     """What is loaded. `month` is None for a dataset that is not monthly; `declaration` is `Dataset.declaration`.
 
-    `content_digest` is that of the file's rows (`core.rowhash`); the table's own is found by `core.digest`.
+    `content_digest` is that of the file's rows (`core.load.rowhash`); the table's own is found by `core.digest`.
     """
 
     dataset: str

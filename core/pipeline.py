@@ -1,96 +1,48 @@
 """The four steps of a month, as every orchestrator calls them. A step is safe to run again, at any time, anywhere.
 
-An adapter calls these functions and little else of `core`: `core.errors` (what to retry), `core.month`, `core.contract`,
-and, to draw the models and their tests as its own, `core.dbt.lineage` and `core.transform.results`. Each gives a `Receipt`, small enough for an XCom, a result or metadata.
+An adapter calls these functions and little else of `core`: `core.errors` (what to retry), `core.month`, `core.lab.protocol`,
+and, to draw the models and their tests as its own, `core.transform.dbt.lineage` and `core.transform.results`. Each gives a `Receipt`, small enough for an XCom, a result or metadata.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from core import transform as models
-from core.contract import counted
-from core.errors import CheckFailed, UsageError, printable
+from core.errors import CheckFailed, printable
 from core.month import Month
+from core.run import Receipt, Run, counted
 
 log = logging.getLogger(__name__)
 """Each tool shows what is logged here on the page of its own task."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a backfill hands to each step: small, and without a secret."""
-
-    source: str
-    schema: str
-    loader: str
-    strategy: str = "swap"
-    force: bool = False
-    run_id: str = ""
-    accept_suspect: bool = False
-    """Publish a file that `core.load` would refuse as suspect: rows of another month, no rows, zones missing."""
-    strict: bool = False
-    """Fail a month for a data test of severity ``warn`` too."""
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any], run_id: str = "") -> Job:
-        """Build from a run's parameters; raise `UsageError` naming what is missing or unknown."""
-        try:
-            return cls(**{**values, "run_id": run_id})
-        except TypeError as error:
-            raise UsageError(f"the run's parameters do not make a job: {error}") from None
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What a step did. `rows`, `bytes`, `source_sha256` and `digest` where the step has them."""
-
-    task: str
-    state: str
-    month: str | None = None
-    rows: int | None = None
-    bytes: int | None = None
-    source_sha256: str | None = None
-    digest: str | None = None
-    detail: str | None = None
-    warnings: tuple[str, ...] = ()
-    """What a person should look at although the step succeeded, one line each."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Without the fields that are not set: under 1 KB, plus some 200 bytes for each warning."""
-        set_ = {key: value for key, value in asdict(self).items() if value not in (None, ())}
-        return set_ | ({"warnings": list(self.warnings)} if self.warnings else {})
-
-
-def ingest_zones(job: Job) -> Receipt:
+def ingest_zones(run: Run) -> Receipt:
     """Extract and load the zone lookup, whole."""
-    return ingest(job, "zones", None)
+    return ingest(run, "zones", None)
 
 
-def ingest_month(job: Job, month: Month) -> Receipt:
+def ingest_month(run: Run, month: Month) -> Receipt:
     """Extract and load one month's file: ``unchanged`` when the ledger shows the same bytes loaded."""
-    return ingest(job, "green", month)
+    return ingest(run, "green", month)
 
 
-def ingest(job: Job, dataset: str, month: Month | None) -> Receipt:
-    """Extract and load a dataset by its name in `core.schema.DATASETS`: its file for `month`, or all of it if that is None.
+def ingest(run: Run, dataset: str, month: Month | None) -> Receipt:
+    """Extract and load a dataset by its name in `core.datasets.DATASETS`: its file for `month`, or all of it if that is None.
 
     Raise `UsageError` when there is no such dataset, or it is monthly and no month is named, or the other way round.
     """
     # Here and not at the top: Arrow and HTTP cost 0.4 CPU s, and where a tool runs each task in a fresh process,
     # `transform` and `check` would pay for what they do not use.
-    from core import load, schema
+    from core import datasets, load
     from core.extract import extract
 
-    load.strategy(job.strategy)  # a wrong name fails before anything is fetched
-    wanted = schema.dataset(dataset, monthly=month is not None)
-    fence = load.begin(job.schema, wanted)
-    file = extract(wanted, job.source, month)
+    load.strategy(run.strategy)  # a wrong name fails before anything is fetched
+    wanted = datasets.dataset(dataset, monthly=month is not None)
+    fence = load.begin(run.schema, wanted)
+    file = extract(wanted, run.source, month)
     order = load.Load(
-        job.schema, wanted, month, file, job.strategy, job.loader, job.run_id, fence, job.force, job.accept_suspect
+        run.schema, wanted, month, file, run.strategy, run.loader, run.run_id, fence, run.force, run.accept_suspect
     )
     done = load.load(order)
     entry = done.entry
@@ -108,30 +60,30 @@ def ingest(job: Job, dataset: str, month: Month | None) -> Receipt:
     return _logged(receipt)
 
 
-def transform(job: Job, month: Month) -> Receipt:
+def transform(run: Run, month: Month) -> Receipt:
     """Bring the dbt models up to date with the ledger: one build for all months that landed since the last one.
 
     ``unchanged`` when another month's build covered this one too. A failed data test holds back no month's models, and
     this step does not raise it: see `check`, and `core.transform` for why.
     """
-    done = models.refresh(job.schema, month.first_day)
+    done = models.refresh(run.schema, month.first_day)
     built = f"built {len(done.months)} months in {done.seconds:.1f} s" if done.state == "success" else "was up to date"
-    rows = models.rows(job.schema, month.first_day)
+    rows = models.rows(run.schema, month.first_day)
     return _logged(Receipt("transform", done.state, str(month), rows=rows, detail=built, warnings=done.warnings))
 
 
-def check(job: Job, month: Month) -> Receipt:
+def check(run: Run, month: Month) -> Receipt:
     """Report the data tests of the last build; raise `CheckFailed` naming those that rows of `month` broke.
 
-    Nothing is run: the build ran its tests. Those of severity ``warn`` are the receipt's warnings; with `Job.strict` they
+    Nothing is run: the build ran its tests. Those of severity ``warn`` are the receipt's warnings; with `Run.strict` they
     fail the month too.
     """
     day = month.first_day
-    found = models.results(job.schema, day)
+    found = models.results(run.schema, day)
     broken = [result for result in found if result.concerns(day)]
-    trips = models.rows(job.schema, day) if broken else 0
-    failed = [result.finding(day, trips) for result in broken if result.fails(job.strict)]
-    warnings = tuple(result.warning(day, trips) for result in broken if not result.fails(job.strict))
+    trips = models.rows(run.schema, day) if broken else 0
+    failed = [result.finding(day, trips) for result in broken if result.fails(run.strict)]
+    warnings = tuple(result.warning(day, trips) for result in broken if not result.fails(run.strict))
     receipt = Receipt(
         "check",
         "failed" if failed else "success",

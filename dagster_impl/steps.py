@@ -7,7 +7,7 @@ import dagster as dg
 
 from core.errors import RETRIES, RETRY_DELAY_S, TransientError, TriptychError
 from core.month import EARLIEST
-from core.pipeline import Receipt
+from core.run import Receipt
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date=EARLIEST, fmt="%Y-%m")
 """The months of the source files. The last one is the last complete month."""

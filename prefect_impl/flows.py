@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -22,10 +22,10 @@ from prefect.states import Completed, Failed
 from pydantic import PositiveInt
 
 from core import pipeline
-from core.contract import PATIENCE_S, counted, patiently
 from core.errors import RETRIES, RETRY_DELAY_S, TransientError
 from core.month import Month
-from core.pipeline import Job, Receipt
+from core.run import Receipt, Run, RunParameters, counted
+from core.waiting import PATIENCE_S, patiently
 from prefect_impl.selection import Which, past_runs, select
 
 Warnings = tuple[str, ...]
@@ -68,37 +68,37 @@ def recorded(receipt: Receipt) -> Warnings:
 
 
 @step
-def ingest_zones(job: Job) -> Warnings:
+def ingest_zones(run: Run) -> Warnings:
     """Load the zone lookup."""
-    return recorded(pipeline.ingest_zones(job))
+    return recorded(pipeline.ingest_zones(run))
 
 
 @step
-def ingest_month(job: Job, month: Month) -> Warnings:
+def ingest_month(run: Run, month: Month) -> Warnings:
     """Load the month's file."""
-    return recorded(pipeline.ingest_month(job, month))
+    return recorded(pipeline.ingest_month(run, month))
 
 
 @step
-def transform(job: Job, month: Month) -> Warnings:
+def transform(run: Run, month: Month) -> Warnings:
     """Bring the dbt models up to date."""
-    return recorded(pipeline.transform(job, month))
+    return recorded(pipeline.transform(run, month))
 
 
 @step
-def check(job: Job, month: Month) -> Warnings:
+def check(run: Run, month: Month) -> Warnings:
     """Report the month's data tests."""
-    return recorded(pipeline.check(job, month))
+    return recorded(pipeline.check(run, month))
 
 
 @flow(name="taxi_pipeline", persist_result=False)
-def taxi_pipeline(month: str, job: Job) -> State[None]:
+def taxi_pipeline(month: str, parameters: RunParameters) -> State[None]:
     """Load one month and bring the models up to date. Raises the first error of a step; counts warnings in its state."""
-    job, partition = replace(job, run_id=str(runtime.flow_run.id)), Month.parse(month)
-    zones = ingest_zones.submit(job)
-    trips = ingest_month.submit(job, partition)
-    built = transform.submit(job, partition, wait_for=[zones, trips])
-    tested = check.submit(job, partition, wait_for=[built])
+    run, partition = Run.of(asdict(parameters), "prefect", str(runtime.flow_run.id)), Month.parse(month)
+    zones = ingest_zones.submit(run)
+    trips = ingest_month.submit(run, partition)
+    built = transform.submit(run, partition, wait_for=[zones, trips])
+    tested = check.submit(run, partition, wait_for=[built])
     steps = [zones, trips, built, tested]
     wait(steps)
     # in this order: a cause is raised before the NotReady of a step that waited for it
@@ -107,14 +107,16 @@ def taxi_pipeline(month: str, job: Job) -> State[None]:
 
 
 @flow(name="backfill", persist_result=False)
-async def backfill(months: list[str], job: Job, which: Which = "missing", jobs: PositiveInt = 2) -> State[None]:
+async def backfill(
+    months: list[str], parameters: RunParameters, which: Which = "missing", jobs: PositiveInt = 2
+) -> State[None]:
     """Run `taxi_pipeline` for `which` of `months`, `jobs` at a time. Fails at the end when a month failed."""
-    chosen = select(months, which, {} if which == "all" else await past_runs(taxi_pipeline.name, job))
+    chosen = select(months, which, {} if which == "all" else await past_runs(taxi_pipeline.name, parameters))
     slots = asyncio.Semaphore(jobs)
 
     async def one(month: str) -> str:
         async with slots:
-            return (await run_month(month, job)).state_name or "unknown"
+            return (await run_month(month, parameters)).state_name or "unknown"
 
     ends = await asyncio.gather(*map(one, chosen), return_exceptions=True)  # an exception holds back no other month
     failed = [f"{month} ({end})" for month, end in zip(chosen, ends, strict=True) if end != "Completed"]
@@ -123,7 +125,7 @@ async def backfill(months: list[str], job: Job, which: Which = "missing", jobs: 
     return Completed(message=f"{len(chosen)} of {len(months)} months run")
 
 
-async def run_month(month: str, job: Job) -> FlowRun:
+async def run_month(month: str, parameters: RunParameters) -> FlowRun:
     """Make a run of the deployment `taxi_pipeline` and wait for its end; make another when its process was killed.
 
     A killed process can't use up its task's retries, so it is the parent that grants as many.
@@ -131,8 +133,8 @@ async def run_month(month: str, job: Job) -> FlowRun:
     for attempt in range(1 + RETRIES):
         run = await arun_deployment(
             "taxi_pipeline/triptych",
-            parameters={"month": month, "job": asdict(job)},
-            flow_run_name=f"{job.schema} {month}",
+            parameters={"month": month, "parameters": asdict(parameters)},
+            flow_run_name=f"{parameters.schema} {month}",
             # a backfill that is run again after a crash of its own finds its months, and does not start them twice
             idempotency_key=f"{runtime.flow_run.id}:{month}:{attempt}",
             poll_interval=POLL_S,

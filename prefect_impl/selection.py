@@ -10,7 +10,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
-from core.pipeline import Job
+from core.run import RunParameters
 
 Which = Literal["all", "missing", "failed"]
 
@@ -37,8 +37,8 @@ def wanted(which: Which, ends: Sequence[StateType]) -> bool:
     return which == "all" or (len(ends) > 0 and ends[0] in FAILED)
 
 
-async def past_runs(flow: str, job: Job) -> dict[str, list[StateType]]:
-    """How the runs of `flow` with `job`'s source and schema ended, by month, newest first."""
+async def past_runs(flow: str, parameters: RunParameters) -> dict[str, list[StateType]]:
+    """How the runs of `flow` with the source and schema of `parameters` ended, by month, newest first."""
     past: dict[str, list[StateType]] = {}
     async with get_client() as client:
         offset = 0
@@ -51,8 +51,8 @@ async def past_runs(flow: str, job: Job) -> dict[str, list[StateType]]:
                 offset=offset,
             )
             for run in runs:
-                ran = run.parameters["job"]
-                if run.state_type and (ran["source"], ran["schema"]) == (job.source, job.schema):
+                ran = run.parameters["parameters"]
+                if run.state_type and (ran["source"], ran["schema"]) == (parameters.source, parameters.schema):
                     past.setdefault(run.parameters["month"], []).append(run.state_type)
             if len(runs) < PAGE:
                 return past

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import CronPartitionTimetable, ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task
 
-from core.contract import STRATEGIES
 from core.errors import RETRIES, RETRY_DELAY_S, TransientError, UsageError
 from core.month import EARLIEST, Month
+from core.run import STRATEGIES
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol as DagRun
 
-    from core.pipeline import Job
+    from core.run import Run
 
 MONTHLY = CronPartitionTimetable(
     "0 0 1 * *",
@@ -41,7 +41,6 @@ PARAMS = {
         "tlc", type="string", minLength=1, description="A folder, an http(s) prefix, or tlc: the publisher"
     ),
     "schema": Param("airflow", type="string", minLength=1, description="The PostgreSQL schema that is written"),
-    "loader": Param("airflow", type="string", minLength=1, description="The name that the load ledger records"),
     "strategy": Param("swap", type="string", description=f"How a month is published: {', '.join(STRATEGIES)}"),
     "force": Param(False, type="boolean", description="Load again what the ledger shows as loaded"),
     "accept_suspect": Param(
@@ -49,7 +48,7 @@ PARAMS = {
     ),
     "strict": Param(False, type="boolean", description="Fail a month for a warning of a data test too"),
 }
-"""The fields of `core.pipeline.Job`. A backfill sends its own; these serve scheduled and manual runs."""
+"""The fields of `core.run.RunParameters`. A backfill sends its own; these serve scheduled and manual runs."""
 
 
 def month_of(dag_run: DagRun) -> Month:
@@ -59,11 +58,11 @@ def month_of(dag_run: DagRun) -> Month:
     return Month.parse(dag_run.partition_key)
 
 
-def job_of(params: Mapping[str, Any], dag_run: DagRun) -> Job:
-    """The run's job, from its parameters."""
-    from core.pipeline import Job
+def run_of(params: Mapping[str, Any], dag_run: DagRun) -> Run:
+    """The run, from its parameters."""
+    from core.run import Run
 
-    return Job.of(dict(params), run_id=dag_run.run_id)
+    return Run.of(params, "airflow", dag_run.run_id)
 
 
 @dag(
@@ -88,28 +87,28 @@ def taxi_pipeline() -> None:
         """Load the zone lookup."""
         from core import pipeline
 
-        return pipeline.ingest_zones(job_of(params, dag_run)).to_json()
+        return pipeline.ingest_zones(run_of(params, dag_run)).to_json()
 
     @task(multiple_outputs=False)
     def ingest_month(params: dict[str, Any], dag_run: DagRun) -> dict[str, Any]:
         """Load the month's file as the month's partition of raw_trips."""
         from core import pipeline
 
-        return pipeline.ingest_month(job_of(params, dag_run), month_of(dag_run)).to_json()
+        return pipeline.ingest_month(run_of(params, dag_run), month_of(dag_run)).to_json()
 
     @task(multiple_outputs=False)
     def transform(params: dict[str, Any], dag_run: DagRun) -> dict[str, Any]:
         """Bring the dbt models up to date."""
         from core import pipeline
 
-        return pipeline.transform(job_of(params, dag_run), month_of(dag_run)).to_json()
+        return pipeline.transform(run_of(params, dag_run), month_of(dag_run)).to_json()
 
     @task(multiple_outputs=False)
     def check(params: dict[str, Any], dag_run: DagRun) -> dict[str, Any]:
         """Report the data tests of the month's build."""
         from core import pipeline
 
-        return pipeline.check(job_of(params, dag_run), month_of(dag_run)).to_json()
+        return pipeline.check(run_of(params, dag_run), month_of(dag_run)).to_json()
 
     [ingest_zones(), ingest_month()] >> transform() >> check()  # type: ignore[call-arg, misc]  # Airflow gives the arguments
 

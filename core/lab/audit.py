@@ -16,7 +16,7 @@ from core.digest import Digest, total
 from core.ledger import Entry
 
 if TYPE_CHECKING:
-    from core.marts import Mart
+    from core.transform.marts import Mart
 
 Held = dict[str, Digest]
 """What a table holds: the digest of each month, or of all under the empty string where it is not kept by month."""
@@ -113,7 +113,7 @@ def _named(months: Iterable[str]) -> tuple[str, ...]:
 
 def _raw(schema: Schema) -> Iterator[Finding]:
     """Compare the loader's tables with the load ledger, which says what the files held."""
-    from core.schema import DATASETS
+    from core.datasets import DATASETS
 
     empty = total([])
     for name, dataset in DATASETS.items():
@@ -138,12 +138,12 @@ def _load_again(schema: Schema, dataset: str, months: Iterable[str]) -> str:
         months = schema.loaded[:1] or _named(schema.held.get("raw_trips") or ())[:1]
     if dataset in ("green", "zones") and (named := _named(months)):
         return f"{schema.backfill(named, '--force')}, from the same --source, loads it again"
-    return f"load it again from a program: core.pipeline.ingest of {dataset!r}, with Job.force"
+    return f"load it again from a program: core.pipeline.ingest of {dataset!r}, with Run.force"
 
 
 def _altered(schema: Schema) -> Iterator[Finding]:
     """Find entries whose count of rows was changed: the digest, which has the count in it, is that of the table."""
-    from core.schema import DATASETS
+    from core.datasets import DATASETS
 
     for entry in schema.entries:
         table = DATASETS[entry.dataset].table if entry.dataset in DATASETS else ""
@@ -183,7 +183,7 @@ def _may_read(connection: Connection, schema: str, sequence: str) -> bool:
 
 def _marts(connection: Connection, schema: Schema) -> Iterator[Finding]:
     """Compare each mart with what its last build left."""
-    from core.marts import LEDGER, MARTS
+    from core.transform.marts import LEDGER, MARTS
 
     kept = exists(connection, schema.name, LEDGER)
     recorded = _recorded(connection, schema.name, LEDGER) if kept else {}

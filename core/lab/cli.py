@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.contract import STRATEGIES, check_strategy, write_json
 from core.errors import PermanentError, TriptychError, UsageError, masked, printable
+from core.lab.protocol import write_json
 from core.month import Month, parse_months
+from core.run import STRATEGIES, check_strategy
 from core.settings import private, settings, state_folder
 
 if TYPE_CHECKING:
-    from core.contract import BackfillRequest, BackfillResult
+    from core.lab.protocol import BackfillRequest, BackfillResult
     from core.lab.registry import Orchestrator
     from core.lab.session import Lab
 
@@ -221,12 +222,12 @@ def _backfill(
     tools: list[Orchestrator], months: Iterable[Month], source: str, schema: str | None, strategy: str = "swap",
     flags: Mapping[str, Any] = {}, jobs: int = 2, json: Path | None = None,
 ) -> int:  # fmt: skip
-    from core.contract import BackfillRequest
     from core.lab import display
+    from core.lab.protocol import BackfillRequest
 
     names = [str(month) for month in months]
     requests: dict[Orchestrator, BackfillRequest] = {
-        tool: BackfillRequest(names, source, schema or tool.name, tool.name, strategy=strategy, jobs=jobs, **flags)
+        tool: BackfillRequest(names, source, schema or tool.name, strategy=strategy, jobs=jobs, **flags)
         for tool in tools
     }
 
@@ -288,7 +289,7 @@ def _source(source: str, months: Iterable[Month]) -> str:
     if source == "tlc":
         return source
     if "://" in source:
-        from core import sources
+        from core.extract import sources
 
         sources.check(source)  # before a tool writes it into its history
         return source

@@ -14,10 +14,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from core.contract import BackfillResult, MonthRecord
 from core.digest import Digest
 from core.errors import printable
 from core.lab.parity import Parity
+from core.lab.protocol import BackfillResult, MonthRecord
 from core.lab.session import Service
 from core.ledger import Entry
 

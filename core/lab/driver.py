@@ -1,4 +1,4 @@
-"""One call of an orchestrator's runner (`core.contract`): in its environment and its own process group, ended when it stalls.
+"""One call of an orchestrator's runner (`core.lab.protocol`): in its environment and its own process group, ended when it stalls.
 
 The command line, the tests and the benchmarks all come through here.
 """
@@ -16,14 +16,14 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from core.contract import Message, progress_path, read_result, write_json
 from core.errors import PermanentError, TransientError
 from core.lab import processes
+from core.lab.protocol import Message, progress_path, read_result, write_json
 from core.lab.registry import Orchestrator
 from core.settings import Settings, private
 
 OnProgress = Callable[[Mapping[str, Any]], None]
-"""Called with each line that `core.contract.Progress` writes."""
+"""Called with each line that `core.lab.protocol.Progress` writes."""
 
 KEPT_RUNS = 200
 """Folders of past calls that are kept for whoever looks for a cause: a few KB each."""

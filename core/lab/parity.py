@@ -122,7 +122,7 @@ def hold(connection: Connection, schemas: Sequence[str]) -> None:
 def _tables() -> list[str]:
     """Every table that a load or a build can leave, in the order in which they are made."""
     # Not at the top: whatever shows a line imports this module, and need not wait for Arrow.
-    from core.schema import DATASETS
+    from core.datasets import DATASETS
 
     raw = [dataset.table for dataset in DATASETS.values()]
     return [*raw, *(table for table in TABLES if table not in raw)]
@@ -140,7 +140,7 @@ def _is_compared(table: str, loaded: Collection[str], held: Sequence[Held | None
     """Whether a table belongs to what is loaded: a loader's table that a ledger names, or that has rows although none does;
     a model once a month for it is loaded, or where it exists although none is.
     """
-    from core.schema import DATASETS, GREEN
+    from core.datasets import DATASETS, GREEN
 
     dataset = next((dataset for dataset in DATASETS.values() if dataset.table == table), None)
     if dataset is None:
@@ -149,7 +149,7 @@ def _is_compared(table: str, loaded: Collection[str], held: Sequence[Held | None
 
 
 def _held(connection: Connection, schema: str, table: str) -> Held | None:
-    from core.marts import MARTS
+    from core.transform.marts import MARTS
 
     columns = _columns(connection, schema, table)
     for mart in MARTS:

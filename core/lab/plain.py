@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import tenacity
 
-from core.contract import (
+from core.errors import RETRIES, RETRY_DELAY_S, TransientError, TriptychError
+from core.lab.protocol import (
     BackfillRequest,
     BackfillResult,
     Description,
@@ -31,11 +32,10 @@ from core.contract import (
     month_record,
     serve,
 )
-from core.errors import RETRIES, RETRY_DELAY_S, TransientError, TriptychError
 from core.month import Month
 
 if TYPE_CHECKING:
-    from core.pipeline import Job, Receipt
+    from core.run import Receipt, Run
 
 
 @dataclass
@@ -77,20 +77,20 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
 
 
-def run_month(month: Month, job: Job, progress: Progress) -> MonthRecord:
+def run_month(month: Month, run: Run, progress: Progress) -> MonthRecord:
     """Run the steps of one month: zones beside the month's file, then transform, then check."""
     from core import pipeline  # not at the top: `describe` need not wait for pyarrow
 
     progress(str(month), "running")
     history = History()
     with ThreadPoolExecutor(2) as pool:
-        pool.submit(history.run, "ingest_zones", lambda: pipeline.ingest_zones(job))
-        pool.submit(history.run, "ingest_month", lambda: pipeline.ingest_month(job, month))
+        pool.submit(history.run, "ingest_zones", lambda: pipeline.ingest_zones(run))
+        pool.submit(history.run, "ingest_month", lambda: pipeline.ingest_month(run, month))
     for task, step in (("transform", pipeline.transform), ("check", pipeline.check)):
         if history.error:
             history.skip(task)
         else:
-            history.run(task, lambda step=step: step(job, month))  # type: ignore[misc]
+            history.run(task, lambda step=step: step(run, month))  # type: ignore[misc]
     record = month_record(str(month), history.tasks, history.receipts, history.error)
     progress(str(month), record.state, record.error or "", record)
     return record
@@ -113,16 +113,16 @@ def ready(_: dict[str, Any], __: Progress) -> dict[str, Any]:
 
 def backfill(data: dict[str, Any], progress: Progress) -> BackfillResult:
     """Run `jobs` months at a time, on threads: a step waits for PostgreSQL, for dbt's process, or runs C and Rust."""
-    from core.pipeline import Job
+    from core.run import Run
 
     started = time.monotonic()
     request = BackfillRequest.from_json(data)
-    job = Job.of(request.job, run_id=f"plain-{now()}")
+    run = Run.of(request.parameters, "plain", f"plain-{now()}")
     months = [Month.parse(month) for month in request.months]
     for month in months:
         progress(str(month), "waiting")
     with ThreadPoolExecutor(request.jobs) as pool:
-        records = list(pool.map(lambda month: run_month(month, job, progress), months))
+        records = list(pool.map(lambda month: run_month(month, run, progress), months))
     return BackfillResult.of(platform.python_version(), started, records)
 
 

@@ -34,11 +34,12 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
-from core.contract import until, write_json
 from core.errors import DiskFull, PermanentError, TransientError
 from core.lab import processes
 from core.lab.processes import Child, Identity, as_user, is_free, tail
+from core.lab.protocol import write_json
 from core.settings import private
+from core.waiting import until
 
 USER = DATABASE = "triptych"
 

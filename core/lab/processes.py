@@ -29,8 +29,8 @@ from typing import Any
 
 import psutil
 
-from core.contract import write_json
 from core.errors import TransientError
+from core.lab.protocol import write_json
 from core.settings import owner_only, private
 
 MARK = "TRIPTYCH_OWNER"

@@ -1,6 +1,6 @@
 """Which orchestrators there are: `plain`, every ``*_impl`` folder of the checkout, and the folders of TRIPTYCH_IMPLS.
 
-A folder is an orchestrator when it holds a ``runner.py`` that answers `core.contract`. Nothing else is asked of it, and nothing
+A folder is an orchestrator when it holds a ``lab/runner.py`` that answers `core.lab.protocol`. Nothing else is asked of it, and nothing
 here knows one by name.
 """
 
@@ -32,18 +32,18 @@ class Orchestrator:
 def orchestrators(settings: Settings) -> dict[str, Orchestrator]:
     """All orchestrators by name, the control first. Raise `UsageError` when an entry of TRIPTYCH_IMPLS is none."""
     found = {CONTROL: Orchestrator(CONTROL, "core.lab.plain", Path(sys.executable), ROOT)}
-    for folder in sorted(path.parent for path in ROOT.glob(f"*{_SUFFIX}/runner.py")):
+    for folder in sorted(path.parent.parent for path in ROOT.glob(f"*{_SUFFIX}/lab/runner.py")):
         found |= _entry(folder)
     for folder in settings.impls:
-        if not folder.name.endswith(_SUFFIX) or not (folder / "runner.py").exists():
-            raise UsageError(f"TRIPTYCH_IMPLS: {folder} is not a folder <name>{_SUFFIX} with a runner.py")
+        if not folder.name.endswith(_SUFFIX) or not (folder / "lab" / "runner.py").exists():
+            raise UsageError(f"TRIPTYCH_IMPLS: {folder} is not a folder <name>{_SUFFIX} with a lab/runner.py")
         found |= _entry(folder)
     return found
 
 
 def _entry(folder: Path) -> dict[str, Orchestrator]:
     name = folder.name.removesuffix(_SUFFIX)
-    return {name: Orchestrator(name, f"{folder.name}.runner", _python(name, folder), folder.parent)}
+    return {name: Orchestrator(name, f"{folder.name}.lab.runner", _python(name, folder), folder.parent)}
 
 
 def _python(name: str, folder: Path) -> Path:

@@ -23,12 +23,13 @@ from typing import Any
 import httpx
 from filelock import FileLock
 
-from core.contract import Description, Endpoint, Message, Services, Step, until, write_json
 from core.errors import PermanentError, TransientError, TriptychError, UsageError
 from core.lab import driver, processes
 from core.lab.processes import Child, Identity, end_rest, is_free
+from core.lab.protocol import Description, Endpoint, Message, Services, Step, write_json
 from core.lab.registry import Orchestrator
 from core.settings import CLOUDS, private
+from core.waiting import until
 
 CALL_S = 60.0
 """For `describe` and `services`: an interpreter and some imports, 0.3 s on an idle machine."""

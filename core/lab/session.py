@@ -25,12 +25,12 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from core import ledger
-from core.contract import BackfillRequest, BackfillResult, Endpoint
 from core.database import Connection, connect, connect_bare, libpq_variables, resolved, where
 from core.errors import TriptychError, UsageError, quoted
 from core.lab import driver, leases, processes
 from core.lab.leases import Lease
 from core.lab.postgres import Postgres
+from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint
 from core.lab.registry import Orchestrator, orchestrators
 from core.lab.services import Running, Stack
 from core.lab.supervisor import Supervisor
@@ -96,12 +96,12 @@ class Lab:
         return self.together({tool.name: lambda tool=tool: one(tool) for tool in tools})  # type: ignore[misc]
 
     def backfill(self, tool: Orchestrator, request: BackfillRequest, on_progress: Show | None = None) -> BackfillResult:
-        """Bring `tool` up if need be and run `request` on it; `loader` and `endpoint` are filled in.
+        """Bring `tool` up if need be and run `request` on it; `endpoint` is filled in.
 
         Where a tool does not come up, or its runner ends without a result, the months that have not ended by then have failed:
         the result says with which error.
         """
-        stack, tally = self.stack(tool), Tally(replace(request, loader=tool.name), on_progress)
+        stack, tally = self.stack(tool), Tally(request, tool.name, on_progress)
         with self._watched(stack) as supervisors:
             try:
                 result = tally.filled(self._run(stack, tally), lambda: self._loaded(request.schema))
@@ -129,7 +129,7 @@ class Lab:
 
     def _loaded(self, schema: str) -> dict[str, Entry]:
         """What the ledger of `schema` says of each month; nothing when it can't be read."""
-        from core.schema import GREEN
+        from core.datasets import GREEN
 
         try:
             with self.connect() as connection:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.contract import BackfillRequest, BackfillResult, MonthRecord
+from core.lab.protocol import BackfillRequest, BackfillResult, MonthRecord
 from core.ledger import Entry
 
 LANDED = ("success", "unchanged")
@@ -19,6 +19,8 @@ class Tally:
     """One backfill. It is called with every fact of the runner's progress, and passes each on to `show`."""
 
     request: BackfillRequest
+    loader: str
+    """The orchestrator's name, as the ledger has it."""
     show: Callable[[str, str, str], None] | None = None
     version: str = ""
     notes: list[str] = field(default_factory=list)
@@ -70,7 +72,7 @@ class Tally:
             return _of(month, state, entry)
         if state == "failed":
             return MonthRecord(month, "failed", attempts=1, error=detail or f"failed; its cause is not known: {error}")
-        if entry and entry.loader == self.request.loader and entry.loaded_at and entry.loaded_at >= self.began:
+        if entry and entry.loader == self.loader and entry.loaded_at and entry.loaded_at >= self.began:
             return _of(month, "failed", entry, f"its rows are loaded, but its run did not end: {error}")
         return MonthRecord(month, "failed", attempts=int(state == "running"), error=error)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from filelock import FileLock
 
-from core import dbt
 from core.lab import processes
 from core.lab.processes import Child, Identity
 from core.settings import ROOT, Settings, private
+from core.transform import dbt
 
 
 class WarmDbt:

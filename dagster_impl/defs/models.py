@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import dagster as dg
 
-from core import dbt, pipeline, transform
+from core import pipeline, transform
 from core.month import Month
+from core.transform import dbt
 from dagster_impl.defs.resources import Parameters
 from dagster_impl.steps import MONTHS, ONE_MONTH, RETRY, failures, materialized
 
@@ -39,7 +40,7 @@ MODELS = dbt.lineage()
 def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterator[dg.MaterializeResult[None]]:
     """One dbt build for all the months that landed since the last one."""
     with failures():
-        receipt = pipeline.transform(parameters.job(context.run.run_id), Month.parse(context.partition_key))
+        receipt = pipeline.transform(parameters.run(context.run.run_id), Month.parse(context.partition_key))
     for model in MODELS:  # parents first, as Dagster wants them
         if dg.AssetKey(model.name) in context.selected_asset_keys:
             rows = receipt.rows if model.name == "fct_trips" else None  # the one model that has a row for each trip
@@ -52,7 +53,7 @@ def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterato
         dg.AssetCheckSpec(test.name, asset=model.name, description=test.description)
         for model in MODELS
         for test in model.tests
-        if test.kind == "data"  # the others are on made-up rows: a failed one stops the build, see `core.dbt`
+        if test.kind == "data"  # the others are on made-up rows: a failed one stops the build, see `core.transform.dbt`
     ],
     retry_policy=RETRY,
 )
@@ -62,18 +63,18 @@ def checks(context: dg.AssetCheckExecutionContext, parameters: Parameters) -> It
     With `strict` all are of that severity. A failed one says in its description what it found of this month's rows.
     """
     with failures():
-        job = parameters.job(context.run.run_id)
+        run = parameters.run(context.run.run_id)
         month = Month.parse(context.op_execution_context.partition_key)
         day = month.first_day
-        found, trips = transform.results(job.schema, day), transform.rows(job.schema, day)
+        found, trips = transform.results(run.schema, day), transform.rows(run.schema, day)
         for test in (result for result in found if result.kind == "data"):
             broken = test.concerns(day)
             yield dg.AssetCheckResult(
                 passed=not broken,
                 asset_key=test.model,
                 check_name=test.name,
-                severity=dg.AssetCheckSeverity.ERROR if test.fails(job.strict) else dg.AssetCheckSeverity.WARN,
+                severity=dg.AssetCheckSeverity.ERROR if test.fails(run.strict) else dg.AssetCheckSeverity.WARN,
                 description=test.warning(day, trips) if broken else None,
                 metadata={"failures": test.count(day) if broken else 0},
             )
-        pipeline.check(job, month)
+        pipeline.check(run, month)

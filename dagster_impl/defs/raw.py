@@ -12,7 +12,7 @@ from dagster_impl.steps import MONTHS, ONE_MONTH, RETRY, failures, materialized
 def raw_zones(context: dg.AssetExecutionContext, parameters: Parameters) -> dg.MaterializeResult[None]:
     """The zone lookup, 265 rows, always loaded whole. Its partition says for which month's run it was made sure of."""
     with failures():
-        receipt = pipeline.ingest_zones(parameters.job(context.run.run_id))
+        receipt = pipeline.ingest_zones(parameters.run(context.run.run_id))
     return materialized(receipt, "raw_zones")
 
 
@@ -20,5 +20,5 @@ def raw_zones(context: dg.AssetExecutionContext, parameters: Parameters) -> dg.M
 def raw_trips(context: dg.AssetExecutionContext, parameters: Parameters) -> dg.MaterializeResult[None]:
     """Every row of a month's file as published. The partition is the file's month, never the pickup's."""
     with failures():
-        receipt = pipeline.ingest_month(parameters.job(context.run.run_id), Month.parse(context.partition_key))
+        receipt = pipeline.ingest_month(parameters.run(context.run.run_id), Month.parse(context.partition_key))
     return materialized(receipt, "raw_trips")

@@ -1,10 +1,9 @@
-"""What every run shares: the job's parameters as a resource, and the executor."""
+"""What every run shares: the run parameters as a resource, and the executor."""
 
 import dagster as dg
 from pydantic import Field
 
-from core.contract import STRATEGIES
-from core.pipeline import Job
+from core.run import STRATEGIES, Run
 
 
 class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
@@ -13,16 +12,22 @@ class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the reso
     source: str = Field(default="tlc", description="A folder, an http(s) prefix, or tlc: the publisher.")
     # `schema` is a method of every pydantic model: a field of that name warns, so the name differs and the key does not.
     target: str = Field(default="dagster", alias="schema", description="The PostgreSQL schema that is written.")
-    loader: str = Field(default="dagster", description="The name that the ledger records.")
     strategy: str = Field(default="swap", description=f"How a month is published: {', '.join(STRATEGIES)}.")
     force: bool = Field(default=False, description="Load again even when the ledger shows the same bytes.")
     accept_suspect: bool = Field(default=False, description="Publish files that look wrong, such as another month's.")
     strict: bool = Field(default=False, description="Fail a month for a warning of a data test too.")
 
-    def job(self, run_id: str) -> Job:
-        """The parameters of one run as the pipeline takes them."""
-        return Job(
-            self.source, self.target, self.loader, self.strategy, self.force, run_id, self.accept_suspect, self.strict
+    def run(self, run_id: str) -> Run:
+        """Return the parameters of one run as the pipeline takes them."""
+        return Run(
+            source=self.source,
+            schema=self.target,
+            strategy=self.strategy,
+            force=self.force,
+            accept_suspect=self.accept_suspect,
+            strict=self.strict,
+            loader="dagster",
+            run_id=run_id,
         )
 
 

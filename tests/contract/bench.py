@@ -20,14 +20,15 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core import digest, ledger
-from core.contract import BackfillRequest, BackfillResult, Endpoint, until
 from core.errors import TransientError
 from core.lab import driver, sample
 from core.lab.parity import TABLES
+from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint
 from core.lab.registry import CONTROL, orchestrators
 from core.lab.session import Lab
 from core.month import parse_months
 from core.settings import settings
+from core.waiting import until
 from tests import oracle, publisher
 
 MONTHS = ("2024-01", "2024-02", "2024-03", "2024-04")
@@ -79,7 +80,7 @@ class Bench:
         self, tool: str, months: Sequence[str], source: Path | str, schema: Schema, jobs: int = 2, **flags: Any
     ) -> BackfillResult:
         """One backfill through the driver, as the command line does it. `flags` are further fields of the request."""
-        request = BackfillRequest(list(months), str(source), schema, loader=tool, jobs=jobs, **flags)
+        request = BackfillRequest(list(months), str(source), schema, jobs=jobs, **flags)
         return self.lab.backfill(orchestrators(self.lab.settings)[tool], request)
 
     def interrupt(self, tool: str, months: Sequence[str], schema: Schema) -> None:
@@ -87,7 +88,7 @@ class Bench:
         orchestrator = orchestrators(self.lab.settings)[tool]
         stack = self.lab.stack(orchestrator)
         endpoint = Endpoint(str(stack.home), stack.start().ports).to_json()
-        request = BackfillRequest(list(months), str(self.folder), schema, loader=tool, endpoint=endpoint, jobs=1)
+        request = BackfillRequest(list(months), str(self.folder), schema, endpoint=endpoint, jobs=1)
         stop = Event()
         with ThreadPoolExecutor(1) as pool, self.held_before_publishing(schema) as held:
             call = pool.submit(

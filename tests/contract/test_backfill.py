@@ -9,8 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.contract import TASKS, BackfillResult
 from core.lab import processes
+from core.lab.protocol import BackfillResult
+from core.run import TASKS
 from tests.contract.bench import MONTHS, Bench, Schema
 from tests.planted import files, leaks, tables
 

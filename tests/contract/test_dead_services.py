@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from core.contract import until
 from core.lab.services import Running
+from core.waiting import until
 from tests.contract.bench import MONTHS, Bench
 
 pytestmark = pytest.mark.slow

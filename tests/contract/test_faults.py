@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from core.contract import BackfillResult, MonthRecord
 from core.errors import RETRIES, TriptychError
+from core.lab.protocol import BackfillResult, MonthRecord
 from tests.contract.bench import MONTHS, Bench, Schema
 
 GOOD, BAD, SHAKY, LAST = MONTHS

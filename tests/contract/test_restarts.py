@@ -13,9 +13,10 @@ from contextlib import suppress
 import psycopg
 import pytest
 
-from core.contract import BackfillResult, until
 from core.lab.postgres import Postgres
+from core.lab.protocol import BackfillResult
 from core.lab.registry import orchestrators
+from core.waiting import until
 from tests.contract.bench import MONTHS, Bench, Schema
 
 pytestmark = pytest.mark.slow

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from core.contract import until
 from core.lab import sample
 from core.lab.registry import CONTROL
 from core.month import parse_months
+from core.waiting import until
 from tests.contract.bench import Bench
 from tests.odd_months import undocumented_codes
 from tests.planted import files, leaks, tables

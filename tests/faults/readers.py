@@ -31,14 +31,14 @@ from typing import Any
 
 import psycopg
 
-from core import marts
-from core.contract import BackfillRequest
 from core.lab import sample
+from core.lab.protocol import BackfillRequest
 from core.lab.registry import Orchestrator, select
 from core.lab.session import Lab
-from core.marts import MARTS
 from core.month import parse_months
 from core.settings import settings
+from core.transform import marts
+from core.transform.marts import MARTS
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -169,9 +169,7 @@ def run(
     """Let `tools` backfill side by side, round after round, until `seconds` are over; return what the readers saw."""
 
     def backfill(tool: Orchestrator, force: bool) -> None:
-        request = BackfillRequest(
-            [str(month) for month in MONTHS], str(publisher.published), schema, tool.name, force=force
-        )
+        request = BackfillRequest([str(month) for month in MONTHS], str(publisher.published), schema, force=force)
         result = lab.backfill(tool, request)
         errors = [f"{tool.name} {month.month}: {month.error}" for month in result.months if month.state == "failed"]
         # Each tool may have fetched what the publisher replaced since: the other one's version is the newer one.

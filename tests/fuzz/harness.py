@@ -24,10 +24,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from core.datasets import GREEN, ZONES, Dataset
 from core.errors import PermanentError, TriptychError
 from core.extract import Extracted, extract
 from core.load import Load, batches, begin, load
-from core.schema import GREEN, ZONES, Dataset
 from core.settings import settings
 from tests import oracle
 from tests.fuzz import parquet_files

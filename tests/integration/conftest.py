@@ -14,12 +14,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from core import dbt
-from core.contract import until
 from core.lab import processes, sample
 from core.lab.session import end_all
 from core.lab.warm_dbt import WarmDbt
 from core.settings import Settings, settings
+from core.transform import dbt
+from core.waiting import until
 from tests.integration import loading
 from tests.integration.fake_tools import MakeTool, make_tool
 from tests.integration.loading import MONTH, OTHER

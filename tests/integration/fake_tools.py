@@ -11,7 +11,9 @@ from core.lab.registry import Orchestrator
 RUNNER = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from core.contract import *
+from core.lab.protocol import *
+from core.run import *
+from core.waiting import *
 from core.errors import *
 
 def describe(request, progress):
@@ -45,11 +47,11 @@ MakeTool = Callable[..., Orchestrator]
 def make_tool(
     folder: Path, name: str, body: str = "", steps: str = "", ports: str = "[]", env: str = "{}", ready: str = ""
 ) -> Orchestrator:
-    """Write ``<folder>/<name>_impl/runner.py``. `steps` sees `home`, `ports` and `python`; `body` is in the backfill verb."""
-    place = folder / f"{name}_impl"
-    place.mkdir()
+    """Write ``<folder>/<name>_impl/lab/runner.py``. `steps` sees `home`, `ports` and `python`; `body` is in the backfill verb."""
+    place = folder / f"{name}_impl" / "lab"
+    place.mkdir(parents=True)
     indented = "\n".join(f"    {line}" for line in body.splitlines())
     (place / "runner.py").write_text(
         RUNNER.format(name=name, body=indented, steps=steps, ports=ports, env=env, ready=f"    {ready}")
     )
-    return Orchestrator(name, f"{name}_impl.runner", Path(sys.executable), folder)
+    return Orchestrator(name, f"{name}_impl.lab.runner", Path(sys.executable), folder)

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from psycopg import sql
 
 from core import load
-from core.contract import until
+from core.datasets import GREEN, ZONES, Dataset
 from core.extract import Extracted, extract
 from core.lab import sample
 from core.month import Month
-from core.schema import GREEN, ZONES, Dataset
+from core.waiting import until
 
 SCHEMA = "plain"
 MONTH, OTHER = Month(2024, 1), Month(2024, 2)

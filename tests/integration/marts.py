@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import sql
 
-from core import dbt, pipeline
-from core.contract import until
+from core import pipeline
 from core.database import connect
+from core.datasets import GREEN
 from core.month import Month
-from core.pipeline import Job
-from core.schema import GREEN
+from core.run import Run
+from core.transform import dbt
+from core.waiting import until
 
 ZONES = (
     '"LocationID","Borough","Zone","service_zone"\r\n'
@@ -55,9 +56,9 @@ class Publisher:
         pipeline.ingest_zones(job)
         pipeline.ingest_month(job, Month.parse(month))
 
-    def job(self, schema: str) -> Job:
+    def job(self, schema: str) -> Run:
         # rows of any month, or none
-        return Job(source=str(self.folder), schema=schema, loader="test", accept_suspect=True)
+        return Run(source=str(self.folder), schema=schema, loader="test", accept_suspect=True)
 
 
 def query(text: str, schema: str) -> list[tuple[Any, ...]]:

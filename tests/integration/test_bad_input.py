@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core import database, load, pipeline
 from core.database import connect
+from core.datasets import GREEN
 from core.errors import (
     BadFile,
     DatabaseUnavailable,
@@ -32,8 +33,7 @@ from core.errors import (
 from core.lab import sample
 from core.lab.postgres import Postgres, server_user
 from core.month import Month, parse_months
-from core.pipeline import Job
-from core.schema import GREEN
+from core.run import Receipt, Run
 from core.settings import settings
 from tests.integration import loading
 from tests.integration.loading import MONTH, SCHEMA, WAIT_S, attempt, held, ledger, relations, rows, running, waiting
@@ -64,9 +64,9 @@ def refusal(kind: type[TriptychError], step: Callable[[], object]) -> str:
     return message
 
 
-def ingest(source: str | Path, month: Month = MONTH) -> pipeline.Receipt:
+def ingest(source: str | Path, month: Month = MONTH) -> Receipt:
     """The step as every tool calls it."""
-    return pipeline.ingest_month(Job(str(source), SCHEMA, "test"), month)
+    return pipeline.ingest_month(Run(str(source), SCHEMA, loader="test"), month)
 
 
 # --- files --------------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ ZONE_FILES: dict[str, tuple[Callable[[str], str], type[TriptychError], str]] = {
 
 @pytest.mark.parametrize("case", ZONE_FILES)
 def test_a_lookup_that_is_none_is_refused_and_the_old_one_stays(folder: Path, warehouse: str, case: str) -> None:
-    step = partial(pipeline.ingest_zones, Job(str(folder), SCHEMA, "test"))
+    step = partial(pipeline.ingest_zones, Run(str(folder), SCHEMA, loader="test"))
     step()
     before = rows(warehouse, "raw_zones")
     spoil, kind, said = ZONE_FILES[case]
@@ -183,7 +183,7 @@ def test_a_month_that_is_not_out_is_named(folder: Path, warehouse: str) -> None:
 
 @pytest.mark.parametrize("schema", ["", "pg_catalog", "x" * 64, "a\0b"])
 def test_a_schema_that_can_not_be_is_refused(folder: Path, schema: str) -> None:
-    refusal(UsageError, lambda: pipeline.ingest_month(Job(str(folder), schema, "test"), MONTH))
+    refusal(UsageError, lambda: pipeline.ingest_month(Run(str(folder), schema, loader="test"), MONTH))
 
 
 @pytest.mark.parametrize("source", ["/no/such/folder", "ftp://host/x", f"http://user:{SECRET}@127.0.0.1:1/x"])
@@ -215,7 +215,9 @@ def test_a_folder_may_have_any_name(folder: Path, warehouse: str, tmp_path: Path
 
 
 def test_a_strategy_that_is_none_is_refused_before_anything_is_fetched(warehouse: str) -> None:
-    refusal(UsageError, lambda: pipeline.ingest_month(Job("/no/such/folder", SCHEMA, "test", strategy="none"), MONTH))
+    refusal(
+        UsageError, lambda: pipeline.ingest_month(Run("/no/such/folder", SCHEMA, loader="test", strategy="none"), MONTH)
+    )
     assert relations(warehouse) == set()
 
 
@@ -380,9 +382,9 @@ def test_no_room_for_the_file(folder: Path, warehouse: str) -> None:
     loading.write(folder, seed=1)
     script = (
         "import resource, sys\n"
-        "from core.errors import DiskFull\nfrom core.month import Month\nfrom core.pipeline import Job, ingest_month\n"
+        "from core.errors import DiskFull\nfrom core.month import Month\nfrom core.pipeline import ingest; from core.run import Run_month\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "try:\n    ingest_month(Job(sys.argv[1], 'plain', 'test'), Month(2024, 1))\n"
+        "try:\n    ingest_month(Run(sys.argv[1], 'plain', loader='test'), Month(2024, 1))\n"
         "except DiskFull as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True)

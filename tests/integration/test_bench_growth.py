@@ -10,7 +10,7 @@ import pytest
 from benchmarks import claims, growth, inserts, measure
 from benchmarks.proxy import delayed
 from core import digest, load
-from core.contract import STRATEGIES
+from core.run import STRATEGIES
 from tests.integration.loading import connect
 
 ROWS = 1_000

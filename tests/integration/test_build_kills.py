@@ -22,12 +22,12 @@ with build_points.bench() as made:
     scenario = next(each for each in build_points.SCENARIOS if each.name == "build, one month replaced")
     rows = build_points.measured(made, scenario, 12, random.Random(1), set())
 
-    plan = transform._plan
+    plan = builds._plan
     def hasty(connection, schema, month):  # written down before it is built
         found = plan(connection, schema, month)
-        transform._write_versions(connection, schema, found.versions)
+        builds._write_versions(connection, schema, found.versions)
         return found
-    transform._plan = hasty
+    builds._plan = hasty
     points, before, golden = made.points(scenario)
     case = next(
         case for case in build_points.cases(points, scenario, set())

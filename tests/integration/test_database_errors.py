@@ -13,18 +13,20 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from core import database, dbt, load, transform
-from core.contract import until
+from core import database, load, transform
 from core.database import connect, connect_bare, lock, lock_key
+from core.datasets import GREEN
 from core.errors import Busy, DatabaseUnavailable
 from core.extract import extract
 from core.lab import sample
 from core.lab.cli import main
 from core.lab.postgres import Postgres
 from core.month import Month
-from core.pipeline import Job, ingest_month, ingest_zones
-from core.schema import GREEN
+from core.pipeline import ingest_month, ingest_zones
+from core.run import Run
 from core.settings import ROOT, settings
+from core.transform import dbt
+from core.waiting import until
 from tests.unit.fetching import refusal
 
 WAIT_S = 30.0
@@ -195,7 +197,7 @@ def test_a_build_that_takes_too_long_for_its_role_says_so(warehouse: str, tmp_pa
     """dbt's sessions are others than ours: a lock on what they read makes them take too long."""
     month = Month(2024, 1)
     sample.ensure(tmp_path / "published", [month], rows=200)
-    job = Job(str(tmp_path / "published"), "plain", "plain")
+    job = Run(str(tmp_path / "published"), "plain", loader="plain")
     ingest_zones(job)
     ingest_month(job, month)
     with limit(warehouse, "statement_timeout", "2s"), psycopg.connect(warehouse) as holder:

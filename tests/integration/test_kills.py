@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from benchmarks.stage import FAULTS
-from core.contract import STRATEGIES
+from core.run import STRATEGIES
 from core.settings import ROOT
 
 pytestmark = pytest.mark.slow
@@ -106,7 +106,7 @@ def test_every_file_operation_that_the_interpreter_reports_is_a_point(
 TORN = """
 from core import ledger
 from core.database import connect
-from core.partial import Partial
+from core.extract.partial import Partial
 write = ledger.write
 def apart(connection, schema, entry):
     with connect("apart") as other:

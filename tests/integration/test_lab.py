@@ -18,19 +18,20 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core import digest
-from core.contract import BackfillRequest, until
 from core.errors import PermanentError, TransientError, UsageError
 from core.lab import processes, services, session
+from core.lab.protocol import BackfillRequest
 from core.lab.registry import Orchestrator, select
 from core.lab.session import Lab, end_all, survey
 from core.settings import Settings
+from core.waiting import until
 from tests.integration.fake_tools import WAIT, WEB, MakeTool
 
 pytestmark = pytest.mark.slow
 
 
 def request(*months: str) -> BackfillRequest:
-    return BackfillRequest(list(months) or ["2024-01"], "nowhere", "fake", "fake")
+    return BackfillRequest(list(months) or ["2024-01"], "nowhere", "fake")
 
 
 def pids(lab: Lab, tool: Orchestrator) -> list[int]:

@@ -10,11 +10,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from core import digest, ledger, marts, pipeline, transform
+from core import digest, ledger, pipeline, transform
 from core.errors import UsageError
 from core.lab import audit, sample
 from core.lab.display import parity_lines
 from core.lab.parity import TABLES, Parity, compare, hold
+from core.run import Run
+from core.transform import builds, marts
 from tests.integration.loading import MONTH, attempt, attempt_zones
 
 ROWS = """VALUES (date '2024-01-01', date '2024-01-31', 1), ('2024-01-01', '2024-01-31', 1), ('2024-02-01', '2024-02-29', 2),
@@ -53,8 +55,8 @@ def load(connection: Connection, *schemas: str) -> None:
 
 def build(connection: Connection, schema: str, *, record: bool = True) -> None:
     """Record that the marts are what a build of all that is loaded left; without `record`, that there are none."""
-    transform._create_ledger(connection, schema)
-    transform._write_versions(connection, schema, transform.loaded_versions(connection, schema))
+    builds._create_ledger(connection, schema)
+    builds._write_versions(connection, schema, transform.loaded_versions(connection, schema))
     for mart in marts.MARTS if record else ():
         marts._record(connection, schema, mart, None, marts.digests(connection, schema, mart))
 
@@ -379,7 +381,7 @@ def test_who_may_read_the_tables_and_not_the_sequence_can_compare(connection: Co
 
 def ingest_yellow(folder: Path, schema: str, rows: int) -> None:
     sample.ensure(folder, [MONTH], rows=rows, cab="yellow")
-    pipeline.ingest(pipeline.Job(str(folder), schema, "test"), "yellow", MONTH)
+    pipeline.ingest(Run(str(folder), schema, loader="test"), "yellow", MONTH)
 
 
 def test_every_dataset_that_was_loaded_is_compared(tmp_path: Path, warehouse: str) -> None:
@@ -397,7 +399,7 @@ def test_every_dataset_that_was_loaded_is_compared(tmp_path: Path, warehouse: st
         (finding,) = parity(connection, "mine").findings
     assert str(finding) == (
         "mine.raw_yellow_trips 2024-01 is not what its ledger says: "
-        "load it again from a program: core.pipeline.ingest of 'yellow', with Job.force"
+        "load it again from a program: core.pipeline.ingest of 'yellow', with Run.force"
     )
 
 

@@ -21,17 +21,18 @@ import pytest
 from psycopg import sql
 
 from core import ledger
-from core.contract import BackfillRequest, BackfillResult, until
 from core.errors import PermanentError
 from core.lab import processes, sample, supervisor
 from core.lab.postgres import Postgres
 from core.lab.processes import Identity
+from core.lab.protocol import BackfillRequest, BackfillResult
 from core.lab.registry import CONTROL, Orchestrator, orchestrators
 from core.lab.services import Running
 from core.lab.session import Lab, end_all, survey
 from core.lab.supervisor import Supervisor
 from core.month import Month, parse_months
 from core.settings import Settings
+from core.waiting import until
 from tests.integration.fake_tools import WAIT, WEB, MakeTool
 
 pytestmark = pytest.mark.slow
@@ -81,7 +82,7 @@ def two(tool: MakeTool) -> Orchestrator:
 
 
 def request() -> BackfillRequest:
-    return BackfillRequest(list(MONTHS), "nowhere", "fake", "fake")
+    return BackfillRequest(list(MONTHS), "nowhere", "fake")
 
 
 @contextmanager
@@ -394,7 +395,7 @@ def test_148_months_in_one_command(state: Settings, tmp_path: Path) -> None:
     for month in months:
         moved(made, folder / sample.file_name(month), month)
     own = replace(state, dbt=Settings.read({}).dbt)
-    wanted = BackfillRequest([str(month) for month in months], str(folder), f"many_{os.getpid()}", CONTROL)
+    wanted = BackfillRequest([str(month) for month in months], str(folder), f"many_{os.getpid()}")
     with Lab(own) as lab:
         result = lab.backfill(orchestrators(own)[CONTROL], wanted)
         with lab.connect() as connection:

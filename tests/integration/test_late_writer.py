@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from core.contract import STRATEGIES, until
+from core.run import STRATEGIES
 from core.settings import settings
+from core.waiting import until
 from tests.integration.loading import MONTH, WAIT_S, attempt, held, ledger, rows, waiting, write
 
 EACH = pytest.mark.parametrize("strategy", STRATEGIES)
@@ -23,14 +24,14 @@ import os, signal, sys
 from pathlib import Path
 from core import load
 from tests.integration.loading import attempt
-lock = load.lock
+lock = transaction.lock
 
 def stopped(*arguments, **named):
     if sys.argv[3] == "before" and "load" in arguments[1:]:
         os.kill(os.getpid(), signal.SIGSTOP)
     lock(*arguments, **named)
 
-load.lock = stopped
+transaction.lock = stopped
 done = attempt(Path(sys.argv[1]), strategy=sys.argv[2], run_id="first")
 print(done.state, done.superseded)
 """

@@ -11,10 +11,10 @@ import pytest
 
 from core import digest, ledger, load
 from core.database import connect
+from core.datasets import GREEN, ZONES
 from core.errors import Busy, PermanentError
 from core.lab import sample
 from core.month import Month
-from core.schema import GREEN, ZONES
 from tests.integration import loading
 from tests.integration.loading import MONTH, OTHER, SCHEMA, WAIT_S, attempt, attempt_zones, order, running, waiting
 

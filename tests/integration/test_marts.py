@@ -11,11 +11,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from core import dbt, marts, pipeline, transform
+from core import pipeline, transform
 from core.database import connect
 from core.errors import TransformFailed
-from core.marts import MARTS
 from core.month import Month
+from core.transform import dbt, marts
+from core.transform.marts import MARTS
 from tests.integration.marts import Publisher, Row, Watch, forget_version, project_copy, query
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_dbt")]

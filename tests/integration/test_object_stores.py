@@ -28,14 +28,13 @@ import pytest
 import trustme
 from obstore.store import from_url
 
-from core import sources
-from core.contract import until
+from core.datasets import GREEN, ZONES
 from core.errors import BadFile, NotPublished, PermanentError, SourceUnavailable, TriptychError, UsageError
-from core.extract import Extracted, extract
+from core.extract import Extracted, extract, sources
 from core.lab import sample
 from core.month import Month
-from core.schema import GREEN, ZONES
 from core.settings import ROOT, settings
+from core.waiting import until
 
 MONTH = Month(2024, 1)
 NAME = sample.file_name(MONTH)
@@ -273,7 +272,7 @@ def test_a_key_that_is_wrong_is_permanent(bucket: str, moto: str) -> None:
 def assert_reached_from_a_scrubbed_process(bucket: str, home: Path, published: Path) -> None:
     """As the driver starts a tool: nothing of the caller's environment but what the settings pass on."""
     script = (
-        "import sys\nfrom core.extract import extract\nfrom core.month import Month\nfrom core.schema import GREEN\n"
+        "import sys\nfrom core.extract import extract\nfrom core.month import Month\nfrom core.datasets import GREEN\n"
         "print(extract(GREEN, sys.argv[1], Month(2024, 1)).sha256)\n"
     )
     environment = {**settings().passed_on, "PATH": os.defpath, "HOME": str(home), "TRIPTYCH_HOME": str(home)}

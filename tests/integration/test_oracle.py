@@ -13,6 +13,7 @@ from psycopg import sql
 from core import pipeline
 from core.lab import sample
 from core.month import parse_months
+from core.run import Run
 from tests import oracle
 
 RAW = ("raw_zones", "raw_trips")
@@ -23,7 +24,7 @@ Differences = Callable[[], list[str]]
 
 
 def load(folder: Path, months: tuple[str, ...]) -> None:
-    job = pipeline.Job(str(folder), SCHEMA, "plain", accept_suspect=True)  # one has no rows
+    job = Run(str(folder), SCHEMA, loader="plain", accept_suspect=True)  # one has no rows
     pipeline.ingest_zones(job)
     for month in parse_months(",".join(months)):
         pipeline.ingest_month(job, month)

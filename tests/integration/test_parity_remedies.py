@@ -79,8 +79,8 @@ def test_a_month_that_is_loaded_and_not_built_is_told(
     folder: Path, warehouse: str, triptych: Callable[..., tuple[int, str]]
 ) -> None:
     program = (  # as the README says for yellow
-        "import sys; from core.month import Month; from core.pipeline import Job, ingest;"
-        "job = Job(sys.argv[1], 'plain', 'me'); ingest(job, 'zones', None); ingest(job, 'green', Month(2024, 1))"
+        "import sys; from core.month import Month; from core.pipeline import ingest; from core.run import Run;"
+        "job = Run(sys.argv[1], 'plain', loader='me'); ingest(job, 'zones', None); ingest(job, 'green', Month(2024, 1))"
     )
     subprocess.run([sys.executable, "-c", program, str(folder)], check=True, timeout=300)
     code, said = triptych("parity")

@@ -19,11 +19,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from core.contract import until
 from core.errors import PermanentError
 from core.lab.postgres import OPTIONS, USER, Postgres, binaries, server_user
 from core.lab.processes import LEADER
 from core.settings import settings
+from core.waiting import until
 from tests.planted import files, leaks
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from core.lab import sample
 from core.lab.cli import DEMO_MONTHS
 from core.lab.parity import TABLES
 from core.month import parse_months
-from core.pipeline import Job
+from core.run import Run
 from core.settings import ROOT
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def test_the_table_of_the_demo_is_what_the_demo_leaves(warehouse: str, tmp_path: Path) -> None:
     months = parse_months(DEMO_MONTHS)
     sample.ensure(tmp_path / "published", months)
-    job = Job(str(tmp_path / "published"), "plain", "plain")
+    job = Run(str(tmp_path / "published"), "plain", loader="plain")
     pipeline.ingest_zones(job)
     for month in months:
         pipeline.ingest_month(job, month)

@@ -15,13 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from core import digest, load, rowhash
+from core import digest, load
 from core.database import Connection, connect
+from core.datasets import DATASETS, DATE, DOUBLE, GREEN, INTEGER, TEXT, TIMESTAMP, Column, Dataset
 from core.digest import Digest
 from core.extract import Extracted
 from core.lab import sample
-from core.rowhash import RowHash
-from core.schema import DATASETS, DATE, DOUBLE, GREEN, INTEGER, TEXT, TIMESTAMP, Column, Dataset
+from core.load import rowhash, transaction
+from core.load.rowhash import RowHash
 from tests.integration.loading import MONTH, SCHEMA, attempt, attempt_zones, write
 
 LONGEST = 254
@@ -71,7 +72,7 @@ def held(connection: Connection, dataset: Dataset, batches: list[pa.RecordBatch]
     """The digest of the table that holds them, by the server."""
     encoder = pgpq.ArrowToPostgresBinaryEncoder(dataset.arrow)
     table = sql.Identifier("pg_temp", dataset.table)
-    connection.execute(sql.SQL("CREATE TABLE {} ({})").format(table, load._columns(dataset)))
+    connection.execute(sql.SQL("CREATE TABLE {} ({})").format(table, transaction._columns(dataset)))
     with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(table)) as copy:
         copy.write(encoder.write_header())
         for batch in batches:
@@ -169,7 +170,7 @@ def test_what_has_too_many_shapes_is_left_to_the_server(tmp_path: Path, warehous
 def test_a_fault_of_the_encoder_shows(tmp_path: Path, warehouse: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger says what the file holds, and is not fooled by what was sent."""
     write(tmp_path)
-    encoded = load._encoded
+    encoded = transaction._encoded
 
     def faulty(job: load.Load) -> Iterator[tuple[memoryview, pa.RecordBatch | None]]:
         pieces, batches = zip(*encoded(job), strict=True)

@@ -16,12 +16,11 @@ import pytest
 from psycopg import sql
 
 from core import load, pipeline
-from core.contract import STRATEGIES
+from core.datasets import YELLOW
 from core.errors import SuspectFile
 from core.lab import sample
 from core.month import Month
-from core.pipeline import Job, Receipt
-from core.schema import YELLOW
+from core.run import STRATEGIES, Receipt, Run
 from tests.integration import loading
 from tests.integration.loading import (
     MONTH,
@@ -44,7 +43,7 @@ ADVICE = "; fetch it again from the publisher, or publish it as it is with --acc
 
 def ingest(folder: Path, month: Month | None = MONTH, dataset: str = "green", **changes: Any) -> Receipt:
     """The step as every tool calls it; without a month, of the lookup."""
-    job = Job(str(folder), SCHEMA, "test", **changes)
+    job = Run(str(folder), SCHEMA, loader="test", **changes)
     return pipeline.ingest(job, dataset if month else "zones", month)
 
 

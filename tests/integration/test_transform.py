@@ -17,14 +17,15 @@ import psutil
 import psycopg
 import pytest
 
-from core import dbt, digest, ledger, pipeline, transform
-from core.contract import until
+from core import digest, ledger, pipeline, transform
 from core.database import connect, lock_key
 from core.errors import Busy, CheckFailed, DatabaseUnavailable, TransformFailed, TransientError, UsageError
 from core.lab.parity import compare
 from core.month import Month, parse_months
-from core.pipeline import Job
+from core.run import Run
 from core.settings import settings
+from core.transform import dbt
+from core.waiting import until
 from tests.integration.marts import Publisher, Row, Watch, forget_version, project_copy, query
 
 pytestmark = pytest.mark.slow
@@ -423,7 +424,7 @@ def test_lineage_needs_no_database(
 @pytest.mark.usefixtures("warm_dbt")
 def test_all_real_months_pass_all_tests(warehouse: str, real_data: Path) -> None:
     """Every test, warnings too, holds on what the publisher really published."""
-    job = Job(source=str(real_data), schema="plain", loader="test")
+    job = Run(source=str(real_data), schema="plain", loader="test")
     months = [Month.parse(path.stem.rpartition("_")[2]) for path in sorted((real_data / "green").glob("*.parquet"))]
     pipeline.ingest_zones(job)
     loaded = {month: pipeline.ingest_month(job, month).rows for month in months}

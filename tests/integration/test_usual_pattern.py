@@ -16,9 +16,9 @@ import psycopg
 import pytest
 
 from core import pipeline
-from core.contract import STRATEGIES
 from core.lab import sample
 from core.month import Month, parse_months
+from core.run import STRATEGIES, Run
 from tests import oracle
 
 pytestmark = pytest.mark.slow
@@ -145,7 +145,7 @@ def test_ours_holds_every_real_row_once(warehouse: str, real: Case) -> None:
 
 
 def check_ours(dsn: str, case: Case, runs: Iterable[Month], strategy: str) -> None:
-    job = pipeline.Job(str(case.folder), "ours", "plain", strategy=strategy, force=True)
+    job = Run(str(case.folder), "ours", loader="plain", strategy=strategy, force=True)
     states = {pipeline.ingest_month(job, month).state for month in runs}
     assert states == {"success"}  # forced: nothing was passed over as unchanged
     files = {str(month): case.path(month) for month in case.months}

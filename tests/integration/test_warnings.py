@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from core import pipeline, transform
-from core.contract import BackfillRequest, BackfillResult, Progress
 from core.errors import CheckFailed
 from core.lab import plain, sample
+from core.lab.protocol import BackfillRequest, BackfillResult, Progress
 from core.month import parse_months
-from core.pipeline import Job
+from core.run import Run
 from tests.odd_months import rewrite, undocumented_codes
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_dbt")]
@@ -47,7 +47,7 @@ def part(broken: int, rows: int | None) -> str:
 def test_each_month_is_told_its_own_counts(
     warehouse: str, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = Job(source=str(folder), schema="plain", loader="test")
+    job = Run(source=str(folder), schema="plain", loader="test")
     pipeline.ingest_zones(job)
     rows = {month: pipeline.ingest_month(job, month).rows for month in MONTHS}
     transform.refresh("plain")
@@ -91,7 +91,7 @@ def test_each_month_is_told_its_own_counts(
 def test_a_backfill_reports_warnings_or_fails_for_them(
     warehouse: str, folder: Path, tmp_path: Path, strict: bool
 ) -> None:
-    request = BackfillRequest(["2024-01", "2024-03"], str(folder), "plain", "plain", jobs=1, strict=strict)
+    request = BackfillRequest(["2024-01", "2024-03"], str(folder), "plain", jobs=1, strict=strict)
     progress = tmp_path / "progress"
     result = plain.backfill(request.to_json(), Progress(progress))
     january, march = result.months

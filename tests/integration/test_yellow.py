@@ -11,13 +11,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from core import database, pipeline, transform
+from core import database, pipeline
+from core.datasets import YELLOW
 from core.errors import NotPublished, SchemaDrift, UsageError
 from core.lab import sample
 from core.month import Month, parse_months
-from core.pipeline import Job, Receipt
-from core.schema import YELLOW
+from core.run import Receipt, Run
 from core.settings import ROOT
+from core.transform import builds
 from tests.integration import loading
 from tests.integration.loading import MONTH, SCHEMA, connect, relations, rows
 
@@ -37,7 +38,7 @@ def folder(tmp_path: Path, warehouse: str) -> Path:
 
 
 def ingest(folder: Path, month: Month | None = MONTH, dataset: str = "yellow", **changes: object) -> Receipt:
-    job = dataclasses.replace(Job(str(folder), SCHEMA, "test"), **changes)  # type: ignore[arg-type]
+    job = dataclasses.replace(Run(str(folder), SCHEMA, loader="test"), **changes)  # type: ignore[arg-type]
     return pipeline.ingest(job, dataset, month)
 
 
@@ -90,7 +91,7 @@ def test_a_yellow_month_is_replaced_beside_green_ones(folder: Path, warehouse: s
 
 def test_who_loads_green_sees_nothing_of_yellow(folder: Path, warehouse: str) -> None:
     ingest(folder, dataset="green")
-    pipeline.ingest_zones(Job(str(folder), SCHEMA, "test"))
+    pipeline.ingest_zones(Run(str(folder), SCHEMA, loader="test"))
     assert not any("yellow" in name for name in relations(warehouse))
     ingest(folder)
     assert {TABLE, f"{TABLE}_2024_01"} <= relations(warehouse)
@@ -122,7 +123,7 @@ def test_a_wrong_call_is_one_line_before_anything_is_made(folder: Path, warehous
 
 
 def test_ingest_month_is_green_as_ever(folder: Path, warehouse: str) -> None:
-    receipt = pipeline.ingest_month(Job(str(folder), SCHEMA, "test"), MONTH)
+    receipt = pipeline.ingest_month(Run(str(folder), SCHEMA, loader="test"), MONTH)
     assert receipt.rows == loading.count(warehouse, MONTH)
 
 
@@ -130,15 +131,15 @@ def test_a_yellow_month_is_no_reason_to_build_the_models(folder: Path, warehouse
     ingest(folder, dataset="green")
     ingest(folder)
     with database.connect("test") as connection:
-        plan = transform._plan(connection, SCHEMA, None)
+        plan = builds._plan(connection, SCHEMA, None)
     assert {name for name, _ in plan.versions} == {"project", "green", "zones"}
 
 
 def test_the_program_that_the_readme_names_loads_a_yellow_month(folder: Path, warehouse: str) -> None:
-    call = 'ingest(Job(source, schema, loader), "yellow", month)'
+    call = 'ingest(Run(source, schema, loader=loader), "yellow", month)'
     assert call in (ROOT / "README.md").read_text().replace("\n", " ")
     program = (
-        "import sys; from core.month import Month; from core.pipeline import Job, ingest;"
+        "import sys; from core.month import Month; from core.pipeline import ingest; from core.run import Run;"
         f"source, schema, loader, month = sys.argv[1], 'mine', 'me', Month(2024, 1); {call}"
     )
     subprocess.run([sys.executable, "-c", program, str(folder)], check=True, timeout=300)

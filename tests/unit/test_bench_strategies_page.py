@@ -11,7 +11,7 @@ from benchmarks.claims import METHODS
 from benchmarks.markdown import number
 from benchmarks.measure import BenchmarkError
 from core import load
-from core.contract import STRATEGIES
+from core.run import STRATEGIES
 
 FACTS = {
     "machine": {"cpu": "a processor", "cores": 2, "ram_gb": 8.0, "system": "Linux 6", "load_average_at_start": 0.1},

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from benchmarks.wire import NO_TLS, Frames, Link, Wire, message, parameters, text, wire
-from core.contract import until
+from core.waiting import until
 
 WAIT_S = 30.0
 

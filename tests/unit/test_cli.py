@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from core.contract import BackfillRequest, BackfillResult, MonthRecord, until
 from core.errors import PermanentError, UsageError
 from core.lab import cli
+from core.lab.protocol import BackfillRequest, BackfillResult, MonthRecord
 from core.lab.registry import Orchestrator
 from core.settings import settings
+from core.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +166,7 @@ def test_a_hostile_name_of_a_folder_is_one_line_for_a_terminal(name: str, capsys
 def test_the_facts_of_a_backfill_have_the_promised_shape() -> None:
     tool = Orchestrator("plain", "m", Path("python"), Path())
     months = [MonthRecord("2024-01", "success", 1, 7, "sha", "digest", "start", "end", warnings=["odd"])]
-    request = BackfillRequest(["2024-01"], "sample", "plain", "plain")
+    request = BackfillRequest(["2024-01"], "sample", "plain")
     facts = cli.backfill_json(
         ["2024-01"], None, {tool: request}, {"plain": BackfillResult("success", "3", 1.5, months)}
     )

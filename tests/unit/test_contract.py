@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from core import contract
-from core.contract import (
-    TASKS,
+from core import waiting
+from core.errors import NotPublished, PermanentError, SourceUnavailable, TransientError, UsageError
+from core.lab.protocol import (
     BackfillRequest,
     BackfillResult,
     MonthRecord,
@@ -21,14 +21,13 @@ from core.contract import (
     Step,
     TaskRecord,
     month_record,
-    patiently,
     progress_path,
     read_result,
     serve,
-    until,
     write_json,
 )
-from core.errors import NotPublished, PermanentError, SourceUnavailable, TransientError, UsageError
+from core.run import TASKS
+from core.waiting import patiently, until
 
 
 def tasks(**states: str) -> list[TaskRecord]:
@@ -40,7 +39,7 @@ def tasks(**states: str) -> list[TaskRecord]:
     [
         Services({"A": "1"}, [Step(run=["x"], once=True), Step(wait="http://h")], web="http://h"),
         BackfillResult("failed", "1", 2.5, [month_record("2024-01", tasks(), {}, "broken")], ["a note"]),
-        BackfillRequest(["2024-01"], "sample", "s", "plain"),
+        BackfillRequest(["2024-01"], "sample", "s"),
     ],
     ids=lambda message: type(message).__name__,
 )
@@ -48,18 +47,16 @@ def test_a_message_survives_the_border(message: Services | BackfillResult | Back
     assert type(message).from_json(json.loads(json.dumps(message.to_json()))) == message
 
 
-@pytest.mark.parametrize(
-    "data", [{"months": []}, {"months": [], "source": "", "schema": "", "loader": "", "monhts": []}]
-)
+@pytest.mark.parametrize("data", [{"months": []}, {"months": [], "source": "", "schema": "", "monhts": []}])
 def test_a_missing_and_an_unknown_key_are_refused(data: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="BackfillRequest: "):
         BackfillRequest.from_json(data)
 
 
 def test_a_job_holds_no_more_than_the_steps_need() -> None:
-    request = BackfillRequest(["2024-01"], "sample", "s", "plain", {"home": "/x"}, force=True)
-    assert request.job == {
-        "source": "sample", "schema": "s", "loader": "plain", "strategy": "swap", "force": True,
+    request = BackfillRequest(["2024-01"], "sample", "s", {"home": "/x"}, force=True)
+    assert request.parameters == {
+        "source": "sample", "schema": "s", "strategy": "swap", "force": True,
         "accept_suspect": False, "strict": False,
     }  # fmt: skip
 
@@ -168,7 +165,7 @@ def test_waiting_ends_with_a_value_or_a_deadline() -> None:
 
 
 def test_a_transient_error_is_borne_with_for_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contract, "PAUSE_S", 0)
+    monkeypatch.setattr(waiting, "PAUSE_S", 0)
     faults = [SourceUnavailable("first"), SourceUnavailable("second")]
 
     def call() -> int:
@@ -186,8 +183,6 @@ def test_a_transient_error_is_borne_with_for_a_time(monkeypatch: pytest.MonkeyPa
 
 
 def test_it_imports_nothing_but_the_standard_library() -> None:
-    code = (
-        "import sys, core.contract; print(*{name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names)"
-    )
+    code = "import sys, core.lab.protocol; print(*{name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names)"
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= {"core", "__main__"}

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from core.contract import BackfillResult, MonthRecord
 from core.digest import Digest
 from core.lab import display
 from core.lab.audit import Finding
 from core.lab.parity import Parity, Row
+from core.lab.protocol import BackfillResult, MonthRecord
 from core.ledger import Entry
 
 HOSTILE = [

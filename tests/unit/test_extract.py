@@ -22,7 +22,7 @@ import httpx
 import pytest
 import trustme
 
-from core import sources
+from core.datasets import GREEN, ZONES
 from core.errors import (
     BadFile,
     DiskFull,
@@ -31,9 +31,8 @@ from core.errors import (
     SourceUnavailable,
     UsageError,
 )
-from core.extract import Extracted, extract
+from core.extract import Extracted, extract, sources
 from core.month import Month
-from core.schema import GREEN, ZONES
 from tests.publisher import HTML_ERROR_PAGE, MANIFEST, Publisher, lfs_pointer
 from tests.unit.fetching import LOOKUP, MONTH, NAME, assert_is, refusal, set_variable
 
@@ -540,7 +539,7 @@ def extract_with_little_room(source: str) -> str:
     script = (
         "import resource, sys\n"
         "from core.errors import DiskFull\nfrom core.extract import extract\n"
-        "from core.month import Month\nfrom core.schema import GREEN\n"
+        "from core.month import Month\nfrom core.datasets import GREEN\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try:\n    extract(GREEN, sys.argv[1], Month(2024, 1))\n"
         "except DiskFull as error:\n    print(error, end='')\n"
@@ -590,7 +589,7 @@ def test_memory_does_not_grow_with_the_file(published: Path) -> None:
         file.write(b"PAR1")
     script = (
         "import re, sys\n"
-        "from pathlib import Path\nfrom core.extract import extract\nfrom core.month import Month\nfrom core.schema import GREEN\n"
+        "from pathlib import Path\nfrom core.extract import extract\nfrom core.month import Month\nfrom core.datasets import GREEN\n"
         "def peak():\n"
         "    return int(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1])\n"
         "before = peak()\n"

@@ -14,13 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core import parquet
+from core.datasets import GREEN, YELLOW, ZONES, Dataset
 from core.errors import BadFile, SchemaDrift
 from core.extract import Extracted
 from core.lab import sample
-from core.load import batches
+from core.load import batches, parquet
 from core.month import Month
-from core.schema import GREEN, YELLOW, ZONES, Dataset
 
 MONTH = Month(2024, 1)
 FILE = sample.file_name(MONTH)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from core import parquet
+from core.datasets import GREEN, ZONES, Dataset
 from core.errors import BadFile, TriptychError
 from core.extract import extract
-from core.load import batches
-from core.schema import GREEN, ZONES, Dataset
+from core.load import batches, parquet
 from core.settings import ROOT
 from tests.fuzz import csv_files, harness, known, parquet_files
 from tests.unit.fetching import refusal

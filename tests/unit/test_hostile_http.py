@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from core.datasets import GREEN
 from core.errors import BadFile, PermanentError, SourceUnavailable, TriptychError, printable
 from core.extract import extract
-from core.schema import GREEN
 from tests.unit.fetching import MONTH, NAME, assert_is, refusal, set_variable
 
 BLOCK = b"x" * 65_536

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from core.contract import until
 from core.lab import environments
 from core.lab.environments import Environment, SetupError, discover
 from core.settings import ROOT
+from core.waiting import until
 
 PINS = """\
 # via nobody

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from core.contract import Description, read_result, write_json
 from core.errors import UsageError
 from core.lab.capabilities import CAPABILITIES
 from core.lab.leases import Lease, drop_keep, kept
+from core.lab.protocol import Description, read_result, write_json
 from core.lab.registry import CONTROL, orchestrators, select
 from core.settings import ROOT, Settings
 
@@ -21,18 +21,21 @@ TOY = Path(__file__).resolve().parents[1] / "toy_impl"
 
 def test_the_control_comes_first_and_every_folder_counts() -> None:
     names = list(orchestrators(Settings.read({})))
-    assert names == [CONTROL, *sorted(path.parent.name.removesuffix("_impl") for path in ROOT.glob("*_impl/runner.py"))]
+    assert names == [
+        CONTROL,
+        *sorted(path.parent.parent.name.removesuffix("_impl") for path in ROOT.glob("*_impl/lab/runner.py")),
+    ]
 
 
 def test_a_folder_elsewhere_is_one_more() -> None:
     settings = Settings.read({"TRIPTYCH_IMPLS": str(TOY)})
     toy = orchestrators(settings)["toy"]
-    assert (toy.module, toy.cwd, toy.python) == ("toy_impl.runner", TOY.parent, Path(sys.executable))
+    assert (toy.module, toy.cwd, toy.python) == ("toy_impl.lab.runner", TOY.parent, Path(sys.executable))
     assert [tool.name for tool in select("toy,plain,toy", settings)] == ["toy", "plain"]
 
 
 def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"TRIPTYCH_IMPLS: .* is not a folder <name>_impl with a runner.py"):
+    with pytest.raises(UsageError, match=r"TRIPTYCH_IMPLS: .* is not a folder <name>_impl with a lab/runner.py"):
         orchestrators(replace(Settings.read({}), impls=(tmp_path,)))
 
 

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from core.datasets import GREEN, ZONES
 from core.errors import BadFile, SourceUnavailable
-from core.extract import MANIFEST_MB, extract
+from core.extract import extract
+from core.extract.download import MANIFEST_MB
 from core.lab import sample
-from core.schema import GREEN, ZONES
 from tests.publisher import HTML_ERROR_PAGE, MANIFEST, Publisher
 from tests.unit.fetching import LOOKUP, MONTH, NAME, assert_is, refusal
 

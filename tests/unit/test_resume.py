@@ -14,14 +14,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from core import extract as module
-from core import partial
-from core.contract import until
+from core.datasets import GREEN
 from core.errors import BadFile, DiskFull, PermanentError, SourceUnavailable
-from core.extract import CONTINUATIONS, extract
+from core.extract import download, extract, partial
+from core.extract.download import CONTINUATIONS
+from core.extract.partial import Partial
 from core.lab import sample
-from core.partial import Partial
-from core.schema import GREEN
+from core.waiting import until
 from tests.publisher import Publisher, Request
 from tests.unit.fetching import MONTH, NAME, assert_is, refusal
 
@@ -63,7 +62,7 @@ def test_a_cut_transfer_goes_on_where_it_was_cut(site: Publisher, published: Pat
 
 
 def test_a_stalled_transfer_goes_on(site: Publisher, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.sources.TIMEOUT", SHORT)
+    monkeypatch.setattr("core.extract.sources.TIMEOUT", SHORT)
     site.stall(NAME)
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
     assert [request.status for request in asked(site)] == [200, 206]
@@ -103,7 +102,7 @@ def test_a_server_that_ignores_ranges_sends_it_all_again(site: Publisher, publis
 def test_a_file_that_changes_in_between_starts_over(
     site: Publisher, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.sources.TIMEOUT", SHORT)
+    monkeypatch.setattr("core.extract.sources.TIMEOUT", SHORT)
     stall = site.stall(NAME)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(extract, GREEN, site.url, MONTH)
@@ -119,7 +118,7 @@ def test_a_file_that_changes_in_between_starts_over(
 def leave_half(site: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attempt that ends in the middle."""
     with monkeypatch.context() as patch:
-        patch.setattr(module, "CONTINUATIONS", 0)
+        patch.setattr(download, "CONTINUATIONS", 0)
         site.cut(NAME)
         refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
 
@@ -265,17 +264,17 @@ def test_a_part_stays_when_the_tool_ends_its_task(
 ) -> None:
     """Tools do it with exceptions of their own, or Python's."""
     site.stall(NAME)
-    monkeypatch.setattr("core.sources.TIMEOUT", SHORT)
-    once = module._Transfer._once
+    monkeypatch.setattr("core.extract.sources.TIMEOUT", SHORT)
+    once = download._Transfer._once
 
-    def interrupt(self: module._Transfer, unless: str | None) -> object:
+    def interrupt(self: download._Transfer, unless: str | None) -> object:
         try:
             return once(self, unless)
         except SourceUnavailable:
             raise KeyboardInterrupt from None
 
     with monkeypatch.context() as patch:
-        patch.setattr(module._Transfer, "_once", interrupt)
+        patch.setattr(download._Transfer, "_once", interrupt)
         with pytest.raises(KeyboardInterrupt):
             extract(GREEN, site.url, MONTH)
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
@@ -288,8 +287,8 @@ def test_a_part_stays_when_the_tool_ends_its_task(
 def fetching(site: Publisher, home: Path) -> subprocess.Popen[str]:
     """Another process that fetches the month, and notes often what it has."""
     script = (
-        "import sys\nfrom core import partial\nfrom core.extract import extract\n"
-        "from core.month import Month\nfrom core.schema import GREEN\n"
+        "import sys\nfrom core.extract import partial\nfrom core.extract import extract\n"
+        "from core.month import Month\nfrom core.datasets import GREEN\n"
         "partial.MARK_EVERY = 1\n"
         "print(extract(GREEN, sys.argv[1], Month(2024, 1)).sha256)\n"
     )
@@ -342,7 +341,7 @@ def test_an_index_that_was_being_written_when_its_process_was_killed_leaves_noth
 ) -> None:
     script = (
         "import os, sys\nfrom pathlib import Path\nfrom core.extract import extract\n"
-        "from core.month import Month\nfrom core.schema import GREEN\n"
+        "from core.month import Month\nfrom core.datasets import GREEN\n"
         "replace = Path.replace\n"
         "def die(path, place):\n"
         "    if place.suffix == '.json':\n        os.kill(os.getpid(), 9)\n"

@@ -20,11 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import load
-from core.errors import SchemaDrift, UsageError
-from core.extract import Extracted
-from core.lab import sample
-from core.month import Month
-from core.schema import (
+from core.datasets import (  # fmt: skip
     DATASETS,
     DOUBLE,
     GREEN,
@@ -40,7 +36,12 @@ from core.schema import (
     check_columns,
     conform,
     dataset,
-)  # fmt: skip
+)
+from core.errors import SchemaDrift, UsageError
+from core.extract import Extracted
+from core.lab import sample
+from core.load import transaction
+from core.month import Month
 
 # No deadline: a busy machine is not a fault. The same examples each time: a build does not fail by chance.
 settings.register_profile("steady", deadline=None, derandomize=True, database=None)
@@ -323,7 +324,7 @@ def test_the_month_column_can_not_be_smuggled_in() -> None:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(load, "BATCH_ROWS", 7)
+    monkeypatch.setattr(transaction, "BATCH_ROWS", 7)
     return 7
 
 
@@ -557,7 +558,7 @@ from pathlib import Path
 from core import load
 from core.extract import Extracted
 from core.month import Month
-from core.schema import GREEN, ZONES
+from core.datasets import GREEN, ZONES
 for dataset, month, path in ((GREEN, Month(2024, 1), Path(sys.argv[1])), (ZONES, None, Path(sys.argv[2]))):
     print(sum(batch.num_rows for batch in load.batches(dataset, Extracted(path, path.name, "", 1), month)))
 print("pandas" in sys.modules)

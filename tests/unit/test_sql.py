@@ -14,7 +14,7 @@ SENDS = {"execute", "executemany", "copy", "stream", "SQL"}
 
 TRUSTED = {
     "outcome.sql",  # what dbt compiled from the project
-    "column.kind.postgres",  # core.schema's own types
+    "column.kind.postgres",  # core.datasets's own types
     "'PARTITION BY LIST (source_month)' if dataset.monthly else ''",
     "'' if column.nullable else ' NOT NULL'",
 }

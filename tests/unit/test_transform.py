@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from core import dbt
 from core.errors import Busy, DatabaseUnavailable, DiskFull, TransformFailed, TransientError, TriptychError
 from core.settings import ROOT
-from core.transform import PROJECT, ZONES, Plan, Result
+from core.transform import PROJECT, ZONES, Result, dbt
+from core.transform.builds import Plan
 
 JANUARY, FEBRUARY = dt.date(2024, 1, 1), dt.date(2024, 2, 1)
 VERSIONS = {PROJECT: "p", ZONES: "1 z", ("green", JANUARY): "2 a", ("green", FEBRUARY): "3 b"}
@@ -200,7 +200,8 @@ def stopped(code: int, results: list[dict[str, Any]], output: str = "", password
 BUILD = """
 import resource, sys
 from types import SimpleNamespace
-from core import dbt, errors
+from core.transform import dbt
+from core import errors
 server = SimpleNamespace(
     host="h", port=1, user="u", dbname="d", password="", get_parameters=lambda: {"host": "h"}
 )

@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from core import warm
-from core.contract import until
+from core.transform import warm
+from core.waiting import until
 
 TOY = """
 import json, os, sys, time
@@ -207,7 +207,7 @@ def test_a_server_that_dies_in_mid_call_is_a_killed_call(toy: Served, tmp_path: 
 def test_a_call_ends_with_its_caller(toy: Served, tmp_path: Path) -> None:
     note = tmp_path / "pid"
     script = (
-        "import sys; from pathlib import Path; from core import warm\n"
+        "import sys; from pathlib import Path; from core.transform import warm\n"
         "warm.call(Path(sys.argv[1]), ['hang', sys.argv[2]], cwd=Path('/'), env={}, stdout=1, stderr=2)"
     )
     caller = subprocess.Popen([sys.executable, "-c", script, str(toy.path), str(note)])

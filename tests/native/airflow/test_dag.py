@@ -15,14 +15,15 @@ from airflow.sdk import DAG, RetryAction
 from airflow.serialization.encoders import coerce_to_core_timetable
 from airflow.timetables.base import TimeRestriction
 
-from airflow_impl.client import DAG as DAG_ID
-from airflow_impl.services import DAGS
+from airflow_impl.lab.client import DAG as DAG_ID
+from airflow_impl.lab.services import DAGS
 from core import errors, pipeline
-from core.contract import TASKS, BackfillRequest
+from core.lab.protocol import BackfillRequest
 from core.month import EARLIEST, Month
+from core.run import TASKS, Run
 
 HEAVY = ("pyarrow", "psycopg", "pgpq", "pandas", "core.pipeline", "core.load", "core.extract")
-JOB = BackfillRequest(months=["2024-01"], source="tlc", schema="s", loader="l").job
+PARAMETERS = BackfillRequest(months=["2024-01"], source="tlc", schema="s").parameters
 ERRORS = [error for error in vars(errors).values() if isinstance(error, type) and issubclass(error, Exception)]
 
 
@@ -95,10 +96,10 @@ def test_it_starts_with_the_publishers_first_month_and_does_not_catch_up(dag: DA
     assert dag.catchup is False
 
 
-def test_its_params_are_the_job(dag: DAG) -> None:
-    fields = {field.name for field in dataclasses.fields(pipeline.Job)} - {"run_id"}
-    assert set(dag.params) == fields == set(JOB)
-    pipeline.Job.of(dict(dag.params))
+def test_its_params_are_the_run_parameters(dag: DAG) -> None:
+    fields = {field.name for field in dataclasses.fields(Run)} - {"run_id", "loader"}
+    assert set(dag.params) == fields == set(PARAMETERS)
+    Run.of(dict(dag.params), "airflow")
 
 
 def test_a_receipt_is_one_xcom(dag: DAG) -> None:
@@ -131,15 +132,15 @@ def test_a_task_calls_its_step_and_gives_the_receipt(dag: DAG, name: str, monkey
         return pipeline.Receipt(name, "success", rows=3)
 
     monkeypatch.setattr(pipeline, name, step)
-    receipt = dag.get_task(name).python_callable(params=JOB, dag_run=run())
+    receipt = dag.get_task(name).python_callable(params=PARAMETERS, dag_run=run())
     month = () if name == "ingest_zones" else (Month(2024, 1),)
-    assert calls == [(pipeline.Job("tlc", "s", "l", run_id="a-run"), *month)]
+    assert calls == [(Run("tlc", "s", loader="airflow", run_id="a-run"), *month)]
     assert receipt == {"task": name, "state": "success", "rows": 3}
 
 
 def test_a_run_without_a_month_says_what_to_do(dag: DAG) -> None:
     with pytest.raises(errors.UsageError, match="no month: trigger it with a partition key, such as 2024-01"):
-        dag.get_task("ingest_month").python_callable(params=JOB, dag_run=run(partition_key=None))
+        dag.get_task("ingest_month").python_callable(params=PARAMETERS, dag_run=run(partition_key=None))
 
 
 def test_a_run_of_no_month_is_refused(module: ModuleType) -> None:
@@ -149,4 +150,4 @@ def test_a_run_of_no_month_is_refused(module: ModuleType) -> None:
 
 def test_a_run_with_an_unknown_parameter_is_refused(module: ModuleType) -> None:
     with pytest.raises(errors.UsageError, match="colour"):
-        module.job_of(JOB | {"colour": "green"}, run())
+        module.run_of(PARAMETERS | {"colour": "green"}, run())

@@ -13,17 +13,18 @@ import pytest
 from airflow.api_fastapi.core_api.datamodels.dag_run import DAGRunPatchBody
 from airflow.configuration import conf
 
-from airflow_impl import history, runner
-from airflow_impl.client import Airflow
-from airflow_impl.history import one_line
-from airflow_impl.services import SETTINGS, services
-from core import contract
-from core.contract import TASKS, BackfillRequest, BackfillResult, Endpoint, MonthRecord, Progress, Services
+from airflow_impl.lab import history, runner
+from airflow_impl.lab.client import Airflow
+from airflow_impl.lab.history import one_line
+from airflow_impl.lab.services import SETTINGS, services
+from core import waiting
 from core.errors import PermanentError, TransientError
 from core.lab.capabilities import CAPABILITIES
+from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint, MonthRecord, Progress, Services
 from core.month import Month, parse_months
+from core.run import TASKS
 
-README = Path(runner.__file__).with_name("README.md")
+README = Path(runner.__file__).parent.parent / "README.md"
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
@@ -296,13 +297,13 @@ class Api:
 @pytest.fixture
 def backfill(monkeypatch: pytest.MonkeyPatch, progress: Progress) -> Callable[..., BackfillResult]:
     """The verb, against an `Api`."""
-    monkeypatch.setattr(contract, "PAUSE_S", 0.0)
+    monkeypatch.setattr(waiting, "PAUSE_S", 0.0)
     monkeypatch.setattr(runner, "POLL_S", 0.0)
 
     def run(api: Api, months: list[str], patience_s: float = 60) -> BackfillResult:
         monkeypatch.setattr(runner, "Airflow", lambda _: airflow(api, patience_s))
         endpoint = {"home": "home", "ports": {"api": 1}}
-        return runner.backfill(BackfillRequest(months, "folder", "schema", "airflow", endpoint).to_json(), progress)
+        return runner.backfill(BackfillRequest(months, "folder", "schema", endpoint).to_json(), progress)
 
     return run
 

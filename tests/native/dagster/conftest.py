@@ -17,7 +17,7 @@ os.environ["DAGSTER_HOME"] = os.environ["TRIPTYCH_HOME"] = HOME.name
 Path(HOME.name, "dagster.yaml").write_text("telemetry: {enabled: false}\n")
 
 from core import pipeline, transform  # noqa: E402
-from core.pipeline import Job, Receipt  # noqa: E402
+from core.run import Receipt, Run  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,14 +31,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Job]]:
+def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Run]]:
     """Replace the pipeline's steps by ones that give, or raise, what the test says; give the jobs that they saw."""
 
-    def replace(**ends: Any) -> list[Job]:
-        seen: list[Job] = []
+    def replace(**ends: Any) -> list[Run]:
+        seen: list[Run] = []
 
         def make(task: str) -> Callable[..., Receipt]:
-            def step(job: Job, *_month: object) -> Receipt:
+            def step(job: Run, *_month: object) -> Receipt:
                 seen.append(job)
                 end = ends.get(task, Receipt(task, "success"))
                 found = end.pop(0) if isinstance(end, list) else end

@@ -11,10 +11,10 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from core import dbt
 from core.errors import RETRIES, RETRY_DELAY_S
 from core.month import EARLIEST
 from core.settings import ROOT
+from core.transform import dbt
 
 TABLES = {"raw_zones", "raw_trips", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats"}
 

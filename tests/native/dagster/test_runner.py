@@ -14,32 +14,33 @@ from dagster._core.instance.config import dagster_instance_config
 from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
-from core import contract
-from core.contract import BackfillRequest, BackfillResult, Endpoint, Progress
+from core import waiting
 from core.errors import TransientError, TriptychError
+from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint, Progress
 from core.settings import Settings, settings
-from dagster_impl import backfills, graphql, history, instance, runner
+from dagster_impl.lab import backfill as native
+from dagster_impl.lab import client, history, runner, services
 
 
 @pytest.mark.parametrize("name", ["READY", "PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "CANCEL", "RETRY", "RUN"])
 def test_each_query_fits_the_schema_of_this_version(name: str) -> None:
     schema = create_schema().graphql_schema
-    assert validate(schema, parse(getattr(graphql, name))) == []
+    assert validate(schema, parse(getattr(client, name))) == []
 
 
 def test_dagster_accepts_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIPTYCH_DAGSTER_STORAGE", "postgresql+psycopg2://u:p@127.0.0.1:1/d")
-    instance.write_files(tmp_path, {"code": 1, "web": 2})
+    services.write_files(tmp_path, {"code": 1, "web": 2})
     found, _ = dagster_instance_config(str(tmp_path))
     assert found["run_retries"] == {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}
 
 
 def test_services_hold_no_secret_and_listen_on_the_loopback(tmp_path: Path) -> None:
-    services = instance.services(Endpoint(str(tmp_path), {"code": 4001, "web": 4002}))
-    assert services.env["TRIPTYCH_DAGSTER_STORAGE"] == "postgresql+psycopg2://${METADATA}"
+    started = services.services(Endpoint(str(tmp_path), {"code": 4001, "web": 4002}))
+    assert started.env["TRIPTYCH_DAGSTER_STORAGE"] == "postgresql+psycopg2://${METADATA}"
     workspace = json.loads((tmp_path / "workspace.yaml").read_text())
     assert workspace["load_from"] == [{"grpc_server": {"host": "127.0.0.1", "port": 4001, "location_name": "triptych"}}]
-    for step in services.steps:
+    for step in started.steps:
         assert step.start is None or "-p" not in step.start or step.start[step.start.index("-h") + 1] == "127.0.0.1"
 
 
@@ -47,7 +48,7 @@ def test_services_hold_no_secret_and_listen_on_the_loopback(tmp_path: Path) -> N
     ("seconds", "command", "note"),
     [
         ("30", ["dagster-daemon", "run"], "backfill daemon loop 30 s (stock)"),
-        ("2", ["-m", "dagster_impl.daemon", "2", "run"], "backfill daemon loop 2 s instead of the stock 30 s"),
+        ("2", ["-m", "dagster_impl.lab.daemon", "2", "run"], "backfill daemon loop 2 s instead of the stock 30 s"),
     ],
 )
 def test_the_daemon_is_stock_or_labelled(
@@ -56,21 +57,21 @@ def test_the_daemon_is_stock_or_labelled(
     monkeypatch.setenv("TRIPTYCH_DAGSTER_DAEMON_S", seconds)
     settings.cache_clear()
     assert Settings.read().dagster_daemon_s == float(seconds)
-    assert " ".join(command) in " ".join(instance.daemon_command(Path("w.yaml")))
-    assert instance.daemon_note() == note
+    assert " ".join(command) in " ".join(services.daemon_command(Path("w.yaml")))
+    assert services.daemon_note() == note
     settings.cache_clear()
 
 
 def test_the_patched_loop_is_the_one_that_the_daemon_reads() -> None:
     code = "import runpy, sys; from dagster._daemon import controller; sys.argv = ['daemon', '2', '--help']\n"
-    code += "try: runpy.run_module('dagster_impl.daemon', run_name='__main__')\n"
+    code += "try: runpy.run_module('dagster_impl.lab.daemon', run_name='__main__')\n"
     code += "except SystemExit: print(controller.DEFAULT_DAEMON_INTERVAL_SECONDS)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "2.0"
 
 
 def test_describe_does_not_import_dagster() -> None:
-    code = "import sys; from dagster_impl.runner import describe; print(describe({}, None).version, 'dagster' in sys.modules)"
+    code = "import sys; from dagster_impl.lab.runner import describe; print(describe({}, None).version, 'dagster' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["1.13.27", "False"]
 
@@ -157,12 +158,12 @@ def test_a_run_says_its_month(tag: str) -> None:
 )
 def test_a_retry_is_lost_when_it_was_announced_and_not_made(status: str, tags: dict[str, str], lost: bool) -> None:
     listed = [{"key": key, "value": value} for key, value in tags.items()]
-    assert backfills.is_lost({"status": status, "tags": listed}) is lost
+    assert backfill.is_lost({"status": status, "tags": listed}) is lost
 
 
 Fault = httpx.Response | httpx.HTTPError | dict[str, Any] | None
 NAMES = {
-    getattr(graphql, name): name
+    getattr(client, name): name
     for name in ("READY", "PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "CANCEL", "RETRY", "RUN")
 }
 
@@ -257,13 +258,13 @@ def listed_run(id: str, month: str, status: str, created: float = 1) -> dict[str
 @pytest.fixture
 def backfill(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., BackfillResult]:
     """The verb, against a `Web`."""
-    monkeypatch.setattr(contract, "PAUSE_S", 0.0)
-    monkeypatch.setattr(backfills, "POLL_S", 0.0)
+    monkeypatch.setattr(waiting, "PAUSE_S", 0.0)
+    monkeypatch.setattr(native, "POLL_S", 0.0)
 
     def verb(web: Web, months: list[str], patience_s: float = 60) -> BackfillResult:
-        client = graphql.Client(Endpoint("home", {"web": 1}), httpx.MockTransport(web), patience_s)
-        monkeypatch.setattr(graphql, "Client", lambda _: client)
-        request = BackfillRequest(months, "folder", "schema", "dagster", {"home": "home", "ports": {"web": 1}})
+        web_server = client.Client(Endpoint("home", {"web": 1}), httpx.MockTransport(web), patience_s)
+        monkeypatch.setattr(runner, "Client", lambda _: web_server)
+        request = BackfillRequest(months, "folder", "schema", {"home": "home", "ports": {"web": 1}})
         return runner.backfill(request.to_json(), Progress(tmp_path / "progress"))
 
     return verb
@@ -324,22 +325,22 @@ def test_what_is_not_there_is_told_at_once(backfill: Callable[..., BackfillResul
 
 def test_a_refused_query_is_not_asked_again() -> None:
     answers = iter([{"errors": [{"message": "Cannot query field 'x'"}]}])
-    client = graphql.Client(
+    web_server = client.Client(
         Endpoint("", {"web": 1}), httpx.MockTransport(lambda _: httpx.Response(400, json=next(answers)))
     )
     with pytest.raises(TriptychError, match="Dagster refused a query: Cannot query field"):
-        client.query("{ x }")
+        web_server.query("{ x }")
 
 
 def test_a_schema_may_have_a_name_that_no_title_may_hold() -> None:
     asked: dict[str, Any] = {}
 
-    class Client(graphql.Client):
+    class Client(client.Client):
         def once(self, query: str, variables: Mapping[str, Any], *_: str) -> dict[str, Any]:
             asked.update(variables.get("params", {}))
             return {"backfillId": "b", "results": []}
 
-    request = BackfillRequest(["2024-01"], source="tlc", schema='100% "mine" *', loader="dagster")
-    backfills.launch(Client(Endpoint("", {"web": 1})), request, ["2024-01"])
+    request = BackfillRequest(["2024-01"], source="tlc", schema='100% "mine" *')
+    native.launch(Client(Endpoint("", {"web": 1})), request, ["2024-01"])
     assert is_valid_title_chars(asked["title"])
     assert asked["runConfigData"]["resources"]["parameters"]["config"]["schema"] == request.schema

@@ -11,17 +11,17 @@ import pytest
 
 from core import pipeline
 from core.errors import BadFile, CheckFailed, SourceUnavailable
-from core.pipeline import Job, Receipt
+from core.run import Receipt, Run
 from core.transform import Result
 from dagster_impl.defs.models import MODELS, checks, models
 from dagster_impl.defs.raw import raw_trips, raw_zones
 from dagster_impl.defs.resources import Parameters
-from dagster_impl.instance import dagster_yaml
+from dagster_impl.lab.services import dagster_yaml
 from dagster_impl.steps import failures
 
 MONTH = "2024-01"
 INGESTED = Receipt("ingest_month", "success", MONTH, rows=3, bytes=99, source_sha256="ab12", digest="cd34")
-Steps = Callable[..., list[Job]]
+Steps = Callable[..., list[Run]]
 
 
 def run(*assets: Any, parameters: Parameters | None = None) -> dg.ExecuteInProcessResult:
@@ -54,15 +54,15 @@ def test_the_receipt_is_the_metadata_and_the_digest_the_data_version(steps: Step
 
 def test_the_job_is_what_the_run_config_says(steps: Steps) -> None:
     seen = steps()
-    parameters = Parameters(source="/data", schema="trips", loader="me", strategy="delete-append", force=True)
+    parameters = Parameters(source="/data", schema="trips", strategy="delete-append", force=True)
     result = run(raw_zones, parameters=parameters)
-    assert seen == [Job("/data", "trips", "me", "delete-append", True, result.run_id)]
+    assert seen == [Run("/data", "trips", "delete-append", True, loader="dagster", run_id=result.run_id)]
 
 
 def test_someone_who_materialises_by_hand_loads_the_publishers_file(steps: Steps) -> None:
     seen = steps()
     result = run(raw_zones)
-    assert seen == [Job("tlc", "dagster", "dagster", "swap", False, result.run_id)]
+    assert seen == [Run("tlc", "dagster", loader="dagster", run_id=result.run_id)]
 
 
 def test_only_the_model_with_a_row_for_each_trip_counts_rows(steps: Steps) -> None:

@@ -17,8 +17,8 @@ from prefect.testing.utilities import prefect_test_harness  # noqa: E402
 
 from core import pipeline  # noqa: E402
 from core.month import Month  # noqa: E402
-from core.pipeline import Job, Receipt  # noqa: E402
-from prefect_impl.client import Prefect  # noqa: E402
+from core.run import Receipt, Run  # noqa: E402
+from prefect_impl.lab.client import Prefect  # noqa: E402
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -40,14 +40,14 @@ class Steps:
 
     def __init__(self) -> None:
         self.called: list[str] = []
-        self.job: Job | None = None
+        self.run: Run | None = None
         self.does: dict[str, Callable[[], None]] = {}
         self.warns: dict[str, tuple[str, ...]] = {}
 
     def step(self, task: str) -> Callable[..., Receipt]:
-        def run(job: Job, month: Month | None = None) -> Receipt:
+        def run(run: Run, month: Month | None = None) -> Receipt:
             self.called.append(task)
-            self.job = job
+            self.run = run
             self.does.get(task, lambda: None)()
             return Receipt(
                 task, "success", str(month) if month else None, rows=7, digest="d" * 32, source_sha256="a" * 64,

@@ -10,7 +10,8 @@ import yaml  # type: ignore[import-untyped]  # comes with Prefect, without types
 from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 
-from prefect_impl import client, flows
+from prefect_impl import flows
+from prefect_impl.lab import client
 
 FILE = Path(flows.__file__).with_name("prefect.yaml")
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load(FILE.read_text())["deployments"]
@@ -23,7 +24,7 @@ def test_the_entrypoint_is_a_flow_whose_parameters_it_can_give(deployment: dict[
     flow: Flow[..., Any] = load_flow_from_entrypoint(deployment["entrypoint"])
     assert f"{flow.name}/{deployment['name']}" in client.DEPLOYMENTS
     month = {"month": "2024-01"} if flow.name == "taxi_pipeline" else {"months": ["2024-01"]}
-    assert flow.validate_parameters(deployment["parameters"] | month)["job"].loader == "prefect"
+    assert flow.validate_parameters(deployment["parameters"] | month)["parameters"].schema == "prefect"
 
 
 @each

@@ -15,15 +15,17 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ParameterTypeError
 from prefect.states import Completed, Crashed, Failed
 
-from core import contract
-from core.contract import TASKS, MonthRecord, until
+from core import waiting
 from core.errors import RETRIES, RETRY_DELAY_S, BadFile, Busy, SourceUnavailable
-from core.pipeline import Job, Receipt
-from prefect_impl import flows, history, selection
-from prefect_impl.client import Json, Prefect
+from core.lab.protocol import MonthRecord
+from core.run import TASKS, Receipt, RunParameters
+from core.waiting import until
+from prefect_impl import flows, selection
+from prefect_impl.lab import history
+from prefect_impl.lab.client import Json, Prefect
 from tests.native.prefect.conftest import Steps
 
-JOB = Job("folder", 'a "schema"', "prefect")
+PARAMETERS = RunParameters("folder", 'a "schema"')
 COMPLETED, FAILED, CRASHED = StateType.COMPLETED, StateType.FAILED, StateType.CRASHED
 
 TASK = [getattr(flows, name) for name in TASKS]
@@ -59,7 +61,7 @@ def test_only_a_transient_error_is_tried_again(error: Exception, again: bool) ->
 
 
 def test_a_receipt_is_kept_when_the_server_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contract, "PAUSE_S", 0.0)
+    monkeypatch.setattr(waiting, "PAUSE_S", 0.0)
     faults, kept = [httpx.ConnectError("refused"), httpx.ReadError("reset")], []
 
     def create(table: list[dict[str, Any]], key: str) -> None:
@@ -84,38 +86,38 @@ def run(
         monkeypatch.setattr(task, "retry_delay_seconds", 0)  # the two seconds are checked above
 
     def run(month: str) -> tuple[State[Any], MonthRecord]:
-        state = flows.taxi_pipeline(month, JOB, return_state=True)
+        state = flows.taxi_pipeline(month, PARAMETERS, return_state=True)
         flow_run = server.call("GET", f"/flow_runs/{state.state_details.flow_run_id}")
         return state, until(lambda: history.record(server, [flow_run]), 60, 0.1, "the record of the month")
 
     return run
 
 
-Run = Callable[[str], tuple[State[Any], MonthRecord]]
+RunMonth = Callable[[str], tuple[State[Any], MonthRecord]]
 
 
 def attempts(record: MonthRecord) -> dict[str, tuple[str, int]]:
     return {task.task: (task.state, task.attempts) for task in record.tasks}
 
 
-def test_a_month_runs_its_steps_in_order_and_leaves_receipts(run: Run, steps: Steps) -> None:
+def test_a_month_runs_its_steps_in_order_and_leaves_receipts(run: RunMonth, steps: Steps) -> None:
     state, record = run("2024-01")
     assert state.is_completed()
     assert set(steps.called[:2]) == {"ingest_zones", "ingest_month"}
     assert steps.called[2:] == ["transform", "check"]
     assert (record.state, record.rows, record.digest, record.error) == ("success", 7, "d" * 32, None)
     assert attempts(record) == dict.fromkeys(TASKS, ("success", 1))
-    assert steps.job is not None and steps.job.run_id == str(state.state_details.flow_run_id)
+    assert steps.run is not None and steps.run.run_id == str(state.state_details.flow_run_id)
 
 
-def test_a_month_with_warnings_is_completed_and_counts_them(run: Run, steps: Steps) -> None:
+def test_a_month_with_warnings_is_completed_and_counts_them(run: RunMonth, steps: Steps) -> None:
     steps.warns = {"ingest_month": ("late",), "check": ("odd",)}
     state, record = run("2024-07")
     assert (state.name, state.message) == ("Completed", "success, 2 warnings")
     assert (record.state, record.warnings) == ("success", ["late", "odd"])
 
 
-def test_a_permanent_error_fails_the_month_at_once_with_its_words(run: Run, steps: Steps) -> None:
+def test_a_permanent_error_fails_the_month_at_once_with_its_words(run: RunMonth, steps: Steps) -> None:
     steps.does["ingest_month"] = raises(BadFile("x.parquet is a web page"))
     state, record = run("2024-02")
     assert state.is_failed() and "BadFile: x.parquet is a web page" in str(state.message)
@@ -128,19 +130,19 @@ def test_a_permanent_error_fails_the_month_at_once_with_its_words(run: Run, step
     }
 
 
-def test_a_passing_fault_costs_one_more_attempt(run: Run, steps: Steps) -> None:
+def test_a_passing_fault_costs_one_more_attempt(run: RunMonth, steps: Steps) -> None:
     steps.does["ingest_month"] = raises(SourceUnavailable("503"), times=1)
     assert attempts(run("2024-03")[1])["ingest_month"] == ("success", 2)
 
 
-def test_a_fault_that_stays_is_tried_as_often_as_core_says(run: Run, steps: Steps) -> None:
+def test_a_fault_that_stays_is_tried_as_often_as_core_says(run: RunMonth, steps: Steps) -> None:
     steps.does["ingest_zones"] = raises(SourceUnavailable("503"))
     record = run("2024-04")[1]
     assert (record.state, record.error) == ("failed", "503")
     assert attempts(record)["ingest_zones"] == ("failed", 1 + RETRIES)
 
 
-def test_a_bug_is_not_tried_again_and_keeps_its_name(run: Run, steps: Steps) -> None:
+def test_a_bug_is_not_tried_again_and_keeps_its_name(run: RunMonth, steps: Steps) -> None:
     steps.does["transform"] = raises(KeyError("rows"))
     record = run("2024-05")[1]
     assert record.error == "KeyError: 'rows'"
@@ -148,15 +150,15 @@ def test_a_bug_is_not_tried_again_and_keeps_its_name(run: Run, steps: Steps) -> 
 
 
 def test_a_month_that_is_none_fails_before_any_step(server: Prefect, steps: Steps) -> None:
-    state = flows.taxi_pipeline("2024-13", JOB, return_state=True)
+    state = flows.taxi_pipeline("2024-13", PARAMETERS, return_state=True)
     assert state.is_failed() and "2024-13" in str(state.message)
     assert steps.called == []
 
 
-@pytest.mark.parametrize("job", [{"source": "folder"}, {"source": "x", "schema": "y", "loader": "z", "unknown": 1}])
-def test_a_job_with_a_key_missing_or_unknown_is_refused(job: Json) -> None:
+@pytest.mark.parametrize("parameters", [{"source": "folder"}, {"source": "x", "schema": "y", "unknown": 1}])
+def test_run_parameters_with_a_key_missing_or_unknown_are_refused(parameters: Json) -> None:
     with pytest.raises(ParameterTypeError):
-        flows.taxi_pipeline.validate_parameters({"month": "2024-01", "job": job})
+        flows.taxi_pipeline.validate_parameters({"month": "2024-01", "parameters": parameters})
 
 
 # --- a backfill
@@ -199,7 +201,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Deployment:
 
 
 def backfill(months: list[str], which: selection.Which = "all", jobs: int = 2) -> State[None]:
-    return asyncio.run(flows.backfill.fn(months, JOB, which, jobs))
+    return asyncio.run(flows.backfill.fn(months, PARAMETERS, which, jobs))
 
 
 MONTHS = ["2024-05", "2024-01", "2024-03", "2023-12"]
@@ -209,7 +211,7 @@ def test_a_backfill_is_one_run_per_month_in_the_order_given(deployment: Deployme
     state = backfill(MONTHS)
     assert state.is_completed() and state.message == "4 of 4 months run"
     assert deployment.months == MONTHS
-    assert deployment.made[0]["parameters"]["job"]["schema"] == JOB.schema
+    assert deployment.made[0]["parameters"]["parameters"]["schema"] == PARAMETERS.schema
     assert len({run["idempotency_key"] for run in deployment.made}) == len(MONTHS)
 
 
@@ -241,8 +243,8 @@ def test_a_month_whose_process_is_always_killed_fails(deployment: Deployment) ->
 
 
 def test_only_the_chosen_months_are_run(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def past(flow: str, job: Job) -> dict[str, list[StateType]]:
-        assert (flow, job) == ("taxi_pipeline", JOB)
+    async def past(flow: str, parameters: RunParameters) -> dict[str, list[StateType]]:
+        assert (flow, parameters) == ("taxi_pipeline", PARAMETERS)
         return {"2024-01": [COMPLETED], "2024-03": [FAILED]}
 
     monkeypatch.setattr(flows, "past_runs", past)
@@ -250,10 +252,12 @@ def test_only_the_chosen_months_are_run(deployment: Deployment, monkeypatch: pyt
     assert deployment.months == ["2024-05", "2024-03", "2023-12"]
 
 
-@pytest.mark.parametrize("parameters", [{"jobs": 0}, {"which": "some"}, {"months": "2024-01"}])
-def test_a_backfill_with_a_wrong_parameter_is_refused(parameters: Json) -> None:
+@pytest.mark.parametrize("wrong", [{"jobs": 0}, {"which": "some"}, {"months": "2024-01"}])
+def test_a_backfill_with_a_wrong_parameter_is_refused(wrong: Json) -> None:
     with pytest.raises(ParameterTypeError):
-        flows.backfill.validate_parameters({"months": MONTHS, "job": JOB, "which": "all", "jobs": 2, **parameters})
+        flows.backfill.validate_parameters(
+            {"months": MONTHS, "parameters": PARAMETERS, "which": "all", "jobs": 2, **wrong}
+        )
 
 
 # --- which months
@@ -285,10 +289,10 @@ def test_past_runs_are_those_of_the_same_source_and_schema_newest_first(
     server: Prefect, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selection, "PAGE", 2)  # three runs are two pages
-    here, elsewhere = Job("past", "here", "prefect"), Job("past", "elsewhere", "prefect")
+    here, elsewhere = RunParameters("past", "here"), RunParameters("past", "elsewhere")
     steps.does["ingest_zones"] = raises(BadFile("bad"), times=1)
-    for month, job in [("2024-01", here), ("2024-01", here), ("2024-02", here), ("2024-03", elsewhere)]:
-        flows.taxi_pipeline(month, job, return_state=True)
+    for month, parameters in [("2024-01", here), ("2024-01", here), ("2024-02", here), ("2024-03", elsewhere)]:
+        flows.taxi_pipeline(month, parameters, return_state=True)
     past = asyncio.run(selection.past_runs("taxi_pipeline", here))
     assert past == {"2024-01": [COMPLETED, FAILED], "2024-02": [COMPLETED]}
 

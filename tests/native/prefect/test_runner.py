@@ -11,16 +11,17 @@ import httpx
 import prefect.settings
 import pytest
 
-from core import contract
-from core.contract import TASKS, BackfillRequest, BackfillResult, Endpoint, Progress, Services
+from core import waiting
 from core.errors import PermanentError, TransientError
 from core.lab.capabilities import CAPABILITIES
-from prefect_impl import client, runner
-from prefect_impl.client import Json, Prefect
-from prefect_impl.history import cause, one_line, record, settled, task_record
-from prefect_impl.services import SETTINGS, services
+from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint, Progress, Services
+from core.run import TASKS
+from prefect_impl.lab import client, runner
+from prefect_impl.lab.client import Json, Prefect
+from prefect_impl.lab.history import cause, one_line, record, settled, task_record
+from prefect_impl.lab.services import SETTINGS, services
 
-README = Path(runner.__file__).with_name("README.md")
+README = Path(runner.__file__).parent.parent / "README.md"
 JUST_NOW = "2999-01-01T00:00:00Z"  # whatever the time that the tests take
 LONG_AGO = "2024-01-01T00:00:00Z"
 
@@ -268,19 +269,19 @@ class Server:
 @pytest.fixture
 def backfill(monkeypatch: pytest.MonkeyPatch, progress: Progress) -> Callable[..., BackfillResult]:
     """The verb, against a `Server`."""
-    monkeypatch.setattr(contract, "PAUSE_S", 0.0)
+    monkeypatch.setattr(waiting, "PAUSE_S", 0.0)
     monkeypatch.setattr(runner, "POLL_S", 0.0)
 
     def run(answers: Server, months: list[str], patience_s: float = 60.0) -> BackfillResult:
         monkeypatch.setattr(runner, "Prefect", lambda url: server(answers, patience_s))
         endpoint = {"home": "home", "ports": {"api": 1}}
-        request = BackfillRequest(months, "folder", "schema", "prefect", endpoint, jobs=3)
+        request = BackfillRequest(months, "folder", "schema", endpoint, jobs=3)
         return runner.backfill(request.to_json(), progress)
 
     return run
 
 
-def test_a_backfill_runs_all_months_with_the_job_asked_for(backfill: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_backfill_runs_all_months_with_the_parameters_asked_for(backfill: Callable[..., Any], tmp_path: Path) -> None:
     months = ["2024-03", "2024-01"]
     waiting, running = flow_run("2024-03", "PENDING"), flow_run("2024-03", "RUNNING")
     done = [flow_run(month) for month in reversed(months)]
@@ -288,11 +289,11 @@ def test_a_backfill_runs_all_months_with_the_job_asked_for(backfill: Callable[..
     result = backfill(answers, months)
     assert (result.status, [month.month for month in result.months]) == ("success", months)
     asked = dict(answers.asked)["/deployments/parent/create_flow_run"]["parameters"]
-    job = {
-        "source": "folder", "schema": "schema", "loader": "prefect", "strategy": "swap", "force": False,
+    parameters = {
+        "source": "folder", "schema": "schema", "strategy": "swap", "force": False,
         "accept_suspect": False, "strict": False,
     }  # fmt: skip
-    assert asked == {"months": months, "job": job, "which": "all", "jobs": 3}
+    assert asked == {"months": months, "parameters": parameters, "which": "all", "jobs": 3}
     told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
     assert [one["state"] for one in told if one["month"] == "2024-03"] == ["waiting", "running", "success"]
 

@@ -1,0 +1,57 @@
+"""From what Airflow recorded of a month's run to the record of the runner contract."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from airflow_impl.lab.client import DAG, Airflow, Json
+from core import errors
+from core.lab.protocol import MonthRecord, TaskRecord, TaskState, month_record
+from core.run import TASKS
+
+
+def record(airflow: Airflow, run: Json) -> MonthRecord:
+    """What Airflow recorded of a run that is over."""
+    path = f"/dags/{DAG}/dagRuns/{quote(run['dag_run_id'], safe='')}/taskInstances"
+    instances = {one["task_id"]: one for one in airflow.get(path)["task_instances"]}
+    ended = {task: one["state"] for task, one in instances.items()}
+    receipts = {task: _receipt(airflow, f"{path}/{task}") for task, state in ended.items() if state == "success"}
+    failed = [task for task in TASKS if ended.get(task) == "failed"]
+    error = _error(airflow, f"{path}/{failed[0]}", instances[failed[0]]) if failed else None
+    tasks = [task_record(one, receipts.get(task, {})) for task, one in instances.items()]
+    return month_record(run["partition_key"], tasks, receipts, error)
+
+
+def _receipt(airflow: Airflow, path: str) -> Json:
+    receipt: Json = airflow.get(f"{path}/xcomEntries/return_value")["value"]
+    return receipt
+
+
+def _error(airflow: Airflow, path: str, instance: Json) -> str:
+    """The one-line message of the exception that ended the task, from its structured log."""
+    events = airflow.get(f"{path}/logs/{instance['try_number']}", full_content=True)["content"]
+    raised = [detail for event in events for detail in event.get("error_detail") or []]
+    if raised:
+        return one_line(raised[-1]["exc_type"], raised[-1]["exc_value"])
+    last = [event["event"] for event in events if event.get("level") in ("error", "critical")]
+    return last[-1] if last else f"{instance['task_id']} ended without a message: see its log in Airflow"
+
+
+def one_line(exception: str, message: str) -> str:
+    """An error of ours says it all; that of a bug needs its name: `KeyError: 'rows'`."""
+    text = message if hasattr(errors, exception) else f"{exception}: {message}"
+    return " ".join(text.split())
+
+
+def task_record(instance: Json, receipt: Json) -> TaskRecord:
+    """One task instance as the contract has it."""
+    states: dict[str, TaskState] = {"success": "success", "failed": "failed"}
+    state = "unchanged" if receipt.get("state") == "unchanged" else states.get(instance["state"], "skipped")
+    return TaskRecord(
+        task=instance["task_id"],
+        state=state,
+        attempts=instance["try_number"],
+        started_at=instance["start_date"],
+        ended_at=instance["end_date"],
+        rows=receipt.get("rows"),
+    )

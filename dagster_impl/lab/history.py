@@ -1,0 +1,82 @@
+"""From what Dagster recorded of a month's runs to the records of the runner contract."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.lab.protocol import MonthRecord, TaskRecord, TaskState, month_record
+
+TASK_OF_STEP = {
+    "raw_zones": "ingest_zones",
+    "raw_trips": "ingest_month",
+    "transform": "transform",
+    "check": "check",
+}
+"""The contract's name of each step of a run. A step is named after its asset, or as its function says."""
+
+MONTH_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
+"""Where a run's month is written: the second with an explicit backfill policy."""
+
+
+def month_of(run: Mapping[str, Any]) -> str:
+    """The month that a run of a backfill is for."""
+    tags = tags_of(run)
+    return next(tags[name] for name in MONTH_TAGS if name in tags)
+
+
+def tags_of(run: Mapping[str, Any]) -> dict[str, str]:
+    """A run's tags by key."""
+    return {tag["key"]: tag["value"] for tag in run["tags"]}
+
+
+def record(month: str, runs: Sequence[Mapping[str, Any]]) -> MonthRecord:
+    """Sum up the runs of `month`, oldest first: more than one when a process was killed and its run tried again."""
+    stats = [(TASK_OF_STEP[step["stepKey"]], step) for run in runs for step in run["stepStats"]]
+    receipts = {task: receipt for task, step in stats if (receipt := _receipt(step))}
+    tasks = [_task(task, [step for name, step in stats if name == task], receipts) for task in TASK_OF_STEP.values()]
+    error = None if runs[-1]["status"] == "SUCCESS" else _error(runs[-1])
+    if not error:
+        receipts["check"] = {"warnings": _warnings(runs[-1])}
+    return month_record(month, tasks, receipts, error)
+
+
+def _task(task: str, steps: Sequence[Mapping[str, Any]], receipts: Mapping[str, Mapping[str, Any]]) -> TaskRecord:
+    if not steps:
+        return TaskRecord(task, "skipped", 0)
+    receipt, first, last = receipts.get(task, {}), steps[0], steps[-1]
+    state: TaskState = "failed"  # also the step of a killed process: it has no end
+    if last["status"] == "SUCCESS":
+        state = "unchanged" if receipt.get("state") == "unchanged" else "success"
+    attempts = sum(max(1, len(step["attempts"])) for step in steps)
+    return TaskRecord(task, state, attempts, _iso(first["startTime"]), _iso(last["endTime"]), receipt.get("rows"))
+
+
+def _receipt(step: Mapping[str, Any]) -> dict[str, Any]:
+    entries = [entry for event in step["materializations"] for entry in event["metadataEntries"]]
+    return {entry["label"]: _value(entry) for entry in entries}
+
+
+def _value(entry: Mapping[str, Any]) -> Any:
+    return json.loads(entry["jsonString"]) if "jsonString" in entry else entry.get("text", entry.get("intValue"))
+
+
+def _warnings(run: Mapping[str, Any]) -> list[str]:
+    """What the checks of severity WARN found: these results are all that Dagster keeps of the step's receipt."""
+    found = [event["evaluation"] for event in run["eventConnection"]["events"] if "evaluation" in event]
+    return [each["description"] for each in found if not each["success"] and each["severity"] == "WARN"]
+
+
+def _error(run: Mapping[str, Any]) -> str:
+    """The message of the step that failed, or else the run's: then no step lived to say anything."""
+    events = run["eventConnection"]["events"]
+    for event in events:
+        if event["__typename"] == "ExecutionStepFailureEvent":
+            failure = event["failureMetadata"] or {}
+            return str(failure.get("description") or event["error"]["message"]).strip().splitlines()[0]
+    messages = [event["message"] for event in events if event["__typename"] == "RunFailureEvent"]
+    return str(messages[-1]).strip().splitlines()[0] if messages else f"the run ended as {run['status']}"
+
+
+def _iso(seconds: float | None) -> str | None:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat() if seconds else None

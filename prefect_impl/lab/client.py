@@ -1,0 +1,92 @@
+"""Prefect's REST API, as far as a backfill needs it.
+
+Not Prefect's own client: importing it costs 2 CPU seconds for each call of the runner, as much as a month's work.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Self
+
+import httpx
+
+from core.errors import PermanentError, TransientError
+from core.waiting import PATIENCE_S, patiently
+
+POOL = "triptych"
+DEPLOYMENTS = ("backfill/triptych", "taxi_pipeline/triptych")
+FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+PAGE = 200
+"""The most that the server gives at once."""
+
+Json = dict[str, Any]
+
+
+class Prefect:
+    """A client of one server; a context manager. It bears with a server that does not answer for `patience_s`."""
+
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None, patience_s: float = PATIENCE_S) -> None:
+        self.patience_s = patience_s
+        # 60 s: with every core busy, answers of 0.02 s took several seconds
+        self._http = httpx.Client(base_url=f"{url}/api", timeout=60, transport=transport, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def call(self, method: str, path: str, body: Json | None = None) -> Any:
+        """Send a request that may be repeated and decode the answer; raise unless it is a success."""
+        return patiently(lambda: self._once(method, path, body), self.patience_s)
+
+    def _once(self, method: str, path: str, body: Json | None) -> Any:
+        try:
+            answer = self._http.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise TransientError(f"Prefect's server at {self._http.base_url} does not answer: {error!r}") from error
+        if not answer.is_success:
+            fault = TransientError if answer.is_server_error else PermanentError
+            raise fault(f"Prefect refused {method} {path}: {answer.status_code} {answer.text[:500]}")
+        return answer.json()
+
+    def filter(self, kind: str, body: Json) -> list[Json]:
+        """All objects of a kind that a filter matches."""
+        found: list[Json] = []
+        while True:
+            page = self.call("POST", f"/{kind}/filter", {**body, "limit": PAGE, "offset": len(found)})
+            found += page
+            if len(page) < PAGE:
+                return found
+
+    def ready(self) -> bool:
+        """Whether a worker is online and both deployments are there."""
+        workers = self.filter(f"work_pools/{POOL}/workers", {"workers": {"status": {"any_": ["ONLINE"]}}})
+        deployments = self.filter("deployments", {"work_pools": {"name": {"any_": [POOL]}}})
+        return bool(workers) and len(deployments) == len(DEPLOYMENTS)
+
+    def start_backfill(self, parameters: Json) -> str:
+        """Make a run of the deployment `backfill`; return its id."""
+        deployment = self.call("GET", "/deployments/name/backfill/triptych")
+        # the key: an attempt whose answer was lost may have been heard, and the next one then finds its run
+        body = {"parameters": parameters, "idempotency_key": uuid.uuid4().hex}
+        run: Json = self.call("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
+        return str(run["id"])
+
+    def state(self, run_id: str) -> Json:
+        """The state of a flow run: type, name, message."""
+        state: Json = self.call("GET", f"/flow_runs/{run_id}")["state"]
+        return state
+
+    def cancel(self, run_id: str) -> None:
+        """Ask for the end of a backfill. The server then cancels the months that it has started, within 20 s."""
+        self.call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
+
+    def months_of(self, backfill_id: str) -> dict[str, list[Json]]:
+        """The runs of each month that a backfill has made so far, oldest first: more than one when a process was killed."""
+        body = {"flow_runs": {"parent_flow_run_id": {"any_": [backfill_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        months: dict[str, list[Json]] = {}
+        for run in self.filter("flow_runs", body):
+            months.setdefault(run["parameters"]["month"], []).append(run)
+        return months
