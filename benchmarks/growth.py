@@ -39,7 +39,7 @@ FIRST = Month(2020, 1)
 FEW = "upsert, 1 % changed"
 """A method of its own: the strategy whose price depends on how many rows changed."""
 
-CHANGES = {**dict.fromkeys(STRATEGIES, 1.0), FEW: 0.01}
+CHANGES: dict[str, float] = {**dict.fromkeys(STRATEGIES, 1.0), FEW: 0.01}
 """Method -> the share of the month's rows that the new file changes."""
 
 OVERWRITE_ROUNDS = 3  # of 60 months one takes as long as some fifty of the others

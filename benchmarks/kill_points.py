@@ -48,7 +48,7 @@ from benchmarks.stage import FAULTS, KILL, TIMEOUT_S, Fault, Stage, about, stage
 from core import digest, load, pipeline
 from core.errors import TriptychError
 from core.month import Month
-from core.run import STRATEGIES, Run
+from core.run import STRATEGIES, Run, StrategyName
 
 assert load and httpcore  # imported before the first fork: each child would take 0.4 CPU s to import Arrow for itself
 
@@ -66,7 +66,7 @@ class Scenario:
 
     name: str
     state: str
-    strategy: str = "swap"
+    strategy: StrategyName = "swap"
     zones: bool = False
     version: str = "v2"
     http: str = ""

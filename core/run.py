@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 from core.errors import UsageError
 
 TASKS = ("ingest_zones", "ingest_month", "transform", "check")
-"""The steps of a month, in order; zones and the month may run side by side. Every tool records them by these names."""
+"""The steps of a month, in order; zones and the month may run side by side. Every orchestrator records them by these names."""
 
-STRATEGIES = ("swap", "delete-append", "overwrite", "upsert")
+StrategyName = Literal["swap", "delete-append", "overwrite", "upsert"]
+
+STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
 """The ways to publish a month; `core.load` says what each costs. Here, because to know the names must not cost Arrow."""
 
+TASK_TIMEOUT_S = 7200
+"""How long one attempt at a task may take. A download has 1,800 s and a lock 300 s; the rest is for a load and a build on a
+database that is busy. An attempt that takes longer hangs."""
 
-def check_strategy(name: str) -> str:
+
+def check_strategy(name: str) -> StrategyName:
     """Return `name`; raise `UsageError` when there is no such strategy."""
     if name not in STRATEGIES:
         raise UsageError(f"{name!r} is not a strategy: choose one of {', '.join(STRATEGIES)}")
@@ -32,17 +38,22 @@ class RunParameters:
     """What a user sets for a run: the fields of each orchestrator's form. Small, and without a secret."""
 
     source: str
-    """A folder, an http(s) prefix, a bucket of an object store, or ``tlc``: the publisher."""
     schema: str
-    """The PostgreSQL schema that is written."""
-    strategy: str = "swap"
-    """How a month is published: one of `STRATEGIES`."""
+    strategy: StrategyName = "swap"
     force: bool = False
-    """Load a file again although the ledger shows its bytes as loaded."""
     accept_suspect: bool = False
-    """Publish a file that `core.load` would refuse as suspect: rows of another month, no rows, zones missing."""
     strict: bool = False
-    """Fail a month for a data test of severity ``warn`` too."""
+
+
+HELP: Mapping[str, str] = {
+    "source": "A folder, an http(s) prefix, a bucket (s3://, az://, gs://), or tlc: the publisher",
+    "schema": "The PostgreSQL schema that is written",
+    "strategy": "How a month is published",
+    "force": "Load a file again even when the ledger shows the same bytes as loaded",
+    "accept_suspect": "Publish a file that looks wrong, such as one with rows of another month",
+    "strict": "Fail a month for a warning of a data test too",
+}
+"""What each run parameter means, as every form and the command line show it."""
 
 
 @dataclass(frozen=True, kw_only=True)

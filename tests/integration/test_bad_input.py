@@ -216,7 +216,10 @@ def test_a_folder_may_have_any_name(folder: Path, warehouse: str, tmp_path: Path
 
 def test_a_strategy_that_is_none_is_refused_before_anything_is_fetched(warehouse: str) -> None:
     refusal(
-        UsageError, lambda: pipeline.ingest_month(Run("/no/such/folder", SCHEMA, loader="test", strategy="none"), MONTH)
+        UsageError,
+        lambda: pipeline.ingest_month(
+            Run.of({"source": "/no/such/folder", "schema": SCHEMA, "strategy": "none"}, "test"), MONTH
+        ),
     )
     assert relations(warehouse) == set()
 

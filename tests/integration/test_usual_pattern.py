@@ -18,7 +18,7 @@ import pytest
 from core import pipeline
 from core.lab import sample
 from core.month import Month, parse_months
-from core.run import STRATEGIES, Run
+from core.run import STRATEGIES, Run, StrategyName
 from tests import oracle
 
 pytestmark = pytest.mark.slow
@@ -135,7 +135,9 @@ def count(connection: psycopg.Connection, query: str) -> int:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("order", ["once", "twice", "backwards"])
-def test_ours_holds_every_row_once_whatever_runs(warehouse: str, generated: Case, strategy: str, order: str) -> None:
+def test_ours_holds_every_row_once_whatever_runs(
+    warehouse: str, generated: Case, strategy: StrategyName, order: str
+) -> None:
     months = generated.months
     check_ours(warehouse, generated, {"once": months, "twice": months * 2, "backwards": months[::-1]}[order], strategy)
 
@@ -144,7 +146,7 @@ def test_ours_holds_every_real_row_once(warehouse: str, real: Case) -> None:
     check_ours(warehouse, real, (*real.months, *reversed(real.months)), "swap")
 
 
-def check_ours(dsn: str, case: Case, runs: Iterable[Month], strategy: str) -> None:
+def check_ours(dsn: str, case: Case, runs: Iterable[Month], strategy: StrategyName) -> None:
     job = Run(str(case.folder), "ours", loader="plain", strategy=strategy, force=True)
     states = {pipeline.ingest_month(job, month).state for month in runs}
     assert states == {"success"}  # forced: nothing was passed over as unchanged

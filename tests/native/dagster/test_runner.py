@@ -158,7 +158,7 @@ def test_a_run_says_its_month(tag: str) -> None:
 )
 def test_a_retry_is_lost_when_it_was_announced_and_not_made(status: str, tags: dict[str, str], lost: bool) -> None:
     listed = [{"key": key, "value": value} for key, value in tags.items()]
-    assert backfill.is_lost({"status": status, "tags": listed}) is lost
+    assert native.is_lost({"status": status, "tags": listed}) is lost
 
 
 Fault = httpx.Response | httpx.HTTPError | dict[str, Any] | None
