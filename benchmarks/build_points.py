@@ -47,7 +47,8 @@ from benchmarks.proxy import led_through, server_of
 from benchmarks.stage import crash, small_disk
 from benchmarks.wire import Link, Wire, wire
 from core import digest, errors, pipeline  # imported before the first fork
-from core.lab.postgres import Postgres, server_user
+from core.lab.postgres import Postgres
+from core.lab.postgres_binaries import server_user
 from core.lab.processes import Child as Service
 from core.lab.processes import end
 from core.month import Month

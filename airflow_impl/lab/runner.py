@@ -28,15 +28,8 @@ from core.lab.protocol import (
 from core.month import Month
 from core.waiting import until
 
-CAPABILITIES = [
-    "services",
-    "web",
-    "native_backfill",
-    "native_partitions",
-    "per_month_retry",
-    "survives_worker_kill",
-]
-"""Not ``concurrent_backfills``: Airflow has one active backfill for a DAG, so a second one waits."""
+CAPABILITIES = ["services", "web", "detached_backfills", "survives_worker_kill"]
+LACKS = {"concurrent_backfills": "Airflow has one active backfill for a DAG, so a second one waits."}
 
 READY_S = 180
 """For the scheduler's and the DAG processor's first heartbeats: 2 s after the API server, 60 s on a busy machine."""
@@ -47,7 +40,7 @@ POLL_S = 0.5
 
 def describe(_: Json, __: Progress) -> Description:
     """Who this is."""
-    return Description("airflow", "Apache Airflow", version("apache-airflow"), CAPABILITIES, ports=["api"])
+    return Description("airflow", "Apache Airflow", version("apache-airflow"), CAPABILITIES, ["api"], LACKS)
 
 
 def start(data: Json, _: Progress) -> Services:

@@ -1,17 +1,18 @@
 """The environments, one per folder with pins, which ``make setup`` makes with uv below ``.venvs/``.
 
-The benchmarks' environment is made only when it is named: the alternatives that a user would pick are 60 packages that nothing
-else needs.
+The benchmarks' environment is made only when it is named: the alternatives that a user would pick are 60 packages that
+nothing else needs.
 
     python3.11 -m core.lab.environments [NAME...]             bring them up to date
     python3.11 -m core.lab.environments lock [--upgrade]      compile the pins again
 
-Standard library only: it runs before anything is installed. `lab`, every ``*_impl`` folder, `dbt` and `benchmarks` have a
-``requirements.txt``; the newest Airflow and Prefect can't share an environment (fastapi), and dbt shares nothing with the others.
+Standard library only: it runs before anything is installed. `lab`, every ``*_impl`` folder, `dbt` and `benchmarks` have
+a ``requirements.txt``; the newest Airflow and Prefect can't share an environment (fastapi), and dbt shares nothing with
+the others.
 
-uv does the work: `pip compile` the pins, `pip sync` exactly those, `pip check` that they agree. What is left here is which
-environments there are, which need no work, and not to replace one that is in use. `uv sync` is not used,
-because its lock file records the address of the registry that the packages came from.
+uv does the work: `pip compile` the pins, `pip sync` exactly those, `pip check` that they agree. What is left here is
+which environments there are, which need no work, and not to replace one that is in use. `uv sync` is not used, because
+its lock file records the address of the registry that the packages came from.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -141,7 +143,7 @@ def lock(environment: Environment, uv: Path, options: Sequence[str]) -> str:
 
 
 def bootstrap(root: Path) -> Path:
-    """Return the pinned uv below .venvs, after installing it with pip if need be. Raise `SetupError` when that fails."""
+    """Return the pinned uv below .venvs, and install it with pip if need be. Raise `SetupError` when that fails."""
     folder = root / ".venvs" / ".uv"
     uv = folder / "bin" / "uv"
     if uv.exists() and _version(uv) == UV:
@@ -175,7 +177,8 @@ def main(argv: list[str] | None = None) -> int:
         wanted = _select(discover(root), names, every=locking)
         uv = _reported("uv", lambda: (bootstrap(root), UV))
         for each in wanted:
-            _reported(each.name, lambda each=each: (None, lock(each, uv, options) if locking else make(each, uv)))  # type: ignore[misc]
+            work = partial(lock, each, uv, options) if locking else partial(make, each, uv)
+            _reported(each.name, lambda work=work: (None, work()))  # type: ignore[misc]
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1

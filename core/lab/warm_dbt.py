@@ -5,7 +5,8 @@ from __future__ import annotations
 from filelock import FileLock
 
 from core.lab import processes
-from core.lab.processes import Child, Identity
+from core.lab.identity import Identity
+from core.lab.processes import Child
 from core.settings import ROOT, Settings, private
 from core.transform import dbt
 

@@ -23,17 +23,7 @@ from dagster_impl.lab import services as stack
 from dagster_impl.lab.client import READY, Client, missing
 
 READY_S = 240  # 12 s on two quiet cores, 89 s on crowded ones
-CAPABILITIES = [
-    "services",
-    "web",
-    "native_backfill",
-    "native_partitions",
-    "concurrent_backfills",
-    "asset_lineage",
-    "asset_checks",
-    "per_month_retry",
-    "survives_worker_kill",
-]
+CAPABILITIES = ["services", "web", "concurrent_backfills", "detached_backfills", "survives_worker_kill"]
 
 
 def describe(_request: dict[str, Any], _progress: Progress) -> Description:

@@ -24,8 +24,7 @@ from prefect_impl.lab import history
 from prefect_impl.lab.client import FINAL, Json, Prefect
 from prefect_impl.lab.services import base_url, services
 
-CAPABILITIES = ["services", "web", "concurrent_backfills", "per_month_retry", "survives_worker_kill"]
-"""Not ``native_backfill``: a range is our own parent flow. Not ``native_partitions``: a month is a parameter."""
+CAPABILITIES = ["services", "web", "concurrent_backfills", "detached_backfills", "survives_worker_kill"]
 
 READY_S = 120
 """For the worker's first heartbeat, which it sends before it asks for work."""

@@ -26,7 +26,8 @@ def test_every_folder_with_pins_is_an_environment(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "requirements.txt").touch()
     assert [(each.name, each.editable, each.on_request) for each in discover(tmp_path)] == [
-        ("lab", True, False), ("airflow", True, False), ("luigi", True, False), ("dbt", False, False), ("bench", True, True),
+        ("lab", True, False), ("airflow", True, False), ("luigi", True, False), ("dbt", False, False),
+        ("bench", True, True),
     ]  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def test_an_unknown_environment_is_named() -> None:
 
 def test_it_runs_before_anything_is_installed() -> None:
     done = subprocess.run(
-        [sys.executable, "-S", "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); import core.lab.environments"],
+        [sys.executable, "-S", "-I", "-c", f"import sys; sys.path[:0] = [{str(ROOT)!r}]; import core.lab.environments"],
         capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

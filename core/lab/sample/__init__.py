@@ -2,8 +2,8 @@
 
     python -m core.lab.sample FOLDER MONTHS [--cab yellow] [--seed N] [--rows N]
 
-`published` says how the publisher writes, `rows` draws the trips, `files` writes them. A month's bytes depend only on (cab, seed,
-month, rows), and on the version of pyarrow that encodes them.
+`published` says how the publisher writes, `rows` draws the trips, `files` writes them. A month's bytes depend only on
+(cab, seed, month, rows), and on the version of pyarrow that encodes them.
 """
 
 from __future__ import annotations

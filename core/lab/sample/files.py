@@ -1,7 +1,7 @@
 """The drawn trips as files of the publisher's kind: Arrow columns, Parquet files, the zone lookup, a folder of months.
 
-Values become floating point in one division at the end. pandas is not imported: arrays reach pyarrow as buffers, because
-`pyarrow.array` would import it (0.4 s).
+Values become floating point in one division at the end. pandas is not imported: arrays reach pyarrow as buffers,
+because `pyarrow.array` would import it (0.4 s).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _with_hard_values(name: str, values: npt.NDArray[np.float64], hard: Integers
 def write_month(
     path: Path, month: Month, seed: int = SEED, rows: int = ROWS, encoding: Encoding | None = None, cab: Cab = "green"
 ) -> int:
-    """Write the file of `month` as `path`, complete or not at all; return its number of rows. Raise the errors of `table`."""
+    """Write the file of `month`, complete or not at all; return its number of rows. Raise the errors of `table`."""
     encoding = encoding or encoding_of(month, cab)
     data = table(month, seed, rows, encoding, cab)
     metadata = {_STAMP: _stamp(month, seed, rows, encoding, cab)}
@@ -171,8 +171,8 @@ def ensure(
 ) -> list[Path]:  # fmt: skip
     """Bring `folder` up to date: the zone lookup and the file of each month, written where missing or outdated.
 
-    Return the months' paths in the order of `months`. `report` is called after each month with (month, path, whether it was
-    written, seconds). A file is outdated when it was not written by this version with this seed and these rows.
+    Return the months' paths in the order of `months`. `report` is called after each month with (month, path, whether it
+    was written, seconds). A file is outdated when it was not written by this version with this seed and these rows.
     Raise the errors of `table`; some months may be written by then.
     """
     if not (folder / ZONES).exists():

@@ -1,7 +1,7 @@
 """The trips of a month, drawn from a seed, with every trap that the publisher's files hold.
 
-To keep a month the same on every machine, numbers are drawn as integers from raw bits (numpy freezes that stream, not its
-distributions), and computed in whole cents, seconds and hundredths of a mile.
+To keep a month the same on every machine, numbers are drawn as integers from raw bits (numpy freezes that stream, not
+its distributions), and computed in whole cents, seconds and hundredths of a mile.
 
 Every month carries every trap of its era, so the demo's three months do too:
 
@@ -145,7 +145,7 @@ def _draw_trips(rows: Rows) -> None:
 
 
 def _draw_pickups(rows: Rows) -> Integers:
-    """Return seconds since 1970. A file is ordered by day, not within a day, and starts over where the NULL block begins."""
+    """Return seconds since 1970. A file is ordered by day, not within it, and starts over with the NULL block."""
     first, days = _epoch(rows.month), (_epoch(rows.month.next()) - _epoch(rows.month)) // 86_400
     day = rows.dice.ranges(rows.count, (1, 0, days - 1))
     day = np.concatenate([np.sort(day[: rows.body]), np.sort(day[rows.body :])])
@@ -229,7 +229,7 @@ def _set_clocks(rows: Rows) -> None:
 
 
 def _set_repeats(rows: Rows) -> None:
-    """Repeat rows: a reversal stands before its charge, as in the publisher's files, and a duplicate after its original."""
+    """Repeat rows: a reversal stands before its charge, as the publisher's do, and a duplicate after its original."""
     reversals, originals = rows.take(3 + rows.count // 400), rows.take(5)
     rows.columns["VendorID"][reversals + 1] = 2
     for values in (*rows.columns.values(), *rows.nulls.values()):
