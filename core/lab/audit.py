@@ -197,8 +197,8 @@ def _marts(connection: Connection, schema: Schema) -> Iterator[Finding]:
             problem = f"was built by a version that kept no {LEDGER}"
             yield Finding(schema.name, mart.name, (), problem, _build(schema))
         elif there is not None:
-            found = {month: (content.rows, content.hex) for month, content in there.items()}
-            differ = [month for month in sorted(found.keys() | left.keys()) if found.get(month) != left.get(month)]
+            held = {month: (content.rows, content.hex) for month, content in there.items()}
+            differ = [month for month in sorted(held.keys() | left.keys()) if held.get(month) != left.get(month)]
             if differ:
                 problem, months = "is not what its last build left", _named(differ)
                 remedy = _rebuild(schema, _sources(connection, schema, mart, months))
@@ -208,10 +208,10 @@ def _marts(connection: Connection, schema: Schema) -> Iterator[Finding]:
 def _recorded(connection: Connection, schema: str, name: str) -> dict[str, dict[str, tuple[int, str]]]:
     """Return what the marts' ledger records: by mart and month, the number of rows and the digest."""
     query = sql.SQL("SELECT model, month, row_count, content_digest FROM {}").format(sql.Identifier(schema, name))
-    found: dict[str, dict[str, tuple[int, str]]] = {}
+    recorded: dict[str, dict[str, tuple[int, str]]] = {}
     for model, month, rows, content in connection.execute(query):
-        found.setdefault(model, {})[month.isoformat()[:7]] = (rows, content)
-    return found
+        recorded.setdefault(model, {})[month.isoformat()[:7]] = (rows, content)
+    return recorded
 
 
 def _sources(connection: Connection, schema: Schema, mart: Mart, months: Sequence[str]) -> list[str]:
@@ -220,8 +220,8 @@ def _sources(connection: Connection, schema: Schema, mart: Mart, months: Sequenc
     if schema.held.get("fct_trips"):
         query = sql.SQL("SELECT DISTINCT source_month FROM {} WHERE {} = ANY ({}::date[])")
         days = [dt.date.fromisoformat(f"{month}-01") for month in months]
-        found = connection.execute(query.format(sql.Identifier(schema.name, "fct_trips"), mart.month, days))
-        made_of |= {month.isoformat()[:7] for (month,) in found}
+        rows = connection.execute(query.format(sql.Identifier(schema.name, "fct_trips"), mart.month, days))
+        made_of |= {month.isoformat()[:7] for (month,) in rows}
     return [month for month in schema.loaded if month in made_of]
 
 

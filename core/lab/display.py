@@ -48,8 +48,7 @@ def show(table: Table) -> None:
 
 
 class Watch:
-    """One live line per orchestrator and month that waits or runs; a month that has ended is printed above,
-    permanently.
+    """One live line per orchestrator and month that waits or runs; those that have ended stay printed above.
 
     Without a terminal, every change is a plain line.
     """

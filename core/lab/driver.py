@@ -1,5 +1,4 @@
-"""One call of an orchestrator's runner (`core.lab.protocol`): in its own environment and session, and ended when it
-stalls.
+"""One call of an orchestrator's runner (`core.lab.protocol`), in its own environment; ended when it stalls.
 
 The command line, the tests and the benchmarks all drive orchestrators through this module.
 """

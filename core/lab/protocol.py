@@ -212,8 +212,7 @@ class BackfillResult(Message):
 def month_record(
     month: str, tasks: list[TaskRecord], receipts: Mapping[str, Mapping[str, Any]], error: str | None
 ) -> MonthRecord:
-    """Return the record of one month, from what the orchestrator recorded of its tasks and from their receipts, by task
-    name.
+    """Return the record of one month, from its tasks as the orchestrator recorded them, and their receipts by name.
 
     A month is ``unchanged`` when its ingest step saw that these very bytes are loaded, and ``failed`` when any step
     failed or did not run.

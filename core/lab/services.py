@@ -1,5 +1,4 @@
-"""The services of one orchestrator: brought up from its `Services`, used again by the next command, and ended
-completely.
+"""The services of one orchestrator: brought up, used again by the next command, and ended completely.
 
 <state>/<orchestrator>/home/           the orchestrator's home
                        logs/           one file per process, and one per step that ran

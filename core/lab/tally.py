@@ -23,7 +23,6 @@ class Tally:
     """The orchestrator's name, as in the ledger."""
     show: Callable[[str, str, str], None] | None = None
     version: str = ""
-    notes: list[str] = field(default_factory=list)
     began: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     _started: float = field(default_factory=time.monotonic)
     _states: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -52,7 +51,7 @@ class Tally:
         `loaded` holds the ledger's entry of each month.
         """
         records = [self._record(month, error, loaded.get(month)) for month in self.request.months]
-        return BackfillResult.of(self.version, self._started, records, self.notes)
+        return BackfillResult.of(self.version, self._started, records)
 
     def filled(self, result: BackfillResult, loaded: Callable[[], Mapping[str, Entry]]) -> BackfillResult:
         """Complete a runner's result for months that it lost: a failed one without an attempt may be loaded."""

@@ -1,5 +1,4 @@
-"""Restarts during a backfill: of PostgreSQL, which holds the warehouse and the orchestrators' records, and of an API
-server.
+"""Restarts during a backfill: of PostgreSQL, with the warehouse and all records, and of an API server.
 
 The lab starts again the services that die with it. The runner repeats its calls while an orchestrator does not answer.
 """
