@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import fcntl
+import json
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -335,7 +336,7 @@ def test_a_project_that_changes_while_dbt_is_warm(
     publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the server has parsed and compiled is no longer what is there: each call sees the files as they are."""
-    macro = project_copy(tmp_path, monkeypatch) / "tests" / "generic" / "holds.sql"
+    macro = project_copy(tmp_path, monkeypatch) / "tests" / "generic" / "expression_is_true.sql"
     publisher.land("plain", "2024-01", [{}])
     text = macro.read_text()
     for suffix in ("", " or true", ""):
@@ -432,3 +433,23 @@ def test_a_schema_without_raw_tables(warehouse: str) -> None:
         UsageError, match="no build of schema 'plain' has 2024-01 in it: run the month's transform step first"
     ):
         transform.results("plain", dt.date(2024, 1, 1))
+
+
+@pytest.mark.usefixtures("warm_dbt")
+def test_the_ledger_says_how_fresh_the_source_is(publisher: Publisher, tmp_path: Path) -> None:
+    """`dbt source freshness`, which no build runs, warns of a loader that has published nothing for 45 days."""
+    publisher.land("plain", "2024-01", [{}])
+
+    def freshness() -> tuple[str, dt.datetime]:
+        with connect("test") as connection:
+            environment = dbt._environment(connection.info, "plain", None)
+        assert dbt.run(["source", "freshness"], tmp_path, environment).returncode == 0
+        (found,) = json.loads((tmp_path / "sources.json").read_text())["results"]
+        assert found["unique_id"] == "source.triptych.tlc.raw_trips"
+        return found["status"], dt.datetime.fromisoformat(found["max_loaded_at"])
+
+    loaded_at = "SELECT loaded_at FROM {}.load_ledger WHERE dataset = 'green'"
+    assert freshness() == ("pass", query(loaded_at, "plain")[0][0])
+    with connect("test") as connection:
+        connection.execute("UPDATE plain.load_ledger SET loaded_at = loaded_at - interval '46 days'")
+    assert freshness() == ("warn", query(loaded_at, "plain")[0][0])
