@@ -42,7 +42,7 @@ from core.transform import warm
 from core.waiting import until
 
 PROJECT = ROOT / "dbt"
-WARM_UP = ROOT / "core" / "warm_up.py"
+WARM_UP = Path(__file__).with_name("warm_up.py")
 
 Artifact = dict[str, Any]
 
