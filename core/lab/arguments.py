@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,14 +13,13 @@ from core.settings import Settings, private, state_folder
 
 
 def names(schemas: str) -> list[str]:
-    """Return the names in a line of CSV: one that holds a comma stands in double quotes.
+    """Return the comma-separated names. Raise `UsageError` when there is none, or one can't be a schema's."""
+    from core.database import check_schema_name
 
-    Raise `UsageError` when there is none.
-    """
-    listed = [name.strip() for line in csv.reader([schemas], skipinitialspace=True) for name in line if name.strip()]
+    listed = [name.strip() for name in schemas.split(",") if name.strip()]
     if not listed:
         raise UsageError(f"--schemas {schemas!r} names no schema; write plain,airflow")
-    return listed
+    return [check_schema_name(name) for name in listed]
 
 
 def resolve_source(source: str, months: Iterable[Month], settings: Settings) -> str:

@@ -95,8 +95,8 @@ def backfill(
 
     wanted = parse_months(months)
     chosen = registry.select(on, settings())
-    if schema is not None:
-        check_schema_name(schema)
+    for each in chosen:
+        check_schema_name(schema or each.name)
     arguments.check_json(json)
     parameters = {"strategy": strategy, "force": force, "accept_suspect": accept_suspect, "strict": strict}
     return _backfill(
@@ -174,8 +174,11 @@ def down(
 def ledger(schema: Annotated[str | None, typer.Option(help="Only this schema")] = None) -> int:
     """Show what is loaded, by whom, from which bytes."""
     from core import ledger as records
+    from core.database import check_schema_name
     from core.lab import display
 
+    if schema is not None:
+        check_schema_name(schema)
     with _lab() as lab, lab.connect() as connection:
         names, others = records.schemas(connection)
         wanted = [name for name in names if schema in (None, name)]

@@ -74,8 +74,8 @@ class Bench:
             ]
 
     def schema(self) -> Schema:
-        """Return a name that was not used before, and that needs quoting."""
-        return f'Case "{next(self._numbers)}" 100%'
+        """Return a name that was not used before."""
+        return f"case_{next(self._numbers)}"
 
     def backfill(
         self, orchestrator: str, months: Sequence[str], source: Path | str, schema: Schema, jobs: int = 2, **flags: Any

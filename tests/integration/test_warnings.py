@@ -24,7 +24,7 @@ JANUARY, FEBRUARY, MARCH = MONTHS
 ROWS = 2000
 """With fewer, the 15 rows that the generator puts outside a month would be a warning of their own."""
 CODES = "codes_are_documented on fct_trips"
-FARES = "seldom_negative_fare on fct_trips"
+FARES = "negative_fares_are_rare on fct_trips"
 
 
 @pytest.fixture
