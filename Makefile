@@ -58,23 +58,23 @@ azurite: ## the server program for the tests of Azure's containers, with npm; th
 	then npm install --prefix .venvs/azurite --no-fund --no-audit --no-progress --ignore-scripts --loglevel=error azurite@$(AZURITE); \
 	else echo "azurite: no npm here, so the tests of Azure's containers will skip"; fi
 
-# The benchmarks. QUICK=1: a trial of a minute or two, whose figures and pages go to .triptych/benchmarks and nowhere else
-BENCH = $(PYTHON) -m core.lab.environments bench && $(LAB)/python -m benchmarks.run $(if $(QUICK),--quick)
+# Benchmarks and fault injection. QUICK=1: a trial of a minute or two, whose figures and pages go to .triptych/benchmarks and nowhere else
+BENCH = $(PYTHON) -m core.lab.environments bench && $(LAB)/python -m benchmarks.harness.run $(if $(QUICK),--quick)
 
-bench: setup ## every benchmark (QUICK=1: a trial of each, published nowhere)
-	@$(BENCH) load_race digest_race growth claims transform_times soak kill_points
+bench: setup ## every benchmark, and the fault injection of `make soak` (QUICK=1: a trial of each, published nowhere)
+	@$(BENCH) load digest growth claims transform soak kill_points
 
 bench-load: setup ## all that docs/benchmarks says of loads and transforms, results and pages: 30 minutes, 12 GB of memory
-	@$(BENCH) load_race digest_race growth claims transform_times
+	@$(BENCH) load digest growth claims transform
 
 bench-race: setup ## of that, the load and the digest against what a user would pick instead: 20 minutes, 12 GB of memory
-	@$(BENCH) load_race digest_race
+	@$(BENCH) load digest
 
 bench-growth: setup ## of that, what a reload costs as the table grows, and what people say about inserts: 5 minutes
 	@$(BENCH) growth claims
 
 bench-transform: setup ## of that, dbt cold and warm, many months at once, one month among many: 5 minutes
-	@$(BENCH) transform_times
+	@$(BENCH) transform
 
 fuzz: setup ## load 20,000 hostile files: a line that says why not, or the right rows (10 minutes)
 	$(LAB)/python -m tests.fuzz --cases 20000 --seed 11

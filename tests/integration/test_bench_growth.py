@@ -7,8 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks import claims, growth, inserts, measure
-from benchmarks.proxy import delayed
+from benchmarks.harness import measure
+from benchmarks.harness.proxy import delayed
+from benchmarks.strategies import claims, growth, inserts
 from core import digest, load
 from core.run import STRATEGIES
 from tests.integration.loading import connect

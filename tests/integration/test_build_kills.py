@@ -1,4 +1,4 @@
-"""A slice of `benchmarks.build_points`: faults in a build leave nothing that the next one does not mend. And a proof that it can fail."""
+"""A slice of `tests.faults.build_points`: faults in a build leave nothing that the next one does not mend. And a proof that it can fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 SLICE = """
 import json, random
-from benchmarks import build_points
+from tests.faults import build_points
 from core import transform
 
 with build_points.bench() as made:

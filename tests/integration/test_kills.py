@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.stage import FAULTS
 from core.run import STRATEGIES
 from core.settings import ROOT
+from tests.faults.stage import FAULTS
 
 pytestmark = pytest.mark.slow
 
@@ -28,8 +28,8 @@ def python(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def run(folder: Path, module: str, *words: str) -> dict[str, Any]:
-    """Run a benchmark, and give its results."""
-    done = python("-m", f"benchmarks.{module}", "--folder", str(folder), *words)
+    """Run a fault injection; return its results."""
+    done = python("-m", f"tests.faults.{module}", "--folder", str(folder), *words)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     results: dict[str, Any] = json.loads((folder / f"{module}.json").read_text())
     return results
@@ -54,7 +54,7 @@ def test_a_fault_at_any_point_of_any_strategy_leaves_nothing_that_the_next_run_d
 
 WATCH = """
 import sys
-from benchmarks import injector, kill_points, stage
+from tests.faults import injector, kill_points, stage
 CHANGES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink", "fcntl.flock")
 watched = injector.Points.watched
 def audited(self):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.proxy import delayed, proxy
+from benchmarks.harness.proxy import delayed, proxy
 
 WAIT_S = 30.0
 

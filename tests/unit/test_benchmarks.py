@@ -18,8 +18,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import digest_methods, digest_race, load_methods, load_page, load_race, markdown, measure, report, run
-from benchmarks.measure import BenchmarkError, Server, Spread
+from benchmarks.digest import methods as digest_methods
+from benchmarks.digest import page as digest_page
+from benchmarks.digest import race as digest_race
+from benchmarks.harness import markdown, measure, report, run
+from benchmarks.harness.measure import BenchmarkError, Server, Spread
+from benchmarks.load import methods as load_methods
+from benchmarks.load import page as load_page
+from benchmarks.load import race as load_race
 from core.settings import ROOT, settings
 
 BURN_S = 0.2
@@ -190,7 +196,7 @@ def test_the_digest_page_says_when_equal_tables_were_not_found_equal() -> None:
     ours = [row | {"method": "triptych-digest", "ratio_to_copy_out": 0.5, "equal": True, "round": n} for n in (1, 2)]
     out = row | {"method": "copy-out", "ratio_to_copy_out": 1.0, "equal": None, "round": 1}
     other = row | {"method": "datacompy", "ratio_to_copy_out": 3.0, "equal": False, "round": 1}
-    page = digest_race.page({**ABOUT, "rows": [*ours, out, other]})
+    page = digest_page.page({**ABOUT, "rows": [*ours, out, other]})
     assert "| the digest, 60,000 rows, x copying out | at most 1.00 | 0.50 | met |" in page
     assert "| NO |" in next(line for line in page.splitlines() if line.startswith("| `datacompy`"))
     assert "| does not look |" in next(line for line in page.splitlines() if line.startswith("| `copy-out`"))
@@ -221,18 +227,20 @@ def test_the_raced_file_has_exactly_the_rows_asked_for_and_no_nan(tmp_path: Path
 
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[list[str]]]:
-    """What `benchmarks.run` starts, without it being started: `claims` fails, `load_race` writes what it measured."""
+    """What `benchmarks.harness.run` would start. In its place `claims` fails, and `load` writes results."""
     calls: list[list[str]] = []
 
     def call(words: list[str]) -> int:
         module, *arguments = words[2:]
         calls.append([module, *arguments])
-        if module == "benchmarks.load_race":
+        if module == "benchmarks.load.race":
             measure.write("load", ABOUT, load_results()["rows"], Path(arguments[arguments.index("--folder") + 1]))
-        return 3 if module == "benchmarks.claims" else 0
+        return 3 if module == "benchmarks.strategies.claims" else 0
 
     monkeypatch.setattr(run, "call", call)
-    monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(
+        report, "PAGES", {"load": report.Page(str(tmp_path / "load.md"), "benchmarks.load.page", tmp_path)}
+    )
     monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
     settings.cache_clear()
     yield calls
@@ -242,8 +250,8 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[lis
 def test_a_benchmark_that_fails_is_told_and_costs_the_others_nothing(
     called: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run.main(["claims", "load_race", "--quick"]) == 1
-    assert [module for module, *_ in called] == ["benchmarks.claims", "benchmarks.load_race"]
+    assert run.main(["claims", "load", "--quick"]) == 1
+    assert [module for module, *_ in called] == ["benchmarks.strategies.claims", "benchmarks.load.race"]
     said = capsys.readouterr()
     assert "--- claims: FAILED, exit code 3" in said.out and "benchmarks: claims failed" in said.err
     assert "| `triptych-step` |" in (tmp_path / "state" / "benchmarks" / "load.md").read_text()
@@ -255,8 +263,8 @@ def test_a_trial_is_published_nowhere_and_a_whole_run_takes_no_toy_figures(
 ) -> None:
     run.main(["growth", "--quick"])
     run.main(["growth"])
-    toy = ["--folder", str(tmp_path / "state" / "benchmarks"), *run.QUICK["growth"].split()]
-    assert called == [["benchmarks.growth", *toy], ["benchmarks.growth", "--folder", str(tmp_path / "results")]]
+    toy = ["--folder", str(tmp_path / "state" / "benchmarks"), *run.PROGRAMS["growth"].quick.split()]
+    assert called == [["benchmarks.strategies.growth", *toy], ["benchmarks.strategies.growth"]]
 
 
 INTERRUPTED = """
@@ -275,7 +283,7 @@ def test_a_benchmark_that_is_interrupted_may_tidy_up() -> None:
     outer = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from benchmarks import run
+from benchmarks.harness import run
 run.call([sys.executable, "-c", {INTERRUPTED!r}])
 """
     words = [sys.executable, "-c", outer]
@@ -288,13 +296,14 @@ run.call([sys.executable, "-c", {INTERRUPTED!r}])
         assert process.wait() != 0
 
 
-@pytest.mark.parametrize("name", run.QUICK)
-def test_every_benchmark_understands_what_a_trial_says_to_it(
+@pytest.mark.parametrize("name", run.PROGRAMS)
+def test_every_program_accepts_the_arguments_of_its_trial(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", [name, *run.QUICK[name].split(), "--folder", "x", "--nonsense"])
+    program = run.PROGRAMS[name]
+    monkeypatch.setattr(sys, "argv", [name, *program.quick.split(), "--folder", "x", "--nonsense"])
     with pytest.raises(SystemExit):
-        importlib.import_module(f"benchmarks.{name}").main()
+        importlib.import_module(program.module).main()
     assert capsys.readouterr().err.endswith("error: unrecognized arguments: --nonsense\n")
 
 
@@ -302,28 +311,25 @@ def test_one_command_measures_all_that_the_pages_show_of_loads_and_transforms() 
     words = subprocess.run(
         ["make", "-n", "bench-load"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert {*run.QUICK} - {*words} == {"soak", "kill_points"} and "--quick" not in words
-
-
-RENDERED = [name for name in report.PAGES if (measure.RESULTS / f"{name}.json").exists()]
+    assert {*run.PROGRAMS} - {*words} == {"soak", "kill_points"} and "--quick" not in words
 
 
 def test_every_result_has_its_page_and_every_page_its_result() -> None:
-    results = {path.stem for path in measure.RESULTS.glob("*.json")}
+    results = {path.stem for folder in (measure.RESULTS, measure.FAULT_RESULTS) for path in folder.glob("*.json")}
+    assert results == {*run.PROGRAMS} == {*report.PAGES} | {page.part for page in report.PAGES.values() if page.part}
     pages = {str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "benchmarks").glob("*.md")}
-    assert {report.PARTS.get(name, name) for name in results} <= set(report.PAGES)
-    assert pages <= {report.PAGES[name][0] for name in RENDERED}
+    assert pages | {"docs/faults.md"} == {page.path for page in report.PAGES.values()}
 
 
-@pytest.mark.parametrize("name", RENDERED)
+@pytest.mark.parametrize("name", report.PAGES)
 def test_the_committed_page_says_what_the_committed_results_say(name: str) -> None:
-    """`python -m benchmarks.report` writes it again."""
-    assert (ROOT / report.PAGES[name][0]).read_text() == report.render(name)
+    """`python -m benchmarks.harness.report` writes it again."""
+    assert (ROOT / report.PAGES[name].path).read_text() == report.render(name)
 
 
-@pytest.mark.parametrize("name", RENDERED)
+@pytest.mark.parametrize("name", report.PAGES)
 def test_committed_results_say_on_what_they_were_measured(name: str) -> None:
-    result = measure.read(name)
+    result = measure.read(name, report.PAGES[name].results)
     assert {"machine", "versions", "measured_at", "rows"} <= set(result)
     assert result["rows"]
     assert "postgresql://" not in json.dumps(result)
