@@ -1,7 +1,8 @@
 """The ways to tell whether two tables are equal that the digest race compares. Each runs in a process of its own.
 
-The tables are ``one.trips`` and ``two.trips``, of the same rows in different order, each with an index on `row_number`
-for those who look rows up by it. Every method gives whether it found them equal; None when it does not look.
+The tables are ``one.trips`` and ``two.trips``, which hold the same rows in different order. Each has an index on
+`row_number` for the methods that look rows up by it. A method returns whether the tables are equal, or None if it does
+not compare them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Timed = Callable[[], bool | None]
 
 
 def _connect() -> Connection:
-    # as core.database does, without its context: the process ends with the run
+    # As core.database does, but without its context: the process ends with the run.
     return psycopg.connect(settings().require_dsn(), options="-c parallel_setup_cost=100", autocommit=True)
 
 
@@ -41,7 +42,7 @@ def triptych_digest() -> Timed:
 
 
 def copy_out() -> Timed:
-    """``COPY TO STDOUT (FORMAT binary)`` of both, read to the end and thrown away: what any comparison by a client pays first."""
+    """``COPY TO STDOUT (FORMAT binary)`` of both, read and discarded: what any comparison by a client pays first."""
     connection = _connect()
 
     def timed() -> None:
@@ -88,8 +89,8 @@ def _reladiff(algorithm: str) -> Timed:
         first, second = (
             library.connect_to_table(dsn, (schema, TABLE), KEY, extra_columns=others) for schema in SCHEMAS
         )
-        found = library.diff_tables(first, second, algorithm=getattr(library.Algorithm, algorithm))
-        return next(iter(found), None) is None
+        differences = library.diff_tables(first, second, algorithm=getattr(library.Algorithm, algorithm))
+        return next(iter(differences), None) is None
 
     return timed
 

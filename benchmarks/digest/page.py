@@ -9,15 +9,15 @@ from benchmarks.harness.markdown import AIMS, header, number, table, verdict
 from benchmarks.harness.measure import Row, spread
 
 _INTRODUCTION = """\
-Are two tables equal? Two tables of the same rows, stored in different order, in two schemas of one database. Every run has
-a process of its own, imports made before the clock starts; rounds are interleaved. Wall time is the median over the
-rounds with its ends, for both tables together; x copy-out is the median of the ratios to the same round's copy-out, which
-reads both tables and compares nothing.
+Are two tables equal? They hold the same rows, stored in different order, in two schemas of one database. Every run has
+a process of its own, with imports made before the clock starts; rounds are interleaved. Wall time is the median of the
+rounds for both tables together, followed by the fastest and the slowest; x copy-out is the median of the ratios to the
+copy-out of the same round, which reads both tables and compares nothing.
 """
 
 
 def page(result: dict[str, Any]) -> str:
-    """The page, from what `benchmarks.digest.race` wrote."""
+    """Return the page, from the results of `benchmarks.digest.race`."""
     rows: list[Row] = result["rows"]
     sizes = sorted({row["rows"] for row in rows})
     names = dict.fromkeys(row["method"] for row in rows)
@@ -25,7 +25,7 @@ def page(result: dict[str, Any]) -> str:
     parts = [header("Comparing two tables", "benchmarks/results/digest.json", result), _INTRODUCTION]
     parts += [f"## {size:,} rows\n\n{_table([row for row in rows if row['rows'] == size])}" for size in sizes]
     aims = [_aim(rows, size) for size in sizes]
-    parts += [f"## What they are\n\n{said}", "## The aim\n\n" + table(AIMS, aims)]
+    parts += [f"## The methods\n\n{said}", "## The aim\n\n" + table(AIMS, aims)]
     return "\n".join(parts)
 
 
@@ -38,7 +38,7 @@ def _table(rows: list[Row]) -> str:
         "client CPU s",
         "server CPU s",
         "peak MB",
-        "found equal",
+        "says equal",
         "rounds",
     )
     methods = {
@@ -52,7 +52,7 @@ def _line(name: str, rows: list[Row]) -> list[str]:
     wall = spread(row["wall_s"] for row in rows)
     keys = ("ratio_to_copy_out", "client_cpu_s", "server_cpu_s", "peak_rss_mb")
     medians = [number(spread(row[key] for row in rows if row[key] is not None).median) for key in keys]
-    equal = {None: "does not look", True: "yes", False: "NO"}
+    equal = {None: "does not compare", True: "yes", False: "NO"}
     found = " / ".join(equal[value] for value in dict.fromkeys(row["equal"] for row in rows))
     return [
         f"`{name}`",

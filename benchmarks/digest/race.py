@@ -1,4 +1,4 @@
-"""The digest race: are two tables equal? Ours against copying them out, and against what people use for it.
+"""The digest race: are two tables equal? Our digest against copying them out, and against what people use for it.
 
     python -m benchmarks.digest.race [--rows 60000,1000000] [--rounds N] [--methods triptych-digest,copy-out,...]
 
@@ -22,14 +22,18 @@ from benchmarks.load.race import make_file
 SIZES = (60_000, 1_000_000)
 
 ROUNDS = {
-    "copy-out": (9, 7), "triptych-digest": (9, 7), "datacompy": (3, 2), "reladiff-hash": (3, 2), "reladiff-join": (3, 1),
-}  # fmt: skip
+    "copy-out": (9, 7),
+    "triptych-digest": (9, 7),
+    "datacompy": (3, 2),
+    "reladiff-hash": (3, 2),
+    "reladiff-join": (3, 1),
+}
 
 PACKAGES = ("datacompy", "polars", "psycopg", "pyarrow", "reladiff")
 
 
 def make_tables(server: Server, rows: int) -> None:
-    """``one.trips`` as loaded, and ``two.trips`` with the same rows in another order."""
+    """Create ``one.trips`` as loaded, and ``two.trips`` with the same rows in another order."""
     path, wire = server.folder / "digest.parquet", server.folder / "digest.wire"
     make_file(path, rows)
     encode(str(path), str(wire))
@@ -51,7 +55,7 @@ def _send(server: Server, wire: Path, into: str) -> None:
 
 
 def race(server: Server, rows: int, rounds: dict[str, int]) -> list[Row]:
-    """All rounds of one size. A method that fails is reported, and the others go on."""
+    """Run all rounds of one size; return their results. A method that fails is reported, and the others go on."""
     make_tables(server, rows)
     made: list[Row] = []
     outs: dict[int, float] = {}
@@ -73,14 +77,15 @@ def race(server: Server, rows: int, rounds: dict[str, int]) -> list[Row]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line: 0, or 1 when a method failed or did not find the tables equal."""
+    """Run the race; return 1 when a method failed or took the equal tables for different ones."""
     parser = argparse.ArgumentParser(prog="benchmarks.digest.race", description="Compare two equal tables.")
     parser.add_argument("--rows", default=",".join(map(str, SIZES)), help="sizes (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=99, help="at most, of each method")
     parser.add_argument("--methods", default=",".join(ROUNDS), help="which (default: all)")
     measure.folder_option(parser)
     args = parser.parse_args(argv)
-    methods = list(dict.fromkeys(["copy-out", *args.methods.split(",")]))  # it is what the others are compared with
+    # The others are compared with copy-out.
+    methods = list(dict.fromkeys(["copy-out", *args.methods.split(",")]))
     if unknown := sorted({*methods} - {*ROUNDS}):
         parser.error(f"unknown method {unknown[0]!r}: choose from {', '.join(ROUNDS)}")
     rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""The parts that every generated page has: where it comes from, on what it was measured, tables."""
+"""The parts of every generated page: where it comes from, what it was measured on, tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def header(title: str, results: str, result: dict[str, Any]) -> str:
-    """The head of a page: its title, the file that it was made from, the machine and the versions."""
+    """Return the head of a page: its title, the file that it was made from, the machine and the versions."""
     return (
         f"<!-- Generated from {results} by `python -m benchmarks.harness.report`. Do not edit. -->\n\n"
         f"# {title}\n\n{measured_on(result)}\n"
@@ -15,7 +15,7 @@ def header(title: str, results: str, result: dict[str, Any]) -> str:
 
 
 def measured_on(result: dict[str, Any]) -> str:
-    """One paragraph: when, on which machine, with which versions."""
+    """Return one paragraph: when, on which machine, with which versions."""
     machine, versions = result["machine"], result["versions"]
     listed = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
     return (
@@ -26,29 +26,29 @@ def measured_on(result: dict[str, Any]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; all columns but the first are numbers."""
+    """Return a table. All columns but the first are numbers."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def number(value: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Return three significant digits, without an exponent."""
     digits = 3 if value < 0.1 else 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:,.{digits}f}"
 
 
-def verdict(aim: str, found: float, limit: float, *, at_least: bool = False) -> list[str]:
-    """A line of the table of aims: what was aimed at, what was found, and whether it is met or by how much it is missed."""
-    met = found >= limit if at_least else found <= limit
-    missed = limit / found - 1 if at_least else found / limit - 1
+def verdict(aim: str, result: float, limit: float, *, at_least: bool = False) -> list[str]:
+    """Return a line of the table of aims: the aim, its bound, the result, and whether or by how much it is missed."""
+    met = result >= limit if at_least else result <= limit
+    missed = limit / result - 1 if at_least else result / limit - 1
     bound = f"{'at least' if at_least else 'at most'} {number(limit)}"
     return [
         aim,
         bound,
-        number(found),
+        number(result),
         "met" if met else f"missed by {missed:.0%}" if missed >= 0.01 else "missed by less than 1%",
     ]
 
 
-AIMS = ("aim", "bound", "found", "verdict")
+AIMS = ("aim", "bound", "result", "verdict")
 """The head of a table of `verdict` lines."""

@@ -1,8 +1,8 @@
-"""What every benchmark measures with: facts of the run, a method in a process of its own, the server's CPU, JSON.
+"""What every benchmark uses to measure: facts of the run, a method in a process of its own, the server's CPU, JSON.
 
-A method is a function ``prepare(**arguments)`` that does what is not to be timed and gives the function that is. It
-runs in a fresh process (`benchmarks.harness.child`), so that its peak memory is its own and the imports of one do not warm the
-next. Wall and client CPU seconds are taken inside of that process, server CPU seconds outside of it.
+A method is a function ``prepare(**arguments)`` that does what is not timed and returns the function that is. It runs in
+a fresh process (`benchmarks.harness.child`), so that its peak memory is its own and one method's imports do not warm
+the next. Wall and client CPU seconds are taken inside that process, server CPU seconds outside it.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ FAULT_RESULTS = ROOT / "tests" / "faults" / "results"
 """The same for what injects faults."""
 
 PEERS = ROOT / ".venvs" / "bench" / "bin" / "python"
-"""The environment with what a user would pick instead: `python -m core.lab.environments bench` makes it."""
+"""The environment with what a user would pick instead of ours; `python -m core.lab.environments bench` makes it."""
 
 Row = dict[str, Any]
 
 
 class BenchmarkError(Exception):
-    """A method that failed, with the last line of what it said."""
+    """A method failed; the message is the last line of its output."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One run of one method. CPU seconds are user and system together; `value` is what the method gave."""
+    """One run of one method. CPU seconds are user and system time together; `value` is what the method returned."""
 
     wall_s: float
     client_cpu_s: float
@@ -60,7 +60,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of some rounds, and their ends."""
+    """The median of some rounds, the smallest and the largest."""
 
     median: float
     low: float
@@ -69,18 +69,18 @@ class Spread:
 
 @dataclass(frozen=True)
 class Server:
-    """A PostgreSQL of the benchmark's own: how to reach it, its postmaster, and a folder for the benchmark's files."""
+    """A PostgreSQL server of the benchmark's own: its DSN, its postmaster, and a folder for the benchmark's files."""
 
     dsn: str
     postmaster: psutil.Process
     folder: Path
 
     def cpu_s(self) -> float:
-        """CPU seconds of all its processes since it started."""
+        """Return CPU seconds of all its processes since it started."""
         return tree_cpu_s(self.postmaster)
 
     def execute(self, *statements: str) -> list[tuple[Any, ...]]:
-        """Run statements, each in a transaction of its own; give the rows of the last."""
+        """Run statements, each in a transaction of its own; return the rows of the last one."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             for statement in statements:
                 cursor = connection.execute(statement.encode())
@@ -89,26 +89,29 @@ class Server:
 
 @contextmanager
 def server(**options: str) -> Iterator[Server]:
-    """A fresh embedded server with the lab's options and these, deleted at the end with all that is in its folder."""
+    """Start a fresh embedded server with the lab's options and these; delete it at the end, with its folder.
+
+    SIGTERM ends the block as well, by SystemExit.
+    """
     settings().home.mkdir(parents=True, exist_ok=True)
-    inside = tempfile.TemporaryDirectory(prefix="benchmark-", dir=settings().home)
-    with exits_on(signal.SIGTERM), inside as folder:
+    temporary = tempfile.TemporaryDirectory(prefix="benchmark-", dir=settings().home)
+    with exits_on(signal.SIGTERM), temporary as folder:
         embedded = Postgres(Path(folder) / "postgres", settings().pg_bin, options)
         try:
             dsn = embedded.start()
             running = embedded.running()
-            assert running is not None, "the server that has just started is not there"
+            assert running is not None, "the server that has just started does not run"
             yield Server(dsn, running.process, Path(folder))
         finally:
             embedded.wipe()
 
 
 def tree_cpu_s(root: psutil.Process) -> float:
-    """CPU seconds of a process and all its descendants, also of those that have ended.
+    """Return CPU seconds of a process and all its descendants, including those that have ended.
 
-    The kernel adds what a child used to its parent's account when the parent has waited for it, and PostgreSQL's
-    postmaster waits for every backend. So the sum is whole, unless one ends between two of our reads: then they are
-    read again. The kernel counts in 1/100 s per process.
+    The kernel adds a child's use to its parent's account once the parent has waited for it, and PostgreSQL's postmaster
+    waits for every backend. So the sum is complete, unless a process ends between two of our reads; then we read again.
+    The kernel counts in 1/100 s per process.
     """
     while True:
         before = root.children(recursive=True)
@@ -160,19 +163,25 @@ def _last_line(log: Any) -> str:
 
 
 def interleaved(rounds: Mapping[str, int]) -> Iterator[tuple[int, str]]:
-    """(round from 1, method), all methods within a round before the next: what disturbs the machine disturbs all alike."""
+    """Yield (round from 1, method), all methods of a round before the next one.
+
+    Whatever disturbs the machine then disturbs all methods alike.
+    """
     for number in range(1, max(rounds.values(), default=0) + 1):
         yield from ((number, method) for method, count in rounds.items() if number <= count)
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """The median, the smallest and the largest of some values."""
-    found = sorted(values)
-    return Spread(statistics.median(found), found[0], found[-1])
+    """Return the median, the smallest and the largest of some values."""
+    ordered = sorted(values)
+    return Spread(statistics.median(ordered), ordered[0], ordered[-1])
 
 
 def facts(at: Server, packages: Sequence[str], python: Path = PEERS) -> dict[str, Any]:
-    """`machine`, `versions` and `measured_at` of a run. Ask before the first round: the load is that of others."""
+    """Return `machine`, `versions` and `measured_at` of a run.
+
+    Call it before the first round: then the load average is that of other programs.
+    """
     model = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     return {
         "machine": {
@@ -210,7 +219,7 @@ def _versions(python: Path, packages: Sequence[str]) -> dict[str, str]:
 
 
 def write(name: str, about: Mapping[str, Any], rows: Sequence[Row], folder: Path) -> Path:
-    """Write ``<name>.json``, whole or not at all: the facts of the run, then its rows, one to a line."""
+    """Write ``<name>.json`` completely or not at all: the facts of the run, then its rows, one to a line."""
     head = json.dumps(dict(about), indent=2).removesuffix("\n}")
     body = ",\n".join(f"    {json.dumps(row)}" for row in rows)
     path = folder / f"{name}.json"
@@ -226,10 +235,10 @@ def write(name: str, about: Mapping[str, Any], rows: Sequence[Row], folder: Path
 
 def folder_option(parser: argparse.ArgumentParser, default: Path = RESULTS) -> None:
     """Add the option ``--folder``, which every benchmark has."""
-    parser.add_argument("--folder", type=Path, default=default, help="where the results go (default: the repository's)")
+    parser.add_argument("--folder", type=Path, default=default, help="where the results go (default: the repository)")
 
 
 def read(name: str, folder: Path) -> dict[str, Any]:
-    """What `write` wrote."""
+    """Return what `write` wrote."""
     result: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
     return result

@@ -1,10 +1,12 @@
-"""A TCP proxy that is as far away as you like: every byte arrives one delay later than it would without it.
+"""A TCP proxy that simulates distance: every byte arrives one delay later than it would without the proxy.
 
-Delay and nothing else: no loss, no jitter, no limit on bandwidth. Bytes keep their order, and as many as `WINDOW` chunks
-are under way in each direction at a time; then the sender waits, as it does when a TCP window is full. Threads, because a
-thread sleeps to within 0.1 ms, where an event loop rounds up to a whole one, as much as the delay itself.
+It adds delay and nothing else: no loss, no jitter, no limit on bandwidth. Bytes keep their order, and up to `WINDOW`
+chunks are under way in each direction; then the sender waits, as it does when a TCP window is full. It uses threads,
+because a thread sleeps to within 0.1 ms, where an event loop rounds up to a whole millisecond: as much as the delay
+itself.
 
-Once `deaf` is set, the first answer that comes back is dropped, and its connection cut: the question did arrive.
+Once `deaf` is set, the first answer that comes back is dropped and its connection cut, although the question did
+arrive.
 """
 
 from __future__ import annotations
@@ -19,39 +21,40 @@ from urllib.parse import urlsplit
 
 CHUNK = 65_536
 WINDOW = 256
-"""Chunks under way: 16 MB, more than one COPY of a month. A smaller one would measure the window, not the round trip."""
+"""Chunks under way: 16 MB, more than one COPY of a month. With a smaller window, that would be measured."""
 
 
 @contextmanager
 def delayed(dsn: str, one_way_s: float) -> Iterator[str]:
-    """A DSN (an address ``postgresql://...``) that leads to the same server, `one_way_s` farther away in each direction."""
+    """Yield a DSN that leads to the same server (``postgresql://...``), `one_way_s` farther away in each direction."""
     with proxy(server_of(dsn), one_way_s) as port:
         yield led_through(port, dsn)
 
 
 def server_of(dsn: str) -> tuple[str, int]:
-    """Host and port in an address ``postgresql://...``."""
+    """Return host and port of a DSN ``postgresql://...``."""
     parts = urlsplit(dsn)
-    assert parts.hostname and parts.port, "the benchmark's own server has an address with a port"
+    assert parts.hostname and parts.port, "the DSN of the benchmark's own server names a host and a port"
     return parts.hostname, parts.port
 
 
 def led_through(port: int, dsn: str) -> str:
-    """The address `dsn` by way of a port of this machine."""
+    """Return `dsn` with its host and port replaced by a port of this machine."""
     parts = urlsplit(dsn)
     return parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}").geturl()
 
 
 @contextmanager
 def proxy(to: tuple[str, int], one_way_s: float, deaf: threading.Event | None = None) -> Iterator[int]:
-    """Listen on a port of 127.0.0.1 and give it. On the way out, cut what is still connected, and end every thread."""
+    """Listen on a port of 127.0.0.1; yield it. At the end, cut what is still connected and stop every thread."""
     links: list[_Link] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         accepting = _started(lambda: _accept(listener, to, one_way_s, links, deaf or threading.Event()))
         try:
             yield listener.getsockname()[1]
         finally:
-            listener.shutdown(socket.SHUT_RDWR)  # close() alone would leave accept() waiting
+            # close() alone would leave accept() waiting.
+            listener.shutdown(socket.SHUT_RDWR)
             accepting.join()
             for link in links:
                 link.cut()
@@ -63,12 +66,14 @@ def _accept(
     while True:
         try:
             near, _ = listener.accept()
-        except OSError:  # shut down: the end
+        except OSError:
+            # The listener was shut down.
             return
         try:
             far = socket.create_connection(to)
         except OSError:
-            near.close()  # as the server did: refused, or gone
+            # The server refused the connection or is gone, so we refuse it too.
+            near.close()
             continue
         links.append(_Link(near, far, one_way_s, deaf))
 
@@ -86,7 +91,7 @@ class _Link:
         ]
 
     def cut(self) -> None:
-        """End both directions, whatever is under way."""
+        """Cut both directions, whatever is under way."""
         for each in self._sockets:
             _shut(each, socket.SHUT_RDWR)
         for pump in self._pumps:
@@ -96,9 +101,9 @@ class _Link:
 
 
 def _pump(source: socket.socket, sink: socket.socket, one_way_s: float, deaf: threading.Event) -> None:
-    """Receive, and let a second thread deliver: what is sent meanwhile travels behind it, not after it.
+    """Receive, and let a second thread deliver, so that chunks travel at the same time and not one after the other.
 
-    When `deaf` is set, what is received then is dropped, and both sides are cut.
+    Once `deaf` is set, the next chunk is dropped and both sides are cut.
     """
     under_way: queue.Queue[tuple[float, bytes]] = queue.Queue(WINDOW)
     delivering = _started(lambda: _deliver(under_way, source, sink))
@@ -121,16 +126,19 @@ def _deliver(under_way: queue.Queue[tuple[float, bytes]], source: socket.socket,
         due, chunk = under_way.get()
         time.sleep(max(0.0, due - time.monotonic()))
         if not chunk:
-            _shut(sink, socket.SHUT_WR)  # the other direction may go on
+            # The other direction may go on.
+            _shut(sink, socket.SHUT_WR)
             return
         try:
             sink.sendall(chunk)
         except OSError:
-            _shut(source, socket.SHUT_RD)  # nobody is there: the sender learns it, and the rest is taken and dropped
+            # The receiver is gone. The sender finds out; the rest is read and dropped.
+            _shut(source, socket.SHUT_RD)
 
 
 def _shut(each: socket.socket, how: int) -> None:
-    with suppress(OSError):  # it is gone already
+    # The socket may be gone already.
+    with suppress(OSError):
         each.shutdown(how)
 
 

@@ -1,6 +1,7 @@
-"""The pages below docs/ that are generated from results: ``python -m benchmarks.harness.report``. Nobody edits them by hand.
+"""The pages below docs/ that are generated from results: ``python -m benchmarks.harness.report``.
 
-With ``--folder``, results are read from another folder than the repository's, and the pages are written beside them.
+They are never edited by hand. With ``--folder``, results are read from another folder than the repository's, and the
+pages are written beside them.
 """
 
 from __future__ import annotations

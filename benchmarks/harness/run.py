@@ -2,8 +2,9 @@
 
     python -m benchmarks.harness.run load growth [--quick]
 
-Each runs in a process of its own. If one fails, the others still run; the failure is reported at the end and in the exit
-code. With ``--quick`` each takes seconds, and its toy figures and pages go to the state folder, not to the repository.
+Each runs in a process of its own. If one fails, the others still run; the failure is reported at the end and in the
+exit code. With ``--quick`` each takes seconds, and its toy figures and pages go to the state folder, not to the
+repository.
 """
 
 from __future__ import annotations

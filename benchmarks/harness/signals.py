@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 INSIST_S = 5.0
-"""A signal that follows another one within this time is a copy: one comes to the whole process group, one from the runner."""
+"""A signal that follows another one this soon is a copy: a process group gets one, and the runner sends another."""
 
 
 @contextmanager

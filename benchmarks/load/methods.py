@@ -1,9 +1,9 @@
 """The ways to get one month's file into PostgreSQL that the load race compares. Each runs in a process of its own.
 
-Every method is given the same Parquet file, ends with the same rows in a table of the same columns, and is used as its
-own documentation shows it. What can be opened before is (imports, connections), but for `triptych_step` and `dlt`, which
-open their own. The table is new in the transaction that fills it where the method can do that, as in ours: then a server
-with ``wal_level=minimal`` writes no WAL.
+Every method gets the same Parquet file, leaves the same rows in a table of the same columns, and is used as its own
+documentation shows it. What can be opened in advance is (imports, connections), except by `triptych_step` and `dlt`,
+which open their own. Where the method allows it, the table is created in the transaction that fills it, as in ours:
+then a server with ``wal_level=minimal`` writes no WAL.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ CREATE = "CREATE TABLE {}.{} ({})".format(
 Timed = Callable[[], Any]
 
 
-def job(path: str, month: Month = MONTHS[0], fence: int = 1) -> load.Load:
-    """The load of a file into the race's schema, as `core.pipeline` would ask for it."""
+def order(path: str, month: Month = MONTHS[0], fence: int = 1) -> load.Load:
+    """Return the load of a file into the race's schema, as `core.pipeline` would order it."""
     file = Path(path)
     extracted = Extracted(file, f"green_tripdata_{month}.parquet", "0" * 64, file.stat().st_size)
     return load.Load(SCHEMA, GREEN, month, extracted, "swap", "benchmark", "1", fence, accept_suspect=True)
 
 
 def encode(path: str, wire: str) -> None:
-    """Write the file in the wire form of a binary COPY: what `limit` sends."""
+    """Write the file as the bytes of a binary COPY, which `limit` sends."""
     with Path(wire).open("wb") as out:
-        for piece, _ in transaction._encoded(job(path)):
+        for piece, _ in transaction._encoded(order(path)):
             out.write(piece)
 
 
@@ -59,7 +59,7 @@ def encode(path: str, wire: str) -> None:
 
 
 def limit(wire: str, **_: Any) -> Timed:
-    """COPY of bytes that were encoded before: what the server needs."""
+    """COPY of bytes that were encoded in advance: the time that the server needs."""
     connection = psycopg.connect(settings().require_dsn())
 
     def timed() -> None:
@@ -73,33 +73,34 @@ def limit(wire: str, **_: Any) -> Timed:
 
 
 def triptych_copy(path: str, **_: Any) -> Timed:
-    """The COPY as core does it, without the digest: decode, cast, encode and send, into a new table."""
+    """COPY as `core` does it, without the digest: decode, cast, encode and send, into a new table."""
     connection = psycopg.connect(settings().require_dsn())
 
     def timed() -> None:
         with connection.transaction():
             connection.execute(CREATE.encode())
             with connection.cursor().copy(f"COPY {SCHEMA}.{TABLE} FROM STDIN (FORMAT binary)".encode()) as copy:
-                for piece, _ in transaction._encoded(job(path)):
+                for piece, _ in transaction._encoded(order(path)):
                     copy.write(piece)
 
     return timed
 
 
 def triptych_step(path: str, **_: Any) -> Timed:
-    """The whole step: fence, locks, ledger, side table, COPY, digest, ledger row, partition, commit."""
-    load.begin(SCHEMA)  # the schema is there, as it is for every month but the first
+    """The whole step: fencing token, locks, ledger, side table, COPY, digest, ledger row, partition, commit."""
+    # The schema exists already, as it does for every month but the first.
+    load.begin(SCHEMA)
     return partial(_step, path, MONTHS[0])
 
 
 def _step(path: str, month: Month) -> float:
-    done = load.load(job(path, month, load.begin(SCHEMA)))
+    done = load.load(order(path, month, load.begin(SCHEMA)))
     assert done.state == "success", done
     return peak_rss_mb()
 
 
 def two_months(path: str, at_once: bool, **_: Any) -> Timed:
-    """Two months, in two processes, at once or one after the other; gives the sum of both processes' peaks, in MB."""
+    """Load two months in two processes, at once or one after the other; return the sum of their peaks, in MB."""
     load.begin(SCHEMA)
     pool = ProcessPoolExecutor(2)
     assert sum(pool.map(len, ["warm", "warm"])) == 8
@@ -117,7 +118,10 @@ def two_months(path: str, at_once: bool, **_: Any) -> Timed:
 
 
 def _frame(path: str) -> Any:
-    """The file as a pandas frame in the table's columns. Its default types would make floats of integers with NULLs."""
+    """Return the file as a pandas frame in the table's columns.
+
+    The default types of pandas would turn integers with NULLs into floats.
+    """
     import pandas as pd
 
     frame = pd.read_parquet(path, dtype_backend="numpy_nullable").rename(columns=NAMES)
@@ -193,7 +197,7 @@ def _copy_csv(texts: Callable[[], Iterator[tuple[list[str], bytes]]]) -> Timed:
 
 
 def _record_batches(path: str) -> Iterator[pa.RecordBatch]:
-    """The file's batches, cast to the table's types by pyarrow alone."""
+    """Yield the file's batches, cast to the table's types by pyarrow alone."""
     first = 1
     for batch in pq.ParquetFile(path).iter_batches(65_536):
         columns = {NAMES[name]: values for name, values in zip(batch.schema.names, batch.columns, strict=True)}
@@ -265,7 +269,7 @@ def polars(path: str, **_: Any) -> Timed:
 
 
 def dlt(path: str, **_: Any) -> Timed:
-    """A dlt pipeline of Arrow batches, loaded as CSV: the faster of its file formats. It makes its table itself."""
+    """A dlt pipeline of Arrow batches, loaded as CSV, the faster of its file formats. It creates its table itself."""
     os.environ.update(RUNTIME__DLTHUB_TELEMETRY="false", RUNTIME__LOG_LEVEL="ERROR")
     import dlt as library
 
@@ -286,7 +290,7 @@ def dlt(path: str, **_: Any) -> Timed:
 
 
 def _view_of_dlts_table() -> None:
-    """Under the race's name, the table that dlt made, in our types: it makes bigint of every integer."""
+    """Create a view, under the race's name, of dlt's table in our types: dlt turns every integer into a bigint."""
     columns = ", ".join(f"{column.name}::{column.kind.postgres} AS {column.name}" for column in GREEN.table_columns)
     with psycopg.connect(settings().require_dsn()) as connection:
         connection.execute(f"CREATE VIEW {SCHEMA}.{TABLE} AS SELECT {columns} FROM {SCHEMA}.{TABLE}_dlt".encode())

@@ -14,14 +14,14 @@ Result = dict[str, Any]
 
 
 def page(result: Result) -> str:
-    """The page, from what `benchmarks.load.race` wrote."""
+    """Return the page, from the results of `benchmarks.load.race`."""
     rows: list[Row] = result["rows"]
     sizes = sorted({row["rows"] for row in rows if row["method"] == "limit"})
     parts = [
         header("Loading a month", "benchmarks/results/load.json", result),
         _INTRODUCTION,
         *(_size(rows, size) for size in sizes),
-        "## What they are\n\n" + _methods(rows),
+        "## The methods\n\n" + _methods(rows),
         "## The aims\n\n" + table(AIMS, _aims(rows)) + _why(rows, result["machine"]["cores"]),
     ]
     return "\n".join(parts)
@@ -29,10 +29,10 @@ def page(result: Result) -> str:
 
 _INTRODUCTION = """\
 One file of green-taxi trips as the publisher writes them, generated, into a table of 23 columns without an index.
-Every run has a process of its own, imports and (but for `triptych-step` and `dlt`) connections made before the clock
-starts; rounds are interleaved, and after each the table's content is compared by digest. Wall time is the median over the
-rounds with its ends; x limit is the median of the ratios to the limit of the same round. The limit is a COPY of
-bytes that were encoded before: it is what this server needs to take the rows.
+Every run has a process of its own. Imports and (except for `triptych-step` and `dlt`) connections are made before the
+clock starts; rounds are interleaved, and after each the table's content is compared by digest. Wall time is the median
+of the rounds, followed by the fastest and the slowest; x limit is the median of the ratios to the limit of the same
+round. The limit is a COPY of bytes that were encoded in advance: the time that this server needs to take the rows.
 """
 
 
@@ -57,13 +57,13 @@ def _size(rows: list[Row], size: int) -> str:
 
 
 def _absent(rows: list[Row], name: str, size: int) -> str:
-    """What a round that was not run would take, in line with the largest size that was."""
+    """Say what a round that was not run would take, in proportion to the largest size that was."""
     measured = max((row["rows"] for row in rows if row["method"] == name and row["rows"] < size), default=None)
     if measured is None:
         return f"\n`{name}` was not run at this size.\n"
     wall_s = _median(_of(rows, name, measured), "wall_s")
     return (
-        f"\n`{name}` was not run at this size: a round took {_minutes(wall_s)} at {measured:,} rows, and in line with the rows "
+        f"\n`{name}` was not run at this size: a round took {_minutes(wall_s)} at {measured:,} rows, and in proportion "
         f"it would take {_minutes(wall_s * size / measured)} here.\n"
     )
 
@@ -95,10 +95,10 @@ def _line(name: str, rows: list[Row]) -> list[str]:
 def _contents(methods: dict[str, list[Row]]) -> str:
     digests = {row["digest"] for found in methods.values() for row in found}
     if len(digests) == 1:
-        return f"\nAll of them left the same content: digest `{digests.pop()[:12]}`.\n"
+        return f"\nAll methods left the same content: digest `{digests.pop()[:12]}`.\n"
     limit = {row["digest"] for row in methods["limit"]}
     other = [f"`{name}`" for name, found in methods.items() if {row["digest"] for row in found} - limit]
-    return f"\nNOT the content of the limit: {', '.join(other)}.\n"
+    return f"\nThese methods did NOT leave the content of the limit: {', '.join(other)}.\n"
 
 
 def _methods(rows: list[Row]) -> str:
@@ -140,7 +140,7 @@ _SIDES = ("server", "client")
 
 
 def _times_less_cpu(rows: list[Row], size: int) -> float | None:
-    """How many times less the step computes than `to_sql(method="multi")`; None where one of them was not run."""
+    """Return how many times less CPU the step needs than `to_sql(method="multi")`; None if one of them was not run."""
     step, multi = _of(rows, "triptych-step", size), _of(rows, "pandas-to-sql-multi", size)
     return _cpu(multi) / _cpu(step) if step and multi else None
 
@@ -150,30 +150,32 @@ def _cpu(rows: list[Row]) -> float:
 
 
 def _why_copy(rows: list[Row], size: int) -> str:
-    """What the COPY of few rows has to wait for, of which the limit has nothing."""
+    """Say what the COPY of few rows waits for and the limit does not."""
     copy, limit = _of(rows, "triptych-copy", size), _of(rows, "limit", size)
     if not (copy and limit):
         return ""
     return (
-        f"\nAt {size:,} rows the client computes {number(_median(copy, 'client_cpu_s'))} s for the COPY, and {number(_median(limit, 'client_cpu_s'))} s "
-        "for that of ready bytes. Nothing overlaps the first batch, a quarter of the file, and each run is a process's first; one that loads again and "
-        "again came nearer to the limit ([decision 7](../decisions/0007-the-copy-path.md)).\n"
+        f"\nAt {size:,} rows the client spends {number(_median(copy, 'client_cpu_s'))} s of CPU on the COPY, and "
+        f"{number(_median(limit, 'client_cpu_s'))} s on the COPY of encoded bytes. Nothing overlaps with the first "
+        "batch, which is a quarter of the file, and each run is the first one of its process; a process that loads "
+        "again and again came nearer to the limit ([decision 7](../decisions/0007-the-copy-path.md)).\n"
     )
 
 
 def _why_cpu(rows: list[Row], size: int) -> str:
-    """Where the step's CPU goes, if it is more than the aim leaves to it."""
+    """Say where the step's CPU time goes, if it is more than the aim allows."""
     found, limit, step = _times_less_cpu(rows, size), _of(rows, "limit", size), _of(rows, "triptych-step", size)
     if found is None or found >= LESS_CPU or not limit:
         return ""
     return (
-        f"\nTo compute {LESS_CPU} times less than `multi` at {size:,} rows, the step may take {number(found * _cpu(step) / LESS_CPU)} "
-        f"s of CPU. It takes {number(_cpu(step))} s; the limit, which neither decodes nor checks anything, {number(_cpu(limit))} s.\n"
+        f"\nTo need {LESS_CPU} times less CPU than `multi` at {size:,} rows, the step may take "
+        f"{number(found * _cpu(step) / LESS_CPU)} s. It takes {number(_cpu(step))} s; the limit, which neither "
+        f"decodes nor checks anything, takes {number(_cpu(limit))} s.\n"
     )
 
 
 def _why(rows: list[Row], cores: int) -> str:
-    """What the whole step could be at best, computed from the CPU seconds that it takes."""
+    """Say how fast the whole step could be at best, computed from the CPU seconds that it takes."""
     text = ""
     for size in SIZES[:2]:
         limit, step = _of(rows, "limit", size), _of(rows, "triptych-step", size)
@@ -182,16 +184,18 @@ def _why(rows: list[Row], cores: int) -> str:
         copy, server, client = _median(limit, "server_cpu_s"), *(_median(step, f"{side}_cpu_s") for side in _SIDES)
         best = _cpu(step) / cores / min(row["wall_s"] for row in limit)
         text += (
-            f"\nAt {size:,} rows the server computes {number(server)} s for the step, where the COPY of ready bytes takes it "
-            f"{number(copy)} s. The client computes {number(client)} s: it decodes, casts, encodes and hashes the rows while the "
-            f"server takes them. Spread evenly over {cores} cores, both together are {number(best)} x the limit's fastest round.\n"
+            f"\nAt {size:,} rows the server spends {number(server)} s of CPU on the step, and {number(copy)} s on "
+            f"the COPY of encoded bytes. The client spends {number(client)} s: it decodes, casts, encodes and hashes "
+            f"the rows while the server takes them. Spread evenly over {cores} cores, both together are "
+            f"{number(best)} x the limit's fastest round.\n"
         )
     text += _why_copy(rows, SIZES[0])
     text += "".join(_why_cpu(rows, size) for size in SIZES)
     if turn := _of(rows, next(iter(TOGETHER)), 2 * PART_ROWS):
         busy = _cpu(turn) / _median(turn, "wall_s")
         text += (
-            f"\nOne load after the other already keeps {number(busy)} cores busy, for its client and its server compute at once, so "
-            f"{cores} cores can give two at once {number(cores / busy)} x that throughput at best.\n"
+            f"\nOne load after the other already keeps {number(busy)} cores busy, because client and server work at "
+            f"the same time. So two loads at once on {cores} cores reach {number(cores / busy)} x that throughput at "
+            "best.\n"
         )
     return text

@@ -2,7 +2,7 @@
 
     python -m benchmarks.load.race [--rows 60000,1000000,3000000] [--rounds N] [--methods limit,adbc,...]
 
-Same files, same server, interleaved rounds; after each, what the table holds is compared by digest. Writes
+Same files, same server, interleaved rounds; after each round the table's content is compared by digest. Writes
 ``benchmarks/results/load.json``.
 """
 
@@ -26,15 +26,16 @@ from core.datasets import GREEN
 from core.lab import sample
 
 SIZES = (60_000, 1_000_000, 3_000_000)
-"""A real month, the size of a yellow month's third, and of a yellow month."""
+"""The rows of a real green month, of a third of a yellow month, and of a yellow month."""
 
 PART_ROWS = 1_000_000
 
 FLAT_ROWS = 10_000_000
-"""Where peak memory is compared with that at `PART_ROWS`."""
+"""The size at which peak memory is compared with the peak at `PART_ROWS`."""
 
-# Rounds at each size: one where it takes long, and none of `multi` at 3M: its time is in line with the rows, and 1M take
-# 8 minutes. Together some 20 minutes on 2 quiet cores, and 12 GB (`to_sql` holds all rows as Python objects).
+# Rounds at each size: one where a round takes long, and none of `multi` at 3M, because its time grows in line with the
+# rows and 1M take 8 minutes. All together take some 20 minutes on 2 quiet cores, and 12 GB (`to_sql` holds all rows as
+# Python objects).
 ROUNDS: dict[str, tuple[int, int, int]] = {
     "limit": (11, 7, 3),
     "triptych-copy": (11, 7, 3),
@@ -56,9 +57,9 @@ PACKAGES = (
 
 
 def make_file(path: Path, rows: int) -> None:
-    """A file of exactly `rows` rows as the publisher writes one, in row groups of a million.
+    """Write a file of exactly `rows` rows as the publisher does, in row groups of a million.
 
-    Without the sample's NaNs: no published file has one, and pandas would make NULLs of them.
+    It has none of the sample's NaNs: no published file has one, and pandas would turn them into NULLs.
     """
     part = _part(min(rows, PART_ROWS))
     with pq.ParquetWriter(path, part.schema, compression="zstd") as writer:
@@ -70,11 +71,12 @@ def _part(rows: int) -> pa.Table:
     table = sample.table(MONTHS[0], rows=rows * 11 // 10)
     for column in ("fare_amount", "total_amount", "trip_distance"):
         table = table.filter(pc.invert(pc.is_nan(table[column])))
-    return table.slice(table.num_rows - rows)  # the NULLs are at the end
+    # The NULLs are at the end.
+    return table.slice(table.num_rows - rows)
 
 
 def race(server: Server, rows: int, rounds: dict[str, int]) -> list[Row]:
-    """All rounds of one size. A method that fails is reported, and the others go on."""
+    """Run all rounds of one size; return their results. A method that fails is reported, and the others go on."""
     path, wire = server.folder / f"{rows}.parquet", server.folder / f"{rows}.wire"
     make_file(path, rows)
     if "limit" in rounds:
@@ -124,7 +126,7 @@ def _row(method: str, rows: int, number: int, measured: Measured, limit: float |
 
 
 def together(server: Server, rounds: int) -> list[Row]:
-    """Two months of `PART_ROWS` each, one after the other and at once. `rows` are both months'."""
+    """Load two months of `PART_ROWS` each, one after the other and at once. `rows` counts both months."""
     path = server.folder / "month.parquet"
     make_file(path, PART_ROWS)
     made = []
@@ -139,8 +141,8 @@ def together(server: Server, rounds: int) -> list[Row]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line: 0, or 1 when a method failed or a table holds other rows than the limit's."""
-    parser = argparse.ArgumentParser(prog="benchmarks.load.race", description="Load a month in every way there is.")
+    """Run the race; return 1 when a method failed or a table holds other rows than the limit's."""
+    parser = argparse.ArgumentParser(prog="benchmarks.load.race", description="Load a month with each method.")
     parser.add_argument("--rows", default=",".join(map(str, SIZES)), help="sizes (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=99, help="at most, of each method")
     parser.add_argument("--methods", default=",".join(ROUNDS), help="which (default: all)")

@@ -2,9 +2,9 @@
 
     python -m benchmarks.strategies.claims [--rounds 3] [--delays 0,1,10]
 
-The same rows into the same table by COPY, in batches and row by row, through `benchmarks.harness.proxy` with a delay of so many
-milliseconds in each direction. A method that waits for an answer per row gets fewer rows, for 60,000 at 10 ms would be
-20 minutes: costs are compared per row. Contents are checked by digest.
+The same rows go into the same table by COPY, in batches and row by row, through `benchmarks.harness.proxy` with a delay
+of so many milliseconds in each direction. Costs are compared per row, because a method that waits for an answer to each
+row gets fewer rows: 60,000 at 10 ms would take 20 minutes. Contents are checked by digest.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from core.settings import settings
 
 @dataclass(frozen=True)
 class Method:
-    """One way to insert: in words, and how many rows it gets, fewer where a far server makes each of them wait."""
+    """One way to insert: its description, and how many rows it gets, fewer where it waits on each row."""
 
     words: str
     rows: int
@@ -51,11 +51,11 @@ METHODS = {
     "to_sql_multi": Method(f'`pandas.to_sql(method="multi", chunksize={BATCH})`', 5_000, 5_000),
 }
 FAR_MS = 5.0
-"""From this delay on, `rows_far`."""
+"""From this delay on, a method gets `rows_far` rows."""
 
 
 def write_file(path: Path, rows: int) -> str:
-    """A month without what some peers alter: pandas makes NULL of NaN, and psycopg2 writes -0.0 as 0."""
+    """Write a month without values that some peers alter: pandas turns NaN into NULL, and psycopg2 writes -0.0 as 0."""
     sample.write_month(path, MONTH, rows=rows)
     table = pq.read_table(path)
     for index, column in enumerate(table.schema):
@@ -68,19 +68,20 @@ def write_file(path: Path, rows: int) -> str:
 
 
 def round_trip_ms(dsn: str) -> float:
-    """What one question costs on the way that `dsn` takes: the median of 21."""
+    """Return the round trip to the server through `dsn`: the median of 21 queries."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        found = []
+        times = []
         for _ in range(21):
             began = time.perf_counter()
             connection.execute("SELECT 1")
-            found.append(time.perf_counter() - began)
-    return round(1000 * statistics.median(found), 2)
+            times.append(time.perf_counter() - began)
+    return round(1000 * statistics.median(times), 2)
 
 
 def measured(at: measure.Server, delay_ms: float, rounds: int) -> Iterator[measure.Row]:
-    """Every method, round after round, at one distance."""
-    path = write_file(at.folder / "claims.parquet", 66_000)  # give or take 5 %, and 60,000 are wanted
+    """Run every method, round after round, at one distance; yield the results."""
+    # The generator varies the number of rows by 5 %, and 60,000 are needed.
+    path = write_file(at.folder / "claims.parquet", 66_000)
     digests: dict[int, str] = {}
     near = nullcontext(at.dsn)
     with delayed(at.dsn, delay_ms / 1000) if delay_ms else near as dsn:
@@ -106,7 +107,7 @@ def measured(at: measure.Server, delay_ms: float, rounds: int) -> Iterator[measu
 
 
 def content() -> digest.Digest:
-    """What the table holds."""
+    """Return the digest of the table."""
     schema, _, name = TABLE.partition(".")
     with connect("benchmark") as connection:
         return digest.table(connection, schema, name)

@@ -1,10 +1,10 @@
-"""The cost of growth: one month is reloaded while 6, 24 and 60 months are there, by each strategy.
+"""The cost of growth: each strategy reloads one month of a table that holds 6, 24 and 60 months.
 
     python -m benchmarks.strategies.growth [--rounds 5] [--months 6,24,60] [--rows 60000]
 
-Each load runs in a process of its own. Before each, and not timed, the month is put back as it was, the table vacuumed,
-and a checkpoint made. While it runs, a reader asks for the month's count and sum every few milliseconds; an answer
-that is neither that of the old file nor that of the new one ends the benchmark, and so does a wrong digest.
+Each load runs in a process of its own. Before each, and not timed, the month is put back as it was, the table is
+vacuumed and a checkpoint is made. While the load runs, a reader asks for the month's count and sum every few
+milliseconds; an answer that is neither the old file's nor the new one's ends the benchmark, and so does a wrong digest.
 """
 
 from __future__ import annotations
@@ -37,40 +37,49 @@ from core.waiting import until
 FIRST = Month(2020, 1)
 
 FEW = "upsert, 1 % changed"
-"""A method of its own: the strategy whose price depends on how many rows changed."""
+"""A method of its own, because the price of this strategy depends on how many rows changed."""
 
 CHANGES: dict[str, float] = {**dict.fromkeys(STRATEGIES, 1.0), FEW: 0.01}
 """Method -> the share of the month's rows that the new file changes."""
 
-OVERWRITE_ROUNDS = 3  # of 60 months one takes as long as some fifty of the others
-PAUSE_S = 0.005  # between two questions: without one the reader would take one of two cores from what is measured
+OVERWRITE_ROUNDS = 3
+"""One overwrite of 60 months takes as long as some fifty loads by the others."""
+
+PAUSE_S = 0.005
+"""Between two queries of the reader, which would otherwise take one of two cores from what is measured."""
 
 SERVER = {
-    "wal_level": "replica",  # PostgreSQL's default. Under the lab's `minimal`, a swap would write no WAL
-    "autovacuum": "off",  # it would come in between, now and then; the benchmark vacuums before each load
+    # PostgreSQL's default. Under the lab's `minimal`, a swap would write no WAL.
+    "wal_level": "replica",
+    # Autovacuum would run during some of the loads. The benchmark vacuums before each of them.
+    "autovacuum": "off",
 }
 
 
-# --- the reader --------------------------------------------------------------------------------------------------------
+# --- the reader
+# --------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Reader:
-    """What a session saw that asks for the month all the time: when each question began and ended, and the answer."""
+    """A session that queries the month all the time: when each query began and ended, and its answer."""
 
     dsn: str
     samples: list[tuple[float, float, tuple[Any, ...]]] = field(default_factory=list)
 
     def ask(self, connection: psycopg.Connection[Any]) -> None:
-        """Ask once."""
-        query = f"SELECT count(*), sum(hashfloat8(fare_amount)) FROM {SCHEMA}.raw_trips WHERE source_month = '{RELOADED.first_day}'"
+        """Run the query once."""
+        query = f"""
+            SELECT count(*), sum(hashfloat8(fare_amount)) FROM {SCHEMA}.raw_trips
+            WHERE source_month = '{RELOADED.first_day}'
+        """
         began = time.monotonic()
         (answer,) = connection.execute(query.encode()).fetchall()
         self.samples.append((began, time.monotonic(), answer))
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Ask, and ask again, until the block ends; raise what went wrong with it."""
+        """Query again and again until the block ends; raise the error if a query failed."""
         stop, failed = threading.Event(), list[BaseException]()
 
         def run() -> None:
@@ -79,7 +88,8 @@ class Reader:
                     while not stop.is_set():
                         self.ask(connection)
                         stop.wait(PAUSE_S)
-                    self.ask(connection)  # the answer after the load
+                    # The answer after the load.
+                    self.ask(connection)
             except BaseException as error:
                 failed.append(error)
 
@@ -94,11 +104,11 @@ class Reader:
             raise failed[0]
 
     def waits_ms(self, began: float, ended: float) -> list[float]:
-        """How long each question took that was under way between the two moments, in milliseconds."""
+        """Return how long each query took that was under way between the two moments, in milliseconds."""
         return [1000 * (end - start) for start, end, _ in self.samples if end >= began and start <= ended]
 
     def check(self, ended: float) -> None:
-        """Raise `BenchmarkError` unless every answer is that before the load or that after it."""
+        """Raise `BenchmarkError` unless every answer is the one before the load or the one after it."""
         before, after = self.samples[0][2], self.samples[-1][2]
         if parts := {answer for _, _, answer in self.samples} - {before, after}:
             raise measure.BenchmarkError(f"a reader saw part of a month: {parts}, not {before} or {after}")
@@ -106,12 +116,13 @@ class Reader:
             raise measure.BenchmarkError(f"a reader saw the old month after the commit: {late[0]}, not {after}")
 
 
-# --- the rounds ----------------------------------------------------------------------------------------------------------
+# --- the rounds
+# ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Files:
-    """The month as it was, a new version with other rows throughout, and one in which one row in a hundred differs."""
+    """The month as it was, a version in which every row differs, and one in which one row in a hundred does."""
 
     old: str
     new: str
@@ -119,12 +130,12 @@ class Files:
 
     @classmethod
     def write(cls, folder: Path, rows: int) -> Files:
-        """Generate the three."""
+        """Generate the three files."""
         paths = [folder / f"{name}.parquet" for name in ("old", "new", "few")]
         for path, seed in zip(paths[:2], (1, 2), strict=True):
             sample.write_month(path, RELOADED, seed, rows)
         table = pq.read_table(paths[0])
-        # Not `fare + (number % 100 == 0)`: -0.0 + 0 is 0.0, another row
+        # Not `fare + (number % 100 == 0)`: -0.0 + 0 is 0.0, which is another row.
         fares = [fare if number % 100 else fare + 1 for number, fare in enumerate(table["fare_amount"].to_pylist())]
         column = table.column_names.index("fare_amount")
         pq.write_table(table.set_column(column, "fare_amount", [fares]), paths[2])
@@ -132,14 +143,17 @@ class Files:
 
 
 def one(at: measure.Server, files: Files, method: str, months: int, number: int) -> measure.Row:
-    """One load, and what it cost. `reader_*_ms` are the reader's waits while it ran, `idle_ms` the median before it."""
+    """Run one load; return what it cost.
+
+    `reader_*_ms` are the reader's waits while the load ran, `idle_ms` is their median before it.
+    """
     load.load(order(files.old, RELOADED, "swap"))
-    # After a checkpoint the first change of a page writes all of it to the WAL: a daily reload always meets that
+    # After a checkpoint the first change of a page writes the whole page to the WAL, which a daily reload always pays.
     at.execute(f"VACUUM {SCHEMA}.raw_trips", "CHECKPOINT")
     arguments = {"file": files.few if method == FEW else files.new, "strategy": method.partition(",")[0]}
     start, reader = lsn_with_counters_at_zero(at), Reader(at.dsn)
     with reader.asking():
-        # In this environment: it needs nothing of the peers'
+        # In this environment, because the load needs nothing that the peers use.
         done = measure.run("benchmarks.strategies.reload:reload", arguments, at, python=Path(sys.executable))
     began, ended = done.value["began"], done.value["ended"]
     reader.check(ended)
@@ -154,7 +168,7 @@ def one(at: measure.Server, files: Files, method: str, months: int, number: int)
 
 
 def check_every_month() -> None:
-    """Raise `BenchmarkError` unless every month still holds what the ledger says: also those that were only moved."""
+    """Raise `BenchmarkError` unless every month holds what the ledger says, including months that were only moved."""
     with connect("benchmark") as connection:
         there = {month: found.hex for month, found in digest.by_month(connection, SCHEMA, "raw_trips").items()}
         loaded = {f"{entry.month:%Y-%m}": entry.content_digest for entry in ledger.entries(connection, SCHEMA)}
@@ -165,48 +179,50 @@ def check_every_month() -> None:
 
 
 def lsn_with_counters_at_zero(at: measure.Server) -> str:
-    """Set the server's counters of rows to zero, and give where the WAL ends."""
+    """Set the server's counters of rows to zero; return the end of the WAL."""
     wait_for_counters(at)
     ((lsn, _),) = at.execute("SELECT pg_current_wal_insert_lsn()::text, pg_stat_reset()::text")
     return str(lsn)
 
 
 def written_since(at: measure.Server, lsn: str) -> measure.Row:
-    """What has been written since: bytes of WAL, and rows of the table; and how many of its rows that has left dead.
+    """Return what has been written since: bytes of WAL, rows of the table, and how many of its rows that has left dead.
 
-    Both are counted as the server does for its vacuum, and not found in the table: a reader who passes a page may have
-    tidied it up by then.
+    The rows are those that the server counts for its vacuum. They are not counted in the table, because a reader that
+    passes a page may have cleaned it up by then.
     """
     wait_for_counters(at)
     ((wal,),) = at.execute(f"SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '{lsn}')::bigint")
     ((written, dead),) = at.execute(
         f"""SELECT sum(n_tup_ins + n_tup_upd)::bigint, sum(n_tup_del + n_tup_upd)::bigint
-            FROM pg_inherits JOIN pg_stat_all_tables ON relid = inhrelid WHERE inhparent = '{SCHEMA}.raw_trips'::regclass"""
+            FROM pg_inherits JOIN pg_stat_all_tables ON relid = inhrelid
+            WHERE inhparent = '{SCHEMA}.raw_trips'::regclass"""
     )
     return {"wal_bytes": wal, "rows_written": written, "dead_rows": dead}
 
 
 def wait_for_counters(at: measure.Server) -> None:
-    """Until every loader's backend has ended: on its way out it adds what it did to the counters."""
+    """Wait until every loader's backend has ended: only then does it add its work to the counters."""
     query = """SELECT count(*) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name LIKE 'triptych%'"""
     until(lambda: at.execute(query) == [(0,)] or None, 30.0, 0.01, "the end of the loader's session")
 
 
 def measured(at: measure.Server, months: list[int], rows: int, rounds: int) -> Iterator[measure.Row]:
-    """Grow the table step by step, and at each size reload a month by every method, round after round."""
+    """Grow the table step by step, and at each size reload a month by every method; yield the results."""
     files = Files.write(at.folder, rows)
     loaded: list[Month] = []
     for size in months:
         while len(loaded) < size:
             loaded.append(loaded[-1].next() if loaded else FIRST)
-            load.load(order(files.old, loaded[-1], "swap"))  # the same rows in each: only the number of rows matters
+            # Every month gets the same rows: only their number matters.
+            load.load(order(files.old, loaded[-1], "swap"))
         counts = {method: min(rounds, OVERWRITE_ROUNDS) if method == "overwrite" else rounds for method in CHANGES}
         digests: dict[bool, str] = {}
         for number, method in measure.interleaved(counts):
             row = one(at, files, method, size, number)
             if digests.setdefault(method == FEW, row["digest"]) != row["digest"]:
-                raise measure.BenchmarkError(f"{method} gave the digest {row['digest']}, another strategy {digests}")
+                raise measure.BenchmarkError(f"{method} left the digest {row['digest']}, another strategy {digests}")
             print(
                 f"{size:>3} months  {method:<20} {row['wall_s']:8.2f} s  {row['wal_bytes'] / 1e6:8.1f} MB of WAL",
                 flush=True,
@@ -220,11 +236,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.strategies.growth", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--months", type=lambda text: [int(word) for word in text.split(",")], default=[6, 24, 60])
-    parser.add_argument("--rows", type=int, default=60_000, help="of each month")
+    parser.add_argument("--rows", type=int, default=60_000, help="rows of each month")
     measure.folder_option(parser)
     wanted = parser.parse_args(argv)
     with measure.server(**SERVER) as at:
-        os.environ["TRIPTYCH_DSN"] = at.dsn  # for what is not timed, and runs in this process
+        # For what is not timed and runs in this process.
+        os.environ["TRIPTYCH_DSN"] = at.dsn
         settings.cache_clear()
         about = measure.facts(at, ["pgpq", "psycopg", "pyarrow"], Path(sys.executable))
         rows = list(measured(at, wanted.months, wanted.rows, wanted.rounds))

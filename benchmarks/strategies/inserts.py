@@ -1,4 +1,7 @@
-"""The ways to insert that `benchmarks.strategies.claims` compares. Each runs in a process of its own, in the peers' environment."""
+"""The ways to insert that `benchmarks.strategies.claims` compares.
+
+Each runs in a process of its own, in the peers' environment.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,11 @@ TABLE = "claims.trips"
 NAMES = [column.name for column in GREEN.table_columns]
 COLUMNS = ", ".join(f'"{name}"' for name in NAMES)
 BATCH = 1000
-"""Rows of one INSERT: what `chunksize` usually says."""
+"""Rows of one INSERT, the usual value of `chunksize`."""
 
 
 def copy(path: str, rows: int) -> Callable[[], None]:
-    """As the loader does, without its ledger."""
+    """COPY as the loader does it, without its ledger."""
     import pgpq
 
     batches = _table(path, rows).to_batches()
@@ -45,7 +48,7 @@ _INSERT = f"INSERT INTO {TABLE} ({COLUMNS}) VALUES ({', '.join(['%s'] * len(NAME
 
 
 def execute(path: str, rows: int) -> Callable[[], None]:
-    """One statement per row; psycopg prepares it after the fifth."""
+    """Send one statement per row. psycopg prepares it after the fifth."""
     values, connection = _tuples(path, rows), _connected()
 
     def timed() -> None:
@@ -57,7 +60,7 @@ def execute(path: str, rows: int) -> Callable[[], None]:
 
 
 def executemany(path: str, rows: int) -> Callable[[], None]:
-    """The same statements, sent without waiting for the answers."""
+    """Send the same statements without waiting for the answers."""
     values, connection = _tuples(path, rows), _connected()
 
     def timed() -> None:
@@ -68,7 +71,7 @@ def executemany(path: str, rows: int) -> Callable[[], None]:
 
 
 def execute_values(path: str, rows: int) -> Callable[[], None]:
-    """Many rows in one statement, its text put together by the client."""
+    """Send many rows in one statement, whose text the client puts together."""
     import psycopg2
     from psycopg2 import extras
 
@@ -85,7 +88,7 @@ def execute_values(path: str, rows: int) -> Callable[[], None]:
 
 
 def to_sql(path: str, rows: int, multi: bool = False) -> Callable[[], None]:
-    """What most people write. The driver is psycopg 3, SQLAlchemy's own choice since 2.1: the default is its `executemany`."""
+    """Insert as most people do, with psycopg 3, SQLAlchemy's default since 2.1: pandas calls its `executemany`."""
     import sqlalchemy
 
     frame = _table(path, rows).to_pandas(integer_object_nulls=True, date_as_object=True)
@@ -103,12 +106,12 @@ def to_sql(path: str, rows: int, multi: bool = False) -> Callable[[], None]:
 
 
 def to_sql_multi(path: str, rows: int) -> Callable[[], None]:
-    """The argument that is said to make it fast."""
+    """Insert with the argument that is said to make `to_sql` fast."""
     return to_sql(path, rows, multi=True)
 
 
 def _table(path: str, rows: int) -> pa.Table:
-    """The first rows, as the loader would send them."""
+    """Return the first rows, as the loader would send them."""
     file = Extracted(Path(path), Path(path).name, "", 0)
     return pa.Table.from_batches(load.batches(GREEN, file, MONTH)).slice(0, rows)
 
@@ -118,7 +121,7 @@ def _tuples(path: str, rows: int) -> list[tuple[Any, ...]]:
 
 
 def _connected() -> psycopg.Connection[Any]:
-    """A connection, and an empty table behind it. Used as a context, it commits and closes."""
+    """Empty the table; return a connection, which commits and closes when it is used as a context."""
     connection = psycopg.connect(settings().require_dsn())
     connection.execute(f"TRUNCATE {TABLE}".encode())
     connection.commit()

@@ -1,4 +1,7 @@
-"""The page on load strategies, from ``growth.json`` and ``claims.json``. What a strategy costs in words is its docstring."""
+"""The page on load strategies, from ``growth.json`` and ``claims.json``.
+
+The trade-offs of each strategy are its docstring.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from core import load
 Row = measure.Row
 
 INTRODUCTION = """
-A month is published in one transaction, whatever the strategy, and all four leave the same rows, digest and ledger. They differ in
-what that costs. Every reader sees whole months only; where a strategy replaces rows under an older snapshot, its last line says which
-version such a reader finds.
+A month is published in one transaction, whatever the strategy, and all four leave the same rows, digest and ledger.
+They differ in what that costs. Every reader sees complete months only; the last line of each section says which version
+a reader with an older snapshot sees.
 """
 
 
@@ -30,8 +33,11 @@ def page(growth: dict[str, Any]) -> str:
 
 def _strategy(name: str) -> str:
     strategy = load.strategy(name)
-    sees = f"A REPEATABLE READ transaction that began before the load and first looks after it sees the {strategy.older_snapshot} month."
-    alone = " No other load of the table runs meanwhile." if strategy.alone else ""
+    sees = (
+        "A REPEATABLE READ transaction that began before the load and first reads the table after it "
+        f"sees the {strategy.older_snapshot} month."
+    )
+    alone = " No other load of the table runs at the same time." if strategy.alone else ""
     return f"## {name}\n\n{strategy.trade_offs}\n\n{sees}{alone}\n"
 
 
@@ -41,15 +47,16 @@ def _strategy(name: str) -> str:
 def _growth(growth: dict[str, Any]) -> str:
     rows, conditions = growth["rows"], growth["conditions"]
     idle = number(statistics.median(row["idle_ms"] for row in rows))
-    intro = f"""## One month reloaded, while others are there
+    intro = f"""## One month reloaded among others
 
-Months of {conditions["rows_per_month"]:,} rows; one of them is loaded again from a file in which every row differs, or one in a hundred.
-From the verified file to the published month, digest and ledger row included. Median (smallest-largest) of the rounds. Before each
-load a vacuum and a checkpoint: what a page's first change writes to the WAL is in it. The reader asks for the month's count and
-sum every {1000 * conditions["reader_pause_s"]:.0f} ms; its waits are those while the load ran, the query itself included, which took {idle} ms before
-it (the median of all).
-`wal_level={conditions["wal_level"]}`, as PostgreSQL comes. All strategies gave the same digests, and no answer of the reader's was
-part of a month.
+Months have {conditions["rows_per_month"]:,} rows; one of them is loaded again from a file in which every row differs,
+or one in a hundred. The time runs from the verified file to the published month and includes the digest and the ledger
+row. Figures are the median (smallest-largest) of the rounds. Before each load the table is vacuumed and a checkpoint is
+made, so the WAL includes what the first change of a page writes. The reader asks for the month's count and sum every
+{1000 * conditions["reader_pause_s"]:.0f} ms; its waits are those while the load ran and include the query itself, which
+took {idle} ms before the load (the median of all).
+`wal_level={conditions["wal_level"]}` is PostgreSQL's default. All strategies left the same digests, and no answer to
+the reader was part of a month.
 """
     head = [
         "strategy",
@@ -66,7 +73,7 @@ part of a month.
 
 
 def _cases(rows: list[Row]) -> list[tuple[str, int]]:
-    """Strategy and size, in the order in which the first of each was measured, all sizes of a strategy together."""
+    """Return strategy and size, in the order in which each was first measured, all sizes of a strategy together."""
     strategies = dict.fromkeys(row["strategy"] for row in rows)
     sizes = dict.fromkeys(row["months"] for row in rows)
     return [(strategy, months) for strategy in strategies for months in sizes]
@@ -96,15 +103,16 @@ def _spread(values: Iterable[float]) -> str:
 
 
 def _inserts(claims: dict[str, Any]) -> str:
-    """The claims on ways to insert: what was measured, then each claim with its factors."""
+    """Return the claims on ways to insert: what was measured, then each claim with its factors."""
     rows = claims["rows"]
     trips = {row["one_way_ms"]: row["round_trip_ms"] for row in rows}
     lines = [[METHODS[name].words, *(_spread(_found(rows, name, delay)) for delay in trips)] for name in METHODS]
     delays = " and ".join(f"{delay:g}" for delay in trips if delay)
     return f"""The inserts are from `benchmarks/results/claims.json`. {markdown.measured_on(claims)}
 
-Microseconds a row, median (smallest-largest): beside the server, and through a proxy that delays each direction by {delays} ms, without a
-limit on bandwidth. Rows inserted: {_counts(rows)}. Of a factor that is claimed, four fifths to five quarters hold.
+Figures are microseconds a row, median (smallest-largest): beside the server, and through a proxy that delays each
+direction by {delays} ms without a limit on bandwidth. Rows inserted: {_counts(rows)}. A claim holds from
+four fifths to five quarters of its factor.
 
 {markdown.table(["method", *(f"round trip {number(trip)} ms" for trip in trips.values())], lines)}
 ### "COPY is 5-10x batched inserts"
@@ -116,7 +124,7 @@ limit on bandwidth. Rows inserted: {_counts(rows)}. Of a factor that is claimed,
 
 
 def _counts(rows: list[Row]) -> str:
-    """How many rows each method got: fewer where each waits for the network."""
+    """Return how many rows each method got: fewer where it waits for the network on each row."""
     counts = {name: sorted({row["rows"] for row in rows if row["method"] == name}, reverse=True) for name in METHODS}
     return "; ".join(f"{name} {' or '.join(f'{count:,}' for count in found)}" for name, found in counts.items())
 
@@ -126,7 +134,7 @@ def _found(rows: list[Row], method: str, delay: float) -> list[float]:
 
 
 def _factors(rows: list[Row], fast: str, others: tuple[str, ...], bounds: tuple[float, float]) -> str:
-    """How many times faster a method is than each that it may be compared with, at each distance, and the verdict."""
+    """Return how many times faster a method is than each of the others, at each distance, and the verdict."""
     trips = {row["one_way_ms"]: row["round_trip_ms"] for row in rows}
 
     def factor(other: str, delay: float) -> str:
@@ -138,7 +146,7 @@ def _factors(rows: list[Row], fast: str, others: tuple[str, ...], bounds: tuple[
 
 
 def _factor(slow: float, fast: float, bounds: tuple[float, float]) -> str:
-    """A factor and its verdict. The claims are round numbers, so a fifth less or a quarter more holds too."""
+    """Return a factor and its verdict. The claims are round numbers, so a fifth less or a quarter more holds too."""
     if slow < fast:
         return f"{number(fast / slow)}x slower: the reverse"
     found, low, high = slow / fast, 0.8 * bounds[0], 1.25 * bounds[1]
@@ -146,11 +154,11 @@ def _factor(slow: float, fast: float, bounds: tuple[float, float]) -> str:
 
 
 FINE, NOT_FINE = 10, 100
-"""What "fine" means: an overwrite takes at most 10 times as long as a swap. Above 100 times it is not."""
+"""An overwrite is "fine" if it takes at most 10 times as long as a swap, and not fine above 100 times."""
 
 
 def _overwrite_claim(growth: dict[str, Any]) -> str:
-    """Seconds and WAL of an overwrite by the rows of the table, along a straight line, and beyond what was measured."""
+    """Return seconds and WAL of an overwrite by rows of the table, on a line that goes beyond what was measured."""
     title = '### "Full overwrite is fine at 600K rows, not at 600M"\n'
     found = [row for row in growth["rows"] if row["strategy"] == "overwrite"]
     if len({row["months"] for row in found}) < 2:
@@ -159,22 +167,23 @@ def _overwrite_claim(growth: dict[str, Any]) -> str:
     swap_s = statistics.median(row["wall_s"] for row in growth["rows"] if row["strategy"] == "swap")
     small, large = (_overwrite_at(found, rows, swap_s) for rows in (6e5, 6e8))
     return f"""{title}
-For each million rows that the table holds, an overwrite {_overwrite_words(found)}. A swap of the month
-takes {number(swap_s)} s (median of all sizes).
+For each million rows that the table holds, an overwrite {_overwrite_words(found)}.
+A swap of the month takes {number(swap_s)} s (median of all sizes).
 
 | rows of the table | overwrite, s | WAL GB | times a swap | |
 | ---: | ---: | ---: | ---: | --- |
 | 600,000 | {" | ".join(map(number, small))} | on the line through what was measured |
 | 600,000,000 | {" | ".join(map(number, large))} | **extrapolated** by a factor of {number(6e8 / largest)} |
 
-The largest table measured had {largest:,} rows and fitted into memory; one of 600M rows does not, so the second line is rather too low.
-Fine means here: at most {FINE} times as long as a swap; not fine: more than {NOT_FINE} times. So the claim {_verdict(small[2], large[2])}.
+The largest table measured had {largest:,} rows and fitted into memory. A table of 600M rows does not, so the second
+line is rather too low. "Fine" means here at most {FINE} times as long as a swap, "not fine" more than {NOT_FINE} times.
+So the claim {_verdict(small[2], large[2])}.
 """
 
 
 def _overwrite_words(found: list[Row]) -> str:
-    seconds, wal = _line(found, "wall_s"), _line(found, "wal_bytes")
-    return f"takes {number(1e6 * seconds.slope)} s, writes {number(wal.slope / 1e3)} GB of WAL and leaves a million dead rows"
+    seconds, wal = number(1e6 * _line(found, "wall_s").slope), number(_line(found, "wal_bytes").slope / 1e3)
+    return f"takes {seconds} s, writes {wal} GB of WAL and leaves a million dead rows"
 
 
 def _line(found: list[Row], value: str) -> Any:
@@ -182,7 +191,7 @@ def _line(found: list[Row], value: str) -> Any:
 
 
 def _overwrite_at(found: list[Row], rows: float, swap_s: float) -> tuple[float, float, float]:
-    """Seconds, GB of WAL, and how many swaps that is, for a table of so many rows."""
+    """Return seconds, GB of WAL and the multiple of a swap, for a table of so many rows."""
     seconds, wal = (line.intercept + line.slope * rows for line in (_line(found, "wall_s"), _line(found, "wal_bytes")))
     return seconds, wal / 1e9, seconds / swap_s
 

@@ -1,4 +1,4 @@
-"""What `benchmarks.strategies.growth` times, in a process of its own that imports no more than a loader does."""
+"""The load that `benchmarks.strategies.growth` times, in a process that imports no more than a loader does."""
 
 from __future__ import annotations
 
@@ -15,27 +15,37 @@ from core.month import Month
 
 SCHEMA = "growth"
 RELOADED = Month(2020, 3)
-"""The month that is reloaded: neither the first nor the last."""
+"""The month that is reloaded, which is neither the first nor the last."""
 
 
 def reload(file: str, strategy: str) -> Callable[[], dict[str, Any]]:
-    """Load `file` as the month: from a file that was fetched to a month that is published."""
-    job = order(file, RELOADED, strategy)
+    """Return the load of `file` as that month: from a fetched file to a published month."""
+    ordered = order(file, RELOADED, strategy)
 
     def timed() -> dict[str, Any]:
-        began = time.monotonic()  # one clock for all processes
-        digest = load.load(job).entry.content_digest
+        # One clock for all processes.
+        began = time.monotonic()
+        digest = load.load(ordered).entry.content_digest
         return {"began": began, "ended": time.monotonic(), "digest": digest}
 
     return timed
 
 
 def order(file: str, month: Month, strategy: str) -> load.Load:
-    """A forced attempt, begun now."""
+    """Return a forced load, whose fencing token is drawn now."""
     path = Path(file)
     with path.open("rb") as opened:
         sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
     extracted = Extracted(path, path.name, sha256, path.stat().st_size)
     return load.Load(
-        SCHEMA, GREEN, month, extracted, strategy, "benchmark", "", fence=load.begin(SCHEMA), force=True, accept_suspect=True
-    )  # fmt: skip
+        SCHEMA,
+        GREEN,
+        month,
+        extracted,
+        strategy,
+        "benchmark",
+        "",
+        fence=load.begin(SCHEMA),
+        force=True,
+        accept_suspect=True,
+    )

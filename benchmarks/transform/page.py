@@ -11,32 +11,32 @@ COLD_SHARE, GROWTH, COALESCED = 1 / 8, 1.5, 1.5
 
 
 def page(result: dict[str, Any]) -> str:
-    """The whole page."""
+    """Return the whole page."""
     rows: list[Row] = result["rows"]
     return "\n".join(
         [
             header("What a refresh of the models costs", "benchmarks/results/transform.json", result),
-            "A refresh is `core.transform.refresh`: one `dbt build` of what is pending, with its tests, and their results "
-            "written down. Each figure is the median of the rounds, with the smallest and the largest in brackets. CPU "
-            "seconds are the whole machine's: dbt, PostgreSQL and the caller.\n",
+            "A refresh is `core.transform.refresh`: one `dbt build` of what is pending, with its tests, whose "
+            "results it records. Each figure is the median of the rounds, with the smallest and the largest in "
+            "brackets. CPU seconds are those of the whole machine: dbt, PostgreSQL and the caller.\n",
             "## dbt, cold and warm\n",
             f"One month of {_facts(rows, 'start')['rows']} rows is pending, so nearly all of it is dbt itself.\n",
             table(["dbt", "wall s", "CPU s"], [_line("start", way, rows, way=way) for way in ("cold", "warm")]),
             "## Many months at once\n",
-            "Warm; a refresh builds all that is pending, so months that landed together cost one build.\n",
+            "dbt is warm. A refresh builds all that is pending, so months that arrived together cost one build.\n",
             table(["months", "one refresh: wall s", "one by one: wall s"], _coalesced(rows)),
             "## One month among many\n",
-            f"Warm; {_facts(rows, 'growth')['rows']:,} rows a month.\n",
+            f"dbt is warm, and a month has {_facts(rows, 'growth')['rows']:,} rows.\n",
             table(
                 ["months loaded", "refresh: wall s", "of that `fct_trips`", "of that `daily_borough_stats`"],
                 _growth(rows),
             ),
             "## Against the aims\n",
             table(AIMS, _aims(rows)),
-            "A fork saves the imports, the caches and the compiled macros, which are the same for every call. What is left of a warm "
-            "build is the work of this one: a session and some queries for each model and test, the events, and the artifacts, of "
-            "which dbt writes the largest twice. What could be saved of that, and why it is not, is in "
-            "[decision 8](../decisions/0008-warm-dbt.md).\n",
+            "A fork saves the imports, the caches and the compiled macros, which are the same for every call. What "
+            "remains of a warm build is its own work: a session and some queries for each model and test, the "
+            "events, and the artifacts, of which dbt writes the largest twice. What could be saved of that, and why "
+            "it is not, is in [decision 8](../decisions/0008-warm-dbt.md).\n",
         ]
     )
 
@@ -81,7 +81,7 @@ def _values(rows: list[Row], question: str, key: str) -> list[int]:
 
 
 def _node(rows: list[Row], loaded: int, model: str) -> float:
-    """Median seconds of one model, as dbt counts them."""
+    """Return median seconds of one model, as dbt counts them."""
     return spread(row["nodes"][model] for row in rows if row["question"] == "growth" and row["loaded"] == loaded).median
 
 

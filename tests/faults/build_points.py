@@ -1,19 +1,23 @@
-"""Every kill point of a build: ``python -m tests.faults.build_points [--sample N] [--seed N] [--only WORD] [--folder F]``.
+"""Faults at every kill point of a build.
 
-`tests.faults.kill_points` runs it beside its own cases, and publishes both.
+    python -m tests.faults.build_points [--sample N] [--seed N] [--only WORD] [--folder FOLDER]
 
-For each scenario one run of `pipeline.transform` and `pipeline.check` is watched, and its points are noted: each statement that
-the loader or dbt sends (`tests.faults.wire`), each file that they open for writing, rename or remove, and the start of dbt
-(`tests.faults.file_points`). Then it is run again for each point and fault, and each time
+`tests.faults.kill_points` runs this program beside its own cases and publishes both.
+
+For each scenario, one run of `pipeline.transform` and `pipeline.check` is watched and its points are noted: each
+statement that the loader or dbt sends (`tests.faults.wire`), each file that they open for writing, rename or remove,
+and the start of dbt (`tests.faults.file_points`). Then the scenario is run again for each point and fault, and each
+time
 
     1   the fault happens before, or after, the point, while the statement is held
-    2   a reader looks: every month of fct_trips, and daily_borough_stats, are the old ones or the new ones, all of them
+    2   a reader looks: every month of fct_trips and daily_borough_stats is old, or every one of them is new
     3   no dbt is left, and what is recorded as built is what the tables hold
     4   the same steps run again, without a fault
     5   tables, ledgers, test results and relations are compared with those that an undisturbed run leaves
 
-Which faults come to which points says `tests.faults.build_rules`. dbt is given one thread, else its points had another order in each
-run; the scenario with dbt cold leaves it the two that it has, and draws its cases.
+`tests.faults.build_rules` says which faults are injected at which points. dbt gets one thread, because with more its
+points would come in another order in each run. The scenario with a cold dbt keeps dbt's two threads, and draws its
+cases.
 """
 
 from __future__ import annotations
@@ -42,18 +46,18 @@ import psycopg
 from benchmarks.harness import measure
 from benchmarks.harness.measure import Row
 from benchmarks.harness.proxy import led_through, server_of
-from core import digest, errors, pipeline  # imported before the first fork
+from core import digest, errors, pipeline
 from core.lab.postgres import Postgres, server_user
 from core.lab.processes import Child as Service
 from core.lab.processes import end
 from core.month import Month
 from core.run import Run
 from core.settings import settings
-from core.transform import dbt, warm  # imported before the first fork
+from core.transform import dbt, warm
 from core.waiting import until
 from tests.faults import file_points, injector, published
 from tests.faults.build_rules import SCENARIOS, Case, Point, Scenario, cases, drawn, honest, misplaced, reader
-from tests.faults.injector import Child, Ended
+from tests.faults.injector import AS_UNDISTURBED, Child, Ended
 from tests.faults.stage import crash, small_disk
 from tests.faults.wire import Link, Wire, wire
 
@@ -63,13 +67,13 @@ TIMEOUT_S = 120.0
 ROWS = {"v1": 60, "v2": 75}
 TMPFS_MB = 64
 OPTIONS = {"fsync": "off", "full_page_writes": "off"}
-"""What is killed is the server, never the machine: it gains nothing from waiting for the disk."""
+"""The server is killed, but never the machine, so nothing is gained by waiting for the disk."""
 COLD_CASES = 12
-"""Cases with dbt cold, each of which costs two starts of dbt."""
+"""Cases with a cold dbt, each of which costs two starts of dbt."""
 
 
 class Bench:
-    """A server, its proxy, a state folder with a warm dbt in it, and snapshots of what a build may find."""
+    """A server, its proxy, a state folder with a warm dbt, and snapshots of the states that a build starts from."""
 
     def __init__(self, at: measure.Server, through: Wire, small: Path | None, state: Path | None) -> None:
         self.at, self.wire, self.small, self.state = at, through, small, state
@@ -82,13 +86,13 @@ class Bench:
         self._loader: Child | None = None
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A session of an observer, past the proxy."""
+        """Open an observer's session, which does not go through the proxy."""
         return psycopg.connect(self.dsn, autocommit=True)
 
-    # --- what a build finds ---
+    # --- states that a build starts from ---
 
     def prepare(self) -> None:
-        """Load, build and load again; keep what each scenario starts from."""
+        """Load, build and load again; keep the state that each scenario starts from."""
         self.at.execute(f"CREATE DATABASE {DATABASE}{' TABLESPACE small' if self.small else ''}")
         for state, version, months in (
             ("loaded", "v1", (MONTH, OTHER)),
@@ -112,18 +116,18 @@ class Bench:
     def _load(self, version: str, month: Month | None) -> None:
         def step() -> str:
             injector.enter(self.dsn, self.home)
-            job = Run(str(self.at.folder / version), SCHEMA, loader="kill")
-            return pipeline.ingest(job, "green" if month else "zones", month).state
+            run = Run(str(self.at.folder / version), SCHEMA, loader="kill")
+            return pipeline.ingest(run, "green" if month else "zones", month).state
 
         ended = Child(step).wait(TIMEOUT_S)
         assert ended.how == "success", ended
 
     def keep(self, state: str) -> None:
-        """Make a snapshot of the database."""
+        """Keep a snapshot of the database."""
         self.at.execute(f"CREATE DATABASE at_{state} TEMPLATE {DATABASE} TABLESPACE pg_default")
 
     def _keep_home(self) -> None:
-        """And one of what dbt keeps of the schema: a parse costs it as much as a build."""
+        """Keep a copy of dbt's folder for the schema, because a parse costs dbt as much as a build."""
         (self.folder,) = (
             path.parent for path in self.home.glob("dbt/*/partial_parse.msgpack") if path.parent.name != "warm"
         )
@@ -131,7 +135,7 @@ class Bench:
         shutil.copytree(self.folder, self.at.folder / "kept")
 
     def reset(self, scenario: Scenario) -> None:
-        """Put back what the scenario starts from."""
+        """Restore the state that the scenario starts from."""
         where = " TABLESPACE small" if self.small else ""
         self.at.execute(
             f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)",
@@ -144,7 +148,7 @@ class Bench:
     # --- runs ---
 
     def run(self, scenario: Scenario, case: Case | None = None) -> Ended:
-        """One run in a child, watched; the case's fault happens at its point."""
+        """Run once in a child, watched; the case's fault happens at its point."""
         self.seen, self.met, self._case, self._scenario = [], False, case, scenario
         self._counts, self._nodes, self._noted = Counter[str](), dict[Link, str](), 0
         self._about, self._dbt = dict[Link, str](), list[psutil.Process]()
@@ -160,10 +164,12 @@ class Bench:
         return ended
 
     def _work(self, scenario: Scenario, case: Case | None) -> str:
-        """The steps, in this process."""
+        """Run the steps in this process."""
         injector.enter(self.through, self.home)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit("SIGTERM"))  # as the tools' own handlers do
-        logging.disable(logging.WARNING)  # psycopg tells of the connections that we break
+        # As the orchestrators' own handlers do.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("SIGTERM"))
+        # psycopg warns of each connection that we break.
+        logging.disable(logging.WARNING)
         told: dict[str, Any] = {"below": str(self.home), "log": str(self.log), "loader": os.getpid()}
         if case and case.point.kind != "statement":
             told |= {"at": [case.point.name, case.point.nth], "when": case.when, "fault": case.fault}
@@ -176,19 +182,19 @@ class Bench:
             dbt._words = lambda arguments, folder: [*words(arguments, folder), "--threads", "1"]
             dbt._run_cold = lambda *_: _no_cold_start()
         file_points.install()
-        job = Run("", SCHEMA, loader="kill")
-        said = [pipeline.transform(job, MONTH), pipeline.check(job, MONTH)]
-        return " ".join(receipt.state for receipt in said)
+        run = Run("", SCHEMA, loader="kill")
+        receipts = [pipeline.transform(run, MONTH), pipeline.check(run, MONTH)]
+        return " ".join(receipt.state for receipt in receipts)
 
     def _read_log(self) -> None:
-        """Note the points that were reported since."""
+        """Note the points that were reported since the last call."""
         notes = file_points.noted(str(self.log))
         new, self._noted = notes[self._noted :], len(notes)
         self.met |= file_points.MET in new
         self.seen += (Point(*note) for note in new if isinstance(note, list))
 
     def _hook(self, link: Link, statement: str, when: str) -> bool:
-        """What the proxy reports: note the point, and let the fault happen when it is this one."""
+        """Note a point that the proxy reports, and inject the fault if it belongs to this point."""
         if when == "before":
             self._read_log()
             name = self._name(link, statement)
@@ -197,32 +203,38 @@ class Bench:
             self.seen.append(Point("statement", name, self._counts[name]))
         name, case = self._nodes[link], self._case
         if case and case.fault == "dbt killed" and name == "dbt: connect" and not self._dbt:
-            self._dbt.append(_process(link.port))  # while it has the connection: it does not wait for the end of one
+            # Now, while dbt has the connection: it does not wait for the end of one.
+            self._dbt.append(_process(link.port))
         if case is None or self.met or (name, self._counts[name], when) != (case.point.name, case.point.nth, case.when):
             return True
         self.met = True
         return self._do(case.fault, link)
 
     def _name(self, link: Link, statement: str) -> str:
-        """Who states what; of dbt, for which node: what ends a transaction does not say it, so it is that of the last one."""
+        """Return who sends which statement and, of dbt, for which node.
+
+        The statement that ends a transaction does not name the node, so it belongs to that of the last statement.
+        """
         if not link.client.startswith("triptych dbt"):
             return f"loader: {injector.statement(None, statement)}"
         if node := re.match(r"/\* (\w+)\.\w+\.([\w.]+?)(\.[0-9a-f]{10})? \*/", statement):
             self._about[link] = f" {node[1]} {node[2].rpartition('.')[2]}"
         title = injector.statement(None, re.sub(r"^/\* .*? \*/", "", statement))
-        title = re.sub(r"(__dbt_tmp)\d+.*|\b[0-9a-f]{32}\b", r"\1", title)  # dbt names some by the clock
+        # dbt names some relations by the clock.
+        title = re.sub(r"(__dbt_tmp)\d+.*|\b[0-9a-f]{32}\b", r"\1", title)
         return f"dbt{self._about.get(link, '')}: {title}"
 
     # --- faults ---
 
     def _do(self, fault: str, link: Link) -> bool:
-        """Let the fault happen; give whether the statement that is held goes on."""
+        """Inject the fault; return whether the held statement goes on."""
         assert self._loader is not None
         dbts = link.client.startswith("triptych dbt")
         if fault in ("SIGKILL", "SIGTERM"):
             self._loader.kill(signal.Signals[fault])
             if (dbts and self._scenario.cold and fault == "SIGKILL") or (not dbts and fault == "SIGTERM"):
-                return True  # dbt lives on, and nobody waits for it; psycopg cancels what it sent, and waits for that
+                # A cold dbt outlives a killed loader. psycopg cancels the statement that it sent, and waits for that.
+                return True
             return not self._is_left(link)
         if fault == "dbt killed":
             self._dbt[0].kill()
@@ -263,10 +275,10 @@ class Bench:
             if place is not None:
                 (place / "junk").unlink(missing_ok=True)
 
-    # --- what is asked ---
+    # --- checks ---
 
     def content(self) -> dict[str, Any]:
-        """Digests of the tables, ledgers and test results without times, relations, indexes and constraints."""
+        """Return digests of tables, ledgers and test results without times, relations, indexes and constraints."""
         with self.connect() as connection:
             ask = connection.execute
             found = {name for (name,) in ask(_NAMES, [SCHEMA]).fetchall()}
@@ -290,26 +302,26 @@ class Bench:
             }
 
     def points(self, scenario: Scenario) -> tuple[list[Point], dict[str, Any], dict[str, Any]]:
-        """The points of an undisturbed run; the contents before it and after it."""
+        """Return the points of an undisturbed run, and the contents before and after it."""
         self.reset(scenario)
         before = self.content()
-        self._succeed(scenario, "the golden run")
-        golden = self.content()
-        assert (before["transform_ledger"] == golden["transform_ledger"]) == (scenario.state == "built"), (
-            "what is pending?"
+        self._succeed(scenario, "the undisturbed run")
+        undisturbed = self.content()
+        assert (before["transform_ledger"] == undisturbed["transform_ledger"]) == (scenario.state == "built"), (
+            "the wrong number of months is pending"
         )
-        left = [relation for relation in golden["relations"] if "__" in str(relation[1])]
-        assert not left, f"what a build is made of stays: {left}"
-        return list(self.seen), before, golden
+        left = [relation for relation in undisturbed["relations"] if "__" in str(relation[1])]
+        assert not left, f"a build leaves temporary relations: {left}"
+        return list(self.seen), before, undisturbed
 
-    def case(self, scenario: Scenario, case: Case, before: dict[str, Any], golden: dict[str, Any]) -> str:
-        """One fault, and all that is asked after it: how the run ended; what a reader saw; the outcome."""
+    def case(self, scenario: Scenario, case: Case, before: dict[str, Any], undisturbed: dict[str, Any]) -> str:
+        """Inject one fault and check what follows; return how the run ended, what a reader saw, and the outcome."""
         self.reset(scenario)
         first, met = self.run(scenario, case), self.met
-        seen = reader(self.content()["tables"], before["tables"], golden["tables"])
+        seen = reader(self.content()["tables"], before["tables"], undisturbed["tables"])
         left = self._wait_for_the_end()
         self._empty()
-        recorded = honest(self.content(), before, golden)
+        recorded = honest(self.content(), before, undisturbed)
         again = self.run(scenario)
         after = self.content()
         faulty = [
@@ -319,12 +331,12 @@ class Bench:
             *([] if left is None else [left]),
             *([] if recorded else ["what is recorded as built is not what the tables hold"]),
             *([] if again.how == "success" else [f"the next run: {again.how}: {again.said}"]),
-            *(f"{key} differs" for key in golden if after[key] != golden[key]),
+            *(f"{key} differs" for key in undisturbed if after[key] != undisturbed[key]),
         ]
-        return f"{first.how}; {seen}; {'; '.join(faulty) or 'as golden'}"
+        return f"{first.how}; {seen}; {'; '.join(faulty) or AS_UNDISTURBED}"
 
     def _wait_for_the_end(self) -> str | None:
-        """Wait until neither dbt nor a backend of theirs is there; say what stays."""
+        """Wait until no dbt and no backend of either is left; return what stays, if anything does."""
 
         def gone() -> bool | None:
             self.wire.turn()
@@ -364,18 +376,18 @@ def _no_cold_start() -> NoReturn:
 
 
 def _password(dsn: str) -> str:
-    """The password in a DSN."""
+    """Return the password in a DSN."""
     return str(urlsplit(dsn).password)
 
 
 def _process(port: int) -> psutil.Process:
-    """The process that has a connection from this port."""
+    """Return the process that has a connection from this port."""
     (pid,) = {each.pid for each in psutil.net_connections("tcp") if each.laddr[1:] == (port,) and each.pid}
     return psutil.Process(pid)
 
 
 def _is_free(lock: Path) -> bool:
-    """Whether nobody has the lock, which each dbt inherits."""
+    """Whether no process holds the lock, which each dbt inherits."""
     with lock.open("r") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -385,7 +397,7 @@ def _is_free(lock: Path) -> bool:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """What dbt is given, and the folder that makes it report its files."""
+    """Return dbt's environment, with the folder that makes it report its files."""
     return {**_SCRATCH, "PYTHONPATH": str(folder / "hooked")}
 
 
@@ -394,7 +406,10 @@ _SCRATCH = dbt.scratch_environment()
 
 @contextmanager
 def bench() -> Iterator[Bench]:
-    """A server and a warm dbt of our own; as root, database and state folder on small file systems that can be filled."""
+    """Start a server and a warm dbt of our own.
+
+    For root, the database and the state folder are on small file systems that can be filled.
+    """
     with measure.server(**OPTIONS) as at, ExitStack() as stack:
         through = stack.enter_context(wire(server_of(at.dsn)))
         small, state = (small_disk(stack, TMPFS_MB) for _ in range(2))
@@ -416,9 +431,9 @@ def bench() -> Iterator[Bench]:
 
 @contextmanager
 def _warm(made: Bench) -> Iterator[None]:
-    """A warm dbt that reports the files of the calls that it serves."""
+    """Run a warm dbt that reports the files of the calls that it serves."""
     command = dbt.warm_server(made.home, settings().dbt)
-    assert command is not None, "no dbt to keep warm: make setup"
+    assert command is not None, "there is no dbt to keep warm: run `make setup`"
     folder = dbt.warm_folder(made.home)
     folder.mkdir(parents=True)
     env = _environment(made.at.folder)
@@ -432,7 +447,7 @@ def _warm(made: Bench) -> Iterator[None]:
 
 
 def _publish(folder: Path) -> str:
-    """Two versions of a tiny month and of the zones, and another month."""
+    """Publish two versions of a tiny month and of the zones, and another month."""
     from core.lab import sample
 
     for seed, (version, rows) in enumerate(ROWS.items()):
@@ -446,8 +461,8 @@ def _publish(folder: Path) -> str:
 
 
 def measured(bench: Bench, scenario: Scenario, sample: int | None, draw: random.Random, met: set[Any]) -> list[Row]:
-    """All cases of a scenario: a row for each point and moment, with what each fault led to."""
-    points, before, golden = bench.points(scenario)
+    """Run the cases of a scenario; return a row for each point and moment, with the outcome of each fault."""
+    points, before, undisturbed = bench.points(scenario)
     chosen = cases(points, scenario, met)
     if scenario.cold:
         chosen = drawn(chosen, min(sample // 2 if sample else COLD_CASES, COLD_CASES), draw)
@@ -458,8 +473,8 @@ def measured(bench: Bench, scenario: Scenario, sample: int | None, draw: random.
         point = case.point
         about = {"scenario": scenario.name, "strategy": "-", "point": case.number + 1, "kind": point.kind}
         row = rows.setdefault((case.number, case.when), {**about, "name": point.name, "when": case.when, "faults": {}})
-        row["faults"][case.fault] = _not_run(bench, case) or bench.case(scenario, case, before, golden)
-        if not row["faults"][case.fault].endswith(("as golden", "mount")):
+        row["faults"][case.fault] = _not_run(bench, case) or bench.case(scenario, case, before, undisturbed)
+        if not row["faults"][case.fault].endswith((AS_UNDISTURBED, "mount")):
             print(f"{scenario.name}: {case}: {row['faults'][case.fault]}", flush=True)
     return [rows[key] for key in sorted(rows, key=lambda key: (key[0], key[1] == "after"))]
 
@@ -469,7 +484,7 @@ def _not_run(bench: Bench, case: Case) -> str | None:
 
 
 def rows(sample: int | None, seed: int, only: str = "") -> tuple[dict[str, Any], list[Row]]:
-    """Run the cases; give the facts of the run and its rows. With `sample`, so many cases of each scenario."""
+    """Run the cases; return the facts of the run and its rows. With `sample`, run so many cases of each scenario."""
     draw, met = random.Random(seed), set[Any]()
     found: list[Row] = []
     with bench() as made:
@@ -481,32 +496,33 @@ def rows(sample: int | None, seed: int, only: str = "") -> tuple[dict[str, Any],
                 these = measured(made, scenario, sample, draw, met)
                 found += these
                 number = sum(len(row["faults"]) for row in these)
-                print(f"{scenario.name:<36} {len(these):>4} rows {number:>5} cases {time.monotonic() - started:>6.1f} s", flush=True)  # fmt: skip
+                took_s = time.monotonic() - started
+                print(f"{scenario.name:<36} {len(these):>4} rows {number:>5} cases {took_s:>6.1f} s", flush=True)
     return about | {"complete": sample is None and not only}, found
 
 
 def failures(rows: Sequence[Row]) -> list[str]:
-    """The cases whose outcome is not the golden one, one line each."""
+    """Return the cases that did not end as the undisturbed run, one line each."""
     return [
         f"{row['scenario']}: {fault} {row['when']} point {row['point']} ({row['name']}): {outcome}"
         for row in rows
         for fault, outcome in row["faults"].items()
-        if not outcome.endswith("; as golden") and not outcome.startswith("not run")
+        if not outcome.endswith(f"; {AS_UNDISTURBED}") and not outcome.startswith("not run")
     ]
 
 
 def main() -> int:
-    """Run the cases, and write build_points.json; 1 when an outcome is not the golden one."""
+    """Run the cases and write build_points.json; return 1 if one did not end as the undisturbed run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sample", type=int, help="cases of each scenario, drawn; without it, all")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--only", default="", help="scenarios whose name holds this")
+    parser.add_argument("--only", default="", help="scenarios whose name contains this")
     parser.add_argument("--folder", type=Path, default=settings().home, help="where the results go")
     asked = parser.parse_args()
     about, found = rows(asked.sample, asked.seed, asked.only)
     measure.write("build_points", about, found, asked.folder)
     wrong = failures(found)
-    print("\n".join([*wrong, f"{sum(len(row['faults']) for row in found)} cases, {len(wrong)} not as golden"]))
+    print("\n".join([*wrong, f"{sum(len(row['faults']) for row in found)} cases, {len(wrong)} not as undisturbed"]))
     return 1 if wrong else 0
 
 

@@ -1,8 +1,8 @@
-"""Which faults are put to which points of a build, and what each must lead to: the rules of `tests.faults.build_points`.
+"""Which faults are injected at which points of a build, and what each must lead to: `tests.faults.build_points` obeys.
 
-SIGKILL comes at every point of the two builds that are the rule (`Scenario.every`). All else comes once to each shape of
-statement (`Point.shape`) in all scenarios together: tests have the same statements over and over. What only reads meets fewer
-faults (`READS`, `_moments`).
+SIGKILL is injected at every point of the two most common builds (`Scenario.every`). Every other fault is injected once
+at each shape of statement (`Point.shape`) in all scenarios together, because tests send the same statements over and
+over. A statement that only reads meets fewer faults (`READS`, `_moments`).
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from typing import Any
 from core import errors
 from tests.faults.injector import Ended
 
-# --- what is asked ---
+# --- cases ---
 
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
-    """What a build finds: the name of the snapshot that it starts from."""
+    """A build, and the name of the snapshot that it starts from."""
 
     name: str
     state: str
     every: bool = False
-    """Whether SIGKILL comes at every point; else once to each shape that had it in no scenario before, as all other faults do."""
+    """Whether SIGKILL is injected at every point, and not once at each shape, as all other faults are."""
     cold: bool = False
     fresh: bool = False
-    """Whether dbt has not met the schema, and parses all anew."""
+    """Whether dbt has never built in the schema, and parses everything."""
 
 
 SCENARIOS = (
@@ -44,7 +44,7 @@ SCENARIOS = (
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """Where a fault can happen: `kind` is ``statement``, ``file`` or ``process``; `nth` of those of its name."""
+    """Where a fault can happen: `kind` is ``statement``, ``file`` or ``process``; `nth` counts those of its name."""
 
     kind: str
     name: str
@@ -57,7 +57,7 @@ class Point:
 
     @property
     def shape(self) -> str:
-        """What the point has in common with those that are like it: of a test, not which test it is."""
+        """What the point has in common with similar ones; of a test, it leaves out which test it is."""
         name = re.sub(r"^dbt (unit_test|test) \w+", r"dbt \1", self.name)
         name = re.sub(r"^dbt \w+ \w+: close", "dbt: close", name)
         return re.sub(r"(compiled|run)/.*", r"\1/", name)
@@ -69,7 +69,7 @@ class Point:
 
 
 READS = ("SIGKILL", "SIGTERM", "dbt killed", "backend terminated")
-"""What comes to a statement that only reads, or begins: the rest would find there what it finds at the next that writes."""
+"""Faults at a statement that only reads, or begins: others would find what they find at the next one that writes."""
 
 STOPS = ("SIGTERM", "backend terminated", "connection cut", "server stopped", "server's disk full")
 FAULTS = {
@@ -79,10 +79,10 @@ FAULTS = {
     ("file", "dbt"): ("dbt killed", "killed half written", "loader's disk full"),
     ("process", "loader"): ("SIGKILL", "SIGTERM"),
 }
-"""What is done at which kind of point of whom. SIGKILL is the loader's end, and SIGTERM too."""
+"""Faults by the kind of point and its process. SIGKILL and SIGTERM go to the loader."""
 
 AFTER = ("SIGKILL", "backend terminated", "server stopped", "connection cut")
-"""What comes also after what changes something: the others would find then what they find before the next statement."""
+"""Faults that also come after a change: others would find what they find before the next statement."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Case:
 
 
 def cases(points: Sequence[Point], scenario: Scenario, met: set[tuple[str, str, str]]) -> list[Case]:
-    """What is put to a scenario with these points; `met` are the shapes, moments and faults that had their turn."""
+    """Return the cases of a scenario with these points; `met` holds the shapes, moments and faults that are done."""
     found = []
     for number, point in enumerate(points):
         for fault in FAULTS[point.kind, point.who]:
@@ -124,7 +124,7 @@ def _moments(point: Point, fault: str) -> tuple[str, ...]:
 
 
 def drawn(cases: Sequence[Case], number: int, draw: random.Random) -> list[Case]:
-    """So many cases, the faults in turn."""
+    """Return so many cases, with the faults taking turns."""
     by_fault: dict[str, list[Case]] = {}
     for case in draw.sample(cases, len(cases)):
         by_fault.setdefault(case.fault, []).append(case)
@@ -132,34 +132,34 @@ def drawn(cases: Sequence[Case], number: int, draw: random.Random) -> list[Case]
     return sorted(turns[:number], key=lambda case: case.number)
 
 
-# --- what must come of it ---
+# --- what each must lead to ---
 
 
 MARTS = ("fct_trips", "daily_borough_stats")
-"""How the names of what becomes visible together begin."""
+"""How the names of tables begin that become visible together."""
 
 
-def reader(found: dict[str, str], before: dict[str, str], golden: dict[str, str]) -> str:
-    """What a reader sees: ``old``, ``new``, the tables that are new among old ones, or ``part`` and what is neither.
+def reader(found: dict[str, str], before: dict[str, str], undisturbed: dict[str, str]) -> str:
+    """Return what a reader sees: ``old``, ``new``, the new tables among old ones, or ``part`` and what is neither.
 
-    ``part`` as well where some marts are new and others old: one transaction publishes them all.
+    It is ``part`` as well where some marts are new and others old, because one transaction publishes them all.
     """
-    keys = sorted(before.keys() | golden.keys() | found.keys())
-    wrong = [key for key in keys if found.get(key) not in (before.get(key), golden.get(key))]
+    keys = sorted(before.keys() | undisturbed.keys() | found.keys())
+    wrong = [key for key in keys if found.get(key) not in (before.get(key), undisturbed.get(key))]
     if wrong:
         return f"part: {', '.join(wrong)}"
-    new = [key for key in keys if before.get(key) != golden.get(key) and found.get(key) == golden.get(key)]
-    old = [key for key in keys if before.get(key) != golden.get(key) and found.get(key) == before.get(key)]
+    new = [key for key in keys if before.get(key) != undisturbed.get(key) and found.get(key) == undisturbed.get(key)]
+    old = [key for key in keys if before.get(key) != undisturbed.get(key) and found.get(key) == before.get(key)]
     both = f"new {', '.join(new)} and old {', '.join(old)}"
     if all(any(key.startswith(MARTS) for key in some) for some in (new, old)):
         return f"part: {both}"
     return both if new and old else "new" if new else "old" if old else "the same"
 
 
-def honest(found: dict[str, Any], before: dict[str, Any], golden: dict[str, Any]) -> bool:
-    """Whether the ledgers and the test results are those of the marts: all from before the build, or all from after it."""
+def honest(found: dict[str, Any], before: dict[str, Any], undisturbed: dict[str, Any]) -> bool:
+    """Whether ledgers and test results are those of the marts: all from before the build, or all from after it."""
     keys = ("transform_ledger", "mart_ledger", "test_results")
-    states = [state for state in (before, golden) if [found[key] for key in keys] == [state[key] for key in keys]]
+    states = [state for state in (before, undisturbed) if [found[key] for key in keys] == [state[key] for key in keys]]
     return any(_marts(found) == _marts(state) for state in states)
 
 
@@ -168,7 +168,10 @@ def _marts(content: dict[str, Any]) -> dict[str, str]:
 
 
 def misplaced(fault: str, first: Ended, secret: str) -> str | None:
-    """What is wrong with how the first run ended; None when nothing is. A run may succeed: the fault came too late for it."""
+    """Return what is wrong with how the first run ended, or None.
+
+    A run may succeed: then the fault came too late for it.
+    """
     wanted: type[errors.TriptychError] | None = {
         "server's disk full": errors.DiskFull,
         "loader's disk full": errors.DiskFull,

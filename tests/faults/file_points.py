@@ -1,8 +1,9 @@
-"""Points where a process changes files: Python itself audits each opening, renaming and removing, in whatever library.
+"""Kill points at file operations: Python itself audits each opening, renaming and removing of a file, in any library.
 
-Works in a process that is told nothing but an environment: this file, as ``sitecustomize.py`` on PYTHONPATH, reports the
-points of dbt, cold or warm. What is done where stands in `VARIABLE`, and without it nothing is. An audit event comes before the
-operation; for a fault after it, the hook does the operation itself. Standard library only, and no import of this project.
+It works in a process of which we control only the environment: as ``sitecustomize.py`` on PYTHONPATH, this file reports
+the points of dbt, cold or warm. `VARIABLE` says what is done where; without it nothing is. An audit event comes before
+the operation, so for a fault after it the hook performs the operation itself. This module uses the standard library
+only, and imports nothing of this project.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from contextlib import suppress
 from typing import Any
 
 VARIABLE = "TRIPTYCH_FILE_POINTS"
-"""JSON: `below` (the folder that counts), `log` (gets a line for each point), `loader` (its pid), and, for a fault, `at` (a
-point's name and which of that name), `when` and `fault`."""
+"""JSON: `below` (the folder that is watched), `log` (gets a line for each point), `loader` (its pid), and for a fault
+also `at` (a point's name, and which of that name), `when` and `fault`."""
 
 CHANGES = {
     "open": "write", "os.mkdir": "mkdir", "os.rename": "rename", "os.remove": "remove", "os.rmdir": "rmdir",
@@ -28,20 +29,19 @@ CHANGES = {
 }  # fmt: skip
 PROCESSES = {"subprocess.Popen": "start of dbt", "socket.connect": "call of the warm dbt"}
 MET = "met"
-"""What is noted when a point is the one that a fault is for."""
+"""The note that the point of the fault was reached."""
 HALF = 100
-"""Bytes of a file that is killed half written."""
+"""Bytes that are written of a file whose writer is killed."""
 
 _seen = Counter[str]()
 _inside = threading.local()
 
 
 def install() -> None:
-    """Report the points of this process from now on; it can't be undone."""
+    """Report the points of this process from now on. This cannot be undone."""
     sys.addaudithook(_hook)
-    signal.signal(
-        signal.SIGXFSZ, signal.SIG_DFL
-    )  # Python ignores it: then a write past the limit is an error, not the end
+    # Python ignores this signal, so that a write past the limit would be an error and not the end.
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -56,7 +56,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 def _look(told: dict[str, Any], event: str, arguments: tuple[Any, ...]) -> None:
     name = _name(told["below"], event, arguments)
     is_loader = os.getpid() == told["loader"]
-    if name is None or (event in PROCESSES and not is_loader):  # dbt asks the system of itself
+    # dbt, too, starts processes: it asks the system about itself.
+    if name is None or (event in PROCESSES and not is_loader):
         return
     name = f"{'loader' if is_loader else 'dbt'}: {name}"
     _seen[name] += 1
@@ -70,7 +71,7 @@ def _look(told: dict[str, Any], event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _name(below: str, event: str, arguments: tuple[Any, ...]) -> str | None:
-    """What is done to which file; None where that is no point."""
+    """Return what is done to which file; None where that is no point."""
     if event in PROCESSES:
         unix = event == "socket.connect" and isinstance(arguments[1], str)
         return PROCESSES[event] if unix or event == "subprocess.Popen" else None
@@ -113,14 +114,13 @@ def _fault(told: dict[str, Any], arguments: tuple[Any, ...]) -> None:
 
 def _note(log: str, what: Any) -> None:
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    os.write(
-        file, f"\n{json.dumps(what)}\n".encode()
-    )  # on a line of its own, whatever a killed process has left of its last
+    # On a line of its own: a killed process may have left half a line.
+    os.write(file, f"\n{json.dumps(what)}\n".encode())
     os.close(file)
 
 
 def noted(log: str) -> list[Any]:
-    """What was noted, in order: points as kind, name and number, and `MET`; None for a line that has not all of a note."""
+    """Return the notes in order: points as kind, name and number, and `MET`; None for an incomplete line."""
     with suppress(FileNotFoundError), open(log) as file:  # noqa: PTH123
         return [_decoded(line) for line in file.read().split("\n")[:-1]]
     return []
@@ -134,7 +134,7 @@ def _decoded(line: str) -> Any:
 
 
 def fill(folder: str) -> None:
-    """Leave no byte free in the file system of `folder`: what is there is in the way of others, in a file ``junk``."""
+    """Leave no byte free in the file system of `folder`, by means of a file ``junk``."""
     file = os.open(os.path.join(folder, "junk"), os.O_WRONLY | os.O_CREAT, 0o666)  # noqa: PTH118
     with suppress(OSError):
         for size in (1 << 20, 4096, 1):

@@ -1,9 +1,9 @@
-"""Faults at chosen points of a run, in a process of its own that is forked from a warm one: some 30 ms, not an import.
+"""Faults at chosen points of a run, in a process that is forked from a warm one: that takes some 30 ms, not an import.
 
-A point is a statement that is sent to PostgreSQL, a piece of a COPY, or a call of Python's file functions that leads to a
-change on disk. Points are not listed anywhere: psycopg's own functions are wrapped, and the interpreter itself reports every
-call of a C function (`sys.setprofile`), so that a step that is added to `core` tomorrow is a point tomorrow. Nothing in
-`core` knows of this, and only a forked child is ever instrumented.
+A kill point is a statement that is sent to PostgreSQL, a piece of a COPY, or a call of Python's file functions that
+leads to a change on disk. Points are not listed anywhere: psycopg's own functions are wrapped, and the interpreter
+itself reports every call of a C function (`sys.setprofile`), so that a step that is added to `core` tomorrow is a point
+tomorrow. Nothing in `core` knows of this, and only a forked child is ever instrumented.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ READING = frozenset(
     path_exists _path_normpath _path_isdir _path_isfile _path_exists register_at_fork strerror times WIFSTOPPED
     """.split()  # noqa: SIM905  # a list would be 60 lines
 )
-"""Calls that change nothing on disk: a kill before or after one is a kill after or before its neighbour."""
+"""Calls that change nothing on disk: a kill before or after one is a kill after or before its neighbor."""
+
+AS_UNDISTURBED = "as golden"
+"""The end of an outcome that equals an undisturbed run's. The words are stored in results/kill_points.json."""
 
 CORE = str(ROOT / "core") + os.sep
 HARNESS = (str(ROOT / "benchmarks") + os.sep, str(ROOT / "tests") + os.sep)
@@ -117,7 +120,7 @@ def _copy(function: Callable[..., Any], hook: Hook) -> Callable[..., Any]:
 
 
 def _command(function: Callable[..., Any], hook: Hook) -> Callable[..., Any]:
-    """BEGIN, COMMIT, SAVEPOINT and their kind: psycopg sends them as generators of its own."""
+    """Wrap BEGIN, COMMIT, SAVEPOINT and their kind, which psycopg sends by generators of its own."""
 
     def command(connection: Any, query: Any, *rest: Any, **named: Any) -> Any:
         name = statement(connection, query)
@@ -134,7 +137,7 @@ def _command(function: Callable[..., Any], hook: Hook) -> Callable[..., Any]:
 
 
 def statement(where: Any, query: Any) -> str:
-    """A statement's verb and what it is about, on one line: without values, and the same on every run."""
+    """Return a statement's verb and object on one line, without values, and the same on every run."""
     text = query.as_string(where) if isinstance(query, sql.Composable) else query
     text = " ".join((text.decode() if isinstance(text, bytes) else text).split())
     text = re.sub(r"\(.*|\bVALUES .*|\bWHERE .*|\bSET .*|\bUSING .*", "", text) if len(text) > 60 else text
@@ -150,7 +153,7 @@ _EVENTS = {"c_call": "before", "c_return": "after", "c_exception": "failed"}
 
 @contextmanager
 def files(hook: Hook) -> Iterator[None]:
-    """Report every call to `hook` that `core` makes, itself or through the standard library, of a function that changes files."""
+    """Report to `hook` each call of a function that changes files, made by `core` or for it by the standard library."""
 
     def profile(frame: FrameType, event: str, function: Any) -> None:
         if event in _EVENTS and _changes_files(function) and (place := _place(frame)) is not None:
@@ -172,7 +175,7 @@ def _changes_files(function: Any) -> bool:
 
 
 def _place(frame: FrameType | None) -> str | None:
-    """The function of `core` on whose behalf a call is made; None when there is none, or it is an import."""
+    """Return the function of `core` on whose behalf a call is made; None for an import, and when there is none."""
     while frame is not None:
         code = frame.f_code
         if code.co_filename.startswith(("<frozen importlib", *HARNESS)):
@@ -188,7 +191,7 @@ def _place(frame: FrameType | None) -> str | None:
 
 @dataclass(frozen=True)
 class Point:
-    """Where a fault can happen: `kind` is ``statement`` or ``file``; `nth` counts from 1 those of one name in a run."""
+    """Where a fault can happen: `kind` is ``statement`` or ``file``; `nth` counts those of one name, from 1."""
 
     kind: str
     name: str
@@ -196,7 +199,7 @@ class Point:
 
 
 Moment = tuple[Point, str]
-"""A point that begins (``before``), or has ended (``after``), well or not."""
+"""A point that begins (``before``) or has ended (``after``), with success or not."""
 
 
 class Points:
@@ -206,7 +209,8 @@ class Points:
         self.moments: list[Moment] = []
         self._at, self._fault, self._fired = at, fault, False
         self._counts = Counter[tuple[str, str]]()
-        self._open: list[Point] = []  # a statement may begin a transaction: then one point lies within another
+        # A statement may begin a transaction: then one point lies within another.
+        self._open: list[Point] = []
         self._main = threading.get_ident()
 
     @contextmanager
@@ -227,7 +231,8 @@ class Points:
                 moment = self._open.pop(), "after"
             self.moments.append(moment)
             if moment == self._at:
-                self._fired = True  # first: what a fault does is no point
+                # First of all, because what a fault does is no point.
+                self._fired = True
                 sys.setprofile(None)
                 self._fault()
 
@@ -239,16 +244,16 @@ class Points:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended: ``success``, the class of its error, or the signal; and what it said."""
+    """How a child ended (``success``, the class of its error, or the signal), and its message."""
 
     how: str
     said: str = ""
 
 
 class Child:
-    """A forked process that runs one step, and says how it ended. `step` gives what is said on success.
+    """A forked process that runs one step and reports how it ended. `step` returns the message of a success.
 
-    The caller has one thread: what has more can't be forked safely.
+    The caller must have one thread only: a process with more cannot be forked safely.
     """
 
     def __init__(self, step: Callable[[], str]) -> None:
@@ -261,7 +266,7 @@ class Child:
         self.ended: Ended | None = None
 
     def poll(self) -> Ended | None:
-        """How it ended; None while it runs."""
+        """Return how it ended; None while it runs."""
         if self.ended is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -269,13 +274,13 @@ class Child:
         return self.ended
 
     def wait(self, timeout_s: float) -> Ended:
-        """Wait for the end; one that takes longer is killed, and ``hung``."""
+        """Wait for the end. A child that takes longer is killed, and has ``hung``."""
         try:
-            if (
-                self.ended is None and select.select([self._reads], [], [], timeout_s)[0]
-            ):  # it speaks at its end, if at all
+            # A child writes at its end, if at all.
+            if self.ended is None and select.select([self._reads], [], [], timeout_s)[0]:
                 self.ended = self._read(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]))
-        finally:  # who waits may be told to end, too
+        finally:
+            # The waiting process may be told to end as well.
             if self.ended is None:
                 self.kill()
                 os.waitpid(self.pid, 0)
@@ -284,7 +289,7 @@ class Child:
         return self.ended
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal; nothing if it has ended."""
+        """Send a signal, unless the child has ended."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
@@ -299,7 +304,7 @@ class Child:
 
 
 def _run(step: Callable[[], str], writes: int) -> None:
-    """The child's whole life. It never returns: what the parent has open is not the child's to close."""
+    """Be the child, to its end. It never returns, because what the parent has open is not the child's to close."""
     try:
         said = f"success\n{step()}"
     except BaseException as error:
@@ -311,6 +316,6 @@ def _run(step: Callable[[], str], writes: int) -> None:
 
 
 def enter(dsn: str, home: Path) -> None:
-    """Make this process one that works on `dsn` with the state folder `home`."""
+    """Let this process work on `dsn` with the state folder `home`."""
     os.environ |= {"TRIPTYCH_DSN": dsn, "TRIPTYCH_HOME": str(home)}
     settings.cache_clear()

@@ -1,19 +1,19 @@
-"""Every kill point of a load and of a build: ``python -m tests.faults.kill_points [--help]``.
+"""Faults at every kill point of a load and of a build: ``python -m tests.faults.kill_points [--help]``.
 
-For each scenario (a strategy, and what was there before) one run is watched, and its points are counted. Then it is run
-again for each point and fault, and each time
+For each scenario (a strategy and a prior state), one run is watched and its points are counted. Then the scenario is
+run again for each point and fault, and each time
 
     1   the fault happens before, or after, the point
-    2   a reader looks: the month is the old one or the new one, whole, and the other months are as before
+    2   a reader looks: the month is the complete old one or the complete new one, and the other months are as before
     3   the ledger says what the tables hold
     4   the same step runs again, without a fault
     5   tables, ledger, relations and files are compared with those that an undisturbed run leaves
 
-What can't meet a point is not put to it: no connection is open while files are fetched. And what happens outside of the loader
-is put after a point only where no other one follows at once. With --sample, SIGKILL comes at every moment of `THOROUGH`, and
-of every other fault there are N cases a scenario, drawn with the seed.
+A fault that cannot meet a point is not injected there: no connection is open while files are fetched. A fault outside
+the loader is injected after a point only if no other point follows at once. With --sample, SIGKILL is injected at every
+moment of `THOROUGH`, and every other fault N times in each scenario, drawn with the seed.
 
-This is about extract and load. `tests.faults.build_points` asks the same of transform and check, beside it.
+This program tests extract and load. `tests.faults.build_points`, which runs beside it, tests transform and check.
 """
 
 from __future__ import annotations
@@ -49,10 +49,11 @@ from core.errors import TriptychError
 from core.month import Month
 from core.run import STRATEGIES, Run, StrategyName
 from tests.faults import injector, published
-from tests.faults.injector import Child, Ended, Moment, Point, Points
+from tests.faults.injector import AS_UNDISTURBED, Child, Ended, Moment, Point, Points
 from tests.faults.stage import FAULTS, KILL, TIMEOUT_S, Fault, Stage, about, stage
 
-assert load and httpcore  # imported before the first fork: each child would take 0.4 CPU s to import Arrow for itself
+# Imported before the first fork: otherwise each child would spend 0.4 s of CPU on importing Arrow.
+assert load and httpcore
 
 MONTH, OTHER = Month(2024, 1), Month(2024, 2)
 SCHEMA = "kill_points"
@@ -61,9 +62,9 @@ ROWS = {"v1": 60, "v2": 75}
 
 @dataclass(frozen=True)
 class Scenario:
-    """A step, and what it finds: `state` names the snapshot that it starts from, `version` the files.
+    """A step and its start: `state` names the snapshot that it starts from, `version` the published files.
 
-    Over `http`, the transfer may be `cut` once, or the file have been `fetched` before.
+    Over `http`, the transfer may be `cut` once, or the file may have been `fetched` before.
     """
 
     name: str
@@ -102,16 +103,17 @@ class Case:
 
 
 class Bench:
-    """A stage with files in two versions, and snapshots of what a run may find."""
+    """A stage with files in two versions, and snapshots of the states that a run starts from."""
 
     def __init__(self, at: Stage, site: published.Site) -> None:
         self.at, self.site = at, site
         self._clones: dict[str, str] = {"nothing": ""}
         self._homes = itertools.count()
-        self._fired = mmap.mmap(-1, 1)  # shared with the children, and outlives them
+        # Shared with the children, and outlives them.
+        self._fired = mmap.mmap(-1, 1)
 
     def prepare(self) -> None:
-        """Load the first version, and keep what each scenario starts from."""
+        """Load the first version, and keep the state that each scenario starts from."""
         for state, months in (("others", (None, OTHER)), ("loaded", (None, OTHER, MONTH))):
             for month in months:
                 self._load(Scenario("", "", version="v1"), self._home(), month)
@@ -128,7 +130,7 @@ class Bench:
         return ended.said
 
     def reset(self, scenario: Scenario) -> Path:
-        """Put back what the scenario starts from; give the state folder that it finds."""
+        """Restore the state that the scenario starts from; return its state folder."""
         self.at.ask(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; {self._clones[scenario.state]}")
         home = self._home()
         if scenario.http == "fetched":
@@ -143,22 +145,23 @@ class Bench:
     # --- runs ---
 
     def _work(self, scenario: Scenario, home: Path, month: Month | None, dsn: str = "") -> str:
-        """The step, in this process."""
+        """Run the step in this process."""
         injector.enter(dsn or self.at.dsn, home)
         source = self.site.url if scenario.http else str(self.at.folder / scenario.version)
-        job = Run(source, SCHEMA, scenario.strategy, loader="kill", run_id=f"run {os.getpid()}")
-        return pipeline.ingest(job, "green" if month else "zones", month).state
+        run = Run(source, SCHEMA, scenario.strategy, loader="kill", run_id=f"run {os.getpid()}")
+        return pipeline.ingest(run, "green" if month else "zones", month).state
 
     def run(self, scenario: Scenario, home: Path) -> Ended:
-        """One undisturbed run, in a child."""
+        """Run once in a child, undisturbed."""
         return Child(lambda: self._work(scenario, home, None if scenario.zones else MONTH)).wait(TIMEOUT_S)
 
     def disturbed(self, scenario: Scenario, home: Path, case: Case) -> tuple[Ended, bool]:
-        """One run in a child that meets a fault; how it ended, and whether the fault happened."""
+        """Run once in a child that meets a fault; return how it ended, and whether the fault happened."""
         self._fired[0] = 0
 
         def step() -> str:
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit("SIGTERM"))  # as the tools' own handlers do
+            # As the orchestrators' own handlers do.
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit("SIGTERM"))
             with self.at.armed(case.fault.name) as (dsn, happen):
 
                 def fault() -> None:
@@ -172,7 +175,7 @@ class Bench:
         return ended, bool(self._fired[0])
 
     def moments(self, scenario: Scenario) -> tuple[list[Moment], dict[str, Any], dict[str, Any]]:
-        """The moments of an undisturbed run; the contents before it and after it."""
+        """Return the moments of an undisturbed run, and the contents before and after it."""
         home = self.reset(scenario)
         before, points = self.content(home), Points()
 
@@ -184,13 +187,15 @@ class Bench:
         said = self._done(step)
         return [(Point(*point), when) for *point, when in json.loads(said)], before, self.content(home)
 
-    def outcome(self, scenario: Scenario, case: Case, before: dict[str, Any], golden: dict[str, Any]) -> str:
-        """Put one fault to the scenario; how the loader ended, what a reader saw, and what is not as golden after another run."""
+    def outcome(self, scenario: Scenario, case: Case, before: dict[str, Any], undisturbed: dict[str, Any]) -> str:
+        """Inject one fault; return how the loader ended, what a reader saw, and what differs after another run."""
         home = self.reset(scenario)
         first, happened = self.disturbed(scenario, home, case)
         if case.fault.fills_disk:
-            self.at.restart()  # it may be about to crash, or in the middle of it
-        seen = _seen(self.content(home), before, golden)  # at once: the dead loader's session may still be there
+            # The server may be crashing already.
+            self.at.restart()
+        # At once, while the dead loader's session may still be open.
+        seen = _seen(self.content(home), before, undisturbed)
         self.at.wait_for_sessions()
         honest = _is_honest(self.content(home))
         again = self.run(scenario, home)
@@ -203,12 +208,16 @@ class Bench:
             *(["what was reported as loaded was not there"] if (first.how, seen) == ("success", "old") else []),
             *([] if honest else ["the ledger does not say what the table holds"]),
             *([] if again.how == "success" else [f"the next run: {again.how}: {again.said}"]),
-            *(f"{key} differ: {_difference(after[key], golden[key])}" for key in golden if after[key] != golden[key]),
+            *(
+                f"{key} differ: {_difference(after[key], undisturbed[key])}"
+                for key in undisturbed
+                if after[key] != undisturbed[key]
+            ),
         ]
-        return "; ".join([first.how, seen, *(faulty or ["as golden"])])
+        return "; ".join([first.how, seen, *(faulty or [AS_UNDISTURBED])])
 
     def content(self, home: Path) -> dict[str, Any]:
-        """Digests of the tables, the ledger without what differs from run to run, relations, and files of the state folder."""
+        """Return digests of the tables, relations, files, and the ledger without what differs from run to run."""
         relations = self.at.ask(_RELATIONS, [SCHEMA])
         files = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
         found: dict[str, Any] = {"months": {}, "zones": None, "ledger": [], "relations": relations, "files": files}
@@ -225,21 +234,25 @@ _RELATIONS = """
 """
 
 _LEDGER = f"""
-    SELECT dataset, to_char(month, 'YYYY-MM'), source_file, source_sha256, source_bytes, row_count, content_digest, declaration,
-           strategy, loader
+    SELECT dataset, to_char(month, 'YYYY-MM'), source_file, source_sha256, source_bytes, row_count, content_digest,
+           declaration, strategy, loader
     FROM {SCHEMA}.load_ledger ORDER BY dataset, month
 """
 
 
-def _seen(found: dict[str, Any], before: dict[str, Any], golden: dict[str, Any]) -> str:
-    """Whether a reader finds the ``new`` tables or the ``old`` ones; those are equal where the same file comes again."""
-    tables = [(content["months"], content["zones"]) for content in (found, before, golden)]
-    made = before["zones"] is None and not found["months"] and not found["ledger"]  # tables, and nothing in them yet
+def _seen(found: dict[str, Any], before: dict[str, Any], undisturbed: dict[str, Any]) -> str:
+    """Return whether a reader sees the ``new`` tables, the ``old`` ones, or ``neither``.
+
+    Old and new are equal where the same file comes again.
+    """
+    tables = [(content["months"], content["zones"]) for content in (found, before, undisturbed)]
+    # Tables that are still empty.
+    made = before["zones"] is None and not found["months"] and not found["ledger"]
     return "new" if tables[0] == tables[2] else "old" if tables[0] == tables[1] or made else "neither"
 
 
 def _is_honest(found: dict[str, Any]) -> bool:
-    """Whether the ledger says what the tables hold, and all of it."""
+    """Whether the ledger says exactly what the tables hold."""
     recorded = {(entry[0], entry[1]): entry[6] for entry in found["ledger"]}
     zones = recorded.pop(("zones", None), None)
     there = {("green", month): content for month, content in found["months"].items()}
@@ -252,7 +265,7 @@ def _difference(found: Any, wanted: Any) -> str:
 
 
 def _clone(at: Stage, of: str) -> str:
-    """Statements that make `SCHEMA` a copy of the schema `of`: its tables, their rows, and a fence above all that were."""
+    """Return statements that make `SCHEMA` a copy of the schema `of`, with fencing tokens above all earlier ones."""
     query = """
         SELECT relname, relkind, pg_get_expr(relpartbound, oid) FROM pg_class
         WHERE relnamespace = to_regnamespace(%s) AND relkind IN ('r', 'p') ORDER BY relkind = 'r', relname
@@ -269,7 +282,7 @@ def _clone(at: Stage, of: str) -> str:
 
 
 def _publish(folder: Path) -> str:
-    """Two versions of two tiny months, and of the zones; the second one with a manifest, for the web site."""
+    """Publish two versions of two tiny months and of the zones; the web site serves the second one, with a manifest."""
     for seed, (version, rows) in enumerate(ROWS.items()):
         for month in (MONTH, OTHER):
             published.write(folder / version, month, seed if month == MONTH else 7, rows if month == MONTH else 60)
@@ -281,7 +294,7 @@ def _publish(folder: Path) -> str:
 
 @contextmanager
 def bench(at: Stage) -> Iterator[Bench]:
-    """The stage, with files and snapshots."""
+    """Prepare files and snapshots on a stage."""
     ended = Child(lambda: _publish(at.folder)).wait(TIMEOUT_S)
     assert ended.how == "success", ended
     with published.site(at.folder / "site") as site:
@@ -295,7 +308,7 @@ def bench(at: Stage) -> Iterator[Bench]:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which cases of which scenarios are run: all whose names hold these words, or a sample of so many."""
+    """Which cases of which scenarios are run: those whose names contain these words, and how many are drawn."""
 
     only: str = ""
     fault: str = ""
@@ -303,11 +316,11 @@ class Wanted:
     seed: int = 7
 
     def scenarios(self) -> list[Scenario]:
-        """Those that are asked for."""
+        """Return the scenarios that are asked for."""
         return [scenario for scenario in SCENARIOS if self.only in scenario.name]
 
     def cases(self, scenario: Scenario, moments: Sequence[Moment]) -> list[Case]:
-        """What is put to a scenario that has these moments."""
+        """Return the cases of a scenario that has these moments."""
         draw = random.Random(f"{self.seed} {scenario.name}")
         chosen: list[Case] = []
         for fault in (fault for fault in FAULTS if self.fault in fault.name):
@@ -320,7 +333,7 @@ class Wanted:
 
 
 def moments_of(fault: Fault, moments: Sequence[Moment]) -> list[Moment]:
-    """Those that the fault can come at, each once."""
+    """Return the moments at which the fault can be injected, each once."""
     following = [when for _, when in moments[1:]] + [""]
     return [
         (point, when)
@@ -330,22 +343,23 @@ def moments_of(fault: Fault, moments: Sequence[Moment]) -> list[Moment]:
 
 
 def tried(made: Bench, scenario: Scenario, wanted: Wanted, share: slice) -> Iterator[Row]:
-    """Run a share of the scenario's cases: where, which fault, and what it led to."""
-    moments, before, golden = made.moments(scenario)
+    """Run a share of the scenario's cases; yield a row for each, with its outcome."""
+    moments, before, undisturbed = made.moments(scenario)
     points = [point for point, when in moments if when == "before"]
     for case in wanted.cases(scenario, moments)[share]:
         point, when = case.moment
         try:
             can_be = made.at.disk is not None or not case.fault.fills_disk
-            outcome = made.outcome(scenario, case, before, golden) if can_be else NOT_RUN
-        except (psycopg.Error, TriptychError) as error:  # a server that does not come back is an outcome, too
+            outcome = made.outcome(scenario, case, before, undisturbed) if can_be else NOT_RUN
+        except (psycopg.Error, TriptychError) as error:
+            # A server that does not come back is an outcome, too.
             outcome = f"not judged: {type(error).__name__}: {error}"
         where = {"scenario": scenario.name, "strategy": scenario.strategy, "point": points.index(point) + 1}
         yield where | {"kind": point.kind, "name": point.name, "when": when, "faults": {case.fault.name: outcome}}
 
 
 def joined(found: Iterable[Row]) -> list[Row]:
-    """A row for each moment, with all its faults, in order."""
+    """Return a row for each moment, with all its faults, in order."""
     rows: dict[tuple[int, int, bool], Row] = {}
     scenarios, faults = [scenario.name for scenario in SCENARIOS], [fault.name for fault in FAULTS]
     for row in found:
@@ -360,22 +374,22 @@ NOT_RUN = "not run: no file system could be mounted"
 
 
 def outcomes(rows: Iterable[Row]) -> Iterator[tuple[Row, str, str]]:
-    """Each case: its row, its fault and its outcome."""
+    """Yield each case: its row, its fault and its outcome."""
     return ((row, fault, outcome) for row in rows for fault, outcome in row["faults"].items())
 
 
 def was_run(outcome: str) -> bool:
-    """Whether a case could be put to this machine."""
+    """Whether a case could be run on this machine."""
     return not outcome.startswith("not run")
 
 
 def is_wrong(outcome: str) -> bool:
     """Whether a case was run and did not end as an undisturbed run does."""
-    return was_run(outcome) and not outcome.endswith("; as golden")
+    return was_run(outcome) and not outcome.endswith(f"; {AS_UNDISTURBED}")
 
 
 def failures(rows: Iterable[Row]) -> list[str]:
-    """The cases whose outcome is not the golden one, one line each."""
+    """Return the cases that did not end as an undisturbed run, one line each."""
     return [
         f"{row['scenario']}: {fault} {row['when']} point {row['point']} ({row['name']}): {outcome}"
         for row, fault, outcome in outcomes(rows)
@@ -387,7 +401,7 @@ def failures(rows: Iterable[Row]) -> list[str]:
 
 
 def ingest_rows(wanted: Wanted, stages: Sequence[Stage]) -> list[Row]:
-    """The cases of extract and load, shared out among the stages, each in a process of its own."""
+    """Run the cases of extract and load, divided among the stages, each in a process of its own; return their rows."""
     context = multiprocessing.get_context("fork")
     shares = [slice(number, None, len(stages)) for number in range(len(stages))]
     workers = [
@@ -400,7 +414,8 @@ def ingest_rows(wanted: Wanted, stages: Sequence[Stage]) -> list[Row]:
             worker.join()
     finally:
         while running := [worker for worker in workers if worker.is_alive()]:
-            for worker in running:  # again and again: an exception in a hook of fork() is ignored
+            # Again and again, because an exception in a hook of fork() is ignored.
+            for worker in running:
                 worker.terminate()
             running[0].join(1.0)
     if any(worker.exitcode for worker in workers):
@@ -409,9 +424,11 @@ def ingest_rows(wanted: Wanted, stages: Sequence[Stage]) -> list[Row]:
 
 
 def _work_off(at: Stage, wanted: Wanted, share: slice) -> None:
-    """Run a share of the cases; what they gave is left in the stage's folder, a case to a line."""
-    gc.disable()  # it would look at, and so copy, in every child what the parent has
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of each rollback that it could not send
+    """Run a share of the cases, and leave their rows in the stage's folder, a case to a line."""
+    # The collector would touch, and so copy, the parent's memory in every child.
+    gc.disable()
+    # psycopg warns of each rollback that it could not send.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     with bench(at) as made, (at.folder / "rows").open("w", buffering=1) as out:
         for scenario in wanted.scenarios():
             started, rows = time.monotonic(), []
@@ -430,7 +447,10 @@ STEPS = ("load", "build")
 
 @contextmanager
 def build_rows(wanted: Wanted, folder: Path) -> Iterator[Callable[[], list[Row]]]:
-    """The cases of a build, in a process beside us, for it has threads to wait for, and we fork; gives how to get its rows."""
+    """Run the cases of a build in a process beside us, because it waits for threads and we fork.
+
+    Yields the function that waits for its rows.
+    """
     words = [sys.executable, "-m", "tests.faults.build_points", "--folder", str(folder), "--seed", str(wanted.seed)]
     words += ["--only", wanted.only, *(["--sample", str(wanted.sample)] if wanted.sample is not None else [])]
 
@@ -449,7 +469,7 @@ def build_rows(wanted: Wanted, folder: Path) -> Iterator[Callable[[], list[Row]]
 
 
 def publish(step: str, facts: dict[str, Any], rows: Sequence[Row], folder: Path) -> None:
-    """Write kill_points.json: what was found of `step`, and of the other what is there, each with the facts of its run."""
+    """Write kill_points.json: new rows of `step`, and the stored rows of the other, each with the facts of its run."""
     there = measure.read("kill_points", folder) if (folder / "kill_points.json").exists() else {"steps": {}, "rows": []}
     kept = [row for row in there["rows"] if step_of(row) != step]
     every = sorted([*kept, *rows], key=lambda row: STEPS.index(step_of(row)))
@@ -457,20 +477,20 @@ def publish(step: str, facts: dict[str, Any], rows: Sequence[Row], folder: Path)
 
 
 def step_of(row: Row) -> str:
-    """Which of `STEPS` a row is of."""
+    """Return the one of `STEPS` that a row belongs to."""
     return "build" if str(row["scenario"]).startswith("build") else "load"
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the cases, and write kill_points.json; 1 when an outcome is not the golden one."""
+    """Run the cases and write kill_points.json; return 1 if one did not end as an undisturbed run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sample", type=int, help="cases a scenario of each fault; without it, all")
+    parser.add_argument("--sample", type=int, help="cases of each fault in a scenario; without it, all")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--only", default="", help="scenarios whose name holds this")
-    parser.add_argument("--fault", default="", help="faults whose name holds this")
+    parser.add_argument("--only", default="", help="scenarios whose name contains this")
+    parser.add_argument("--fault", default="", help="faults whose name contains this")
     measure.folder_option(parser, measure.FAULT_RESULTS)
     parser.add_argument("--jobs", type=int, default=2, help="how many cases at a time, each on a server of its own")
-    parser.add_argument("--step", choices=STEPS, help="of this step alone; of the other, what is there stays")
+    parser.add_argument("--step", choices=STEPS, help="this step alone; the stored results of the other stay")
     asked = parser.parse_args(words)
     wanted = Wanted(asked.only, asked.fault, asked.sample, asked.seed)
     started, rows = time.monotonic(), []
@@ -483,10 +503,11 @@ def main(words: Sequence[str] | None = None) -> int:
         for step in [asked.step] if asked.step else STEPS:
             of_step = found[step]()
             took = {"seconds": round(time.monotonic() - started)}
-            publish(step, facts | took, of_step, asked.folder)  # at once: what the other one meets costs it nothing
+            # At once, so that a failure of the other step does not lose it.
+            publish(step, facts | took, of_step, asked.folder)
             rows += of_step
     wrong, not_run = failures(rows), sum(not was_run(outcome) for *_, outcome in outcomes(rows))
-    print(*wrong, f"{len(list(outcomes(rows)))} cases, {len(wrong)} not as golden, {not_run} not run", sep="\n")
+    print(*wrong, f"{len(list(outcomes(rows)))} cases, {len(wrong)} not as undisturbed, {not_run} not run", sep="\n")
     return 1 if wrong else 0
 
 

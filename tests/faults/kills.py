@@ -1,6 +1,7 @@
-"""Random kills: up to three processes at a time, each ended by SIGKILL at a random instant, and told by phase.
+"""Random kills: up to three processes at a time, each ended by SIGKILL at a random instant, and counted by phase.
 
-A child notes its phase in shared memory, which outlives it. Imports little: the contrast runs where the lab is not installed.
+A child notes its phase in shared memory, which outlives it. This module imports little, because the contrast runs in an
+environment without the lab.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Step = Callable[[Mark], str]
 
 
 class Soak:
-    """A run of kills: what was done is written to `history`, one JSON object to a line."""
+    """A series of kills, recorded in `history`, one JSON object to a line."""
 
     def __init__(self, phases: tuple[str, ...], history: Path, draw: random.Random) -> None:
         self.phases, self.by_phase = phases, Counter[str]()
@@ -36,16 +37,16 @@ class Soak:
 
     @property
     def kills(self) -> int:
-        """How many processes were killed before they ended."""
+        """The number of processes that were killed before they ended."""
         return sum(self.by_phase.values())
 
     def note(self, what: str, **facts: Any) -> None:
-        """Write a line of the history."""
+        """Append a line to the history."""
         with self._history.open("a") as file:
             file.write(json.dumps({"at": round(time.time(), 4), "what": what, **facts}) + "\n")
 
     def start(self, step: Step, about: str) -> None:
-        """Start `step` in a free place; it will be killed somewhen within 1.2 times what a whole run takes."""
+        """Start `step` in a free slot. It will be killed at some time within 1.2 times what a complete run takes."""
         slot = next(number for number in range(LOADERS) if number not in self._due)
         self._marks[slot] = 0
 
@@ -57,11 +58,11 @@ class Soak:
 
     @property
     def is_full(self) -> bool:
-        """Whether no place is free."""
+        """Whether no slot is free."""
         return len(self._due) == LOADERS
 
     def look(self) -> None:
-        """Kill what is due, and note what has ended."""
+        """Kill the processes that are due, and note those that have ended."""
         for slot, (child, due, about) in list(self._due.items()):
             if child.poll() is None and time.monotonic() >= due:
                 child.kill()
@@ -72,15 +73,16 @@ class Soak:
             phase = self.phases[self._marks[slot]]
             if child.ended.how == "SIGKILL":
                 self.by_phase[phase] += 1
-                self._typical_s *= 1.02  # else, where hardly any gets through, the late phases would never be met
+                # Without this, the late phases would never be reached where hardly any process gets through.
+                self._typical_s *= 1.02
             else:
                 self.ended[child.ended.how] += 1
-                # what a whole run takes when up to three are at work
+                # A moving average of what a complete run takes while up to three are at work.
                 self._typical_s += 0.1 * (time.monotonic() - child.started - self._typical_s)
             self.note("end", how=child.ended.how, said=child.ended.said, phase=phase, step=about)
 
     def drain(self) -> None:
-        """Wait until nothing runs; what is due on the way is killed."""
+        """Wait until nothing runs, and kill what becomes due until then."""
         while self._due:
             self.look()
             time.sleep(0.0005)

@@ -1,4 +1,4 @@
-"""The page on kills, from the results of `tests.faults.soak` and `tests.faults.kill_points`."""
+"""The page on faults, from the results of `tests.faults.soak` and `tests.faults.kill_points`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ DAMAGE = ("lost_rows", "extra_rows", "partial_reads", "ledger_mismatches")
 
 
 def page(result: dict[str, Any]) -> str:
-    """The whole page; kill points are on it where they were measured."""
+    """Return the whole page, with the kill points if there are results of them."""
     parts = [
-        header("What kills leave behind", "tests/faults/results/soak.json", result),
+        header("Fault injection", "tests/faults/results/soak.json", result),
         "## Random kills\n",
-        f"{result['kills']:,} loaders were ended by SIGKILL at a random instant (seed {result['seed']}), up to three at a time, by "
-        f"all strategies, on the same three months, whose files were replaced meanwhile. A reader asked {result['polls']:,} times.\n",
-        table(
-            ["phase that the kill fell into", "kills"], [[row["phase"], f"{row['kills']:,}"] for row in result["rows"]]
-        ),
+        f"{result['kills']:,} loaders were ended by SIGKILL at a random instant (seed {result['seed']}). Up to three "
+        "at a time loaded the same three months, by all strategies, while files were replaced. A reader queried "
+        f"them {result['polls']:,} times.\n",
+        table(["phase of the kill", "kills"], [[row["phase"], f"{row['kills']:,}"] for row in result["rows"]]),
         "## Against the aims\n",
         table(
             AIMS,
@@ -66,7 +65,7 @@ def _contrast(result: dict[str, Any]) -> list[str]:
 
 
 def _points(rows: list[Row], facts: Row) -> list[str]:
-    """Which faults were put to which scenario, how many of them had which end, and what was not run."""
+    """Return which faults each scenario met, how its loader ended, and which cases were not run."""
     found = list(outcomes(rows))
     faults = list(dict.fromkeys([*(fault.name for fault in FAULTS), *(fault for _, fault, _ in found)]))
     scenarios = dict.fromkeys(row["scenario"] for row, *_ in found)
@@ -77,11 +76,12 @@ def _points(rows: list[Row], facts: Row) -> list[str]:
     return [
         "## Every kill point\n",
         build_points_page.how_measured(facts),
-        "Each statement and piece of a COPY that a loader sends, and each of its file operations, is a point, found by watching one run. "
-        "Each fault comes before and after each point that it can meet; what is after one point and before the next is one moment "
-        "for all that happens outside of the loader. Then a reader must find the old month or the new one, whole, and a ledger that "
-        "says so; and after one more run, tables, ledger, relations and the state folder's files must equal those of an undisturbed "
-        "run. `tests/faults/results/kill_points.json` has each case.\n",
+        "Each statement and piece of a COPY that a loader sends, and each of its file operations, is a kill point. "
+        "One run is watched to find them. Each fault is injected before and after each point that it can meet; for "
+        "a fault outside the loader, the moment after one point is the moment before the next. Then a reader must "
+        "see the complete old month or the complete new one, and a ledger that agrees; and after one more run, "
+        "tables, ledger, relations and the files of the state folder must equal those of an undisturbed run. "
+        "`tests/faults/results/kill_points.json` lists each case.\n",
         table(
             ["scenario", "points", *faults],
             [[name, str(len(points[name])), *(f"{cases[name, fault]:,}" for fault in faults)] for name in scenarios],
@@ -92,7 +92,14 @@ def _points(rows: list[Row], facts: Row) -> list[str]:
         ),
         table(
             AIMS,
-            [["cases not as golden", "none", f"{wrong} of {cases.total():,}", "met" if wrong == 0 else "missed"]],
+            [
+                [
+                    "cases that differ from an undisturbed run",
+                    "none",
+                    f"{wrong} of {cases.total():,}",
+                    "met" if wrong == 0 else "missed",
+                ]
+            ],
         ),
         *(f"{fault}, {number:,} cases: {why}.\n" for (fault, why), number in not_run.items()),
     ]

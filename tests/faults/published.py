@@ -1,4 +1,4 @@
-"""Tiny published months in several versions, and a site that serves them: what kill points and the soak are run on."""
+"""Tiny published months in several versions, and a site that serves them, for kill points and the soak."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from core.settings import ROOT
 
 
 def write(folder: Path, month: Month, seed: int, rows: int) -> Path:
-    """Publish the first `rows` rows of a sample month, in one moment: traps such as months beside come first.
+    """Publish the first `rows` rows of a sample month atomically. Traps such as other months' rows come first.
 
-    Calls numpy and Arrow: do it in a process that is not forked from later.
+    It uses numpy and Arrow, so do not call it in a process that forks later.
     """
     import pyarrow.parquet as pq
 
@@ -43,7 +43,7 @@ def write_zones(folder: Path, rows: int) -> None:
 
 
 def write_manifest(folder: Path) -> None:
-    """Publish the digests of all that is in `folder`, as `sha256sum` writes them."""
+    """Publish the SHA-256 of each file in `folder`, as `sha256sum` writes them."""
     names = sorted(path.name for path in folder.iterdir())
     lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
     (folder / MANIFEST).write_text("".join(lines))
@@ -63,13 +63,13 @@ with Publisher(Path(sys.argv[1])) as site:
 
 
 class Site:
-    """Files that are served over http by a process of its own. `url` is what ``--source`` takes."""
+    """Files that a process of its own serves over http. `url` is a value for ``--source``."""
 
     def __init__(self, url: str, asks: IO[str], answers: IO[str]) -> None:
         self.url, self._asks, self._answers = url, asks, answers
 
     def cut(self, month: Month) -> None:
-        """Cut the next transfer of a month's file in its middle, and no other."""
+        """Cut the next transfer of a month's file in the middle, and no other one."""
         for verb in ("clear", "cut"):
             self._asks.write(f"{verb} {month}\n")
             self._asks.flush()
@@ -80,9 +80,10 @@ class Site:
 def site(folder: Path) -> Iterator[Site]:
     """Serve `folder` over http until the block ends."""
     words = [sys.executable, "-c", _SITE, str(folder)]
+    # A session of its own, because Ctrl-C is not meant for it.
     with subprocess.Popen(
         words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:  # a session of its own: Ctrl-C is not meant for it
+    ) as process:
         assert process.stdin and process.stdout
         try:
             yield Site(process.stdout.readline().strip(), process.stdin, process.stdout)

@@ -1,10 +1,11 @@
 """Random kills: ``python -m tests.faults.soak [--kills N] [--seed N] [--contrast N] [--folder FOLDER]``.
 
-Up to three loaders are at work on the same three months, by all strategies, while the publisher replaces files; each is
-ended by SIGKILL at a random instant. A reader asks for every month all the while: each must be one of the published
-versions, whole. In the end every month is loaded once more, undisturbed, and compared with a golden run.
+Up to three loaders load the same three months, by all strategies, while the publisher replaces files; each loader is
+ended by SIGKILL at a random instant. All the time a reader queries every month: each must be one of the published
+versions, and complete. At the end every month is loaded once more, undisturbed, and compared with a schema that was
+never disturbed.
 
-The contrast is the usual pattern under the same kills: `tests.faults.usual`, in the environment of the other benchmarks.
+The contrast is the usual pattern under the same kills: `tests.faults.usual`, in the benchmarks' own environment.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import psycopg
 
 import core.extract
 from benchmarks.harness import measure
-from core import digest, load, pipeline  # load: imported before the first fork
+from core import digest, load, pipeline
 from core.lab import sample
 from core.month import Month, parse_months
 from core.run import STRATEGIES, Run
@@ -36,16 +37,17 @@ from tests.faults import injector, published
 from tests.faults.injector import Child
 from tests.faults.kills import TIMEOUT_S, Mark, Soak, Step
 
+# Imported before the first fork, so that the children do not import it.
 assert load
 
 MONTHS = parse_months("2024-01..2024-03")
 VERSIONS = 3
-SCHEMA, GOLDEN = "soak", "golden"
+SCHEMA, UNDISTURBED = "soak", "undisturbed"
 PHASES = ("begin", "extract", "lock", "copy", "ledger", "swap", "commit", "after")
 REPLACE = 0.1
-"""How likely a file is replaced before a loader starts."""
+"""The probability that a file is replaced before a loader starts."""
 QUIET_EVERY = 50
-"""Kills between two moments of rest, in which the ledger is compared with the tables."""
+"""Kills between two pauses, in which the ledger is compared with the tables."""
 
 _STEPS = (
     ("pg_advisory", "lock"), ("COPY", "copy"), ("_side", "copy"), ("DELETE FROM load_ledger", "ledger"),
@@ -54,8 +56,8 @@ _STEPS = (
 )  # fmt: skip
 
 
-def loader(job: Run, month: Month, dsn: str, home: Path) -> Step:
-    """One attempt by `core.pipeline.ingest_month`, with its phases marked."""
+def loader(run: Run, month: Month, dsn: str, home: Path) -> Step:
+    """Return one attempt by `core.pipeline.ingest_month`, with its phases marked."""
 
     def step(mark: Mark) -> str:
         injector.enter(dsn, home)
@@ -78,30 +80,33 @@ def loader(job: Run, month: Month, dsn: str, home: Path) -> Step:
 
         core.extract.extract = marked
         with injector.statements(hook):
-            return pipeline.ingest_month(job, month).state
+            return pipeline.ingest_month(run, month).state
 
     return step
 
 
 class Published:
-    """The folder of published files, and all versions that there ever are of each."""
+    """The folder of published files, and all versions of each."""
 
     def __init__(self, folder: Path, draw: random.Random) -> None:
         self.folder, self._draw = folder, draw
         self.current = dict.fromkeys(MONTHS, 0)
 
     def version(self, number: int) -> Path:
-        """The folder of one version."""
+        """Return the folder of one version."""
         return self.folder.with_name(f"version-{number}")
 
     def write(self) -> str:
-        """Write all versions, each with other rows and another number of them. Not in a process that is forked from."""
+        """Write all versions, each with other rows and another number of them.
+
+        Do not call it in a process that forks later.
+        """
         for number, month in itertools.product(range(VERSIONS), MONTHS):
             published.write(self.version(number), month, 100 + number, 60 + 10 * number)
         return ""
 
     def replace(self, month: Month) -> int:
-        """Publish one of the versions, in one moment; give its number."""
+        """Publish one of the versions atomically; return its number."""
         number = self._draw.randrange(VERSIONS)
         self.folder.mkdir(exist_ok=True)
         half = self.folder / ".half"
@@ -112,14 +117,14 @@ class Published:
 
 
 def months(dsn: str, schema: str) -> dict[str, str]:
-    """The digest of each month that a reader sees now, by one statement."""
+    """Return the digest of each month that a reader sees now, in one statement."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         return {month: found.hex for month, found in digest.by_month(connection, schema, "raw_trips").items()}
 
 
 @contextmanager
 def reader(dsn: str, known: dict[str, set[str]], answer: Path) -> Iterator[None]:
-    """A process that asks for all months until the block ends; it writes what it saw to `answer`."""
+    """Run a process that queries all months until the block ends, and writes what it saw to `answer`."""
     stop = answer.with_name("stop")
 
     def ask() -> str:
@@ -129,7 +134,8 @@ def reader(dsn: str, known: dict[str, set[str]], answer: Path) -> Iterator[None]
                 found = digest.by_month(connection, SCHEMA, "raw_trips")
                 polls += 1
                 partial += [[m, d.rows] for m, d in found.items() if d.hex not in known[m]]
-                partial += [[m, 0] for m in seen - set(found)]  # a month that was there is never gone
+                # A month that was seen once must never be missing.
+                partial += [[m, 0] for m in seen - set(found)]
                 seen |= set(found)
         answer.write_text(json.dumps({"polls": polls, "partial": partial}))
         return ""
@@ -154,20 +160,20 @@ class Attempt:
         self.ledger_mismatches = 0
 
     def load(self, month: Month, schema: str = SCHEMA, source: Path | None = None) -> None:
-        """One undisturbed load; a loser of a race with its own dead backend waits for that."""
-        job = Run(str(source or self.files.folder), schema, loader="soak")
-        ended = Child(lambda: loader(job, month, self.dsn, self.folder / "home")(lambda _: None)).wait(TIMEOUT_S)
+        """Load a month undisturbed. If the backend of a killed loader is still busy, this load waits for its end."""
+        run = Run(str(source or self.files.folder), schema, loader="soak")
+        ended = Child(lambda: loader(run, month, self.dsn, self.folder / "home")(lambda _: None)).wait(TIMEOUT_S)
         assert ended.how == "success", ended
 
     def prepare(self) -> dict[str, set[str]]:
-        """Publish, load once, and give the digests of all versions of each month."""
+        """Publish and load once; return the digests of all versions of each month."""
         ended = Child(self.files.write).wait(TIMEOUT_S)
         assert ended.how == "success", ended
         known: dict[str, set[str]] = {str(month): set() for month in MONTHS}
         for number in range(VERSIONS):
             for month in MONTHS:
-                self.load(month, GOLDEN, self.files.version(number))
-            for name, found in months(self.dsn, GOLDEN).items():
+                self.load(month, UNDISTURBED, self.files.version(number))
+            for name, found in months(self.dsn, UNDISTURBED).items():
                 known[name].add(found)
         for month in MONTHS:
             self.files.replace(month)
@@ -175,7 +181,7 @@ class Attempt:
         return known
 
     def kill(self, kills: int) -> None:
-        """Start and kill loaders until there were so many kills."""
+        """Start and kill loaders until there have been so many kills."""
         quiet = QUIET_EVERY
         while self.soak.kills < kills:
             if self.soak.is_full:
@@ -192,11 +198,11 @@ class Attempt:
         month, strategy = self.draw.choice(MONTHS), self.draw.choice(STRATEGIES)
         if self.draw.random() < REPLACE:
             self.soak.note("replace", month=str(month), version=self.files.replace(month))
-        job = Run(str(self.files.folder), SCHEMA, strategy, loader="soak", force=self.draw.random() < 0.7)
-        self.soak.start(loader(job, month, self.dsn, self.folder / "home"), f"{month} {strategy}")
+        run = Run(str(self.files.folder), SCHEMA, strategy, loader="soak", force=self.draw.random() < 0.7)
+        self.soak.start(loader(run, month, self.dsn, self.folder / "home"), f"{month} {strategy}")
 
     def rest(self) -> None:
-        """Wait until nobody is at work, then compare the ledger with the tables."""
+        """Wait until no loader is at work, then compare the ledger with the tables."""
         self.soak.drain()
         query = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'triptych pid=%'"
         with psycopg.connect(self.dsn, autocommit=True) as connection:
@@ -207,19 +213,22 @@ class Attempt:
         self.soak.note("rest", kills=self.soak.kills, wrong=sorted(wrong))
 
     def difference(self) -> tuple[int, int]:
-        """Load all once more, undisturbed; rows that are missing, and rows too many, against the golden run."""
+        """Load all months once more, in both schemas; return how many rows are missing and how many are surplus."""
         for month in MONTHS:
             self.load(month)
-            self.load(month, GOLDEN)
+            self.load(month, UNDISTURBED)
         self.rest()
         query = "SELECT count(*) FROM (TABLE {}.raw_trips EXCEPT ALL TABLE {}.raw_trips) AS t"
         with psycopg.connect(self.dsn) as connection:
-            both = [connection.execute(query.format(*pair).encode()).fetchall()[0][0] for pair in ((GOLDEN, SCHEMA), (SCHEMA, GOLDEN))]  # fmt: skip
-        return int(both[0]), int(both[1])
+            missing, surplus = (
+                connection.execute(query.format(*pair).encode()).fetchall()[0][0]
+                for pair in ((UNDISTURBED, SCHEMA), (SCHEMA, UNDISTURBED))
+            )
+        return int(missing), int(surplus)
 
 
 def soak(dsn: str, folder: Path, kills: int, seed: int) -> dict[str, Any]:
-    """A whole soak; give what is reported."""
+    """Run a whole soak; return its results."""
     run = Attempt(dsn, folder, seed)
     started, known = time.monotonic(), run.prepare()
     with reader(dsn, known, folder / "reader.json"):
@@ -241,7 +250,7 @@ def soak(dsn: str, folder: Path, kills: int, seed: int) -> dict[str, Any]:
 
 
 def contrast(dsn: str, folder: Path, kills: int, seed: int) -> dict[str, Any] | None:
-    """The usual pattern under the same kills; None where its environment is not made, or nobody asks for it."""
+    """Run the usual pattern under the same kills; return None without its environment, or with 0 kills."""
     if kills == 0 or not measure.PEERS.exists():
         return None
     words = [str(measure.PEERS), "-m", "tests.faults.usual", dsn, str(folder), str(kills), str(seed)]
@@ -253,7 +262,7 @@ def contrast(dsn: str, folder: Path, kills: int, seed: int) -> dict[str, Any] | 
 
 
 def main() -> int:
-    """Run, and write soak.json; 1 when a row is lost or gained, or a reader saw part of a month."""
+    """Run, and write soak.json; return 1 when a row is lost or gained, or a reader saw part of a month."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--contrast", type=int, default=150, help="kills of the usual pattern; 0: none")

@@ -1,7 +1,7 @@
-"""A stage for faults: a server of its own, on a file system of its own that can be filled, and what can happen there.
+"""A stage for faults: a server of its own, on a file system that can be filled, and the faults that can happen there.
 
-Most faults are what a loader does to itself, its connection or the server, at a point of its run (`tests.faults.injector`).
-So they happen in its process, and not a moment earlier or later.
+Most faults are something that the loader does to itself, its connection or the server at a point of its run
+(`tests.faults.injector`). So they happen in its process, and not a moment earlier or later.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from core.waiting import until
 
 TIMEOUT_S = 60.0
 DISK_MB = 400
-"""Of the server's file system: a cluster takes 60 MB, and each log file that is left half empty 16 MB until a checkpoint."""
+"""The size of the server's file system. A cluster takes 60 MB, each half-empty log file 16 MB until a checkpoint."""
 
 OPTIONS = {
-    # What a stopped server has written, the system keeps: nothing here cuts the power.
+    # The operating system keeps what a stopped server has written: nothing here cuts the power.
     "fsync": "off",
     "full_page_writes": "off",
-    # A log file is made when it is needed, so that a full disk is met.
+    # A log file is created only when it is needed, so that it meets a full disk.
     "wal_recycle": "off",
     "max_wal_size": "64MB",
     "shared_buffers": "32MB",
-    # It would come at any time; `Stage.tidy` comes between scenarios.
+    # Autovacuum would run at any time; `Stage.tidy` vacuums between scenarios.
     "autovacuum": "off",
 }
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What can happen at which kind of point, and how a loader may end that meets it.
+    """A fault, the kinds of point where it can happen, and how a loader may end that meets it.
 
-    One `within` the loader's process finds it after a point elsewhere than before the next one. To the world outside, both
-    are one moment.
+    A fault `within` the loader's process makes a difference between the moment after a point and the one before the
+    next. For any other fault, both are the same moment.
     """
 
     name: str
@@ -75,20 +75,20 @@ FAULTS = (
 
 
 class Stage:
-    """A running server, a folder for files, and the file system `disk` that the server is on, if it could be mounted."""
+    """A running server, a folder for files, and the file system `disk` of the server, if it could be mounted."""
 
     def __init__(self, folder: Path, server: Postgres, dsn: str, disk: Path | None) -> None:
         self.folder, self.server, self.dsn, self.disk = folder, server, dsn, disk
         self._observer: psycopg.Connection[Any] | None = None
 
     def ask(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run a statement as an observer, never a loader; give its rows."""
+        """Run a statement as an observer, never a loader; return its rows."""
         cursor = self.observer.execute(query.encode(), values or None)
         return cursor.fetchall() if cursor.description else []
 
     @property
     def observer(self) -> psycopg.Connection[Any]:
-        """The observer's session, a new one after the server was started again."""
+        """The observer's session; a new one after the server was restarted."""
         if self._observer is not None:
             try:
                 self._observer.execute("SELECT")
@@ -99,12 +99,12 @@ class Stage:
         return self._observer
 
     def tidy(self) -> None:
-        """Vacuum: each case leaves a few hundred dead rows in the catalogue."""
+        """Vacuum, because each case leaves a few hundred dead rows in the catalog."""
         self.ask("VACUUM")
         self.ask("CHECKPOINT")
 
     def restart(self) -> None:
-        """Stop the server as a crash does, without a checkpoint, and start it again; with room, if its disk was full."""
+        """Stop the server as a crash does, without a checkpoint, and start it again, with room on its disk."""
         if self.disk is not None:
             _resize(self.disk, DISK_MB << 20)
         crash(self.server)
@@ -119,7 +119,7 @@ class Stage:
 
     @contextmanager
     def armed(self, fault: str) -> Iterator[tuple[str, Callable[[], None]]]:
-        """The DSN to load through, and what makes the fault happen."""
+        """Yield the DSN for the loader, and the function that makes the fault happen."""
         with ExitStack() as stack:
             if fault in ("connection cut", "answer lost"):
                 deaf = threading.Event()
@@ -146,7 +146,8 @@ class Stage:
 
     def _fill(self, *, log: bool = False) -> None:
         assert self.disk is not None
-        if log:  # the next record needs a new file of 16 MB, and there is room for all but that
+        # The next record then needs a new file of 16 MB, and there is room for anything but that.
+        if log:
             with psycopg.connect(self.dsn, autocommit=True) as connection:
                 connection.execute("SELECT pg_switch_wal()")
         found = os.statvfs(self.disk)
@@ -154,7 +155,7 @@ class Stage:
 
 
 def crash(server: Postgres) -> None:
-    """Stop a server at once, without a checkpoint, as a power cut does but for what the system still writes."""
+    """Stop a server at once, without a checkpoint. The operating system still writes what the server has written."""
     if running := server.running():
         running.process.send_signal(signal.SIGQUIT)
         until(lambda: True if server.running() is None else None, TIMEOUT_S, 0.005, "the end of the server")
@@ -174,11 +175,12 @@ def stage() -> Iterator[Stage]:
 
 
 def small_disk(stack: ExitStack, size_mb: int) -> Path | None:
-    """A small file system that ends with the stack; None where we may not mount one."""
+    """Mount a small file system until the stack ends; return None where we may not mount one."""
     if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("mount"):
         return None
     place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="triptych-disk-")))
-    options = f"size={size_mb}m,mode=0711"  # the server's user must pass it
+    # The server's user must be able to pass through it.
+    options = f"size={size_mb}m,mode=0711"
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True)
     if done.returncode:
         return None
@@ -187,12 +189,12 @@ def small_disk(stack: ExitStack, size_mb: int) -> Path | None:
 
 
 def _resize(disk: Path, size: int) -> None:
-    """Make the file system so large: exactly as large as what it holds is full."""
+    """Set the size of the file system. It is full if that is exactly the size of what it holds."""
     subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True, capture_output=True)
 
 
 def about(stages: Sequence[Stage]) -> dict[str, Any]:
-    """The facts of a run on these stages."""
+    """Return the facts of a run on these stages."""
     first = stages[0]
     running = first.server.running()
     assert running is not None

@@ -1,8 +1,10 @@
-"""The usual pattern under random kills: ``python -m tests.faults.usual DSN FOLDER KILLS SEED``; called by `tests.faults.soak`.
+"""The usual pattern under random kills, which `tests.faults.soak` starts.
 
-Delete the month by pickup date on one connection, append the file by pandas' to_sql on another: up to three at a time, on
-the files that our own soak was run on. Without any kill it already loses rows, for a file holds pickups of other months:
-what one clean pass over the months leaves is counted first, and said beside.
+    python -m tests.faults.usual DSN FOLDER KILLS SEED
+
+It deletes the month by pickup date on one connection and appends the file by pandas' to_sql on another, up to three
+months at a time, with the files of our own soak. Without any kill it already loses rows, because a file holds pickups
+of other months. So the result of one undisturbed pass over the months is counted first and reported separately.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ PHASES = ("read", "delete", "append", "after")
 
 
 def usual(dsn: str, file: Path, month: Month) -> Step:
-    """One attempt at a month."""
+    """Return one attempt at a month."""
 
     def step(mark: Mark) -> str:
         trips = pd.read_parquet(file)
@@ -48,7 +50,7 @@ def usual(dsn: str, file: Path, month: Month) -> Step:
 
 
 def damage(connection: psycopg.Connection[Any]) -> dict[str, int]:
-    """Published rows that are missing, and rows too many, as multisets."""
+    """Return the number of published rows that are missing, and of surplus rows, as multisets."""
     query = "SELECT count(*) FROM (TABLE usual.{} EXCEPT ALL TABLE usual.{}) AS t"
     lost, extra = (
         connection.execute(query.format(*pair).encode()).fetchall()[0][0]
@@ -58,14 +60,14 @@ def damage(connection: psycopg.Connection[Any]) -> dict[str, int]:
 
 
 def clean(dsn: str, files: dict[Month, Path]) -> None:
-    """Every month once, undisturbed."""
+    """Load every month once, undisturbed."""
     for month, file in files.items():
         ended = Child(lambda month=month, file=file: usual(dsn, file, month)(lambda _: None)).wait(TIMEOUT_S)  # type: ignore[misc]
         assert ended.how == "success", ended
 
 
 def publish(dsn: str, files: dict[Month, Path]) -> str:
-    """Put all published rows into a table, and make an empty one like it."""
+    """Put all published rows into a table."""
     engine = sqlalchemy.create_engine(dsn.replace("postgresql://", "postgresql+psycopg2://"))
     for file in files.values():
         pd.read_parquet(file).to_sql("published", engine, schema="usual", if_exists="append", index=False)
@@ -73,7 +75,7 @@ def publish(dsn: str, files: dict[Month, Path]) -> str:
 
 
 def main(dsn: str, folder: str, kills: str, seed: str) -> None:
-    """Kill, then load all once more; print what is left, as JSON."""
+    """Kill loaders, then load all months once more; print the damage as JSON."""
     draw = random.Random(int(seed))
     files = {month: Path(folder) / "published" / f"green_tripdata_{month}.parquet" for month in MONTHS}
     with psycopg.connect(dsn, autocommit=True) as connection:

@@ -1,8 +1,9 @@
-"""A proxy that knows PostgreSQL's messages: it says before and after each statement of whoever connects through it.
+"""A proxy that knows PostgreSQL's messages and calls a hook before and after each statement that passes through it.
 
-Any client, in any process: the loader's psycopg and dbt's psycopg2 alike, with nothing changed in either. Before a statement,
-none of it has been sent on; after it, the server has said ReadyForQuery, and the client has not heard that yet. One thread,
-which the caller lends to it (`turn`): what the hook does, happens while the statement is held. No TLS: it is refused.
+It serves any client in any process: the loader's psycopg and dbt's psycopg2 alike, with nothing changed in either.
+Before a statement, none of it has been forwarded; after it, the server has sent ReadyForQuery, which the client has not
+yet received. The proxy has no thread of its own: the caller lends it one (`turn`), and what the hook does happens while
+the statement is held. TLS is refused.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from dataclasses import dataclass, field
 
 CHUNK = 65_536
 NO_TLS, NO_GSS, CANCEL = 80877103, 80877104, 80877102
-"""Codes of requests that stand in place of a startup message."""
+"""Codes of requests that come in place of a startup message."""
 
 BEGINS = b"QPBEDCF"
-"""Messages that begin a statement, unless they belong to one that was begun: query, the extended protocol, function call."""
+"""Messages that begin a statement, unless one is under way: query, the extended protocol, function call."""
 
 
 class Frames:
-    """Cuts a stream into messages. A client's first ones have no type: they come as type ``b""``."""
+    """Divide a stream into messages. A client's first ones have no type; theirs is ``b""``."""
 
     def __init__(self, *, typed: bool) -> None:
         self.typed, self._rest = typed, bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Type and body of each message that is whole now."""
+        """Yield type and body of each message that is complete now."""
         self._rest += data
         while True:
             head = 1 if self.typed else 0
@@ -44,26 +45,26 @@ class Frames:
 
 
 def message(kind: bytes, body: bytes) -> bytes:
-    """What `Frames` cut, as it was."""
+    """Return the bytes of a message that `Frames` yielded."""
     return kind + struct.pack("!I", len(body) + 4) + body
 
 
 def text(kind: bytes, body: bytes) -> str:
-    """The statement in a query or parse message; empty in others."""
+    """Return the statement in a query or parse message; an empty text for other messages."""
     if kind == b"Q":
         return body.rstrip(b"\0").decode(errors="replace")
     return body.split(b"\0")[1].decode(errors="replace") if kind == b"P" else ""
 
 
 def parameters(startup: bytes) -> dict[str, str]:
-    """What a startup message's body says: user, database, application_name ..."""
+    """Return the parameters in a startup message's body: user, database, application_name ..."""
     words = startup[4:].decode(errors="replace").split("\0")
     return dict(zip(words[::2], words[1::2], strict=False))
 
 
 @dataclass(eq=False)
 class _Side:
-    """One socket of a link, with what is still to be sent to it."""
+    """One socket of a link, and the bytes that are still to be sent to it."""
 
     socket: socket.socket
     link: Link
@@ -72,7 +73,7 @@ class _Side:
 
 
 Hook = Callable[["Link", str, str], bool]
-"""Called with the link, the statement, and ``before`` or ``after``; gives whether it goes on, or its link is dropped."""
+"""Called with the link, the statement, and ``before`` or ``after``. Returns False if the link is to be dropped."""
 
 
 class Link:
@@ -86,18 +87,18 @@ class Link:
         self.port = near.getpeername()[1]
         """The client's port."""
         self.statement: str | None = None
-        """What was begun and has not ended."""
+        """The statement that is under way."""
         self.near = _Side(near, self, Frames(typed=False))
         self.far = _Side(far, self, Frames(typed=True))
 
     @property
     def is_open(self) -> bool:
-        """Whether neither side has gone."""
+        """Whether neither side has closed."""
         return self.near.socket.fileno() >= 0
 
     @property
     def is_left(self) -> bool:
-        """Whether the client of a statement that is held has gone, or says goodbye: it sends nothing else meanwhile."""
+        """Whether the client of a held statement has gone or says goodbye: it sends nothing else while it waits."""
         try:
             self.near.socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -108,7 +109,7 @@ class Link:
 
 
 class Wire:
-    """The proxy's port, and its links. Without a `hook` all goes through."""
+    """The proxy's port and its links. Without a `hook` everything passes."""
 
     def __init__(self, to: tuple[str, int]) -> None:
         self._to, self.hook = to, _pass
@@ -120,7 +121,7 @@ class Wire:
         self.port: int = self._listener.getsockname()[1]
 
     def turn(self, wait_s: float = 0.0) -> None:
-        """Move what is there; wait so long for something to move."""
+        """Move the bytes that have arrived; wait up to `wait_s` for some."""
         for key, events in self._selector.select(wait_s):
             side = key.data
             if side is None:
@@ -131,18 +132,19 @@ class Wire:
                 self._receive(side)
 
     def cut(self, link: Link) -> None:
-        """End both sides, whatever is under way."""
+        """Close both sides, whatever is under way."""
         if not link.is_open:
             return
         self.links.remove(link)
         for side in (link.near, link.far):
             self._selector.unregister(side.socket)
-            with suppress(OSError):  # not close() alone: a forked child may have the socket too
+            # close() alone is not enough: a forked child may have the socket too.
+            with suppress(OSError):
                 side.socket.shutdown(socket.SHUT_RDWR)
             side.socket.close()
 
     def close(self) -> None:
-        """End all links, and listen no more."""
+        """Close all links, and stop listening."""
         for link in list(self.links):
             self.cut(link)
         self._selector.close()
@@ -153,7 +155,8 @@ class Wire:
         try:
             far = socket.create_connection(self._to)
         except OSError:
-            near.close()  # as the server did: refused, or gone
+            # The server refused the connection or is gone, so we refuse it too.
+            near.close()
             return
         link = Link(near, far)
         self.links.append(link)
@@ -189,7 +192,8 @@ class Wire:
             link.statement = text(kind, body)
         elif kind == b"X":
             link.statement = "close"
-        else:  # of a statement that was begun: its other messages, the data of a COPY, a password
+        else:
+            # Part of the statement under way (other messages, the data of a COPY), or a password.
             self._put(link.far, message(kind, body))
             return True
         if not self.hook(link, link.statement, "before"):
@@ -219,14 +223,15 @@ class Wire:
                     del side.out[: side.socket.send(side.out)]
             except BlockingIOError:
                 raise
-            except OSError:  # nobody is there: what comes from the other side says so as well
+            except OSError:
+                # The receiver is gone, which reading from it will report as well.
                 side.out.clear()
         waiting = selectors.EVENT_WRITE if side.out else 0
         self._selector.modify(side.socket, selectors.EVENT_READ | waiting, side)
 
     @staticmethod
     def _flush(side: _Side) -> None:
-        """Send the last words: they are few, and the other side waits for them."""
+        """Send the last bytes: they are few, and the other side waits for them."""
         with suppress(OSError):
             side.socket.setblocking(True)
             side.socket.settimeout(5.0)
@@ -239,7 +244,7 @@ def _pass(link: Link, statement: str, when: str) -> bool:
 
 @contextmanager
 def wire(to: tuple[str, int]) -> Iterator[Wire]:
-    """A proxy to a server, until the block ends."""
+    """Run a proxy to a server until the block ends."""
     made = Wire(to)
     try:
         yield made

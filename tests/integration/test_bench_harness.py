@@ -1,4 +1,4 @@
-"""What the harness of the benchmarks leaves behind when it is told to end: nothing."""
+"""A benchmark that is told to end leaves nothing behind."""
 
 from __future__ import annotations
 

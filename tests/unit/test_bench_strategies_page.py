@@ -1,4 +1,4 @@
-"""The page on load strategies says what its results say: figures, spread, verdicts, and what is an extrapolation."""
+"""The page on load strategies agrees with its results: figures, spread, verdicts, and what is extrapolated."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def claimed() -> dict[str, Any]:
 
 
 def line(page: str, start: str) -> list[str]:
-    """The cells of the one line of a table that starts so."""
+    """Return the cells of the one line of a table that starts with `start`."""
     (found,) = [each for each in page.splitlines() if each.startswith(start)]
     return [cell.strip() for cell in found.strip("|").split("|")]
 
@@ -66,7 +66,7 @@ def test_each_strategy_has_its_docstring_and_what_an_older_snapshot_sees() -> No
         section = page.split(f"## {name}\n")[1].split("\n## ")[0]
         assert load.strategy(name).trade_offs in section
         assert f"sees the {load.strategy(name).older_snapshot} month." in section
-    assert page.count("No other load of the table runs meanwhile.") == 1
+    assert page.count("No other load of the table runs at the same time.") == 1
 
 
 def test_a_line_holds_median_spread_and_the_worst_wait() -> None:
@@ -105,7 +105,8 @@ def test_the_methods_are_all_in_the_table_with_the_rows_that_they_got() -> None:
 
 def test_600_million_rows_are_called_an_extrapolation() -> None:
     page = strategies_page.page({**growing(), "claims": claimed()})
-    assert line(page, "| 600,000 |")[1:4] == ["6.43", "0.24", "32.2"]  # the third rounds are a little slower
+    # The third rounds are a little slower.
+    assert line(page, "| 600,000 |")[1:4] == ["6.43", "0.24", "32.2"]
     assert line(page, "| 600,000,000 |")[1:] == ["6,000", "240", "30,002", "**extrapolated** by a factor of 167"]
     assert "The largest table measured had 3,600,000 rows" in page
 

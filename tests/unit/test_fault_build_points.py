@@ -1,4 +1,4 @@
-"""What the kill points of a build are found by, and what they take for a fault; no server, no dbt."""
+"""How the kill points of a build are noted, and how outcomes are judged; no server, no dbt."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ POINTS = ["mkdir a", "write a/half", "write a/half", "rename a/half", "remove wh
 
 
 def work(folder: Path, **at: Any) -> int:
-    """Run `WORK`, its file operations watched, as dbt's are; give the return code."""
+    """Run `WORK` with its file operations watched, as dbt's are; return the exit code."""
     (folder / "below").mkdir()
     told = {"below": str(folder / "below"), "log": str(folder / "log"), "loader": 0, **at}
     env = {file_points.VARIABLE: json.dumps(told), "PATH": os.defpath}
@@ -70,8 +70,8 @@ def test_a_kill_leaves_what_was_done_before_it(
     assert file_points.noted(str(tmp_path / "log"))[-1] == file_points.MET
 
 
-def test_a_note_that_a_kill_has_cut_takes_no_other_with_it(tmp_path: Path) -> None:
-    """As of a process that may not let a file grow beyond where its log is."""
+def test_a_note_that_a_kill_cut_short_spoils_no_other(tmp_path: Path) -> None:
+    """A process whose files must not grow beyond a limit leaves such a note."""
     log = tmp_path / "log"
     assert file_points.noted(str(log)) == []
     log.write_text('\n["file", "dbt: a", 1]\n\n["file", "db')
@@ -105,10 +105,11 @@ def test_a_file_is_killed_half_written(tmp_path: Path) -> None:
 )
 def test_what_a_reader_sees(found: dict[str, str], seen: str) -> None:
     before = {"fct_trips 1": "a", "fct_trips 2": "b", "daily_borough_stats": "s"}
-    golden = {"fct_trips 1": "A", "fct_trips 2": "b", "daily_borough_stats": "S"}
-    if "stg_trips" in found:  # a view, made before the marts are published
-        golden["stg_trips"] = "v"
-    assert reader(found, before, golden) == seen
+    undisturbed = {"fct_trips 1": "A", "fct_trips 2": "b", "daily_borough_stats": "S"}
+    # A view, created before the marts are published.
+    if "stg_trips" in found:
+        undisturbed["stg_trips"] = "v"
+    assert reader(found, before, undisturbed) == seen
 
 
 OLD = {"tables": {"fct_trips 1": "t"}, "transform_ledger": "l", "mart_ledger": "m", "test_results": "r"}
@@ -120,7 +121,8 @@ NEW = {"tables": {"fct_trips 1": "T"}, "transform_ledger": "L", "mart_ledger": "
     [
         (OLD, True),
         (NEW, True),
-        (OLD | {"tables": {"fct_trips 1": "t", "stg_trips": "v"}}, True),  # a view, made before the marts are published
+        # A view, created before the marts are published.
+        (OLD | {"tables": {"fct_trips 1": "t", "stg_trips": "v"}}, True),
         (OLD | {"tables": {"fct_trips 1": "T"}}, False),
         (NEW | {"tables": {"fct_trips 1": "t"}}, False),
         (NEW | {"mart_ledger": "m"}, False),
@@ -128,7 +130,7 @@ NEW = {"tables": {"fct_trips 1": "T"}, "transform_ledger": "L", "mart_ledger": "
         (OLD | {"transform_ledger": "L"}, False),
     ],
 )
-def test_what_is_recorded_must_be_built(found: dict[str, Any], is_honest: bool) -> None:
+def test_what_is_recorded_must_have_been_built(found: dict[str, Any], is_honest: bool) -> None:
     assert honest(found, OLD, NEW) is is_honest
 
 
@@ -168,4 +170,4 @@ def test_sigkill_comes_before_every_point_and_the_rest_once_to_each_shape() -> N
     assert of[1] == {"SIGKILL"}
     assert of[2] == of[3] == of[4] == set(FAULTS["statement", "dbt"])
     assert {case.number for case in found if case.when == "after"} == {2, 3, 4}
-    assert cases(points, Scenario("t", "t"), met) == [], "all had their turn"
+    assert cases(points, Scenario("t", "t"), met) == [], "all of them are done"

@@ -1,4 +1,4 @@
-"""Which cases are put to a scenario, and how their outcomes become rows."""
+"""Which cases a scenario has, and how their outcomes become rows."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ NESTED: list[Moment] = [
 ]  # fmt: skip
 
 
-def put(name: str) -> list[Moment]:
+def moments(name: str) -> list[Moment]:
     return kill_points.moments_of(next(fault for fault in FAULTS if fault.name == name), NESTED)
 
 
-def test_what_happens_outside_comes_once_between_two_points() -> None:
-    assert put("SIGKILL") == [(A, "before"), (B, "before"), (B, "after"), (FILE, "before"), (FILE, "after")]
-    assert put("connection cut") == [(A, "before"), (B, "before"), (B, "after")]
+def test_a_fault_outside_the_loader_comes_once_between_two_points() -> None:
+    assert moments("SIGKILL") == [(A, "before"), (B, "before"), (B, "after"), (FILE, "before"), (FILE, "after")]
+    assert moments("connection cut") == [(A, "before"), (B, "before"), (B, "after")]
 
 
-def test_what_happens_within_comes_before_and_after_each_point() -> None:
-    assert put("SIGTERM") == NESTED
-    assert put("loader's disk full") == NESTED[4:]
+def test_a_fault_within_the_loader_comes_before_and_after_each_point() -> None:
+    assert moments("SIGTERM") == NESTED
+    assert moments("loader's disk full") == NESTED[4:]
 
 
 def test_every_fault_comes_to_every_point_that_it_can_meet() -> None:
@@ -40,7 +40,7 @@ def test_every_fault_comes_to_every_point_that_it_can_meet() -> None:
 def test_a_sample_has_every_fault_and_all_kills_of_the_thorough_scenario() -> None:
     cases = Wanted(sample=1).cases(kill_points.THOROUGH, NESTED)
     assert {case.fault for case in cases} == set(FAULTS)
-    assert [case.moment for case in cases if case.fault == KILL] == put("SIGKILL")
+    assert [case.moment for case in cases if case.fault == KILL] == moments("SIGKILL")
     assert cases == Wanted(sample=1).cases(kill_points.THOROUGH, NESTED)
 
 
@@ -51,7 +51,8 @@ def test_a_fault_happens_once_and_where_it_is_meant_to() -> None:
     hook = points._hook("statement")
     for _ in range(3):
         hook("A", "before")
-        hook("A", "failed")  # it has ended, too
+        # A point that fails has ended, too.
+        hook("A", "failed")
     assert happened == [4]
 
 
@@ -71,7 +72,7 @@ def test_rows_are_joined_by_moment_and_a_case_that_was_not_run_is_not_wrong() ->
     assert line.startswith("zones, replaced: SIGKILL before point 2 (COMMIT): ")
 
 
-def test_what_is_found_of_one_step_leaves_the_other_as_it_was(tmp_path: Path) -> None:
+def test_new_results_of_one_step_leave_those_of_the_other(tmp_path: Path) -> None:
     for step, seed, name in (("build", 1, "build, first one"), ("load", 2, "swap"), ("load", 3, "overwrite")):
         kill_points.publish(step, {"seed": seed}, [{"scenario": name}], tmp_path)
     there = measure.read("kill_points", tmp_path)

@@ -1,4 +1,4 @@
-"""The proxy cuts streams into PostgreSQL's messages, tells each statement's two moments, and changes no byte."""
+"""The proxy divides streams into PostgreSQL's messages, reports each statement's two moments, and changes no byte."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def test_the_first_messages_of_a_client_have_no_type() -> None:
         (b"S", b"", ""),
     ],
 )
-def test_what_a_message_states(kind: bytes, body: bytes, statement: str) -> None:
+def test_the_statement_in_a_message(kind: bytes, body: bytes, statement: str) -> None:
     assert text(kind, body) == statement
 
 
 class Between:
-    """A client and a server, as sockets, with a proxy between them that notes what its hook is told."""
+    """A client and a server, as sockets, and a proxy between them whose hook notes its calls."""
 
     def __init__(self, proxy: Wire, listener: socket.socket) -> None:
         self.proxy, self.told, self.goes_on = proxy, list[tuple[str, str]](), True
@@ -74,7 +74,7 @@ class Between:
         until(turned, WAIT_S, 0.0, "the proxy")
 
     def passes(self, sender: socket.socket, data: bytes, receiver: socket.socket) -> None:
-        """What one side sends, the other gets, byte for byte."""
+        """Send `data` from one side; the other one gets it, byte for byte."""
         sender.sendall(data)
         found = bytearray()
         receiver.setblocking(False)
@@ -107,7 +107,7 @@ def between() -> Iterator[Between]:
         made.close()
 
 
-def test_each_statement_is_told_before_and_after(between: Between) -> None:
+def test_each_statement_is_reported_before_and_after(between: Between) -> None:
     between.passes(between.client, message(b"Q", b"select 1\0"), between.server)
     between.passes(between.server, message(b"C", b"SELECT 1\0") + READY, between.client)
     extended = b"".join(
@@ -145,7 +145,7 @@ def test_more_than_a_socket_holds_arrives_whole(between: Between) -> None:
     assert bytes(found) == data
 
 
-def test_a_statement_that_is_dropped_is_never_sent_and_both_sides_are_ended(between: Between) -> None:
+def test_a_statement_that_is_dropped_is_never_sent_and_both_sides_are_closed(between: Between) -> None:
     between.goes_on = False
     between.client.sendall(message(b"Q", b"drop table t\0"))
     between.turns(lambda: not between.proxy.links)
@@ -154,7 +154,7 @@ def test_a_statement_that_is_dropped_is_never_sent_and_both_sides_are_ended(betw
     assert between.told[-1] == ("drop table t", "before")
 
 
-def test_the_end_of_one_side_is_the_end_of_the_other_after_its_last_words(between: Between) -> None:
+def test_the_end_of_one_side_is_the_end_of_the_other_after_its_last_bytes(between: Between) -> None:
     between.server.sendall(message(b"E", b"FATAL\0"))
     between.server.close()
     between.turns(lambda: not between.proxy.links)
