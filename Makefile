@@ -58,7 +58,8 @@ azurite: ## the server program for the tests of Azure's containers, with npm; th
 	then npm install --prefix .venvs/azurite --no-fund --no-audit --no-progress --ignore-scripts --loglevel=error azurite@$(AZURITE); \
 	else echo "azurite: no npm here, so the tests of Azure's containers will skip"; fi
 
-# Benchmarks and fault injection. QUICK=1: a trial of a minute or two, whose figures and pages go to .triptych/benchmarks and nowhere else
+# Benchmarks and fault injection. With QUICK=1, a trial of a minute or two, whose figures and pages go to
+# .triptych/benchmarks and nowhere else
 BENCH = $(PYTHON) -m core.lab.environments bench && $(LAB)/python -m benchmarks.harness.run $(if $(QUICK),--quick)
 
 bench: setup ## every benchmark, and the fault injection of `make soak` (QUICK=1: a trial of each, published nowhere)
@@ -79,7 +80,7 @@ bench-transform: setup ## of that, dbt cold and warm, many months at once, one m
 fuzz: setup ## load 20,000 hostile files: a line that says why not, or the right rows (10 minutes)
 	$(LAB)/python -m tests.fuzz --cases 20000 --seed 11
 
-readers: setup ## readers at both isolation levels beside two tools: no mart is empty, partial or contradicting (6 minutes)
+readers: setup ## readers at both isolation levels beside two orchestrators: no mart is empty, partial or contradicting (6 minutes)
 	$(LAB)/python -m tests.faults.readers
 
 soak: setup ## 1,000 random kills, what the usual pattern loses under the same, and every kill point: over an hour
