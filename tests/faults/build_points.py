@@ -217,7 +217,7 @@ class Bench:
         """
         if not link.client.startswith("triptych dbt"):
             return f"loader: {injector.statement(None, statement)}"
-        if node := re.match(r"/\* (\w+)\.\w+\.([\w.]+?)(\.[0-9a-f]{10})? \*/", statement):
+        if node := re.match(r'/\* [^*]*"node_id": "(\w+)\.\w+\.([\w.]+?)(\.[0-9a-f]{10})?"', statement):
             self._about[link] = f" {node[1]} {node[2].rpartition('.')[2]}"
         title = injector.statement(None, re.sub(r"^/\* .*? \*/", "", statement))
         # dbt names some relations by the clock.
