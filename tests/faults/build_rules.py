@@ -1,4 +1,4 @@
-"""Which faults are injected at which points of a build, and what each must lead to: `tests.faults.build_points` obeys.
+"""The rules of `tests.faults.build_points`: which faults are injected where, and what each must lead to.
 
 SIGKILL is injected at every point of the two most common builds (`Scenario.every`). Every other fault is injected once
 at each shape of statement (`Point.shape`) in all scenarios together, because tests send the same statements over and

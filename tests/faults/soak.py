@@ -228,7 +228,7 @@ class Attempt:
 
 
 def soak(dsn: str, folder: Path, kills: int, seed: int) -> dict[str, Any]:
-    """Run a whole soak; return its results."""
+    """Run a complete soak; return its results."""
     run = Attempt(dsn, folder, seed)
     started, known = time.monotonic(), run.prepare()
     with reader(dsn, known, folder / "reader.json"):
