@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from core.errors import UsageError
@@ -58,6 +58,27 @@ def parse_months(text: str) -> tuple[Month, ...]:
             raise UsageError(f"{part.strip()!r} is not a range of months: write it 2024-01..2024-03")
         months.update(dict.fromkeys(_span(Month.parse(first), Month.parse(last) if dots else Month.parse(first))))
     return tuple(months)
+
+
+def spans(months: Iterable[str]) -> str:
+    """Return months, ``YYYY-MM`` each, as the command line takes them: ``2024-01..2024-03,2024-06``."""
+    runs: list[list[str]] = []
+    for month in sorted(months):
+        if runs and month == _next(runs[-1][-1]):
+            runs[-1].append(month)
+        else:
+            runs.append([month])
+    return ",".join(run[0] if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
+
+
+def spans_of(days: Iterable[dt.date]) -> str:
+    """Return the months of these first days as `spans` writes them."""
+    return spans(day.isoformat()[:7] for day in days)
+
+
+def _next(month: str) -> str:
+    year, number = map(int, month.split("-"))
+    return str(Month(year, number).next())
 
 
 def _span(first: Month, last: Month) -> Iterator[Month]:

@@ -179,7 +179,7 @@ def check_limit(warehouse: str, monkeypatch: pytest.MonkeyPatch, name: str) -> N
     settings.cache_clear()
     with connect("test") as connection:
         assert connection.execute(sql.SQL("SHOW {}").format(sql.SQL(name))).fetchone() == ("0",)
-        assert f"-c {name}=0" in dbt._environment(connection.info, "plain", None)["PGOPTIONS"]
+        assert f"-c {name}=0" in dbt.environment(connection.info, "plain", None)["PGOPTIONS"]
 
 
 def test_a_load_that_takes_too_long_for_its_role_says_so(warehouse: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from core import pipeline, transform
 from core.database import connect
 from core.errors import TransformFailed
 from core.month import Month
-from core.transform import dbt, marts
+from core.transform import marts, project
 from core.transform.marts import MARTS
 from tests.integration.marts import Publisher, Row, Watch, forget_version, project_copy, query
 
@@ -243,7 +243,7 @@ def test_what_a_killed_build_left_is_gone_after_the_next(built: Publisher, monke
         patched.setattr(marts, "publish", interrupted)
         transform.refresh("plain")
     assert held() == before
-    assert dbt.model_names()
+    assert project.model_names()
     assert unpublished() == ["daily_borough_stats__unpublished", "fct_trips__unpublished"]
     assert transform.refresh("plain").months == (JANUARY.first_day,)
     assert unpublished() == []

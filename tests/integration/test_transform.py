@@ -6,7 +6,7 @@ import csv
 import datetime as dt
 import fcntl
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
@@ -24,7 +24,7 @@ from core.lab.parity import compare
 from core.month import Month, parse_months
 from core.run import Run
 from core.settings import settings
-from core.transform import dbt
+from core.transform import dbt, project
 from core.waiting import until
 from tests.integration.marts import Publisher, Row, Watch, forget_version, project_copy, query
 
@@ -45,9 +45,9 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     commands: list[str] = []
     run = dbt.run
 
-    def counted(arguments: Sequence[str], *rest: Any, **named: Any) -> Any:
-        commands.append(arguments[0])
-        return run(arguments, *rest, **named)
+    def counted(command: dbt.Command) -> dbt.Completed:
+        commands.append(command.arguments[0])
+        return run(command)
 
     monkeypatch.setattr(dbt, "run", counted)
     return commands
@@ -371,7 +371,7 @@ def test_a_model_that_fails(publisher: Publisher, tmp_path: Path, monkeypatch: p
 
     (project / "models" / "exposures.yml").write_text("exposures: [")
     with pytest.raises(TransformFailed, match=r"^the dbt project does not parse: .*exposures\.yml") as failure:
-        dbt.lineage()
+        transform.lineage()
     assert "\n" not in str(failure.value)
 
 
@@ -401,10 +401,10 @@ def test_lineage_needs_no_database(
     monkeypatch.delenv("TRIPTYCH_DSN")
     settings.cache_clear()
 
-    first, second = background.map(lambda _: dbt.lineage(), range(2))
+    first, second = background.map(lambda _: transform.lineage(), range(2))
     assert first == second
     count = len(starts)
-    found = {model.name: model for model in dbt.lineage()}
+    found = {model.name: model for model in transform.lineage()}
     assert len(starts) == count, "the manifest is kept"
     assert {name: model.depends_on for name, model in found.items()} == {
         "stg_trips": ("raw_trips",),
@@ -412,7 +412,7 @@ def test_lineage_needs_no_database(
         "fct_trips": ("stg_trips", "stg_zones"),
         "daily_borough_stats": ("fct_trips",),
     }
-    assert tuple(sorted(found)) == dbt.model_names()
+    assert tuple(sorted(found)) == project.model_names()
     assert all(model.description for model in found.values())
     assert all(test.description for model in found.values() for test in model.tests)
     assert [test.name for test in found["daily_borough_stats"].tests] == [

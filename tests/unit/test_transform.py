@@ -14,15 +14,18 @@ import pytest
 
 from core.errors import Busy, DatabaseUnavailable, DiskFull, TransformFailed, TransientError, TriptychError
 from core.settings import ROOT
-from core.transform import PROJECT, ZONES, Result, dbt
-from core.transform.builds import Plan
+from core.transform import PROJECT, ZONES, Result, dbt, project
+from core.transform.dbt_errors import raise_if_stopped
+from core.transform.manifest import DbtTest
+from core.transform.pending import Plan
 
 JANUARY, FEBRUARY = dt.date(2024, 1, 1), dt.date(2024, 2, 1)
 VERSIONS = {PROJECT: "p", ZONES: "1 z", ("green", JANUARY): "2 a", ("green", FEBRUARY): "3 b"}
 
 
 def plan(*changed: Any, missing: tuple[str, ...] = ()) -> Plan:
-    return Plan(VERSIONS, frozenset(changed), missing)
+    """A plan after a build from which `changed` differ: by their version, or because they are no longer loaded."""
+    return Plan(VERSIONS, VERSIONS | dict.fromkeys(changed, "older"), missing)
 
 
 def test_nothing_changed_is_nothing_to_do() -> None:
@@ -192,7 +195,7 @@ def test_a_failed_data_test_stops_nothing_and_a_failed_unit_test_does() -> None:
 
 def stopped(code: int, results: list[dict[str, Any]], output: str = "", password: str = "", kind: Any = "data") -> None:
     process = subprocess.CompletedProcess(["dbt"], code, output, "")
-    dbt._raise_if_stopped(process, results, {"t": dbt.DbtTest("t", "m", kind, "error", "")}, Path("folder"), password)
+    raise_if_stopped(process, results, {"t": DbtTest("t", "m", kind, "error", "")}, Path("folder"), password)
 
 
 # --- a dbt that ends badly ------------------------------------------------------------------------------------------------
@@ -200,7 +203,7 @@ def stopped(code: int, results: list[dict[str, Any]], output: str = "", password
 BUILD = """
 import resource, sys
 from types import SimpleNamespace
-from core.transform import dbt
+from core.transform import dbt_build
 from core import errors
 server = SimpleNamespace(
     host="h", port=1, user="u", dbname="d", password="", get_parameters=lambda: {"host": "h"}
@@ -208,7 +211,7 @@ server = SimpleNamespace(
 if len(sys.argv) > 1:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 try:
-    dbt.build(server, "plain", None, views=False, unit_tests=False)
+    dbt_build.build_models(server, "plain", None, views=False, unit_tests=False)
 except errors.TriptychError as error:
     print(f"{type(error).__name__}: {error}", end="")
 """
@@ -245,10 +248,10 @@ def test_a_disk_that_has_no_room_for_dbts_message_either(tmp_path: Path) -> None
 def test_the_projects_version_follows_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dbt, "PROJECT", tmp_path)
     (tmp_path / "a.sql").write_text("select 1")
-    first = dbt.project_version()
+    first = project.version()
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "b.sql").write_text("compiled")
     (tmp_path / "README.md").write_text("words")
-    assert dbt.project_version() == first
+    assert project.version() == first
     (tmp_path / "a.sql").rename(tmp_path / "c.sql")
-    assert dbt.project_version() != first
+    assert project.version() != first

@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from core.transform import warm
+from core.lab import dbt_server
+from core.transform import dbt_client
 from core.waiting import until
 
 TOY = """
@@ -77,7 +78,7 @@ class Served:
     ) -> tuple[int | None, str, str]:
         """Give the return code and what was written to both streams."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            code = warm.call(
+            code = dbt_client.call(
                 self.path, words, cwd=self.path.parent, env=env or {}, stdout=out.fileno(), stderr=err.fileno(), keep_open=keep_open
             )  # fmt: skip
             texts = [(file.seek(0), file.read().decode())[1] for file in (out, err)]
@@ -95,7 +96,7 @@ def start(folder: Path, *first_call: str) -> Served:
     words = [
         sys.executable,
         "-P",
-        warm.__file__,
+        dbt_server.__file__,
         str(folder / "socket"),
         "toy",
         str(folder / "warm_up.py"),
@@ -207,8 +208,8 @@ def test_a_server_that_dies_in_mid_call_is_a_killed_call(toy: Served, tmp_path: 
 def test_a_call_ends_with_its_caller(toy: Served, tmp_path: Path) -> None:
     note = tmp_path / "pid"
     script = (
-        "import sys; from pathlib import Path; from core.transform import warm\n"
-        "warm.call(Path(sys.argv[1]), ['hang', sys.argv[2]], cwd=Path('/'), env={}, stdout=1, stderr=2)"
+        "import sys; from pathlib import Path; from core.transform import dbt_client\n"
+        "dbt_client.call(Path(sys.argv[1]), ['hang', sys.argv[2]], cwd=Path('/'), env={}, stdout=1, stderr=2)"
     )
     caller = subprocess.Popen([sys.executable, "-c", script, str(toy.path), str(note)])
     pid = int(until(lambda: note.read_text() if note.exists() and note.read_text() else None, 30, 0.01, "the pid"))
@@ -235,7 +236,7 @@ def test_without_a_server_nothing_is_run(tmp_path: Path, there: str) -> None:
         served.process.kill()
         served.process.communicate(timeout=30)
         assert path.exists()
-    assert warm.call(path, ["facts", "0"], cwd=tmp_path, env={}, stdout=1, stderr=2) is None
+    assert dbt_client.call(path, ["facts", "0"], cwd=tmp_path, env={}, stdout=1, stderr=2) is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
@@ -248,7 +249,7 @@ def test_a_server_that_could_hang_its_calls_does_not_serve(tmp_path: Path) -> No
 
 
 def test_a_script_that_is_not_installed_is_said_so(tmp_path: Path) -> None:
-    words = [sys.executable, "-P", warm.__file__, str(tmp_path / "socket"), "no-such-script", "no-such-file"]
+    words = [sys.executable, "-P", dbt_server.__file__, str(tmp_path / "socket"), "no-such-script", "no-such-file"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("no-such-script: 0 console scripts of this name in ")
