@@ -32,14 +32,14 @@ MOMENT_S = 1.0
 """A wait for a lock that takes longer is logged."""
 
 # Settings that a role or a database may have changed, and that our results depend on: only our own qualified names and
-# built-in functions, a new snapshot for each statement (see `lock`), dates as psycopg reads them, no endless wait.
-# Not statement_timeout and the like: no result depends on them, and whoever set one for the role may mean us. The message
-# says how to exempt Triptych (see `limit_reached`).
-# And one for speed: the planner counts a digest's functions as if they cost nothing, so it would not let a second process
-# help with a month of 60,000 rows, which takes 60 ms alone; starting one takes 2 to 5 ms.
+# built-in functions, a new snapshot for each statement (see `lock`), dates as psycopg reads them, no endless wait. Not
+# statement_timeout and the like: no result depends on them, and whoever set one for the role may mean us. The message
+# says how to exempt Triptych (see `limit_reached`). And one for speed: the planner counts a digest's functions as if
+# they cost nothing, so it would not let a second process help with a month of 60,000 rows, which takes 60 ms alone;
+# starting one takes 2 to 5 ms.
 _SESSION = (
-    "-c parallel_setup_cost=100 -c search_path=pg_catalog -c default_transaction_isolation=read\\ committed -c datestyle=ISO "
-    "-c client_min_messages=warning -c lock_timeout={lock_timeout}"
+    "-c parallel_setup_cost=100 -c search_path=pg_catalog -c default_transaction_isolation=read\\ committed "
+    "-c datestyle=ISO -c client_min_messages=warning -c lock_timeout={lock_timeout}"
 )
 
 
@@ -89,8 +89,8 @@ def connect_bare(dsn: str, *, autocommit: bool = False) -> Iterator[Connection]:
 def resolved(dsn: str) -> str:
     """Return `dsn` with all that libpq adds to it from PG* variables, a service file and a password file.
 
-    It is for processes that have none of these. This connects, because libpq reads the password file only when a server asks
-    for a password.
+    It is for processes that have none of these. This connects, because libpq reads the password file only when a server
+    asks for a password.
     """
     with connect_bare(dsn) as connection:
         info = connection.info
@@ -167,7 +167,7 @@ def _translation(server: str, error: psycopg.Error) -> TriptychError:
 
 
 def limit_reached(message: str) -> str | None:
-    """Return what to do when the server's message, which psycopg or dbt passes on, is about a limit of the server; else None.
+    """Return what to do when `message`, which the server sent, is about one of its limits; else None.
 
     The English text decides: libpq has no SQLSTATE for a connection that was refused, dbt has none at all, and
     statement_timeout shares its own with every canceled statement.
@@ -175,8 +175,8 @@ def limit_reached(message: str) -> str | None:
     if found := re.search(r"due to (statement|transaction|idle-in-transaction|idle-session) timeout", message):
         name = _TIMEOUTS[found[1]]
         return (
-            f"{name} ended it: raise it for this role (ALTER ROLE ... SET {name} = 0 is no limit), or for Triptych alone "
-            f"(TRIPTYCH_DSN=...?options=-c%20{name}%3D0)"
+            f"{name} ended it: raise it for this role (ALTER ROLE ... SET {name} = 0 is no limit), or for Triptych "
+            f"alone (TRIPTYCH_DSN=...?options=-c%20{name}%3D0)"
         )
     if re.search(r"too many connections for (role|database)", message):
         return f"{_NO_CONNECTION}, or raise the limit (ALTER ROLE or ALTER DATABASE ... CONNECTION LIMIT)"
@@ -223,10 +223,12 @@ def check_schema_name(schema: str) -> str:
         raise UsageError(f"{schema!r} can't be a schema name: PostgreSQL takes 1 to {_IDENTIFIER_BYTES} bytes of UTF-8")
     if schema.startswith("pg_") or schema == "information_schema":
         raise UsageError(f"{schema!r} can't be a schema name: PostgreSQL keeps it for itself")
-    # dbt cuts off blanks, and would build in the schema of that name; a line break ends the comments that it writes names into
+    # dbt cuts off blanks, and would build in the schema of that name; a line break ends the comments that it writes
+    # names into
     if not schema.isprintable() or schema != schema.strip() or "DBT_ENV_SECRET" in schema:
         raise UsageError(
-            f"{schema!r} can't be a schema name: dbt takes printable ones, without a blank at an end or DBT_ENV_SECRET in it"
+            f"{schema!r} can't be a schema name: "
+            "dbt takes printable ones, without a blank at an end or DBT_ENV_SECRET in it"
         )
     return schema
 
@@ -252,7 +254,7 @@ def lock(connection: Connection, *words: str, shared: bool = False) -> None:
 
 @contextmanager
 def logged_wait(what: str) -> Iterator[None]:
-    """Log how long the block waited for `what`, if that was longer than a moment. A wait in vain is an error, which says so."""
+    """Log how long the block waited for `what`, if that was longer than a moment. A wait in vain raises instead."""
     started = time.monotonic()
     yield
     if (waited_s := time.monotonic() - started) > MOMENT_S:
@@ -272,7 +274,7 @@ def table_not_free(connection: Connection, schema: str, table: str) -> Busy:
 
 
 def _not_free(connection: Connection, name: str, is_ours: sql.Composed) -> Busy:
-    """Return the error with the sessions that hold the lock: of another run, other months of the same command, or readers."""
+    """Return the error with the holders: sessions of another run, of other months of this command, or of readers."""
     holders = _holders(connection, is_ours)
     held = f", and {' and '.join(holders)} {'holds' if len(holders) == 1 else 'hold'} it" if holders else ""
     return Busy(

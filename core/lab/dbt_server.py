@@ -2,15 +2,15 @@
 
     python -P core/lab/dbt_server.py SOCKET SCRIPT WARM_UP WORD...     in the script's own environment
 
-A call runs in a process of its own, forked from one that has imported everything and has done what every call needs: WARM_UP
-is a Python file whose `warm_up` is called with the words behind its name. So a call does what a fresh start does, with the
-same results, errors and logs, and leaves nothing behind for the next one. It gets the caller's arguments, environment, working
-directory and open files; when the caller goes away, it is ended.
+A call runs in a process of its own, forked from one that has imported everything and has done what every call needs:
+WARM_UP is a Python file whose `warm_up` is called with the words behind its name. So a call does what a fresh start
+does, with the same results, errors and logs, and leaves nothing behind for the next one. It gets the caller's
+arguments, environment, working directory and open files; when the caller goes away, it is ended.
 
 A cold start of dbt costs 1 to 5 CPU seconds of imports, and a first parse about as much again, before any SQL.
 
-Standard library only, and no import of `core`: this file runs where nothing of this project is installed. The client, and
-what they send one another, is `core.transform.dbt_client`.
+Standard library only, and no import of `core`: this file runs where nothing of this project is installed. The client,
+and what they send one another, is `core.transform.dbt_client`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_FILES = 8
 
 
 def serve(path: Path, script: str, warm_up: str, words: Sequence[str]) -> None:
-    """Warm up, then fork for each call, until SIGTERM. A call that comes during the warm-up waits in the socket's queue."""
+    """Warm up, then fork for each call, until SIGTERM. Calls during the warm-up wait in the socket's queue."""
     not_listening = path.with_suffix(".new")
     not_listening.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening:
@@ -74,7 +74,7 @@ def _load(script: str) -> Callable[[], Any]:
 
 
 def _assert_single_thread() -> None:
-    """Exit when there are threads. A thread does not survive a fork, but the locks that it holds do: calls would hang."""
+    """Exit when there are threads: a fork copies the locks that they hold, and not the threads, so calls would hang."""
     tasks = Path("/proc/self/task")
     if tasks.is_dir() and len(list(tasks.iterdir())) != 1:
         sys.exit("the first calls left threads running: calls can't be forked from here")

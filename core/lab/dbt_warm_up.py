@@ -1,4 +1,4 @@
-"""What the warm dbt server does before it serves (`core.lab.dbt_server`): what every call needs, and nothing that differs.
+"""What the warm dbt server (`core.lab.dbt_server`) does before it serves: what is the same for every call.
 
 Runs in dbt's environment, and imports no `core`.
 """
@@ -20,9 +20,9 @@ LATE = (multiprocessing.dummy, dbt.task.build, dbt_common.clients.agate_helper)
 def warm_up(parse: Sequence[str]) -> None:
     """Run the dbt command `parse` twice, and compile each macro's template.
 
-    The first parse fills dbt's caches; the second one fills those for reading back what the first has written. dbt keeps the
-    templates under the macro's whole text, so the call that meets a changed macro compiles it again. A project that does not
-    parse is served all the same: each call reports why.
+    The first parse fills dbt's caches; the second one fills those for reading back what the first has written. dbt
+    keeps the templates under the macro's whole text, so the call that meets a changed macro compiles it again. A
+    project that does not parse is served all the same: each call reports why.
     """
     dbtRunner().invoke([*parse, "--no-partial-parse"])
     manifest = dbtRunner().invoke(list(parse)).result

@@ -1,4 +1,4 @@
-"""The warm dbt server as a service of the lab, like those of the orchestrators: one for all loaders of a state folder."""
+"""The warm dbt server as a service of the lab, like those of the orchestrators: one per state folder."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class WarmDbt:
 
     def death(self, identity: Identity) -> str:
         """Return how the server ended, and where its log is."""
-        log = self.folder / "log"
-        return f"dbt: the {identity.name} {processes.reap(identity.pid)}; see {log}; each build starts cold until it is back"
+        ended, log = processes.reap(identity.pid), self.folder / "log"
+        return f"dbt: the {identity.name} {ended}; see {log}; each build starts cold until it is back"
 
     def _spawn(self, command: list[str]) -> None:
         log, env = self.folder / "log", dbt.scratch_environment()

@@ -4,12 +4,12 @@
     results    what the tests found in the builds so far
     lineage    the models and their tests, as the dbt project declares them; needs no database
 
-`transform_ledger` records from which publication (fencing token and content digest) of each month, from which rows of the lookup,
-and from which version of the dbt project the models were last built. A refresh compares it with what is loaded now: whatever
-differs is pending. The load ledger is read BEFORE the build, and recorded in the transaction that publishes the marts. A
-crash before that transaction leaves the marts as they were, and a load in between makes the next refresh build once more;
-neither leaves a stale mart. Many months that landed are one build, and a refresh that waited for another one's lock usually
-has nothing left to do.
+`transform_ledger` records from which publication (fencing token and content digest) of each month, from which rows of
+the lookup, and from which version of the dbt project the models were last built. A refresh compares it with what is
+loaded now: whatever differs is pending. The load ledger is read BEFORE the build, and recorded in the transaction that
+publishes the marts. A crash before that transaction leaves the marts as they were, and a load in between makes the next
+refresh build once more; neither leaves a stale mart. Many months that landed are one build, and a refresh that waited
+for another one's lock usually has nothing left to do.
 
 A failed data test holds back no mart. One build serves all months that are pending, so a gate would let the bad data of
 one month keep every other month, and the month's own good rows, from readers who need them, while the raw rows are

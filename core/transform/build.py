@@ -38,12 +38,12 @@ class Refresh:
 def refresh(schema: str, month: dt.date | None = None) -> Refresh:
     """Build what is pending in `schema`, and publish it in one transaction; start nothing when nothing is pending.
 
-    With `month`, what the last build left of it is compared with the marts (`marts.damage`): rows that have gone missing
-    since then are a reason to rebuild all months.
+    With `month`, what the last build left of it is compared with the marts (`marts.damage`): rows that have gone
+    missing since then are a reason to rebuild all months.
 
     Refreshes of one schema wait for each other: dbt collides on its temporary names otherwise. Raise `Busy` when the
-    other one takes longer than `Settings.lock_wait_s`, `TransformFailed` when a model can't be built (what was built before
-    stays), `DatabaseUnavailable` when the server goes away. Failed data tests are recorded, not raised.
+    other one takes longer than `Settings.lock_wait_s`, `TransformFailed` when a model can't be built (what was built
+    before stays), `DatabaseUnavailable` when the server goes away. Failed data tests are recorded, not raised.
     """
     check_schema_name(schema)
     started = time.monotonic()

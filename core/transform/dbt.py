@@ -1,6 +1,7 @@
 """One dbt command: how it is run, and what it is run with.
 
-`run` runs every dbt command of this process; a test or a benchmark that wants another way puts a function of its own there.
+`run` runs every dbt command of this process; a test or a benchmark that wants another way puts a function of its own
+there.
 
 Imports no dbt: dbt has an environment of its own, and is an executable to us.
 """
@@ -35,7 +36,7 @@ Completed = subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True)
 class Command:
-    """One dbt command. dbt writes its artifacts and its log to `folder`, and inherits the file descriptors `keep_open`."""
+    """One dbt command. dbt writes its artifacts and log to `folder`, and inherits the file descriptors `keep_open`."""
 
     arguments: Sequence[str]
     folder: Path
@@ -46,8 +47,8 @@ class Command:
     def words(self) -> list[str]:
         """The whole command line, without the executable.
 
-        dbt's errors come as text on its standard output. For JSON lines dbt spells out each of its 350 events in full before
-        it drops those that are no errors, a tenth of a warm build.
+        dbt's errors come as text on its standard output. For JSON lines dbt spells out each of its 350 events in full
+        before it drops those that are no errors, a tenth of a warm build.
         """
         # fmt: off
         return [
@@ -149,7 +150,7 @@ def scratch_environment() -> dict[str, str]:
 
 
 def schema_folder(server: psycopg.ConnectionInfo, schema: str) -> Path:
-    """Return where dbt keeps what it knows of one schema: a readable name, and a hash that tells hostile names apart."""
+    """Return where dbt keeps what it knows of a schema: a readable name, and a hash that tells hostile names apart."""
     place = f"{server.host}\0{server.port}\0{server.dbname}\0{schema}"
     name = f"{re.sub('[^A-Za-z0-9]+', '-', schema)[:32]}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
     return settings().home / "dbt" / name

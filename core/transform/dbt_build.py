@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a test ended. `failures` counts the rows that its query returned; `sql` is that query, and can be run again."""
+    """How a test ended. `failures` counts the rows that its query returned; `sql` is that query."""
 
     test: DbtTest
     passed: bool
@@ -39,12 +39,12 @@ def build_models(
     """Build the models in `schema`, then test them.
 
     The marts are built as `<mart>__unpublished`, with the rows of the source months `months` (None: all);
-    `core.transform.marts` publishes them. Without months only views are made. Without `views` those stay as they are: what
-    they show follows the raw tables by itself.
+    `core.transform.marts` publishes them. Without months only views are made. Without `views` those stay as they are:
+    what they show follows the raw tables by itself.
 
     A failed data test is an `Outcome`; it holds back no model. Raise `TransformFailed` naming the model that could not
-    be built, `DatabaseUnavailable`, `DiskFull` or `Busy` when the server is the cause, `TransientError` when dbt was killed
-    or interrupted.
+    be built, `DatabaseUnavailable`, `DiskFull` or `Busy` when the server is the cause, `TransientError` when dbt was
+    killed or interrupted.
     """
     folder = dbt.schema_folder(server, schema)
     artifact = folder / "run_results.json"

@@ -44,8 +44,8 @@ def call(
 ) -> int | None:
     """Run the server's script with `words` as its arguments; return its return code, negative for a signal.
 
-    Return None when no server took the call: nothing was run then. A call waits for a server that is still warming up. A
-    server that dies during a call counts as a killed call. Interrupting this function ends the call.
+    Return None when no server took the call: nothing was run then. A call waits for a server that is still warming up.
+    A server that dies during a call counts as a killed call. Interrupting this function ends the call.
     """
     request = json.dumps({"words": list(words), "cwd": str(cwd), "env": dict(env)}).encode() + b"\n"
     # PTH123: a device

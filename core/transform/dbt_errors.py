@@ -42,8 +42,8 @@ def raise_if_stopped(
 
 
 _CONNECTION_LOST = (
-    r"connection to server|closed the connection|terminating connection|the database system is|connection already closed"
-    r"|could not (receive|send) data"
+    r"connection to server|closed the connection|terminating connection|the database system is"
+    r"|connection already closed|could not (receive|send) data"
 )
 
 

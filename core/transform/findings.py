@@ -23,9 +23,10 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Result:
-    """What a test found. `months` counts the rows that broke it by first day of month (ISO 8601), None if it can't tell.
+    """What a test found.
 
-    `message` says what the test is about: its description in the dbt project.
+    `months` counts the rows that broke it by first day of month (ISO 8601); it is None when the rows do not say their
+    month. `message` says what the test is about: its description in the dbt project.
     """
 
     name: str
@@ -50,9 +51,9 @@ class Result:
         return self.failures if self.months is None else self.months.get(month.isoformat(), 0)
 
     def finding(self, month: dt.date, trips: int) -> str:
-        """Return one line: the test, its model, and how many rows of `month`, which has `trips` in ``fct_trips``, broke it.
+        """Return one line: the test, its model, and how many rows broke it: of `month`, then of the other months.
 
-        The other months whose rows broke it follow, the first few by name.
+        `trips` is how many rows `month` has in ``fct_trips``. Only the first few other months are named.
         """
         rows = counted(self.count(month), "row")
         if self.months is None:

@@ -51,7 +51,7 @@ def models(manifest: Artifact) -> tuple[Model, ...]:
 
 
 def tests(manifest: Artifact) -> dict[str, DbtTest]:
-    """Return all tests of a manifest by unique id. A test in a file of its own belongs to the last model that it names."""
+    """Return all tests of a manifest by unique id. A singular test belongs to the last model that it names."""
     found = {}
     for key, node in manifest["nodes"].items():
         if node["resource_type"] == "test":

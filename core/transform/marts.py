@@ -4,10 +4,10 @@
     audit      dbt tests those tables; no reader knows them
     publish    one transaction replaces the rows of these months in every mart, and records what the marts hold now
 
-A mart is replaced by DELETE and INSERT, never by another table under its name: a reader whose snapshot is older than the
-publication sees the old rows, and would see a new table as empty (docs/decisions/0009). So at any isolation level a reader
-sees all marts as one build left them. The built table takes a mart's name only where the mart does not exist yet, or where
-its columns changed.
+A mart is replaced by DELETE and INSERT, never by another table under its name: a reader whose snapshot is older than
+the publication sees the old rows, and would see a new table as empty (docs/decisions/0009). So at any isolation level a
+reader sees all marts as one build left them. The built table takes a mart's name only where the mart does not exist
+yet, or where its columns changed.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Mart:
     """A published table.
 
     `month` is the month by which its rows are recorded. `replaced` says which rows a build of `months` replaces; with
-    `whole_months`, those are all rows of the recorded months that it touches.
-    `key` and `indexes` belong to the published table. A built one has none, because they would cost a month's build a tenth
-    of its time: publication fails on rows that break the key.
+    `whole_months`, those are all rows of the recorded months that it touches. `key` and `indexes` belong to the
+    published table. A built one has none, because they would cost a month's build a tenth of its time: publication
+    fails on rows that break the key.
     """
 
     name: str
@@ -104,9 +104,9 @@ def create_ledger(connection: Connection, schema: str) -> None:
 def publish(connection: Connection, schema: str, months: Months) -> list[str]:
     """Replace the rows of `months` in every mart with what dbt built, and record them.
 
-    Return the names of the marts whose table was replaced because its columns changed. Call it in a transaction: readers see
-    nothing of it before the commit. Raise `TransformFailed` when rows break a mart's key, or when a mart has other columns
-    than a build of only some months.
+    Return the names of the marts whose table was replaced because its columns changed. Call it in a transaction:
+    readers see nothing of it before the commit. Raise `TransformFailed` when rows break a mart's key, or when a mart
+    has other columns than a build of only some months.
     """
     replaced = []
     try:
@@ -116,7 +116,8 @@ def publish(connection: Connection, schema: str, months: Months) -> list[str]:
                 log.info("%s.%s: %s", schema, mart.name, _replace_rows(connection, schema, mart, months))
             elif old and months is not None:
                 raise TransformFailed(
-                    f"{schema}.{mart.name} has other columns than its model: drop it, then run again to build all months"
+                    f"{schema}.{mart.name} has other columns than its model: "
+                    "drop it, then run again to build all months"
                 )
             else:
                 log.info("%s.%s: %s", schema, mart.name, _replace_table(connection, schema, mart))
@@ -154,7 +155,7 @@ def damage(connection: Connection, schema: str, month: dt.date) -> str | None:
 def digests(
     connection: Connection, schema: str, mart: Mart, months: Months = None, *, built: bool = False
 ) -> dict[dt.date, Digest]:
-    """Return the digest of each month that has rows in a published mart (or in its built table): of all, or of `months`."""
+    """Return the digest of each month (of `months`) that has rows in a published mart, or in its built table."""
     return digest.by_key(connection, mart.month, schema, mart.built if built else mart.name, months)
 
 
@@ -171,8 +172,8 @@ def _replace_rows(connection: Connection, schema: str, mart: Mart, months: Month
         return _replace_changed_months(connection, schema, mart)
     touched = months if mart.whole_months else _touched(connection, schema, mart, months)
     with ThreadPoolExecutor(1) as pool:
-        # Hashing a month takes about as long as moving it. A session of its own, to which the built rows are visible, does
-        # it at the same time.
+        # Hashing a month takes about as long as moving it. A session of its own, to which the built rows are visible,
+        # does it at the same time.
         hashed = pool.submit(_hash_built, schema, mart) if mart.whole_months else None
         _move(connection, schema, mart, months)
     found = hashed.result() if hashed else digests(connection, schema, mart, touched)
@@ -184,13 +185,15 @@ def _replace_rows(connection: Connection, schema: str, mart: Mart, months: Month
 def _replace_changed_months(connection: Connection, schema: str, mart: Mart) -> str:
     """Move the months whose rows a build of all months changed, or that have lost rows since they were recorded.
 
-    A change of the project seldom changes a row, and a month that is not rewritten leaves no dead rows. Return what was done.
+    A change of the project seldom changes a row, and a month that is not rewritten leaves no dead rows. Return what was
+    done.
     """
     found = digests(connection, schema, mart, built=True)
     query = sql.SQL(
         "SELECT month, coalesce(row_count, 0) = coalesce(rows, 0), content_digest"
         " FROM (SELECT {month} AS month, count(*) AS rows FROM {table} GROUP BY 1) AS there"
-        " FULL JOIN (SELECT month, row_count, content_digest FROM {ledger} WHERE model = {name}) AS recorded USING (month)"
+        " FULL JOIN (SELECT month, row_count, content_digest FROM {ledger} WHERE model = {name}) AS recorded"
+        " USING (month)"
     ).format(
         month=mart.month, table=sql.Identifier(schema, mart.name), ledger=sql.Identifier(schema, LEDGER), name=mart.name
     )
@@ -262,7 +265,7 @@ def _replace_table(connection: Connection, schema: str, mart: Mart) -> str:
 
 
 def record(connection: Connection, schema: str, mart: Mart, months: Months, found: Mapping[dt.date, Digest]) -> None:
-    """Record the number of rows and the digest of `months`, as `found` has them; a month that is not in `found` has no rows."""
+    """Record rows and digest of `months`, as `found` has them; a month that is not in `found` has no rows."""
     ledger = sql.Identifier(schema, LEDGER)
     which = sql.SQL("true") if months is None else sql.SQL("month = ANY ({}::date[])").format(list(months))
     connection.execute(sql.SQL("DELETE FROM {} WHERE model = {} AND {}").format(ledger, mart.name, which))

@@ -1,4 +1,4 @@
-"""What is pending: how what is loaded now differs from what the models were last built from, which `transform_ledger` records."""
+"""What is pending: what is loaded now, compared with what `transform_ledger` says the models were last built from."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ ZONES: Key = ("zones", None)
 class Plan:
     """What a build has to do, and the versions that it then stands for.
 
-    `built` are the versions of the last build, `missing` the models that are not in the schema, and `damaged` says what a mart
-    has lost since the last build.
+    `built` are the versions of the last build, `missing` the models that are not in the schema, and `damaged` says what
+    a mart has lost since the last build.
     """
 
     versions: Versions
@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def full(self) -> bool:
-        """Whether all months are rebuilt: their SQL changed, or the zones that they are joined to; a mart is gone or damaged."""
+        """Whether all months are rebuilt: their SQL or the zones changed, or a mart is missing or damaged."""
         gone = {mart.name for mart in MARTS} & set(self.missing)
         return bool({PROJECT, ZONES} & self.changed or gone or self.damaged)
 
@@ -90,7 +90,7 @@ def require_raw_tables(connection: Connection, schema: str) -> None:
 
 
 def plan(connection: Connection, schema: str, month: dt.date | None) -> Plan:
-    """Compare what is loaded with what was last built, and when nothing differs, the marts' rows of `month` with their record."""
+    """Compare what is loaded with what was last built; if nothing differs, the marts of `month` with their record."""
     versions: Versions = {PROJECT: project.version()} | loaded_versions(connection, schema)
     built = built_versions(connection, schema)
     found = Plan(versions, built, missing_tables(connection, schema, project.model_names()))
@@ -102,7 +102,8 @@ def plan(connection: Connection, schema: str, month: dt.date | None) -> Plan:
 def loaded_versions(connection: Connection, schema: str) -> Versions:
     """Return the versions of what the models are built from, as it is loaded now."""
     loaded = sql.SQL("SELECT dataset, month, concat(fence, ' ', content_digest) FROM {} WHERE dataset = 'green'")
-    # The lookup's version is what the table holds: loaded again with the same rows, it is no reason to rebuild all months.
+    # The lookup's version is what the table holds: loaded again with the same rows, it is no reason to rebuild all
+    # months.
     zones: Versions = {ZONES: digest.table(connection, schema, "raw_zones").hex}
     return zones | _versions(connection, loaded, schema, "load_ledger")
 

@@ -32,8 +32,8 @@ def model_names() -> tuple[str, ...]:
 def lineage() -> tuple[Model, ...]:
     """Return the project's models and their tests, in an order in which they can be built.
 
-    Runs ``dbt parse`` when the project has changed since the last call, and connects nowhere. Raise `TransformFailed` when
-    the project does not parse.
+    Runs ``dbt parse`` when the project has changed since the last call, and connects nowhere. Raise `TransformFailed`
+    when the project does not parse.
     """
     manifest = settings().home / "dbt" / f"manifest-{version()}.json"
     if not manifest.exists():
