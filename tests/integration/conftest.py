@@ -98,7 +98,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def warm_dbt(server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let dbt be served warm, and fail where it would start cold."""
+    """Let the warm server run every dbt command; fail a test where it does not."""
     (socket,) = server.glob("*.sock")
 
     def run(command: dbt.Command) -> dbt.Completed:
