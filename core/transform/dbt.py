@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime as dt
 import fcntl
 import hashlib
-import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -150,10 +149,9 @@ def scratch_environment() -> dict[str, str]:
 
 
 def schema_folder(server: psycopg.ConnectionInfo, schema: str) -> Path:
-    """Return where dbt keeps what it knows of a schema: a readable name, and a hash that tells hostile names apart."""
-    place = f"{server.host}\0{server.port}\0{server.dbname}\0{schema}"
-    name = f"{re.sub('[^A-Za-z0-9]+', '-', schema)[:32]}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
-    return settings().home / "dbt" / name
+    """Return the folder in which dbt keeps what it knows of one schema; a hash tells servers apart."""
+    place = f"{server.host}\0{server.port}\0{server.dbname}"
+    return settings().home / "dbt" / f"{schema}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 
 
 @contextmanager

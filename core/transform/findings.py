@@ -157,7 +157,7 @@ def _result(connection: Connection, outcome: Outcome) -> Result:
 def _rows_by_month(connection: Connection, outcome: Outcome) -> dict[str, int] | None:
     """Run the test's query again, and count the rows that broke it by source month; None when its rows do not say.
 
-    A test that finds groups of rows (dbt/tests/generic/seldom.sql) says how many in a column `rows_found`.
+    A test that finds groups of rows (dbt/tests/generic/expression_proportion.sql) returns their number as `rows_found`.
     """
     try:
         with connection.transaction():

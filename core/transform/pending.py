@@ -145,10 +145,6 @@ def create_ledger(connection: Connection, schema: str) -> None:
     connection.execute(_CREATE.format(sql.Identifier(schema, "transform_ledger")))
 
 
-# Values are composed into the text, not passed beside it: with parameters, psycopg reads the % of a schema's name as a
-# placeholder.
-
-
 def write_versions(connection: Connection, schema: str, versions: Versions) -> None:
     """Record `versions` as those of the last build."""
     table = sql.Identifier(schema, "transform_ledger")
