@@ -16,18 +16,18 @@ pytestmark = pytest.mark.slow
 SLICE = """
 import json, random
 from benchmarks import build_points
-from core import transform
+from core.transform import pending
 
 with build_points.bench() as made:
     scenario = next(each for each in build_points.SCENARIOS if each.name == "build, one month replaced")
     rows = build_points.measured(made, scenario, 12, random.Random(1), set())
 
-    plan = builds._plan
+    plan = pending.plan
     def hasty(connection, schema, month):  # written down before it is built
         found = plan(connection, schema, month)
-        builds._write_versions(connection, schema, found.versions)
+        pending.write_versions(connection, schema, found.versions)
         return found
-    builds._plan = hasty
+    pending.plan = hasty
     points, before, golden = made.points(scenario)
     case = next(
         case for case in build_points.cases(points, scenario, set())

@@ -489,13 +489,13 @@ def test_a_schema_without_raw_tables_is_refused(warehouse: str) -> None:
 
 @pytest.mark.usefixtures("warm_dbt")
 def test_the_ledger_says_how_fresh_the_source_is(publisher: Publisher, tmp_path: Path) -> None:
-    """`dbt source freshness`, which no build runs, warns of a loader that has published nothing for 45 days."""
+    """`dbt source freshness`, which no build runs, warns when no loader has published anything for 45 days."""
     publisher.land("plain", "2024-01", [{}])
 
     def freshness() -> tuple[str, dt.datetime]:
         with connect("test") as connection:
-            environment = dbt._environment(connection.info, "plain", None)
-        assert dbt.run(["source", "freshness"], tmp_path, environment).returncode == 0
+            environment = dbt.environment(connection.info, "plain", None)
+        assert dbt.run(dbt.Command(["source", "freshness"], tmp_path, environment)).returncode == 0
         (found,) = json.loads((tmp_path / "sources.json").read_text())["results"]
         assert found["unique_id"] == "source.triptych.tlc.raw_trips"
         return found["status"], dt.datetime.fromisoformat(found["max_loaded_at"])
