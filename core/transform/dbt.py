@@ -154,6 +154,12 @@ def schema_folder(server: psycopg.ConnectionInfo, schema: str) -> Path:
     return settings().home / "dbt" / f"{schema}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 
 
+def check_room(folder: Path) -> None:
+    """Raise `OSError` when no file in `folder` may grow: then there was no room for dbt's message either."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(4096))
+
+
 @contextmanager
 def exclusive(folder: Path) -> Iterator[int]:
     """Hold the lock of a folder of dbt's; yield its file descriptor, for dbt to inherit.

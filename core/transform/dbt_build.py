@@ -17,7 +17,6 @@ from core.run import counted
 from core.transform import dbt
 from core.transform.dbt_errors import one_line, raise_if_stopped
 from core.transform.manifest import Artifact, DbtTest, tests
-from core.transform.project import find_room
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ def build_models(
         results: list[Artifact] = _whole(artifact).get("results", [])
         declared = tests(json.loads((folder / "manifest.json").read_text())) if results else {}
         if not results:
-            find_room(folder)
+            dbt.check_room(folder)
     raise_if_stopped(process, results, declared, folder, server.password)
     outcomes = [_outcome(declared[node], result) for result in results if (node := result["unique_id"]) in declared]
     _log(schema, results, outcomes, seconds)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from pathlib import Path
 
 from core.errors import TransformFailed, room
@@ -49,12 +48,6 @@ def _parse(manifest: Path) -> None:
             return
         process = dbt.run(dbt.Command(["parse"], folder, dbt.scratch_environment(), keep_open=[lock]))
         if process.returncode != 0:
-            find_room(folder)
+            dbt.check_room(folder)
             raise TransformFailed(f"the dbt project does not parse: {last_event(process.stdout)}")
         (folder / "manifest.json").replace(manifest)
-
-
-def find_room(folder: Path) -> None:
-    """Raise `OSError` where no file may grow: then dbt's message had no room either."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        file.write(bytes(4096))
