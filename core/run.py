@@ -1,4 +1,7 @@
-"""What a run is told, and what each of its steps reports. Standard library only: a DAG file imports this when it is parsed."""
+"""What a run is told, and what each of its steps reports.
+
+Standard library only: DAG files import this module when they are parsed.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,16 @@ from typing import Any, Literal, Self, get_args
 from core.errors import UsageError
 
 TASKS = ("ingest_zones", "ingest_month", "transform", "check")
-"""The steps of a month, in order; zones and the month may run side by side. Every orchestrator records them by these names."""
+"""The steps of a month, in order; the first two may run side by side. Every orchestrator records these names."""
 
 StrategyName = Literal["swap", "delete-append", "overwrite", "upsert"]
 
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
-"""The ways to publish a month; `core.load` says what each costs. Here, because to know the names must not cost Arrow."""
+"""The ways to publish a month; `core.load` says what each costs. Here, because the names must not cost Arrow."""
 
 TASK_TIMEOUT_S = 7200
-"""How long one attempt at a task may take. A download has 1,800 s and a lock 300 s; the rest is for a load and a build on a
-database that is busy. An attempt that takes longer hangs."""
+"""How long one attempt at a task may take. A download has 1,800 s and a lock 300 s; the rest is for a load and a build
+on a busy database. An attempt that takes longer hangs."""
 
 
 def check_strategy(name: str) -> StrategyName:

@@ -96,7 +96,7 @@ def warm() -> Iterator[None]:
     try:
         # The first call waits in the queue until the server is warm.
         until(lambda: next(iter(server.folder.glob("*.sock")), None), 60, 0.01, "the socket of the warm dbt")
-        dbt.run(["parse"], server.folder, dbt.scratch_environment())
+        dbt.run(dbt.Command(["parse"], server.folder, dbt.scratch_environment()))
         yield
     finally:
         server.end()

@@ -34,10 +34,11 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -50,10 +51,13 @@ from core import digest, errors, pipeline
 from core.lab.postgres import Postgres, server_user
 from core.lab.processes import Child as Service
 from core.lab.processes import end
+from core.lab.warm_dbt import server_command
 from core.month import Month
 from core.run import Run
 from core.settings import settings
-from core.transform import dbt, warm
+
+# The client is imported before the first fork.
+from core.transform import dbt, dbt_client
 from core.waiting import until
 from tests.faults import file_points, injector, published
 from tests.faults.build_rules import SCENARIOS, Case, Point, Scenario, cases, drawn, honest, misplaced, reader
@@ -174,13 +178,8 @@ class Bench:
         if case and case.point.kind != "statement":
             told |= {"at": [case.point.name, case.point.nth], "when": case.when, "fault": case.fault}
         os.environ[file_points.VARIABLE] = json.dumps(told)
-        watched, words = _environment(self.at.folder), dbt._words
-        dbt.scratch_environment = lambda: watched | {file_points.VARIABLE: os.environ[file_points.VARIABLE]}
-        if scenario.cold:
-            warm.call = lambda *_, **__: None
-        else:
-            dbt._words = lambda arguments, folder: [*words(arguments, folder), "--threads", "1"]
-            dbt._run_cold = lambda *_: _no_cold_start()
+        watched = _environment(self.at.folder) | {file_points.VARIABLE: os.environ[file_points.VARIABLE]}
+        dbt.run = lambda command: _run_watched(command, watched, scenario.cold)
         file_points.install()
         run = Run("", SCHEMA, loader="kill")
         receipts = [pipeline.transform(run, MONTH), pipeline.check(run, MONTH)]
@@ -371,8 +370,15 @@ _RELATIONS = """
 """
 
 
-def _no_cold_start() -> NoReturn:
-    raise AssertionError("dbt would start cold: the warm one did not answer")
+def _run_watched(command: dbt.Command, watched: Mapping[str, str], cold: bool) -> dbt.Completed:
+    """Run a dbt that reports its files: a cold one, or the warm one, and that with one thread."""
+    command = replace(command, environment={**command.environment, **watched})
+    if cold:
+        return dbt.run_cold(command)
+    one_thread = replace(command, arguments=[*command.arguments, "--threads", "1"])
+    done = dbt.run_warm(one_thread, dbt_client.socket_path(settings().home, settings().dbt))
+    assert done is not None, "dbt would start cold: the warm one did not answer"
+    return done
 
 
 def _password(dsn: str) -> str:
@@ -432,9 +438,9 @@ def bench() -> Iterator[Bench]:
 @contextmanager
 def _warm(made: Bench) -> Iterator[None]:
     """Run a warm dbt that reports the files of the calls that it serves."""
-    command = dbt.warm_server(made.home, settings().dbt)
+    command = server_command(made.home, settings().dbt)
     assert command is not None, "there is no dbt to keep warm: run `make setup`"
-    folder = dbt.warm_folder(made.home)
+    folder = dbt_client.server_folder(made.home)
     folder.mkdir(parents=True)
     env = _environment(made.at.folder)
     service = Service(command, name="dbt", env=env, cwd=Path("/"), log=made.at.folder / "warm.log", owner=folder)

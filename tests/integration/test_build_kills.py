@@ -17,19 +17,19 @@ pytestmark = pytest.mark.slow
 SLICE = """
 import json, random
 from tests.faults import build_points
-from core.transform import builds
+from core.transform import pending
 
 with build_points.bench() as made:
     scenario = next(each for each in build_points.SCENARIOS if each.name == "build, one month replaced")
     rows = build_points.measured(made, scenario, 12, random.Random(1), set())
 
-    plan = builds._plan
+    plan = pending.plan
     # Records a build before it is done.
     def hasty(connection, schema, month):
         found = plan(connection, schema, month)
-        builds._write_versions(connection, schema, found.versions)
+        pending.write_versions(connection, schema, found.versions)
         return found
-    builds._plan = hasty
+    pending.plan = hasty
     points, before, undisturbed = made.points(scenario)
     case = next(
         case for case in build_points.cases(points, scenario, set())

@@ -47,22 +47,22 @@ def part(broken: int, rows: int | None) -> str:
 def test_each_month_is_told_its_own_counts(
     warehouse: str, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = Run(source=str(folder), schema="plain", loader="test")
-    pipeline.ingest_zones(job)
-    rows = {month: pipeline.ingest_month(job, month).rows for month in MONTHS}
+    run = Run(source=str(folder), schema="plain", loader="test")
+    pipeline.ingest_zones(run)
+    rows = {month: pipeline.ingest_month(run, month).rows for month in MONTHS}
     transform.refresh("plain")
 
     about = "Vendor, rate, payment and trip codes are ones seen before."
-    (line,) = pipeline.check(job, JANUARY).warnings
+    (line,) = pipeline.check(run, JANUARY).warnings
     assert line.startswith(f"{CODES}: {part(12, rows[JANUARY])} (also 2024-02: 800). {about}")
-    codes, fares = pipeline.check(job, FEBRUARY).warnings
+    codes, fares = pipeline.check(run, FEBRUARY).warnings
     assert codes.startswith(f"{CODES}: {part(800, rows[FEBRUARY])} (also 2024-01: 12). {about}")
     assert fares.startswith(f"{FARES}: {part(600, rows[FEBRUARY])}. "), (
         "rows, and not the one group that the test finds"
     )
-    assert pipeline.check(job, MARCH).warnings == ()
+    assert pipeline.check(run, MARCH).warnings == ()
 
-    strict = dataclasses.replace(job, strict=True)
+    strict = dataclasses.replace(run, strict=True)
     with pytest.raises(CheckFailed) as failure:
         pipeline.check(strict, FEBRUARY)
     assert str(failure.value).startswith("2024-02: 2 of ")
@@ -72,7 +72,7 @@ def test_each_month_is_told_its_own_counts(
 
     caplog.clear()
     with caplog.at_level(logging.INFO, "core"):
-        pipeline.check(job, JANUARY)
+        pipeline.check(run, JANUARY)
     assert [(record.levelname, record.name) for record in caplog.records] == [
         ("INFO", "core.pipeline"),
         ("WARNING", "core.pipeline"),
@@ -81,10 +81,10 @@ def test_each_month_is_told_its_own_counts(
 
     # A file that was put right takes its month out of the findings, and no other
     sample.write_month(folder / sample.file_name(FEBRUARY), FEBRUARY, rows=ROWS)
-    pipeline.ingest_month(job, FEBRUARY)
+    pipeline.ingest_month(run, FEBRUARY)
     transform.refresh("plain")
-    assert pipeline.check(job, FEBRUARY).warnings == ()
-    assert pipeline.check(job, JANUARY).warnings[0].startswith(f"{CODES}: {part(12, rows[JANUARY])}. ")
+    assert pipeline.check(run, FEBRUARY).warnings == ()
+    assert pipeline.check(run, JANUARY).warnings[0].startswith(f"{CODES}: {part(12, rows[JANUARY])}. ")
 
 
 @pytest.mark.parametrize("strict", [False, True])

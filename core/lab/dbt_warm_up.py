@@ -1,4 +1,4 @@
-"""What dbt's warm server does before it serves (`core.transform.warm`): all that is the same for every call, and none of what differs.
+"""What the warm dbt server (`core.lab.dbt_server`) does before it serves: what is the same for every call.
 
 Runs in dbt's environment, and imports no `core`.
 """
@@ -14,15 +14,15 @@ from dbt.cli.main import dbtRunner
 from dbt_common.clients.jinja import template_cache
 
 LATE = (multiprocessing.dummy, dbt.task.build, dbt_common.clients.agate_helper)
-"""What a build imports when it has begun: with what these import in their turn, 50 modules."""
+"""What a build imports after it has begun: 50 modules, with what these import in turn."""
 
 
 def warm_up(parse: Sequence[str]) -> None:
-    """Parse as the words `parse` say, and compile each macro's template.
+    """Run the dbt command `parse` twice, and compile each macro's template.
 
-    The first parse fills dbt's caches, a second one those of reading back what the first has written. The templates are kept
-    by dbt, under the macro's whole text: a macro that changes is compiled anew by the call that meets it. A project that does not
-    parse is served all the same: each call says why.
+    The first parse fills dbt's caches; the second one fills those for reading back what the first has written. dbt
+    keeps the templates under the macro's whole text, so the call that meets a changed macro compiles it again. A
+    project that does not parse is served all the same: each call reports why.
     """
     dbtRunner().invoke([*parse, "--no-partial-parse"])
     manifest = dbtRunner().invoke(list(parse)).result
