@@ -30,7 +30,10 @@ from obstore.store import from_url
 
 from core.datasets import GREEN, ZONES
 from core.errors import BadFile, NotPublished, PermanentError, SourceUnavailable, TriptychError, UsageError
-from core.extract import Extracted, extract, sources
+from core.extract import Extracted, check_source, extract
+from core.extract import bucket as buckets
+from core.extract.bucket import Bucket
+from core.extract.location import Location
 from core.lab import sample
 from core.month import Month
 from core.settings import ROOT, settings
@@ -160,7 +163,7 @@ def test_a_month_and_the_lookup_come_from_a_bucket(bucket: str, published: Path,
 
 def test_an_object_that_is_there_is_not_fetched_again(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first = extract(GREEN, bucket, MONTH)
-    monkeypatch.setattr(sources.Bucket, "_blocks", None)  # nothing may come
+    monkeypatch.setattr(Bucket, "_blocks", None)  # nothing may come
     assert extract(GREEN, bucket, MONTH) == first
 
 
@@ -176,7 +179,7 @@ def test_a_replaced_object_is_noticed(bucket: str, published: Path) -> None:
 def test_an_object_of_many_blocks_comes_whole(bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = (published / NAME).stat().st_size
     for block in (1_000, size - 1, size, size + 1):
-        monkeypatch.setattr(sources, "BLOCK", block)
+        monkeypatch.setattr(buckets, "BLOCK", block)
         shutil.rmtree(settings().home, ignore_errors=True)
         assert_is(extract(GREEN, bucket, MONTH), published / NAME)
 
@@ -185,33 +188,33 @@ def test_an_object_that_changes_between_two_blocks_is_never_half_old(
     bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The block of the new version is refused, and the next attempt of the transfer begins anew."""
-    monkeypatch.setattr(sources, "BLOCK", 5_000)
-    ask, asked = sources.Bucket._ask, list[int]()
+    monkeypatch.setattr(buckets, "BLOCK", 5_000)
+    ask, asked = Bucket._request, list[int]()
 
-    def replace(self: sources.Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
+    def replace(self: Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
         asked.append(start)
         if len(asked) == 3:
             sample.write_month(published / NAME, MONTH, seed=1, rows=500)
             put(f"{bucket}/{NAME}", (published / NAME).read_bytes())
         return ask(self, key, start, conditions)
 
-    monkeypatch.setattr(sources.Bucket, "_ask", replace)
+    monkeypatch.setattr(Bucket, "_request", replace)
     assert_is(extract(GREEN, bucket, MONTH), published / NAME)
     assert asked[:5] == [0, 5_000, 10_000, 10_000, 0]
 
 
 def assert_goes_on(bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attempt that is cut in its third block, and when it takes that up, is followed by one that has only the rest to ask for."""
-    monkeypatch.setattr(sources, "BLOCK", 5_000)
-    ask, asked = sources.Bucket._ask, list[int]()
+    monkeypatch.setattr(buckets, "BLOCK", 5_000)
+    ask, asked = Bucket._request, list[int]()
 
-    def cut(self: sources.Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
+    def cut(self: Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
         asked.append(start)
         if len(asked) in (3, 4):
             raise SourceUnavailable("cut")
         return ask(self, key, start, conditions)
 
-    monkeypatch.setattr(sources.Bucket, "_ask", cut)
+    monkeypatch.setattr(Bucket, "_request", cut)
     refusal(SourceUnavailable, lambda: extract(GREEN, bucket, MONTH))
     assert_is(extract(GREEN, bucket, MONTH), published / NAME)
     assert asked[:5] == [0, 5_000, 10_000, 10_000, 10_000]
@@ -294,7 +297,7 @@ FOLDERS = [
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_folder_may_be_named_as_the_store_allows(bucket: str, published: Path, folder: str) -> None:
     put(f"s3://taxi/{folder}/{NAME}", (published / NAME).read_bytes())
-    sources.check(f"s3://taxi/{folder}")
+    check_source(f"s3://taxi/{folder}")
     assert_is(extract(GREEN, f"s3://taxi/{folder}/", MONTH), published / NAME)
     message = refusal(NotPublished, lambda: extract(GREEN, f"s3://taxi/{folder}", Month(2026, 11)))
     assert f"in s3://taxi/{folder};" in message
@@ -422,10 +425,10 @@ def test_a_month_comes_from_a_container(
     container: str, published: Path, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     for block in (5_000, 1 << 20):
-        monkeypatch.setattr(sources, "BLOCK", block)
+        monkeypatch.setattr(buckets, "BLOCK", block)
         shutil.rmtree(home, ignore_errors=True)
         assert_is(extract(GREEN, container, MONTH), published / NAME)
-    monkeypatch.setattr(sources.Bucket, "_blocks", None)  # nothing may come: it is there
+    monkeypatch.setattr(Bucket, "_blocks", None)  # nothing may come: it is there
     assert_is(extract(GREEN, container, MONTH), published / NAME)
 
 
@@ -476,7 +479,7 @@ def test_a_month_comes_from_a_google_bucket(
     google: str, google_bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     for block in (5_000, 1 << 20):
-        monkeypatch.setattr(sources, "BLOCK", block)
+        monkeypatch.setattr(buckets, "BLOCK", block)
         shutil.rmtree(home, ignore_errors=True)
         assert_is(extract(GREEN, google_bucket, MONTH), published / NAME)
     sample.write_month(published / NAME, MONTH, seed=1, rows=500)
@@ -632,7 +635,7 @@ def test_a_store_that_is_not_there_is_transient(set_variables: Callable[..., Non
 def test_an_object_without_a_version_is_not_put_together_of_blocks(
     set_variables: Callable[..., None], monkeypatch: pytest.MonkeyPatch, etag: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(sources, "BLOCK", 4)
+    monkeypatch.setattr(buckets, "BLOCK", 4)
     with canned((206, {"Content-Range": "bytes 0-3/8", **etag}, b"PAR1")) as endpoint:
         set_variables(**variables("s3", endpoint))
         assert "names no version" in refusal(PermanentError, lambda: extract(GREEN, "s3://taxi/x", MONTH))
@@ -683,7 +686,7 @@ def test_an_address_that_names_no_bucket_is_refused_without_it(source: str) -> N
     ],
 )
 def test_an_address_with_a_secret_or_that_can_not_be_asked_for_is_refused_without_it(source: str, said: str) -> None:
-    message = refusal(UsageError, lambda: sources.check(source))
+    message = refusal(UsageError, lambda: check_source(source))
     assert message.startswith(f"source {source[:5]}bucket/... ") and said in message
 
 
@@ -733,7 +736,7 @@ def test_a_key_that_is_missing_is_said_to_be(
 )
 def test_a_path_never_leads_out_of_the_bucket(set_variables: Callable[..., None], prefix: str, there: str) -> None:
     set_variables(AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY=SECRET)
-    bucket = sources.Bucket(prefix)
+    bucket = Bucket(Location.parse(prefix))
     assert bucket.address("x.parquet") == f"{there}/x.parquet"
     with bucket.get("../../../x", None, None) as answer:
         assert answer.state == "absent"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
@@ -31,7 +30,7 @@ from core.errors import (
     SourceUnavailable,
     UsageError,
 )
-from core.extract import Extracted, extract, sources
+from core.extract import Extracted, extract, folder, web
 from core.month import Month
 from tests.publisher import HTML_ERROR_PAGE, MANIFEST, Publisher, lfs_pointer
 from tests.unit.fetching import LOOKUP, MONTH, NAME, assert_is, refusal, set_variable
@@ -95,14 +94,14 @@ def test_a_folder_under_the_files_name_is_one_clear_line(published: Path) -> Non
 
 
 def test_a_file_that_grows_while_it_is_read_is_transient(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = sources._chunks
+    read = folder._chunks
 
     def slowly(file: IO[bytes], path: Path) -> Iterator[bytes]:
         yield from read(file, path)
         with path.open("ab") as more:
             more.write(b"PAR1")
 
-    monkeypatch.setattr(sources, "_chunks", slowly)
+    monkeypatch.setattr(folder, "_chunks", slowly)
     message = refusal(SourceUnavailable, lambda: extract(GREEN, str(published), MONTH))
     assert "changed while it was read" in message
 
@@ -270,7 +269,7 @@ def test_a_cut_transfer_is_transient(site: Publisher, published: Path) -> None:
 
 
 def test_a_publisher_that_stops_sending_is_transient(site: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "TIMEOUT", httpx.Timeout(0.2))
+    monkeypatch.setattr(web, "TIMEOUT", httpx.Timeout(0.2))
     site.stall(NAME, times=None)
     assert "did not end well" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
 
@@ -317,21 +316,6 @@ def test_many_loaders_may_fetch_one_file_at_once(site: Publisher, published: Pat
 def test_an_address_that_is_none_or_holds_a_secret_is_refused_without_it(home: Path, source: str) -> None:
     message = refusal(UsageError, lambda: extract(GREEN, source, MONTH))
     assert "s3cret" not in message and "cret@" not in message
-
-
-def test_a_file_that_a_proxy_compresses_comes_as_it_was(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = (published / NAME).read_bytes()
-
-    def transport(request: httpx.Request) -> httpx.Response:
-        if not request.url.path.endswith(NAME):
-            return httpx.Response(404)
-        body = gzip.compress(content)
-        headers = {"Content-Encoding": "gzip", "ETag": '"of what is sent"', "Content-Length": str(len(body))}
-        return httpx.Response(200, headers=headers, stream=httpx.ByteStream(body))
-
-    client = httpx.Client(transport=httpx.MockTransport(transport))
-    monkeypatch.setattr(httpx, "Client", lambda **options: client)
-    assert_is(extract(GREEN, "http://host/x", MONTH), published / NAME)
 
 
 # --- what is no file of its format --------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 from core.datasets import GREEN, ZONES
 from core.errors import BadFile, SourceUnavailable
 from core.extract import extract
-from core.extract.download import MANIFEST_MB
+from core.extract.manifest import MANIFEST_MB
 from core.lab import sample
 from tests.publisher import HTML_ERROR_PAGE, MANIFEST, Publisher
 from tests.unit.fetching import LOOKUP, MONTH, NAME, assert_is, refusal

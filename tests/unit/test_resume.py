@@ -16,9 +16,9 @@ import pytest
 
 from core.datasets import GREEN
 from core.errors import BadFile, DiskFull, PermanentError, SourceUnavailable
-from core.extract import download, extract, partial
-from core.extract.download import CONTINUATIONS
-from core.extract.partial import Partial
+from core.extract import extract, resume, transfer
+from core.extract.resume import Partial
+from core.extract.transfer import CONTINUATIONS, Transfer
 from core.lab import sample
 from core.waiting import until
 from tests.publisher import Publisher, Request
@@ -62,7 +62,7 @@ def test_a_cut_transfer_goes_on_where_it_was_cut(site: Publisher, published: Pat
 
 
 def test_a_stalled_transfer_goes_on(site: Publisher, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.extract.sources.TIMEOUT", SHORT)
+    monkeypatch.setattr("core.extract.web.TIMEOUT", SHORT)
     site.stall(NAME)
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
     assert [request.status for request in asked(site)] == [200, 206]
@@ -102,7 +102,7 @@ def test_a_server_that_ignores_ranges_sends_it_all_again(site: Publisher, publis
 def test_a_file_that_changes_in_between_starts_over(
     site: Publisher, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.extract.sources.TIMEOUT", SHORT)
+    monkeypatch.setattr("core.extract.web.TIMEOUT", SHORT)
     stall = site.stall(NAME)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(extract, GREEN, site.url, MONTH)
@@ -118,7 +118,7 @@ def test_a_file_that_changes_in_between_starts_over(
 def leave_half(site: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attempt that ends in the middle."""
     with monkeypatch.context() as patch:
-        patch.setattr(download, "CONTINUATIONS", 0)
+        patch.setattr(transfer, "CONTINUATIONS", 0)
         site.cut(NAME)
         refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
 
@@ -206,7 +206,7 @@ def test_marks_that_were_damaged_on_disk_cost_a_download_and_no_more(
 
 
 def test_a_part_is_used_up_to_its_last_good_mark(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partial, "MARK_EVERY", 100)
+    monkeypatch.setattr(resume, "MARK_EVERY", 100)
     part = Partial.new(home / "parts", "key", '"v1"')
     for _ in range(5):
         part.write(b"x" * 60)
@@ -214,7 +214,7 @@ def test_a_part_is_used_up_to_its_last_good_mark(home: Path, monkeypatch: pytest
     with part.path.open("r+b") as file:
         file.seek(250)
         file.write(b"?")  # marks are at 120, 240 and 300
-    found = Partial.left(home / "parts", "key")
+    found = Partial.leftover(home / "parts", "key")
     assert found is not None and found.rest is not None
     assert (found.rest.etag, found.rest.start) == ('"v1"', 240)
     assert found.sha256 == hashlib.sha256(b"x" * 240).hexdigest()
@@ -227,7 +227,7 @@ def test_only_the_youngest_version_is_kept(home: Path) -> None:
         part.write(b"x")
         part.leave()
         os.utime(part.path, (1e9 - age, 1e9 - age))
-    found = Partial.left(home / "parts", "key")
+    found = Partial.leftover(home / "parts", "key")
     assert found is not None and found.etag == '"young"'
     found.discard()
     assert list((home / "parts").iterdir()) == []
@@ -238,7 +238,7 @@ def test_an_etag_is_no_path(home: Path, etag: str) -> None:
     part = Partial.new(home / "parts", "key", etag)
     part.write(b"x")
     part.leave()
-    found = Partial.left(home / "parts", "key")
+    found = Partial.leftover(home / "parts", "key")
     assert found is None if len(etag) > 200 else found is not None and found.etag == etag
     assert all(path.parent == home / "parts" for path in home.rglob("*.part"))
     if found:
@@ -264,17 +264,17 @@ def test_a_part_stays_when_the_tool_ends_its_task(
 ) -> None:
     """Tools do it with exceptions of their own, or Python's."""
     site.stall(NAME)
-    monkeypatch.setattr("core.extract.sources.TIMEOUT", SHORT)
-    once = download._Transfer._once
+    monkeypatch.setattr("core.extract.web.TIMEOUT", SHORT)
+    once = Transfer._once
 
-    def interrupt(self: download._Transfer, unless: str | None) -> object:
+    def interrupt(self: Transfer, unless: str | None) -> object:
         try:
             return once(self, unless)
         except SourceUnavailable:
             raise KeyboardInterrupt from None
 
     with monkeypatch.context() as patch:
-        patch.setattr(download._Transfer, "_once", interrupt)
+        patch.setattr(Transfer, "_once", interrupt)
         with pytest.raises(KeyboardInterrupt):
             extract(GREEN, site.url, MONTH)
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
@@ -287,9 +287,9 @@ def test_a_part_stays_when_the_tool_ends_its_task(
 def fetching(site: Publisher, home: Path) -> subprocess.Popen[str]:
     """Another process that fetches the month, and notes often what it has."""
     script = (
-        "import sys\nfrom core.extract import partial\nfrom core.extract import extract\n"
+        "import sys\nfrom core.extract import resume\nfrom core.extract import extract\n"
         "from core.month import Month\nfrom core.datasets import GREEN\n"
-        "partial.MARK_EVERY = 1\n"
+        "resume.MARK_EVERY = 1\n"
         "print(extract(GREEN, sys.argv[1], Month(2024, 1)).sha256)\n"
     )
     environment = {**os.environ, "TRIPTYCH_HOME": str(home)}
@@ -382,7 +382,7 @@ def test_a_part_that_was_published_while_it_was_waited_for_is_not_written_into(h
     part = Partial.new(home / "parts", "key", '"v1"')
     part.write(b"whole")
     part.flush()
-    assert Partial.left(home / "parts", "key") is None  # it is locked
+    assert Partial.leftover(home / "parts", "key") is None  # it is locked
     second = Partial.new(home / "parts", "key", '"v1"')
     second.write(b"other")
     part.publish(home / "kept")
