@@ -1,6 +1,6 @@
 """Thrift's compact protocol, to write footers and page headers that no writer would, and to find the numbers in real ones.
 
-It shares nothing with `core.load.parquet`, which is what it is to test.
+It shares nothing with `core.load.thrift`, which is what it is to test.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ EACH = pytest.mark.parametrize("strategy", STRATEGIES)
 LOADER = """
 import os, signal, sys
 from pathlib import Path
-from core import load
+from core.load import transaction
 from tests.integration.loading import attempt
 lock = transaction.lock
 

@@ -29,7 +29,7 @@ from core.errors import BadFile, Busy, DatabaseUnavailable, PermanentError, Sche
 from core.lab import sample
 from core.ledger import Entry
 from core.ledger import read as read_entry
-from core.load import transaction
+from core.load import reading
 from core.month import Month
 from core.run import STRATEGIES
 from core.settings import settings
@@ -1044,7 +1044,7 @@ def test_memory_does_not_grow_with_the_month(folder: Path, warehouse: str) -> No
     table = pq.read_table(path)
     peaks = []
     for batches in (1, 4):
-        many = pa.concat_tables([table] * (1 + batches * transaction.BATCH_ROWS // table.num_rows))
+        many = pa.concat_tables([table] * (1 + batches * reading.BATCH_ROWS // table.num_rows))
         pq.write_table(many.combine_chunks(), path)
         done = subprocess.run([sys.executable, "-c", PEAK, str(folder)], capture_output=True, text=True, check=True)
         loaded, peak = map(int, done.stdout.split())

@@ -21,7 +21,7 @@ from core.datasets import DATASETS, DATE, DOUBLE, GREEN, INTEGER, TEXT, TIMESTAM
 from core.digest import Digest
 from core.extract import Extracted
 from core.lab import sample
-from core.load import rowhash, transaction
+from core.load import copy, rowhash, tables
 from core.load.rowhash import RowHash
 from tests.integration.loading import MONTH, SCHEMA, attempt, attempt_zones, write
 
@@ -72,7 +72,7 @@ def held(connection: Connection, dataset: Dataset, batches: list[pa.RecordBatch]
     """The digest of the table that holds them, by the server."""
     encoder = pgpq.ArrowToPostgresBinaryEncoder(dataset.arrow)
     table = sql.Identifier("pg_temp", dataset.table)
-    connection.execute(sql.SQL("CREATE TABLE {} ({})").format(table, transaction._columns(dataset)))
+    connection.execute(sql.SQL("CREATE TABLE {} ({})").format(table, tables.columns(dataset)))
     with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(table)) as copy:
         copy.write(encoder.write_header())
         for batch in batches:
@@ -170,16 +170,16 @@ def test_what_has_too_many_shapes_is_left_to_the_server(tmp_path: Path, warehous
 def test_a_fault_of_the_encoder_shows(tmp_path: Path, warehouse: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger says what the file holds, and is not fooled by what was sent."""
     write(tmp_path)
-    encoded = transaction._encoded
+    encoded = copy.encoded
 
-    def faulty(job: load.Load) -> Iterator[tuple[memoryview, pa.RecordBatch | None]]:
-        pieces, batches = zip(*encoded(job), strict=True)
+    def faulty(order: load.Load) -> Iterator[tuple[memoryview, pa.RecordBatch | None]]:
+        pieces, batches = zip(*encoded(order), strict=True)
         sent = bytearray(b"".join(pieces))
         sent[44] ^= 4  # in the first row's vendor, behind a header of 19 bytes, the month and the row's number
         yield memoryview(sent), None
         yield from ((memoryview(b""), batch) for batch in batches)
 
-    monkeypatch.setattr(load, "_encoded", faulty)
+    monkeypatch.setattr(copy, "encoded", faulty)
     entry = attempt(tmp_path).entry
     with connect("test") as connection:
         held = digest.table(connection, SCHEMA, GREEN.table)

@@ -18,7 +18,7 @@ from core.datasets import GREEN, YELLOW, ZONES, Dataset
 from core.errors import BadFile, SchemaDrift
 from core.extract import Extracted
 from core.lab import sample
-from core.load import batches, parquet
+from core.load import batches, limits
 from core.month import Month
 
 MONTH = Month(2024, 1)
@@ -290,6 +290,6 @@ def test_a_file_in_small_row_groups_is_read(tmp_path: Path, published: pa.Table)
 def test_a_file_in_too_many_row_groups_is_told_to_have_fewer(
     tmp_path: Path, published: pa.Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet, "FOOTER_MB", 0.5)
+    monkeypatch.setattr(limits, "FOOTER_MB", 0.5)
     message = refusal(written(tmp_path, published, row_group_size=1), kind=BadFile)
     assert "MB of footer" in message and message.endswith("write the file in fewer, larger row groups")

@@ -12,7 +12,7 @@ import pytest
 from core.datasets import GREEN, ZONES, Dataset
 from core.errors import BadFile, TriptychError
 from core.extract import extract
-from core.load import batches, parquet
+from core.load import batches, limits
 from core.settings import ROOT
 from tests.fuzz import csv_files, harness, known, parquet_files
 from tests.unit.fetching import refusal
@@ -59,13 +59,13 @@ def test_what_the_fuzzer_builds_by_hand_is_a_file(home: Path, tmp_path: Path) ->
 def test_a_month_that_arrow_ends_early_is_refused(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One bit in a page's header, and Arrow gives no rows and no error; whoever looks at the header or not."""
     content = known.CASES["one bit that empties the month"][0]()
-    monkeypatch.setattr(parquet, "check", lambda path, file: [])
+    monkeypatch.setattr(limits, "check", lambda path, file: [])
     message = refusal(BadFile, lambda: load(tmp_path, GREEN, content))
     assert f"declares {len(parquet_files.table())} rows, and 0 are in it" in message
 
 
 def test_a_month_of_too_many_pages_is_refused(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "PAGES", 30)
+    monkeypatch.setattr(limits, "PAGES", 30)
     message = refusal(BadFile, lambda: load(tmp_path, GREEN, parquet_files.good()["brotli"]))
     assert "declares 31 pages, and 30 is the limit" in message
 
@@ -77,9 +77,9 @@ def test_the_longest_text_that_is_allowed_is_loaded(home: Path, tmp_path: Path) 
 
 def test_every_real_month_is_far_below_the_limits(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for limit in ("FOOTER_MB", "ROWS", "PAGES", "PAGES_MB", "DICTIONARIES_MB"):
-        monkeypatch.setattr(parquet, limit, getattr(parquet, limit) / 3)
+        monkeypatch.setattr(limits, limit, getattr(limits, limit) / 3)
     for path in (real_data / "green").glob("*.parquet"):
-        assert parquet.check(path, path.name) != []
+        assert limits.check(path, path.name) != []
 
 
 # --- in processes of their own: what would end this one, or fill its memory, is a finding there ------------------------------

@@ -25,7 +25,6 @@ from core.datasets import (  # fmt: skip
     DOUBLE,
     GREEN,
     INTEGER,
-    LIMIT,
     TEXT,
     TIMESTAMP,
     YELLOW,
@@ -33,14 +32,14 @@ from core.datasets import (  # fmt: skip
     Column,
     Dataset,
     Kind,
-    check_columns,
-    conform,
     dataset,
 )
 from core.errors import SchemaDrift, UsageError
 from core.extract import Extracted
 from core.lab import sample
-from core.load import transaction
+from core.load import reading
+from core.load.casting import LIMIT, conform
+from core.load.columns import check_columns
 from core.month import Month
 
 # No deadline: a busy machine is not a fault. The same examples each time: a build does not fail by chance.
@@ -324,7 +323,7 @@ def test_the_month_column_can_not_be_smuggled_in() -> None:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(transaction, "BATCH_ROWS", 7)
+    monkeypatch.setattr(reading, "BATCH_ROWS", 7)
     return 7
 
 
