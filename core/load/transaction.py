@@ -79,13 +79,13 @@ def _decide(connection: Connection, order: Load, chosen: Strategy) -> Loaded:
 
 
 def _superseded(order: Load, current: Entry) -> Loaded:
-    """Change nothing, because another attempt has published since this one began; raise `Busy` if it loaded other
-    bytes.
+    """Change nothing: another attempt has published since this one began. Raise `Busy` if it loaded other bytes.
 
     Only the source can tell which of two files is the newer one.
     """
     if current.source_sha256 != order.file.sha256:
-        raise Busy(f"{order.file.name}: another attempt has just loaded another version of it; run again to fetch it")
+        why = "another attempt loaded another version of it after this one began"
+        raise Busy(f"{order.file.name}: {why}; run again to fetch it")
     return Loaded("unchanged", current, superseded=True)
 
 

@@ -114,7 +114,7 @@ def test_an_attempt_that_was_stopped_in_mid_load_and_goes_on_is_followed_by_the_
             holder.execute("ROLLBACK")
             (said, _), (_, complaint) = (each.communicate(timeout=WAIT_S) for each in (loader, second))
     assert said == "success False\n"
-    assert "Busy" in complaint and "run again to read it anew" in complaint
+    assert "Busy" in complaint and "run again to fetch it" in complaint
     assert attempt(folder, strategy=strategy, run_id="second").state == "success"
     attempt(folder, schema="golden", strategy=strategy)
     assert rows(warehouse) == rows(warehouse, schema="golden")

@@ -384,7 +384,7 @@ def test_a_late_attempt_at_another_file_changes_nothing_and_asks_again(
     write(folder, MONTH, seed=1)
     attempt(folder)
     before = rows(warehouse), ledger(warehouse)
-    with pytest.raises(Busy, match=r"another attempt loaded another version of it; run again"):
+    with pytest.raises(Busy, match=r"another attempt loaded another version of it after this one began; run again to fetch it"):
         load.load(late)
     assert (rows(warehouse), ledger(warehouse)) == before
 
@@ -396,7 +396,7 @@ def test_who_began_last_may_have_fetched_first(folder: Path, warehouse: str, str
     write(folder, MONTH, seed=1)
     assert load.load(dataclasses.replace(order(folder), fence=first.fence)).state == "success"
     before = rows(warehouse), ledger(warehouse)
-    with pytest.raises(Busy, match="run again to read it anew"):
+    with pytest.raises(Busy, match="run again to fetch it"):
         load.load(second)
     assert (rows(warehouse), ledger(warehouse)) == before
 
