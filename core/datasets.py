@@ -19,8 +19,7 @@ from core.errors import UsageError
 # eq=False: kinds are keys of dictionaries, and hashing by identity costs nothing for each batch.
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """A column's type on both sides. `core.load.columns` and `core.load.casting` say which types and values become
-    one."""
+    """A column's type on both sides. `core.load` says which published types and values become one."""
 
     arrow: pa.DataType
     postgres: str
@@ -91,8 +90,7 @@ class Dataset:
 
     @property
     def declaration(self) -> str:
-        """An identifier of this declaration: the same bytes, loaded under another declaration, are not the same
-        rows."""
+        """An identifier of this declaration: the same bytes under another declaration are not the same rows."""
         # A column with one spelling contributes what it did before `also` existed, so that loaded months stay
         # unchanged.
         parts = [(c.published, c.name, c.kind.postgres, c.nullable, *c.also) for c in self.table_columns]
@@ -189,8 +187,7 @@ DATASETS = {dataset.name: dataset for dataset in (GREEN, YELLOW, ZONES)}
 """Every dataset by name."""
 
 MODELLED = (GREEN, ZONES)
-"""The datasets that the dbt models read. Every schema has their tables; another dataset's table is created by its first
-load."""
+"""The datasets that the dbt models read. Every schema has their tables; the first load creates another dataset's table."""
 
 
 def dataset(name: str, *, monthly: bool) -> Dataset:

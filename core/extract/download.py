@@ -30,8 +30,7 @@ from core.settings import settings
 _log = logging.getLogger(__name__)
 
 LOOKUP_MB = 4.0
-"""The largest lookup. A real one has 12 KB; its keys are kept in memory while it is read, to see that each occurs once:
-60 MB at most."""
+"""The largest lookup. A real one has 12 KB; its keys are kept in memory, to see that each occurs once: 60 MB at most."""
 
 _PAGE = "a web page"
 """Single-page apps and login portals send one, with status 200, for whatever does not exist. So the file may be in the
@@ -122,8 +121,7 @@ def _is_page(part: Partial) -> bool:
 
 
 def _check_format(path: Path, name: str, size: int) -> None:
-    """Raise `BadFile` when the file is not what its name says. Only its ends are read here: the loader reads the
-    rest."""
+    """Raise `BadFile` when the file is not what its name says. Only its ends are read: the loader reads the rest."""
     with path.open("rb") as file:
         head = file.read(512)
         file.seek(max(0, size - 4))

@@ -29,8 +29,7 @@ class Folder:
 
     @contextlib.contextmanager
     def get(self, path: str, unless: str | None, rest: Rest | None) -> Iterator[Answer]:
-        """See `Source`; raise `SourceUnavailable` when the file changes while it is copied: the copy may be half old,
-        half new."""
+        """See `Source`; raise `SourceUnavailable` on a file that changes while it is copied: it may be half old."""
         name = self._folder / path
         try:
             file = open(name, "rb", opener=_without_waiting)  # noqa: SIM115  # closed below

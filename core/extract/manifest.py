@@ -28,8 +28,7 @@ MANIFEST_MB = 4.0
 
 
 def places(source: Source, path: str) -> list[str]:
-    """Return where a file's manifest may be: next to it, and one folder above, but over a network not above the
-    source."""
+    """Return where a file's manifest may be: next to it, and one folder above, over a network within the source."""
     folder = posixpath.dirname(path)
     beside, above = (posixpath.normpath(posixpath.join(folder, step, MANIFEST)) for step in ("", ".."))
     return [beside, above] if isinstance(source, Folder) or not above.startswith("..") else [beside]
@@ -59,8 +58,7 @@ def _full_name(source: Source, path: str) -> str:
 
 
 def _names(address: str, least: int) -> list[str]:
-    """Return what a manifest may call the file, depending on where `sha256sum` ran: its last parts, at least `least` of
-    them."""
+    """Return what a manifest may call the file, depending on where `sha256sum` ran: its last parts, `least` or more."""
     parts = address.split("/")
     return ["/".join(parts[-count:]) for count in range(least, len(parts) + 1)]
 
@@ -83,8 +81,7 @@ _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?([^\0]+)")
 
 
 def _promised(path: Path, where: str) -> dict[str, str]:
-    """Return the digest of each name, as `sha256sum` writes them; raise `BadFile` naming the first line that is no such
-    pair."""
+    """Return the digest of each name; raise `BadFile` naming the first line that `sha256sum` would not write."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError:

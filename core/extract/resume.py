@@ -61,8 +61,7 @@ class Partial:
 
     @classmethod
     def new(cls, folder: Path, key: str, etag: str | None) -> Partial:
-        """Return an empty part. It is kept after a failure if it has an ETag, its name fits, and no other attempt
-        writes it."""
+        """Return an empty part, kept after a failure if it has an ETag, its name fits, and it is not locked."""
         path = folder / f"{key}-{quote(etag or '', safe='')}.part"
         if etag and len(path.name) <= _LONGEST_NAME:
             private(folder)
@@ -73,8 +72,7 @@ class Partial:
 
     @classmethod
     def temporary(cls, folder: Path, etag: str | None = None) -> Partial:
-        """Return an empty part under a random name. It is deleted after a failure, or by the next attempt after a
-        kill."""
+        """Return an empty part under a random name, deleted after a failure, or after a kill by the next attempt."""
         private(folder)
         while True:
             part = cls._locked(folder / f"{_TEMPORARY}{secrets.token_hex(8)}", etag, create=True)

@@ -3,7 +3,7 @@
 A folder, an http(s) prefix and a bucket answer the same question: "the file at this path; not if it is still that
 version; only the rest of this version". Each translates what goes wrong into the classes of `core.errors`. A source
 repeats a request only when the answer calls for it: a rest that no longer fits is requested as a whole file. Retries
-are the orchestrators' job.
+are left to the orchestrators.
 """
 
 from __future__ import annotations

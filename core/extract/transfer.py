@@ -40,8 +40,7 @@ class Transfer:
         self._has_waited = False
 
     def run(self, unless: str | None) -> Partial | Answer:
-        """Return the whole file, or an answer without one. If the source fails, what has arrived stays for the next
-        attempt."""
+        """Return the whole file, or an answer without one. What arrived before a failure stays for the next attempt."""
         self._part = Partial.leftover(self._folder, self._key)
         if self._part:
             self._info("%s bytes of %s are left from an earlier attempt", f"{self._part.size:,}", self._address)

@@ -100,8 +100,7 @@ class Web:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def absent(self, what: str, name: str, said: list[str]) -> PermanentError:
-        """See `Source`. The publisher answers 403, not 404, for a month that is not out yet: its bucket can't be
-        listed."""
+        """See `Source`. The publisher answers 403, not 404, for a future month: its bucket can't be listed."""
         if said[0] == "403" and re.fullmatch(r"\d{4}-\d{2}", what):
             return NotPublished(f"{what} is not published yet: {self._prefix} answered 403 for {name}")
         return NotPublished(f"{what}: {self._prefix} has no {name} ({said[0]}); check the month and --source")
@@ -144,8 +143,7 @@ def parse(prefix: str) -> httpx.URL:
 
 
 def _check_redirect(url: str, here: httpx.URL, there: httpx.URL) -> None:
-    """Raise `PermanentError` on a redirect to another host: the certificate was checked for this one, and the user
-    chose it."""
+    """Raise `PermanentError` on a redirect to another host: the user named, and the certificate covers, this one."""
     ports = {"http": 80, "https": 443}
     upgraded = here.scheme == "http" and there.scheme == "https" and here.port is None and there.port is None
     same_port = (here.port or ports.get(here.scheme)) == (there.port or ports.get(there.scheme))
@@ -158,8 +156,7 @@ def _check_redirect(url: str, here: httpx.URL, there: httpx.URL) -> None:
 
 
 def _answer(response: httpx.Response, url: str, rest: Rest | None) -> Answer | None:
-    """Return what the response says; None when it holds a rest, or the lack of one, that does not fit what has
-    arrived."""
+    """Return what the response says; None when it holds a rest that does not fit what has arrived, or has none."""
     status = response.status_code
     if status == 304 and "If-None-Match" in response.request.headers:
         return Answer("unchanged")
@@ -171,7 +168,7 @@ def _answer(response: httpx.Response, url: str, rest: Rest | None) -> Answer | N
         return whole and Answer("file", response.iter_raw(), rest.start, int(whole[1]), etag)
     if status != 200:
         raise bad_status(status, url, wait_s=_asked_to_wait(response.headers))
-    # Some proxies compress although nobody asked. To unpack is a risk (64 KB become 66 MB), and has no user.
+    # Some proxies compress without being asked. Unpacking is a risk (64 KB become 66 MB) that has no user.
     encoding = response.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
         raise PermanentError(
@@ -190,8 +187,7 @@ def _whole_size(response: httpx.Response, rest: Rest) -> re.Match[str] | None:
 
 
 def _asked_to_wait(headers: httpx.Headers) -> float | None:
-    """Return the seconds that a Retry-After asks for: a number, or a date, which is compared with the server's own
-    clock."""
+    """Return the seconds that a Retry-After asks for: a number, or a date, compared with the server's own clock."""
     asked = headers.get("retry-after", "").strip()
     if _NUMBER.fullmatch(asked):
         return float(asked)

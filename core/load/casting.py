@@ -54,8 +54,7 @@ def first_instant(day: dt.date) -> pa.Scalar:
 
 
 def _constant(kind: pa.DataType, form: str, value: float) -> pa.Scalar:
-    """Return an Arrow scalar, built from its bytes: from a Python value, pyarrow would import pandas where it is
-    installed."""
+    """Return an Arrow scalar, built from its bytes: for a Python value, pyarrow imports pandas where it is installed."""
     return pa.Array.from_buffers(kind, 1, [None, pa.py_buffer(struct.pack(form, value))])[0]
 
 
@@ -117,8 +116,7 @@ def _conform_column(column: Column, batch: pa.RecordBatch, file: str, first_row:
 
 
 def _check_lengths(values: pa.Array, where: str, first_row: int) -> None:
-    """Raise `SchemaDrift` on a text longer than `TEXT_BYTES`; in a dictionary, before each row becomes a text of its
-    own."""
+    """Raise `SchemaDrift` on a text longer than `TEXT_BYTES`; in a dictionary, before each row gets a copy of it."""
     texts = values.dictionary if pt.is_dictionary(values.type) else values
     if not is_text(texts.type):
         return

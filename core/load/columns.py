@@ -94,8 +94,7 @@ def _check_once(known: dict[str, Column], names: Sequence[str], file: str) -> No
 
 
 def _subject(names: Sequence[str]) -> tuple[str, str]:
-    """Return columns as the subject of a sentence, and its verb: "column 'a'", "is"; "columns 'a', 'b' and 2 more",
-    "are"."""
+    """Return columns as a sentence's subject, and its verb: "column 'a'", "is"; "columns 'a' and 2 more", "are"."""
     if len(names) == 1:
         return f"column {names[0]}", "is"
     lengths = itertools.accumulate(len(name) + 2 for name in names)

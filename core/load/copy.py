@@ -55,7 +55,8 @@ def copy(connection: Connection, order: Load, schema: str, name: str, *, freeze:
     tables.check_catalog(connection, dataset, table)
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in dataset.table_columns)
     into = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE {})").format(table, columns, sql.Literal(freeze))
-    rows, in_month = RowHash(dataset), suspect.InMonth(dataset, order.month) if order.month else None
+    rows = RowHash(dataset)
+    in_month = suspect.InMonth(dataset, order.month) if order.month else None
     cursor = connection.cursor()
     with cursor.copy(into) as pipe:
         for piece, batch in encoded(order):
@@ -67,11 +68,9 @@ def copy(connection: Connection, order: Load, schema: str, name: str, *, freeze:
                     in_month.add(batch)
     content = rows.digest() or digest.table(connection, schema, name)
     assert content.rows == cursor.rowcount, f"{content.rows} rows were sent to {name}, and it took {cursor.rowcount}"
-    if order.month is None or in_month is None:
+    if in_month is None:
         return Content(content)
-    line = suspect.month(
-        connection, order.schema, dataset, order.month, order.file, content.rows, in_month.rows, copied=table
-    )
+    line = suspect.month(connection, order, content.rows, in_month.rows, copied=table)
     return Content(content, order.suspected(line))
 
 

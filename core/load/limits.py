@@ -20,8 +20,7 @@ from core.load.thrift import CONTAINER, I32, I64, LIST, STRUCT, Damaged, Fields,
 __all__ = ["CONTAINER", "check"]
 
 FOOTER_MB = 1.0
-"""A real footer has 4 to 11 KB; one of 20 columns in 450 row groups has 1 MB. Arrow turns one byte of a hostile one
-into 230."""
+"""A real footer has 4 to 11 KB; 20 columns in 450 row groups have 1 MB. Arrow turns one hostile byte into 230."""
 
 ROWS = 50_000_000
 """Three times the publisher's largest month. Ten bytes can declare, and hold, two billion equal rows."""
@@ -33,8 +32,7 @@ PAGES_MB = 256.0
 """One page of each column, unpacked, is in memory at a time. Those of a real month have 20 MB together."""
 
 DICTIONARIES_MB = 32.0
-"""One dictionary of each column: texts of a few letters take ten times their size in Arrow. Writers stop at 1 MB
-each."""
+"""One dictionary of each column: short texts take ten times their size in Arrow. Writers stop at 1 MB each."""
 
 VALUE_BYTES = 300
 """The bytes of a page for each of its values, on average: hence what a batch of rows can take, whatever it holds."""

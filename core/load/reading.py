@@ -85,8 +85,7 @@ def _read_parquet(dataset: Dataset, file: Extracted) -> Iterator[pa.RecordBatch]
 
 
 def _read_csv(dataset: Dataset, file: Extracted) -> Iterator[pa.RecordBatch]:
-    """Read every column as text, and no text as NULL: the lookup holds the text ``N/A``, which readers take for
-    NULL."""
+    """Read every column as text, and no text as NULL: the lookup holds ``N/A``, which readers take for NULL."""
     _check_quotes(file)
     with pyarrow.csv.open_csv(file.path) as header:
         check_columns(dataset, pa.schema([(name, pa.string()) for name in header.schema.names]), file.name)
@@ -97,8 +96,7 @@ def _read_csv(dataset: Dataset, file: Extracted) -> Iterator[pa.RecordBatch]:
 
 
 def _check_quotes(file: Extracted) -> None:
-    """Raise `BadFile` on an odd number of quotes: the file was cut inside a quoted text, where Arrow stops without an
-    error."""
+    """Raise `BadFile` on an odd number of quotes: Arrow stops without an error in a text that was cut."""
     with file.path.open("rb") as content:
         quotes = sum(piece.count(b'"') for piece in iter(lambda: content.read(1 << 20), b""))
     if quotes % 2:

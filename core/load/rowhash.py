@@ -33,8 +33,7 @@ LOT = 8192
 """Rows hashed together: arrays of 64 kB stay in the cache. 4,096 take a third more CPU, and 16,384 a tenth more."""
 
 MOST_SHAPES = 16
-"""Each shape is a pass of its own: 2 ms even for one row. With more shapes, as the zones' names have, this is no
-faster."""
+"""Each shape is a pass: 2 ms even for one row. With more shapes, as the zones' names have, this is no faster."""
 
 # The bits of a shape that hold the length of one text.
 _TEXT_BITS = 8
@@ -62,8 +61,7 @@ class RowHash:
             batch, shapes = _only(batch, ~same), shapes[~same]
 
     def digest(self) -> Digest | None:
-        """Return the digest of all rows that were added; None when they have too many shapes, and the server has to
-        compute it."""
+        """Return the digest of all rows; None when they have too many shapes, and the server has to compute it."""
         for shape in list(self._waiting):
             self._hash(shape)
         return None if self._given_up else self._digest
@@ -120,8 +118,7 @@ Part = tuple[Callable[..., Words], Words, int]
 
 
 def _lay_out(batch: pa.RecordBatch, oids: Sequence[int]) -> tuple[bytes, dict[int, list[Part]]]:
-    """Return what `record_send` writes for rows of one shape: the bytes that all share, 0 where they vary, and the
-    parts by word."""
+    """Return what `record_send` writes for rows of one shape: the bytes shared by all, with 0 where the parts vary."""
     shared = bytearray(struct.pack(">i", batch.num_columns))
     parts: dict[int, list[Part]] = defaultdict(list)
     for oid, column in zip(oids, batch.columns, strict=True):
@@ -137,8 +134,7 @@ def _lay_out(batch: pa.RecordBatch, oids: Sequence[int]) -> tuple[bytes, dict[in
 
 
 def _values(column: pa.Array) -> tuple[int, Sequence[Words]]:
-    """Return how many bytes each value has on the wire, and these bytes as words: an array for each four, 0 after the
-    end."""
+    """Return how many bytes each value has on the wire, and these as words, padded with 0: an array for each four."""
     rows = len(column)
     if pa.types.is_string(column.type):
         start, end = map(int, _offsets(column)[:2])

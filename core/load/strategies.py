@@ -1,5 +1,4 @@
-"""The four ways to publish a month, and the one for a lookup. Each runs inside the transaction of
-`core.load.transaction`."""
+"""The four ways to publish a month, and the one for a lookup. Each runs inside the one transaction of a load."""
 
 from __future__ import annotations
 
@@ -169,11 +168,10 @@ def _merge(order: Load, arrived: sql.Identifier) -> sql.Composed:
 
 def _replace(connection: Connection, order: Load) -> Loaded:
     """Replace a small table that is not partitioned: one DELETE, one COPY, one commit."""
-    before = suspect.keys(connection, order.schema, order.dataset)
+    before = suspect.keys(connection, order)
     connection.execute(sql.SQL("DELETE FROM {}").format(order.table))
     done = fill(connection, order, order.dataset.table)
-    line = suspect.lookup(connection, order.schema, order.dataset, order.file, before)
-    return replace(done, warnings=order.suspected(line))
+    return replace(done, warnings=order.suspected(suspect.lookup(connection, order, before)))
 
 
 STRATEGIES = {

@@ -19,6 +19,7 @@ from core.database import Connection
 from core.datasets import Dataset
 from core.extract import Extracted
 from core.load.casting import first_instant
+from core.load.order import Load
 from core.month import Month
 
 SHOWN = 6
@@ -40,12 +41,13 @@ class InMonth:
         self.rows += pc.and_(pc.greater_equal(times, self._first), pc.less(times, self._end)).true_count
 
 
-def month(
-    connection: Connection, schema: str, dataset: Dataset, month: Month, file: Extracted, rows: int, inside: int,
-    copied: sql.Identifier,
-) -> str | None:  # fmt: skip
-    """Return what is suspect about `file` as that month: no rows, or most of them from other months. `copied` holds its
-    rows."""
+def month(connection: Connection, order: Load, rows: int, inside: int, copied: sql.Identifier) -> str | None:
+    """Return what is suspect about the file as that month: no rows, or most of its `rows` from other months.
+
+    `inside` rows are of the month; `copied` holds all of them.
+    """
+    file, dataset, month = order.file, order.dataset, order.month
+    assert month is not None
     if rows == 0:
         return f"{file.name} has no rows"
     if 2 * (rows - inside) <= rows:
@@ -57,7 +59,7 @@ def month(
         line = f"{file.name}: none of the {rows:,} rows is of {month}, and {count:,} are of {other}"
     else:
         line = f"{file.name}: {rows - inside:,} of {rows:,} rows are not of {month}, and {count:,} are of {other}"
-    same = ledger.same_bytes(connection, schema, dataset.name, month, file.sha256)
+    same = ledger.same_bytes(connection, order.schema, dataset.name, month, file.sha256)
     return f"{line}; same bytes as {', '.join(same)}" if same else line
 
 
@@ -77,18 +79,18 @@ def shrunk(file: Extracted, rows: int, before: int) -> str | None:
     return f"{file.name} has {rows:,} rows, and {before:,} were loaded before" if 2 * rows < before else None
 
 
-def keys(connection: Connection, schema: str, dataset: Dataset) -> set[int]:
+def keys(connection: Connection, order: Load) -> set[int]:
     """Return the keys of the lookup in its table."""
-    query = sql.SQL("SELECT {} FROM {}").format(sql.Identifier(str(dataset.key)), sql.Identifier(schema, dataset.table))
+    query = sql.SQL("SELECT {} FROM {}").format(sql.Identifier(str(order.dataset.key)), order.table)
     return {key for (key,) in connection.execute(query).fetchall()}
 
 
-def lookup(connection: Connection, schema: str, dataset: Dataset, file: Extracted, before: set[int]) -> str | None:
-    """Return what is suspect about the lookup that was just copied: no rows, or lost keys of `before` that loaded rows
-    use."""
-    present = keys(connection, schema, dataset)
+def lookup(connection: Connection, order: Load, before: set[int]) -> str | None:
+    """Return what is suspect about the lookup that was just copied: no rows, or no more keys that loaded rows use."""
+    file, dataset = order.file, order.dataset
+    present = keys(connection, order)
     gone = sorted(before - present)
-    used = _used(connection, schema, dataset, gone) if gone and dataset.used_in else []
+    used = _used(connection, order, gone) if gone and dataset.used_in else []
     if present and not used:
         return None
     line = f"{file.name} has no rows"
@@ -101,7 +103,7 @@ def lookup(connection: Connection, schema: str, dataset: Dataset, file: Extracte
     return f"{line}; loaded rows that need what is gone: {total:,}, in {months}"
 
 
-def _used(connection: Connection, schema: str, dataset: Dataset, gone: list[int]) -> list[tuple[str, int, list[int]]]:
+def _used(connection: Connection, order: Load, gone: list[int]) -> list[tuple[str, int, list[int]]]:
     """Return each month of the rows that use those keys, with their number and the keys.
 
     The lock on their table is kept until the commit, and delays a swap: so this is asked only of a lookup that has lost
@@ -113,8 +115,8 @@ def _used(connection: Connection, schema: str, dataset: Dataset, gone: list[int]
         FROM {} CROSS JOIN LATERAL unnest(ARRAY[{}]) AS key WHERE key = ANY ({}) GROUP BY 1 ORDER BY 1
         """
     )
-    columns = sql.SQL(", ").join(map(sql.Identifier, dataset.used_as))
-    table = sql.Identifier(schema, str(dataset.used_in))
+    columns = sql.SQL(", ").join(map(sql.Identifier, order.dataset.used_as))
+    table = sql.Identifier(order.schema, str(order.dataset.used_in))
     return connection.execute(query.format(table, columns, sql.Literal(gone))).fetchall()
 
 

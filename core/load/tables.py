@@ -1,5 +1,4 @@
-"""The raw tables and their partitions in PostgreSQL's catalog: create, compare with the declaration, lock for a
-change."""
+"""The raw tables and their partitions: create them, compare them with the declaration, lock them for a change."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ from core.settings import settings
 _log = logging.getLogger(__name__)
 
 SWAP_LOCK = "250ms"
-"""How long a swap may queue for the table's lock. Readers that come after it wait at most that long, and then go
-first."""
+"""How long a swap may queue for the table's lock. Later readers wait at most that long, and then go first."""
 
 
 # --- creating -------------------------------------------------------------------------------------------------------
@@ -84,8 +82,7 @@ def check_catalog(connection: Connection, dataset: Dataset, table: sql.Identifie
 
 
 def allow_nulls(order: Load, names: Iterable[str]) -> None:
-    """Drop NOT NULL where an earlier declaration had it: a partition that allows NULL can't be attached to a table that
-    does not.
+    """Drop NOT NULL where an earlier declaration had it: a partition without it can't be attached to a table with it.
 
     On a connection of its own: the load's transaction would keep readers away from the table until its commit.
     """

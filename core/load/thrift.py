@@ -10,8 +10,7 @@ import struct
 from typing import Any
 
 CONTAINER = 10_000
-"""The longest list in a footer: of columns, or of row groups. Arrow allocates all entries of a list before it reads the
-first."""
+"""The longest list in a footer: of columns, or of row groups. Arrow allocates all entries before it reads the first."""
 
 I32, I64, BINARY, LIST, SET, MAP, STRUCT = 5, 6, 8, 9, 10, 11, 12
 _BYTE, _DOUBLE = 3, 7

@@ -62,8 +62,8 @@ def test_each_reason_to_load_a_month_again_is_told(
     first = attempt(tmp_path).entry
     lines(log)
 
-    def reason(**changes: bool) -> str:
-        attempt(tmp_path, **changes)
+    def reason(*, force: bool = False) -> str:
+        attempt(tmp_path, force=force)
         return lines(log)[0].removeprefix(f"loading {NAME} by swap: ")
 
     assert reason(force=True) == "force is set"
