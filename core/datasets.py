@@ -187,7 +187,7 @@ DATASETS = {dataset.name: dataset for dataset in (GREEN, YELLOW, ZONES)}
 """Every dataset by name."""
 
 MODELLED = (GREEN, ZONES)
-"""The datasets that the dbt models read. Every schema has their tables; the first load creates another dataset's table."""
+"""The datasets that the dbt models read. Every schema has their tables; other tables come with a first load."""
 
 
 def dataset(name: str, *, monthly: bool) -> Dataset:

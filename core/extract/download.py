@@ -30,7 +30,7 @@ from core.settings import settings
 _log = logging.getLogger(__name__)
 
 LOOKUP_MB = 4.0
-"""The largest lookup. A real one has 12 KB; its keys are kept in memory, to see that each occurs once: 60 MB at most."""
+"""The largest lookup. A real one has 12 KB; its keys are kept in memory, to see that each is unique: 60 MB at most."""
 
 _PAGE = "a web page"
 """Single-page apps and login portals send one, with status 200, for whatever does not exist. So the file may be in the

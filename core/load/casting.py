@@ -54,7 +54,7 @@ def first_instant(day: dt.date) -> pa.Scalar:
 
 
 def _constant(kind: pa.DataType, form: str, value: float) -> pa.Scalar:
-    """Return an Arrow scalar, built from its bytes: for a Python value, pyarrow imports pandas where it is installed."""
+    """Return an Arrow scalar, built from its bytes: for a Python value, pyarrow would import an installed pandas."""
     return pa.Array.from_buffers(kind, 1, [None, pa.py_buffer(struct.pack(form, value))])[0]
 
 
