@@ -1,7 +1,7 @@
-"""Load hostile files until something gives.
+"""Load hostile files until something fails.
 
-    python -m tests.fuzz [--cases 20000] [--seed N] [--case N | --known] [--minutes M] [--real FOLDER] [--findings FOLDER]
-        [--server-every N]
+    python -m tests.fuzz [--cases 20000] [--seed N] [--case N | --known] [--minutes M]
+        [--real FOLDER] [--findings FOLDER] [--server-every N]
 
 A case depends on its seed and its number alone (and on the version of pyarrow that writes the good files). Every Nth
 (twentieth) goes into the server that TRIPTYCH_DSN names, where one is named. Exit code 1 when there was a finding.
@@ -37,7 +37,7 @@ def case(seed: int, number: int) -> Case:
 
 def main(argv: list[str] | None = None) -> int:
     """The command line. Exit code 0, or 1 when there was a finding."""
-    parser = argparse.ArgumentParser(prog="tests.fuzz", description="Load hostile files until something gives.")
+    parser = argparse.ArgumentParser(prog="tests.fuzz", description="Load hostile files until something fails.")
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--case", type=int, help="this one only")
@@ -71,9 +71,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _watched(
-    found: Iterable[tuple[int, Outcome]], make: Callable[[int], Case], count: int, until: float, findings: Path, again: str
-) -> list[Outcome]:  # fmt: skip
-    """Show how it goes on; keep the files with a finding in `findings`, and say how to load them again."""
+    found: Iterable[tuple[int, Outcome]],
+    make: Callable[[int], Case],
+    count: int,
+    until: float,
+    findings: Path,
+    again: str,
+) -> list[Outcome]:
+    """Show the progress; keep the files with a finding in `findings`, and say how to load them again."""
     outcomes: list[Outcome] = []
     shown = time.monotonic()
     for number, outcome in found:
@@ -94,7 +99,7 @@ def _watched(
 
 
 def _summary(outcomes: list[Outcome]) -> None:
-    """A line for each kind: what became of its cases, and the worst of them."""
+    """Return a line for each kind of case: the outcomes, and the worst of them."""
     kinds: defaultdict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         kinds[outcome.kind].append(outcome)

@@ -1,8 +1,9 @@
-"""Hostile files in processes of their own: what became of each, in how much time and memory.
+"""Load hostile files in separate processes: the outcome of each, in how much time and memory.
 
-The real path is taken: `core.extract.extract` from a folder, then `core.load.batches`, or the whole `core.load.load` into the
-server that TRIPTYCH_DSN names. Allowed is an error of `core.errors` in one line that names the file, or a load of what is in
-the file. All else is a finding: another exception, a process that dies, no end, too much memory, other rows.
+The real path is taken: `core.extract.extract` from a folder, then `core.load.batches`, or the whole `core.load.load`
+into the server that TRIPTYCH_DSN names. Two outcomes are allowed: an error of `core.errors` in one line that names the
+file, or a load of the file's rows. Everything else is a finding: another exception, a process that dies, no end, too
+much memory, other rows.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Outcome:
 def run(
     make: Callable[[int], Case], numbers: Sequence[int], server_every: int = 0
 ) -> Generator[tuple[int, Outcome], None, None]:
-    """Load the cases of those numbers; every `server_every`th goes into the server. Give what became of each, in turn."""
+    """Load the cases of those numbers, every `server_every`th into the server; yield the outcome of each."""
     while numbers:
         answered = 0
         for outcome in _batch(make, numbers[:BATCH], server_every):
@@ -74,7 +75,7 @@ def run(
 
 
 def _batch(make: Callable[[int], Case], numbers: Sequence[int], server_every: int) -> Iterator[Outcome]:
-    """One process for some cases, which is cheaper than one for each. When it dies, the case that was at hand is the last."""
+    """Run some cases in one process, which is cheaper than one for each; if it dies, its current case is the last."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -122,11 +123,13 @@ def _child(make: Callable[[int], Case], numbers: Sequence[int], server_every: in
             os.write(write, json.dumps(asdict(outcome)).encode() + b"\n")
         code = 0
     except BrokenPipeError:
-        pass  # nobody wants the rest
+        # The rest is not needed.
+        pass
     except BaseException:
         traceback.print_exc()
     finally:
-        os._exit(code)  # what the parent does at its end is not for us to do
+        # Skip what the parent does at its end.
+        os._exit(code)
 
 
 def _outcome(case: Case, *, into_server: bool) -> Outcome:
@@ -227,7 +230,7 @@ def _plain(file: Extracted) -> list[tuple[Any, ...]]:
 
 
 def _reset_peak() -> float:
-    """Forget the peak so far; give what is in use now, in MB."""
+    """Reset the peak; return what is in use now, in MB."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return _peak()

@@ -49,7 +49,9 @@ ENCODINGS: dict[str, dict[str, Any]] = {
     "small dictionaries": {"compression": "none", "dictionary_pagesize_limit": 64},
     "checksums": {"compression": "zstd", "write_page_checksum": True},
     "page index": {"compression": "zstd", "write_page_index": True, "row_group_size": 50},
-    "split": {"compression": "zstd", "use_dictionary": False, "column_encoding": dict.fromkeys(_DOUBLES, "BYTE_STREAM_SPLIT")},
+    "split": {
+        "compression": "zstd", "use_dictionary": False, "column_encoding": dict.fromkeys(_DOUBLES, "BYTE_STREAM_SPLIT"),
+    },
     "deltas": {
         "compression": "none", "use_dictionary": False,
         "column_encoding": {"VendorID": "DELTA_BINARY_PACKED", "store_and_fwd_flag": "DELTA_LENGTH_BYTE_ARRAY"},
@@ -209,7 +211,7 @@ _NUMBERS = (
 
 
 def declare(rng: Rng) -> bytes:
-    """Other numbers in a footer that is otherwise whole: sizes, offsets, counts, types, the lengths of lists and texts."""
+    """Change numbers in an otherwise valid footer: sizes, offsets, counts, types, the lengths of lists and texts."""
     content = base(rng)
     footer = footer_of(content)[1]
     there = thrift.spots(footer)
@@ -243,8 +245,10 @@ def declare_page(rng: Rng) -> bytes:
 
 _MOMENT = dt.datetime(2025, 1, 2, 3, 4, 5)
 _TEXTS: tuple[Any, ...] = (
-    ("1", "2", None), ("1.0", "2"), (" 1", "1 "), ("x",), ("",), ("\0",), ("1e5",), ("inf",), ("9" * 400,), ("0" * 250 + "1",),
-    ("2025-01-02 03:04:05",), ("2025-01-02T03:04:05.123456",), ("2025-13-02 03:04:05",), ("0000-01-01 00:00:00",), ("Y", "N", None), ("N" * 60_000,), ("é", "\u202e", "\x1b[2J"),
+    ("1", "2", None), ("1.0", "2"), (" 1", "1 "), ("x",), ("",), ("\0",), ("1e5",), ("inf",), ("9" * 400,),
+    ("0" * 250 + "1",),
+    ("2025-01-02 03:04:05",), ("2025-01-02T03:04:05.123456",), ("2025-13-02 03:04:05",), ("0000-01-01 00:00:00",),
+    ("Y", "N", None), ("N" * 60_000,), ("é", "\u202e", "\x1b[2J"),
 )  # fmt: skip
 
 
@@ -252,12 +256,17 @@ def _types() -> list[tuple[pa.DataType, tuple[Any, ...]]]:
     """Types, and values of each, which are repeated down the column."""
     numbers = [
         (kind, values)
-        for kind in (pa.int8(), pa.uint8(), pa.int16(), pa.int32(), pa.int64(), pa.uint64(), pa.float16(), pa.float32(), pa.float64())
+        for kind in (
+            pa.int8(), pa.uint8(), pa.int16(), pa.int32(), pa.int64(), pa.uint64(),
+            pa.float16(), pa.float32(), pa.float64(),
+        )
         for values in ((1, 2, 3), (1, None), (0,), (100,))
     ]  # fmt: skip
     wide = [
-        (pa.int64(), (1 << 40,)), (pa.int64(), (-(1 << 63), (1 << 63) - 1)), (pa.uint64(), ((1 << 64) - 1,)), (pa.int32(), (-(1 << 31),)),
-        (pa.float64(), (1.5,)), (pa.float64(), (float("nan"),)), (pa.float64(), (float("inf"), 1.0)), (pa.float64(), (-0.0, 5e-324)),
+        (pa.int64(), (1 << 40,)), (pa.int64(), (-(1 << 63), (1 << 63) - 1)), (pa.uint64(), ((1 << 64) - 1,)),
+        (pa.int32(), (-(1 << 31),)),
+        (pa.float64(), (1.5,)), (pa.float64(), (float("nan"),)), (pa.float64(), (float("inf"), 1.0)),
+        (pa.float64(), (-0.0, 5e-324)),
         (pa.float64(), (1e300,)), (pa.float32(), (0.1,)), (pa.float64(), (99999999.99, 1e8)),
     ]  # fmt: skip
     texts = [(kind, values) for kind in (pa.string(), pa.large_string(), pa.string_view()) for values in _TEXTS]
@@ -266,15 +275,22 @@ def _types() -> list[tuple[pa.DataType, tuple[Any, ...]]]:
         (pa.timestamp(unit, zone), (_MOMENT, dt.datetime(1, 1, 1) if unit in "s ms us" and unit != "ns" else _MOMENT))
         for unit in ("s", "ms", "us", "ns") for zone in (None, "UTC", "America/New_York", "+05:30")
     ] + [
-        (pa.timestamp("ns"), (1_700_000_000_123_456_789,)), (pa.timestamp("us"), (1 << 62,)), (pa.timestamp("us"), (-(1 << 62),)),
-        (pa.timestamp("ms"), (1 << 60,)), (pa.date32(), (20_000,)), (pa.date64(), (20_000 * 86_400_000,)), (pa.time64("us"), (5,)), (pa.duration("s"), (5,)),
+        (pa.timestamp("ns"), (1_700_000_000_123_456_789,)), (pa.timestamp("us"), (1 << 62,)),
+        (pa.timestamp("us"), (-(1 << 62),)),
+        (pa.timestamp("ms"), (1 << 60,)), (pa.date32(), (20_000,)), (pa.date64(), (20_000 * 86_400_000,)),
+        (pa.time64("us"), (5,)), (pa.duration("s"), (5,)),
     ]  # fmt: skip
     other: list[tuple[pa.DataType, tuple[Any, ...]]] = [
-        (pa.null(), (None,)), (pa.bool_(), (True, False)), (pa.binary(), (b"1", b"\xff\xfe")), (pa.large_binary(), (b"x",)), (pa.binary(4), (b"abcd",)),
-        (pa.binary_view(), (b"x",)), (pa.decimal128(10, 2), (Decimal("1.00"), Decimal("2.50"))), (pa.decimal256(50, 0), (Decimal(1),)),
-        (pa.list_(pa.int64()), ([1], [], None)), (pa.large_list(pa.string()), (["a"],)), (pa.list_(pa.int32(), 2), ([1, 2],)),
-        (pa.struct([("\x1b[2J\n", pa.int32())]), ({"\x1b[2J\n": 1},)), (pa.struct([("a" * 5000, pa.int32())]), ({"a" * 5000: 1},)),
-        (pa.map_(pa.string(), pa.int32()), ([("a", 1)],)), (pa.list_(pa.struct([("x", pa.list_(pa.int32()))])), ([{"x": [1]}],)),
+        (pa.null(), (None,)), (pa.bool_(), (True, False)), (pa.binary(), (b"1", b"\xff\xfe")),
+        (pa.large_binary(), (b"x",)), (pa.binary(4), (b"abcd",)),
+        (pa.binary_view(), (b"x",)), (pa.decimal128(10, 2), (Decimal("1.00"), Decimal("2.50"))),
+        (pa.decimal256(50, 0), (Decimal(1),)),
+        (pa.list_(pa.int64()), ([1], [], None)), (pa.large_list(pa.string()), (["a"],)),
+        (pa.list_(pa.int32(), 2), ([1, 2],)),
+        (pa.struct([("\x1b[2J\n", pa.int32())]), ({"\x1b[2J\n": 1},)),
+        (pa.struct([("a" * 5000, pa.int32())]), ({"a" * 5000: 1},)),
+        (pa.map_(pa.string(), pa.int32()), ([("a", 1)],)),
+        (pa.list_(pa.struct([("x", pa.list_(pa.int32()))])), ([{"x": [1]}],)),
     ]  # fmt: skip
     return [*numbers, *wide, *texts, *coded, *moments, *other]
 
@@ -321,8 +337,10 @@ def re_encode(rng: Rng) -> bytes:
 # ---------------------------------------------------------------- names and metadata
 
 NAMES = (
-    "", " ", "VendorID ", "vendorid", "VendorID\0", "VendorID\n", "\x1b[31mred\x1b[0m", 'x"; DROP TABLE raw_trips; --', "'", "../../etc/passwd",
-    "Vend\u043erID", "\u202eDIrodneV", "a" * 1_000_000, "source_month", "row_number", "%s", "{0}", "\ufeffVendorID", "é" * 3000, "VendorID.x", "\u200bVendorID",
+    "", " ", "VendorID ", "vendorid", "VendorID\0", "VendorID\n", "\x1b[31mred\x1b[0m", 'x"; DROP TABLE raw_trips; --',
+    "'", "../../etc/passwd",
+    "Vend\u043erID", "\u202eDIrodneV", "a" * 1_000_000, "source_month", "row_number", "%s", "{0}", "\ufeffVendorID",
+    "é" * 3000, "VendorID.x", "\u200bVendorID",
 )  # fmt: skip
 
 
@@ -350,8 +368,10 @@ def annotate(rng: Rng) -> bytes:
     """Metadata of the file that some readers believe: Arrow's schema, pandas' index."""
     key = rng.choice((b"ARROW:schema", b"pandas", b"\xff\xfe", b"", b"org.apache.spark.sql.parquet.row.metadata"))
     value: bytes = rng.choice((
-        b"", b"\0", b"not base64!", b"/////w==", b"A" * 1000, b"\xff" * 100, b"{", b'{"index_columns": ["VendorID"], "columns": []}',
-        b'{"index_columns": [{"kind": "range", "start": 0, "stop": 99999999999, "step": 1}], "columns": [], "column_indexes": []}', b"[" * 100_000, b"x" * 900_000,
+        b"", b"\0", b"not base64!", b"/////w==", b"A" * 1000, b"\xff" * 100, b"{",
+        b'{"index_columns": ["VendorID"], "columns": []}',
+        b'{"index_columns": [{"kind": "range", "start": 0, "stop": 99999999999, "step": 1}], "columns": [], '
+        b'"column_indexes": []}', b"[" * 100_000, b"x" * 900_000,
         b"x" * 3_000_000,
     ))  # fmt: skip
     store = key != b"ARROW:schema"
@@ -429,8 +449,10 @@ def crafted(
         body += b"".join(page.bytes for page in made)
         values = sum(page.values for page in made if page.kind != 2)
         about: list[thrift.Field] = [
-            (1, thrift.I32, physical), (2, thrift.LIST, (thrift.I32, [0, 3, 8])), (3, thrift.LIST, (thrift.BINARY, [field.name.encode()])),
-            (4, thrift.I32, _CODECS[codec]), (5, thrift.I64, values), (6, thrift.I64, len(body) - start), (7, thrift.I64, len(body) - start),
+            (1, thrift.I32, physical), (2, thrift.LIST, (thrift.I32, [0, 3, 8])),
+            (3, thrift.LIST, (thrift.BINARY, [field.name.encode()])),
+            (4, thrift.I32, _CODECS[codec]), (5, thrift.I64, values), (6, thrift.I64, len(body) - start),
+            (7, thrift.I64, len(body) - start),
             (9, thrift.I64, first),
         ]  # fmt: skip
         if dictionary:

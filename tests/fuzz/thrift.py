@@ -1,4 +1,4 @@
-"""Thrift's compact protocol, to write footers and page headers that no writer would, and to find the numbers in real ones.
+"""Thrift's compact protocol: write footers and page headers that no writer would, and find the numbers in real ones.
 
 It shares nothing with `core.load.thrift`, which is what it is to test.
 """

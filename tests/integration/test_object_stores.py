@@ -569,7 +569,7 @@ def variables(scheme: str, endpoint: str) -> dict[str, str]:
     }
     return {
         "s3": {"AWS_ENDPOINT": endpoint, "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "k",
-        "AWS_SECRET_ACCESS_KEY": SECRET},
+               "AWS_SECRET_ACCESS_KEY": SECRET},
         "az": {
             "AZURE_STORAGE_ENDPOINT": endpoint, "AZURE_ALLOW_HTTP": "true", "AZURE_STORAGE_ACCOUNT_NAME": "a",
             "AZURE_STORAGE_SAS_KEY": f"sv=1&sig={SECRET}",

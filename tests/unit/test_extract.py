@@ -74,8 +74,8 @@ def test_a_month_that_the_folder_lacks_is_named(published: Path) -> None:
 def test_an_invalid_source_is_refused(home: Path, source: str) -> None:
     if source:
         refusal(UsageError, lambda: extract(GREEN, source, MONTH))
-    # The working directory is a folder, but does not have the file.
     else:
+        # The working directory is a folder, but does not have the file.
         refusal(NotPublished, lambda: extract(GREEN, source, MONTH))
 
 

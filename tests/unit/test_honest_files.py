@@ -128,7 +128,7 @@ def test_whole_decimals_are_integers(tmp_path: Path, published: pa.Table, kind: 
     ("column", "value", "said"),
     [
         ("fare_amount", "1.2345678901234567890",
-        "row 3 is 1.2345678901234567890, which can't be a double without loss; round"),
+         "row 3 is 1.2345678901234567890, which can't be a double without loss; round"),
         ("fare_amount", "100000000.00", "row 3 is 100000000.0000000000000000000, out of range"),
         ("PULocationID", "7.5", "row 3 is 7.5000000000000000000, which can't be a int32 without loss"),
     ],
@@ -189,10 +189,8 @@ def test_a_published_column_that_is_the_index_is_read(tmp_path: Path, published:
 
 def test_a_filtered_frame_of_pandas_is_the_same_rows(tmp_path: Path, published: pa.Table) -> None:
     pytest.importorskip("pandas")
-    frame = published.to_pandas().fillna(
-        {"trip_distance": 0, "fare_amount": 0, "total_amount": 0}
-        # A NaN would become a NULL.
-    )
+    # A NaN would become a NULL.
+    frame = published.to_pandas().fillna({"trip_distance": 0, "fare_amount": 0, "total_amount": 0})
     frame[frame.trip_distance > 1].to_parquet(tmp_path / FILE)
     assert "__index_level_0__" in pq.read_schema(tmp_path / FILE).names
     assert read(tmp_path / FILE).num_rows == (frame.trip_distance > 1).sum()
@@ -203,8 +201,10 @@ def test_a_filtered_frame_of_pandas_is_the_same_rows(tmp_path: Path, published: 
 
 @pytest.mark.parametrize(
     "said",
-    [b"", b"{", b"[" * 100_000, b"[]", b"null", b"\xff", [], None, 7, [7, None, {"kind": "range"}], "__index_level_0__",
-    ["other"]],
+    [
+        b"", b"{", b"[" * 100_000, b"[]", b"null", b"\xff", [], None, 7, [7, None, {"kind": "range"}],
+        "__index_level_0__", ["other"],
+    ],
     ids=range(12),
 )  # fmt: skip
 def test_an_index_that_the_metadata_does_not_declare_is_refused(tmp_path: Path, published: pa.Table, said: Any) -> None:
