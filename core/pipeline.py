@@ -60,7 +60,8 @@ def ingest(run: Run, dataset: str, month: Month | None) -> Receipt:
         detail="a younger attempt was first" if done.superseded else None,
         warnings=done.warnings,
     )
-    return _logged(receipt)
+    # `core.extract` and `core.load` have logged what they did.
+    return _warned(receipt)
 
 
 def transform(run: Run, month: Month) -> Receipt:
@@ -108,8 +109,16 @@ def _logged(receipt: Receipt) -> Receipt:
     """Log what a step did, and each of its warnings; return its receipt."""
     rows = counted(receipt.rows, "row") if receipt.rows is not None else None
     facts = ", ".join(filter(None, (receipt.state, rows, receipt.detail)))
-    about = f"{receipt.task} {receipt.month}" if receipt.month else receipt.task
-    log.info("%s: %s", about, facts)
+    log.info("%s: %s", _about(receipt), facts)
+    return _warned(receipt)
+
+
+def _warned(receipt: Receipt) -> Receipt:
+    """Log each warning of a step; return its receipt."""
     for line in receipt.warnings:
-        log.warning("%s: %s", about, printable(line))
+        log.warning("%s: %s", _about(receipt), printable(line))
     return receipt
+
+
+def _about(receipt: Receipt) -> str:
+    return f"{receipt.task} {receipt.month}" if receipt.month else receipt.task

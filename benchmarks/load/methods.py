@@ -25,7 +25,7 @@ from benchmarks.harness.child import peak_rss_mb
 from core import load
 from core.datasets import GREEN
 from core.extract import Extracted
-from core.load import transaction
+from core.load.copy import encoded
 from core.month import Month
 from core.settings import settings
 
@@ -51,7 +51,7 @@ def order(path: str, month: Month = MONTHS[0], fence: int = 1) -> load.Load:
 def encode(path: str, wire: str) -> None:
     """Write the file as the bytes of a binary COPY, which `limit` sends."""
     with Path(wire).open("wb") as out:
-        for piece, _ in transaction._encoded(order(path)):
+        for piece, _ in encoded(order(path)):
             out.write(piece)
 
 
@@ -80,7 +80,7 @@ def triptych_copy(path: str, **_: Any) -> Timed:
         with connection.transaction():
             connection.execute(CREATE.encode())
             with connection.cursor().copy(f"COPY {SCHEMA}.{TABLE} FROM STDIN (FORMAT binary)".encode()) as copy:
-                for piece, _ in transaction._encoded(order(path)):
+                for piece, _ in encoded(order(path)):
                     copy.write(piece)
 
     return timed

@@ -293,9 +293,9 @@ def _source(source: str, months: Iterable[Month]) -> str:
     if source == "tlc":
         return source
     if "://" in source:
-        from core.extract import sources
+        from core.extract import check_source
 
-        sources.check(source)  # before a tool writes it into its history
+        check_source(source)  # before a tool writes it into its history
         return source
     if not os.path.isdir(source):  # noqa: PTH112  # Path.is_dir() raises on a name that is too long
         raise UsageError(f"--source {source}: no such folder; write sample, tlc, a folder, or an http(s) prefix")

@@ -1,6 +1,6 @@
 """Thrift's compact protocol: write footers and page headers that no writer would, locate the numbers in real ones.
 
-It shares nothing with `core.load.parquet`, which it tests.
+It shares nothing with `core.load.thrift`, which it tests.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def test_every_file_operation_that_the_interpreter_reports_is_a_point(
 TORN = """
 from core import ledger
 from core.database import connect
-from core.extract.partial import Partial
+from core.extract.resume import Partial
 write = ledger.write
 def apart(connection, schema, entry):
     with connect("apart") as other:

@@ -1,13 +1,13 @@
-"""A file that is still coming, and what an earlier attempt left of it.
+"""The part of a file that has arrived, and what an earlier attempt left of it.
 
     <home>/files/parts/<of the address>-<ETag, quoted>.part       the bytes so far
     <home>/files/parts/<of the address>-<ETag, quoted>.marks      lines of "<bytes> <their sha256>"
-    <home>/files/.part-<at random>                                bytes that no other attempt can use
+    <home>/files/.part-<random>                                   bytes that no other attempt can use
 
-The name says which version the bytes are of; a version without a strong ETag is never resumed. Whoever writes a part holds a lock on
-it, which a killed process lets go of; who comes second writes under a name of its own. What is found under such a name without a
-lock was left by a killed process, and goes. A part is used again up to the last
-mark that its bytes still bear out: what a kill, a power cut or a bad disk did to it is fetched again.
+The name says which version the bytes belong to; a version without a strong ETag is never resumed. A process that writes
+a part holds a lock on it, which ends with the process, even if that is killed; a second process writes under a random
+name. A file that has such a name and no lock was left by a killed process, and is deleted. A part is used again up to
+the last mark whose digest its bytes still have: what a kill, a power cut or a bad disk did to it is fetched again.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote, unquote
 
-from core.extract.sources import Rest
+from core.extract.source import Rest
 from core.settings import private
 
 MARK_EVERY = 8 << 20
-"""Bytes between two marks, hence what a kill costs; a transfer that is cut leaves a mark where it was cut."""
+"""Bytes between two marks, hence what a kill costs at most; a transfer that is cut leaves a mark where it was cut."""
 
 _LONGEST_NAME = 200
 _TEMPORARY = ".part-"
@@ -34,7 +34,7 @@ _READ = 1 << 20
 
 
 class Partial:
-    """The bytes of one version of a file, growing at the end. Close it, or `publish` it."""
+    """The bytes of one version of a file, growing at the end. It ends with `publish`, `discard` or `leave`."""
 
     def __init__(self, path: Path, file: IO[bytes], etag: str | None, *, keep: bool) -> None:
         self.path, self.etag = path, etag
@@ -42,10 +42,11 @@ class Partial:
         self._digest, self.size, self._marked = hashlib.sha256(), 0, 0
 
     @classmethod
-    def left(cls, folder: Path, key: str) -> Partial | None:
-        """What an earlier attempt left of the file `key`, up to its last good mark; nothing, if another one is at it.
+    def leftover(cls, folder: Path, key: str) -> Partial | None:
+        """Return what an earlier attempt left of the file `key`, up to its last good mark; None while another attempt
+        writes it.
 
-        Of several versions only the youngest can be of use: the others go, and so does what no attempt can use.
+        Of several versions only the youngest can be used: the others are deleted, and so is what no attempt can use.
         """
         cls._sweep(folder.parent)
         parts = sorted(folder.glob(f"{key}-*.part"), key=_modified, reverse=True)
@@ -60,7 +61,7 @@ class Partial:
 
     @classmethod
     def new(cls, folder: Path, key: str, etag: str | None) -> Partial:
-        """An empty one, which stays after a failure when it has an ETag, a name that fits, and nobody else is at it."""
+        """Return an empty part, kept after a failure if it has an ETag, its name fits, and it is not locked."""
         path = folder / f"{key}-{quote(etag or '', safe='')}.part"
         if etag and len(path.name) <= _LONGEST_NAME:
             private(folder)
@@ -71,18 +72,20 @@ class Partial:
 
     @classmethod
     def temporary(cls, folder: Path, etag: str | None = None) -> Partial:
-        """An empty one under a name of its own, which goes after a failure, or with the next attempt after a kill."""
+        """Return an empty part under a random name, deleted after a failure, or after a kill by the next attempt."""
         private(folder)
         while True:
             part = cls._locked(folder / f"{_TEMPORARY}{secrets.token_hex(8)}", etag, create=True)
-            if part is not None:  # else it was swept before the lock was ours
+            # Otherwise it was swept before it was locked.
+            if part is not None:
                 part._keep = False
                 return part
 
     @classmethod
     def _sweep(cls, folder: Path) -> None:
         for path in folder.glob(f"{_TEMPORARY}*"):
-            with contextlib.suppress(OSError):  # somebody else's, or gone
+            # It may belong to another user, or be gone.
+            with contextlib.suppress(OSError):
                 if part := cls._locked(path, None, create=False):
                     part.discard()
 
@@ -94,7 +97,8 @@ class Partial:
             return None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(path.stat(), os.fstat(file.fileno())):  # else it was published or dropped meanwhile
+            # Otherwise it was published or deleted before it was locked.
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
                 return cls(path, file, etag, keep=True)
         except (BlockingIOError, FileNotFoundError):
             pass
@@ -103,12 +107,12 @@ class Partial:
 
     @property
     def rest(self) -> Rest | None:
-        """What to ask for; None when only the whole will do."""
+        """What to request; None when only the whole file will do."""
         return Rest(self.etag, self.size) if self.etag and self.size else None
 
     @property
     def sha256(self) -> str:
-        """Of the bytes so far."""
+        """The digest of the bytes so far."""
         return self._digest.hexdigest()
 
     @property
@@ -124,11 +128,11 @@ class Partial:
             self.mark()
 
     def flush(self) -> None:
-        """Let other readers of the path see what was written."""
+        """Make what was written visible to other readers of the path."""
         self._file.flush()
 
     def mark(self) -> None:
-        """Note what is here, so that a later attempt can tell that it still is."""
+        """Record the bytes so far and their digest, so that a later attempt can tell whether they are intact."""
         self.flush()
         if self._keep and self.size > self._marked:
             with self._marks.open("a") as marks:
@@ -145,11 +149,12 @@ class Partial:
         """Delete it."""
         self._marks.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # the last bytes may have no room: they are not wanted any more
+        # There may be no room for the last bytes, and they are no longer wanted.
+        with contextlib.suppress(OSError):
             self._file.close()
 
     def leave(self) -> None:
-        """Keep it for the next attempt, if one could use it; else delete it."""
+        """Keep it for the next attempt, if that could use it; otherwise delete it."""
         if not (self._keep and self.size):
             self.discard()
             return
@@ -161,7 +166,7 @@ class Partial:
         self._file.truncate(0)
 
     def _recover(self) -> bool:
-        """Cut the file back to its last mark whose digest it still has; give whether anything is left."""
+        """Cut the file back to the last mark whose digest its bytes still have; return whether anything is left."""
         good, digest = self._digest, hashlib.sha256()
         lines = self._marks.read_text(errors="replace").splitlines() if self._marks.exists() else []
         for line in lines:
@@ -183,12 +188,13 @@ class Partial:
 def _modified(path: Path) -> float:
     try:
         return path.stat().st_mtime
-    except FileNotFoundError:  # published meanwhile
+    except FileNotFoundError:
+        # Another process has just published it.
         return 0.0
 
 
 def _extend(digest: hashlib._Hash, file: IO[bytes], size: int) -> bool:
-    """Hash on to byte `size`; give whether the file has that many."""
+    """Continue the digest up to byte `size`; return whether the file has that many."""
     while (missing := size - file.tell()) > 0:
         if not (chunk := file.read(min(missing, _READ))):
             return False
