@@ -28,7 +28,8 @@ def _receipt(airflow: Airflow, path: str) -> Json:
 def _error(airflow: Airflow, path: str, instance: Json) -> str:
     """Return the one-line message of the exception that ended the task, from its structured log."""
     events = airflow.get(f"{path}/logs/{instance['try_number']}", full_content=True)["content"]
-    raised = [detail for event in events for detail in event.get("error_detail") or []]
+    # Of a chain of exceptions, the first is the one that was raised last. Its causes follow.
+    raised = [event["error_detail"][0] for event in events if event.get("error_detail")]
     if raised:
         return one_line(raised[-1]["exc_type"], raised[-1]["exc_value"])
     last = [event["event"] for event in events if event.get("level") in ("error", "critical")]
