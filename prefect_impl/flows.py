@@ -7,6 +7,7 @@ own state, history, retry button, and process.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +24,12 @@ from core.month import Month
 from core.run import TASK_TIMEOUT_S, Receipt, Run, RunParameters, counted
 from prefect_impl.receipts import recorded
 from prefect_impl.selection import Which, past_runs, select
+
+# PREFECT_LOGGING_EXTRA_LOGGERS sends what `core` logs to the log of the task run, and sets no level: Python's is WARNING.
+logging.getLogger("core").setLevel(logging.INFO)
+
+RUN_NAME = "{parameters.schema} {month}"
+"""The name of a month's run, in the list of runs and on the page of its backfill."""
 
 POLL_S = 1.0
 """How often a backfill asks for a month's state: Prefect's default of 5 s is as long as a small month takes."""
@@ -71,7 +78,7 @@ def check(run: Run, month: Month) -> Receipt:
     return recorded(pipeline.check(run, month))
 
 
-@flow(name="taxi_pipeline", flow_run_name="{parameters.schema} {month}", persist_result=False)
+@flow(name="taxi_pipeline", flow_run_name=RUN_NAME, persist_result=False)
 def taxi_pipeline(month: str, parameters: RunParameters) -> State[None]:
     """Load one month of green-taxi trips into PostgreSQL and bring its dbt models up to date.
 
@@ -129,6 +136,7 @@ async def run_month(month: str, parameters: RunParameters) -> FlowRun:
         run = await arun_deployment(
             "taxi_pipeline/triptych",
             parameters={"month": month, "parameters": asdict(parameters)},
+            flow_run_name=RUN_NAME.format(parameters=parameters, month=month),
             # A backfill that is run again after a crash of its own finds its months, and does not start them twice.
             idempotency_key=f"{runtime.flow_run.id}:{month}:{attempt}",
             poll_interval=POLL_S,

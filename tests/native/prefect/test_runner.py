@@ -81,11 +81,6 @@ def test_everything_listens_on_loopback(up: Services) -> None:
     assert server[2:] == ["start", "--host", "127.0.0.1", "--port", "14200"]
 
 
-def test_the_workers_files_stay_in_the_home_that_it_was_given(up: Services, tmp_path: Path) -> None:
-    assert Path(up.env["TMPDIR"]).is_relative_to(tmp_path)
-    assert up.steps[0].run == ["mkdir", "-p", up.env["TMPDIR"]], "a folder that does not exist is not used"
-
-
 def test_the_worker_has_no_limit_that_a_waiting_parent_could_use_up(up: Services) -> None:
     (worker,) = [step.start for step in up.steps if step.name == "worker"]
     assert worker is not None and "--limit" not in worker
