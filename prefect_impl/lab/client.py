@@ -54,12 +54,12 @@ class Prefect:
 
     def filter(self, kind: str, body: Json) -> list[Json]:
         """Return all objects of a kind that the filter `body` matches."""
-        found: list[Json] = []
+        objects: list[Json] = []
         while True:
-            page = self.call("POST", f"/{kind}/filter", {**body, "limit": PAGE, "offset": len(found)})
-            found += page
+            page = self.call("POST", f"/{kind}/filter", {**body, "limit": PAGE, "offset": len(objects)})
+            objects += page
             if len(page) < PAGE:
-                return found
+                return objects
 
     def ready(self) -> bool:
         """Return whether a worker is online and both deployments exist."""

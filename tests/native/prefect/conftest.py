@@ -10,7 +10,12 @@ import pytest
 
 # Prefect reads its settings when it is imported, so they are set before any fixture.
 HOME = tempfile.TemporaryDirectory(prefix="prefect-home-")
-os.environ |= {"PREFECT_HOME": HOME.name, "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+os.environ |= {
+    "PREFECT_HOME": HOME.name,
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "core",
+}
 
 from prefect.settings import PREFECT_API_URL  # noqa: E402
 from prefect.testing.utilities import prefect_test_harness  # noqa: E402

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -332,6 +333,19 @@ def test_the_flows_have_the_names_of_their_functions() -> None:
 def test_a_run_is_named_for_its_schema_and_month(run: RunMonth, server: Prefect, steps: Steps) -> None:
     flow_run_id = run("2024-09")[0].state_details.flow_run_id
     assert server.call("GET", f"/flow_runs/{flow_run_id}")["name"] == "a_schema 2024-09"
+
+
+def test_what_a_step_logs_is_in_the_log_of_its_task_run(run: RunMonth, server: Prefect, steps: Steps) -> None:
+    steps.does["ingest_month"] = lambda: logging.getLogger("core.load").info("copied 7 rows")
+    flow_run_id = str(run("2024-10")[0].state_details.flow_run_id)
+    of_run = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
+    (task,) = [one for one in server.filter("task_runs", of_run) if history.step(one) == "ingest_month"]
+
+    def logged() -> bool | None:
+        lines = server.filter("logs", {"logs": {"task_run_id": {"any_": [task["id"]]}}})
+        return "copied 7 rows" in [line["message"] for line in lines] or None
+
+    assert until(logged, 30, 0.1, "the line in the log of the task run")
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: str(flow.name))

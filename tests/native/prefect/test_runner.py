@@ -127,8 +127,8 @@ def test_a_server_that_does_not_answer_is_transient() -> None:
 
 def test_the_runs_of_a_month_are_listed_oldest_first() -> None:
     runs = [flow_run("2024-01", "CRASHED"), flow_run("2024-02"), flow_run("2024-01")]
-    found = server(lambda _: httpx.Response(200, json=runs)).months_of("id")
-    assert {month: [run["state_type"] for run in runs] for month, runs in found.items()} == {
+    months = server(lambda _: httpx.Response(200, json=runs)).months_of("id")
+    assert {month: [run["state_type"] for run in runs] for month, runs in months.items()} == {
         "2024-01": ["CRASHED", "COMPLETED"],
         "2024-02": ["COMPLETED"],
     }
@@ -197,26 +197,26 @@ RECEIPT = {"task": "ingest_month", "state": "success", "rows": 7}
 def test_the_attempts_of_a_killed_run_count() -> None:
     killed = task_run("ingest_month", "RUNNING", flow_run_id="2024-01 CRASHED", end_time=None, start_time="2023")
     tasks = [*(task_run(name) for name in TASKS), killed]
-    found = record(server(recorded(tasks, [RECEIPT])), [flow_run("2024-01", "CRASHED"), flow_run("2024-01")])
-    assert found is not None
-    assert (found.state, found.attempts, found.rows, found.error) == ("success", 2, 7, None)
-    assert [task.attempts for task in found.tasks] == [1, 2, 1, 1]
-    assert (found.tasks[1].started_at, found.tasks[1].ended_at) == ("2023", LONG_AGO)
+    month = record(server(recorded(tasks, [RECEIPT])), [flow_run("2024-01", "CRASHED"), flow_run("2024-01")])
+    assert month is not None
+    assert (month.state, month.attempts, month.rows, month.error) == ("success", 2, 7, None)
+    assert [task.attempts for task in month.tasks] == [1, 2, 1, 1]
+    assert (month.tasks[1].started_at, month.tasks[1].ended_at) == ("2023", LONG_AGO)
 
 
 def test_what_a_killed_run_loaded_is_not_unchanged() -> None:
     again = RECEIPT | {"state": "unchanged"}
     tasks = [task_run(name) for name in TASKS]
-    found = record(server(recorded(tasks, [RECEIPT, again])), [flow_run("2024-01", "CRASHED"), flow_run("2024-01")])
-    assert found is not None and found.state == "success"
-    found = record(server(recorded(tasks, [again])), [flow_run("2024-01")])
-    assert found is not None and found.state == "unchanged"
+    month = record(server(recorded(tasks, [RECEIPT, again])), [flow_run("2024-01", "CRASHED"), flow_run("2024-01")])
+    assert month is not None and month.state == "success"
+    month = record(server(recorded(tasks, [again])), [flow_run("2024-01")])
+    assert month is not None and month.state == "unchanged"
 
 
 def test_a_completed_run_is_a_success_even_when_the_server_lost_its_task_runs() -> None:
-    found = record(server(recorded([task_run("ingest_month", "RUNNING")], [RECEIPT])), [flow_run("2024-01")])
-    assert found is not None
-    assert (found.state, found.attempts, found.rows, found.error) == ("success", 1, 7, None)
+    month = record(server(recorded([task_run("ingest_month", "RUNNING")], [RECEIPT])), [flow_run("2024-01")])
+    assert month is not None
+    assert (month.state, month.attempts, month.rows, month.error) == ("success", 1, 7, None)
 
 
 @pytest.mark.parametrize(
@@ -302,8 +302,8 @@ def test_a_backfill_runs_all_months_with_the_parameters_asked_for(backfill: Call
         "accept_suspect": False, "strict": False,
     }  # fmt: skip
     assert asked == {"months": months, "parameters": parameters, "which": "all", "concurrency": 3}
-    told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
-    assert [one["state"] for one in told if one["month"] == "2024-03"] == ["waiting", "running", "success"]
+    reported = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert [one["state"] for one in reported if one["month"] == "2024-03"] == ["waiting", "running", "success"]
 
 
 def test_a_killed_month_is_not_reported_before_its_next_run(backfill: Callable[..., Any]) -> None:
@@ -370,8 +370,8 @@ def test_what_ended_before_the_server_died_is_reported_with_its_record(
     answers.looks = looks()
     with pytest.raises(TransientError, match="Prefect refused POST /flow_runs/filter: 500 down"):
         backfill(answers, ["2024-01", "2024-02"], patience_s=0)
-    told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
-    assert [(one["month"], one["state"], one["record"] is not None) for one in told] == [
+    reported = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert [(one["month"], one["state"], one["record"] is not None) for one in reported] == [
         ("2024-01", "success", True), ("2024-02", "running", False),
     ]  # fmt: skip
     assert answers.asked[-1] == ("/flow_runs/parent/set_state", {"state": {"type": "CANCELLING"}})
