@@ -6,7 +6,7 @@ Standard library only: DAG files import this module when they are parsed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self, get_args
 
 from core.errors import UsageError
@@ -36,26 +36,30 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def described(text: str) -> Mapping[str, str]:
+    """Return the metadata of a field that means `text`, under the name by which pydantic puts it into a form's schema."""
+    return {"description": text}
+
+
 @dataclass(frozen=True)
 class RunParameters:
     """What a user sets for a run: the fields of each orchestrator's form. Small, and without a secret."""
 
-    source: str
-    schema: str
-    strategy: StrategyName = "swap"
-    force: bool = False
-    accept_suspect: bool = False
-    strict: bool = False
+    source: str = field(
+        metadata=described("A folder, an http(s) prefix, a bucket (s3://, az://, gs://), or tlc: the publisher")
+    )
+    schema: str = field(metadata=described("The PostgreSQL schema that is written"))
+    strategy: StrategyName = field(default="swap", metadata=described("How a month is published"))
+    force: bool = field(
+        default=False, metadata=described("Load a file again even when the ledger shows the same bytes as loaded")
+    )
+    accept_suspect: bool = field(
+        default=False, metadata=described("Publish a file that looks wrong, such as one with rows of another month")
+    )
+    strict: bool = field(default=False, metadata=described("Fail a month for a warning of a data test too"))
 
 
-HELP: Mapping[str, str] = {
-    "source": "A folder, an http(s) prefix, a bucket (s3://, az://, gs://), or tlc: the publisher",
-    "schema": "The PostgreSQL schema that is written",
-    "strategy": "How a month is published",
-    "force": "Load a file again even when the ledger shows the same bytes as loaded",
-    "accept_suspect": "Publish a file that looks wrong, such as one with rows of another month",
-    "strict": "Fail a month for a warning of a data test too",
-}
+HELP: Mapping[str, str] = {each.name: each.metadata["description"] for each in fields(RunParameters)}
 """What each run parameter means, as every form and the command line show it."""
 
 
