@@ -58,23 +58,24 @@ azurite: ## install the server program for the tests of Azure's containers, with
 	then npm install --prefix .venvs/azurite --no-fund --no-audit --no-progress --ignore-scripts --loglevel=error azurite@$(AZURITE); \
 	else echo "azurite: no npm here, so the tests of Azure's containers will skip"; fi
 
-# The benchmarks. QUICK=1 is a trial of a minute or two, whose figures and pages go to .triptych/benchmarks only.
-BENCH = $(PYTHON) -m core.lab.environments bench && $(LAB)/python -m benchmarks.run $(if $(QUICK),--quick)
+# Benchmarks and fault injection. QUICK=1 is a trial of a minute or two, whose figures and pages go to
+# .triptych/benchmarks only.
+BENCH = $(PYTHON) -m core.lab.environments bench && $(LAB)/python -m benchmarks.harness.run $(if $(QUICK),--quick)
 
-bench: setup ## run every benchmark (QUICK=1: a trial of each, which publishes nothing)
-	@$(BENCH) load_race digest_race growth claims transform_times soak kill_points
+bench: setup ## run every benchmark, and the fault injection of `make soak` (QUICK=1: a trial, which publishes nothing)
+	@$(BENCH) load digest growth claims transform soak kill_points
 
 bench-load: setup ## measure all that docs/benchmarks says of loads and transforms: 30 minutes, 12 GB of memory
-	@$(BENCH) load_race digest_race growth claims transform_times
+	@$(BENCH) load digest growth claims transform
 
 bench-race: setup ## of these, the load and the digest beside their alternatives: 20 minutes, 12 GB of memory
-	@$(BENCH) load_race digest_race
+	@$(BENCH) load digest
 
 bench-growth: setup ## of these, what a reload costs as the table grows, and rules of thumb about inserts: 5 minutes
 	@$(BENCH) growth claims
 
 bench-transform: setup ## of these, dbt cold and warm, many months at once, one month among many: 5 minutes
-	@$(BENCH) transform_times
+	@$(BENCH) transform
 
 fuzz: setup ## load 20,000 hostile files: each ends in a line that says why not, or in the right rows (10 minutes)
 	$(LAB)/python -m tests.fuzz --cases 20000 --seed 11

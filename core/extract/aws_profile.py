@@ -1,4 +1,4 @@
-"""An AWS profile, from ``~/.aws/credentials`` and ``~/.aws/config``: the library that reads buckets reads neither."""
+"""An AWS profile, from ``~/.aws/credentials`` and ``~/.aws/config``: obstore, which reads buckets, reads neither."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OPTIONS = {
     "region": "region",
     "endpoint_url": "endpoint_url",
 }
-"""What is taken of a profile, and what the library calls it."""
+"""The options of a profile that are used, and what obstore calls them."""
 
 _KEY = (
     "AWS_ACCESS_KEY_ID",
@@ -25,16 +25,18 @@ _KEY = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_SKIP_SIGNATURE",
 )
-"""Any of these says who asks. As with AWS's own tools, it counts more than a profile."""
+"""Each of these decides whose credentials are used. As with AWS's own tools, it takes precedence over a profile."""
 
 _INSTEAD = {"region": ("AWS_REGION", "AWS_DEFAULT_REGION"), "endpoint_url": ("AWS_ENDPOINT", "AWS_ENDPOINT_URL")}
-"""The variables that count more than what the profile says of the same."""
+"""The variables that take precedence over an option of the profile."""
 
 
 def aws_profile(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the library's options for the profile that AWS_PROFILE names, or ``default``; without what `variables` say themselves.
+    """Return obstore's options from the profile that AWS_PROFILE names, or ``default``, except those that `variables`
+    set.
 
-    Raise `UsageError` when the named profile is needed and is not there, or has no key of its own (a role, single sign-on).
+    Raise `UsageError` when the named profile is needed and does not exist, or has no key of its own (a role, single
+    sign-on).
     """
     named, has_key = variables.get("AWS_PROFILE"), any(variables.get(name) for name in _KEY)
     name = named or "default"
@@ -60,7 +62,7 @@ def _files(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read(variables: Mapping[str, str], name: str) -> dict[str, str]:
-    """Return what both files say of the profile; the credentials file counts more, as with AWS's own tools."""
+    """Return what both files say of the profile; the credentials file takes precedence, as with AWS's own tools."""
     credentials, config = (_sections(variable, path) for variable, path in _files(variables).items())
     named = config.get(f"profile {name}") or (config.get(name, {}) if name == "default" else {})
     return {**named, **credentials.get(name, {})}
@@ -72,9 +74,11 @@ def _sections(variable: str, path: str) -> dict[str, dict[str, str]]:
         parser.read_string(Path(path).expanduser().read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, RuntimeError, UnicodeError) as error:  # RuntimeError: nobody's home
+    # RuntimeError: the home folder of `~` is unknown.
+    except (OSError, RuntimeError, UnicodeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or "not to be read as text"
         raise UsageError(f"{path}: {reason}; check {variable}") from None
-    except configparser.Error:  # its message quotes the line
+    # Its message quotes the line.
+    except configparser.Error:
         raise UsageError(f"{path} is not written as AWS profiles are: [name], then lines of key = value") from None
     return {section: dict(parser.items(section)) for section in parser.sections()}

@@ -29,10 +29,10 @@ def resolve_source(source: str, months: Iterable[Month], settings: Settings) -> 
     if source == "tlc":
         return source
     if "://" in source:
-        from core.extract import sources
+        from core.extract import check_source
 
         # Before an orchestrator writes it into its history.
-        sources.check(source)
+        check_source(source)
         return source
     if not os.path.isdir(source):  # noqa: PTH112  # Path.is_dir() raises on a name that is too long
         raise UsageError(f"--source {source}: no such folder; write sample, tlc, a folder, or an http(s) prefix")

@@ -13,6 +13,7 @@ from core import ledger
 from core.database import Connection
 from core.digest import Digest, total
 from core.ledger import Entry
+from core.month import spans
 
 if TYPE_CHECKING:
     from core.transform.marts import Mart
@@ -80,22 +81,6 @@ def exists(connection: Connection, schema: str, name: str) -> bool:
     """Return whether a table, view or sequence of that name exists."""
     written = sql.Identifier(schema, name).as_string(connection)
     return connection.execute("SELECT to_regclass(%s) IS NOT NULL", [written]).fetchone() == (True,)
-
-
-def spans(months: Iterable[str]) -> str:
-    """Return months as the command line takes them: ``2024-01..2024-03,2024-06``."""
-    runs: list[list[str]] = []
-    for month in sorted(months):
-        if runs and month == _next(runs[-1][-1]):
-            runs[-1].append(month)
-        else:
-            runs.append([month])
-    return ",".join(run[0] if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
-
-
-def _next(month: str) -> str:
-    year, number = map(int, month.split("-"))
-    return f"{year + number // 12:04d}-{number % 12 + 1:02d}"
 
 
 def _month(entry: Entry) -> str:

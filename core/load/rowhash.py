@@ -1,13 +1,15 @@
-"""The digest of a file's rows from their Arrow batches: bit by bit what `core.digest.table` finds once a table holds them.
+"""The digest of a file's rows from their Arrow batches: bit for bit what `core.digest.table` computes from a table of
+them.
 
-It is computed while the server takes the rows, on the core that would wait for it. The server can begin only after the
-COPY, for no other session sees rows that are not committed, and it takes longer than the COPY. So this says what the
-file holds, and owes nothing to the encoder; what the table holds is compared with it by `triptych parity`.
+It is computed while the server receives the rows, on the core that would otherwise wait for the server. The server
+could begin only after the COPY, because no other session sees uncommitted rows, and it takes longer than the COPY. So
+this digest describes what the file holds, independently of the encoder; `triptych parity` compares it with what the
+table holds.
 
-The server hashes a row as `record_send` writes it: the number of columns, then of each its type, the value's length (-1
-for NULL) and the value, all big-endian. The hash is Bob Jenkins' lookup3, which takes in three words at a time. Rows of
-one shape (the same values NULL, texts of the same lengths) have their values at the same places, so that each step is one
-operation of numpy's on thousands of rows. The publisher's months have three or four shapes.
+The server hashes a row as `record_send` writes it: the number of columns, then for each its type, the value's length
+(-1 for NULL) and the value, all big-endian. The hash is Bob Jenkins' lookup3, which consumes three words at a time.
+Rows of one shape (the same values are NULL, and texts have the same lengths) have their values at the same offsets, so
+that each step is one numpy operation on thousands of rows. The publisher's months have three or four shapes.
 """
 
 from __future__ import annotations
@@ -28,18 +30,20 @@ from core.digest import Digest, total
 Words = npt.NDArray[np.uint32]
 
 LOT = 8192
-"""Rows hashed together: arrays of 64 kB stay in the cache. 4,096 take a third more CPU, and 16,384 a tenth."""
+"""Rows hashed together: arrays of 64 kB stay in the cache. 4,096 take a third more CPU, and 16,384 a tenth more."""
 
 MOST_SHAPES = 16
-"""A shape is a pass of its own, 2 ms for even one row. With more of them, as the zones' names have, it is no gain."""
+"""Each shape is a pass: 2 ms even for one row. With more shapes, as the zones' names have, this is no faster."""
 
-_TEXT_BITS = 8  # of a shape, for the length of one text
+# The bits of a shape that hold the length of one text.
+_TEXT_BITS = 8
 
-_EPOCHS = {pa.timestamp("us"): 946_684_800_000_000, pa.date32(): 10_957}  # PostgreSQL counts from 2000-01-01
+# PostgreSQL counts from 2000-01-01.
+_EPOCHS = {pa.timestamp("us"): 946_684_800_000_000, pa.date32(): 10_957}
 
 
 class RowHash:
-    """The digest of record batches of a dataset's declared schema, one added after the other."""
+    """The digest of record batches of a dataset's declared schema, added one after the other."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._oids = [types[column.kind.postgres].oid for column in dataset.table_columns]
@@ -48,7 +52,7 @@ class RowHash:
         self._given_up = sum(_TEXT_BITS if pa.types.is_string(field.type) else 1 for field in dataset.arrow) > 63
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take these rows in. Those of a rare shape wait until there are more of them."""
+        """Add these rows. Rows of a rare shape wait until there are more of them."""
         shapes = None if self._given_up else _shapes(batch)
         self._given_up = shapes is None
         while shapes is not None and len(shapes) and not self._given_up:
@@ -57,7 +61,7 @@ class RowHash:
             batch, shapes = _only(batch, ~same), shapes[~same]
 
     def digest(self) -> Digest | None:
-        """The digest of all rows that were added; None when they have too many shapes: then the server has to find it."""
+        """Return the digest of all rows; None when they have too many shapes, and the server has to compute it."""
         for shape in list(self._waiting):
             self._hash(shape)
         return None if self._given_up else self._digest
@@ -80,18 +84,18 @@ class RowHash:
 
 
 def _shapes(batch: pa.RecordBatch) -> npt.NDArray[np.int64] | None:
-    """A number for each row, the same for rows of one shape and no other; None when a text is too long for that."""
+    """Return a number for each row that is equal for rows of one shape only; None when a text is too long for that."""
     shapes = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
-        there: Any = 1
+        part: Any = 1
         if text := pa.types.is_string(column.type):
-            there = 1 + np.diff(_offsets(column))
-            if there.max(initial=0) >> _TEXT_BITS:
+            part = 1 + np.diff(_offsets(column))
+            if part.max(initial=0) >> _TEXT_BITS:
                 return None
         if column.null_count:
             bits = np.unpackbits(np.frombuffer(column.buffers()[0], np.uint8), bitorder="little")
-            there = there * bits[column.offset : column.offset + len(column)]
-        shapes = shapes << (_TEXT_BITS if text else 1) | there
+            part = part * bits[column.offset : column.offset + len(column)]
+        shapes = shapes << (_TEXT_BITS if text else 1) | part
     return shapes
 
 
@@ -102,18 +106,19 @@ def _offsets(text: pa.Array) -> npt.NDArray[np.int32]:
 def _only(batch: pa.RecordBatch, which: npt.NDArray[np.bool_]) -> pa.RecordBatch:
     if which.all():
         return batch
-    bits = pa.py_buffer(np.packbits(which, bitorder="little"))  # pa.array would import pandas, where it is installed
+    # pa.array would import pandas, where it is installed.
+    bits = pa.py_buffer(np.packbits(which, bitorder="little"))
     return batch.filter(pa.Array.from_buffers(pa.bool_(), len(which), [None, bits]))
 
 
 # --- bytes ----------------------------------------------------------------------------------------------------------
 
 Part = tuple[Callable[..., Words], Words, int]
-"""Of a word of the rows' bytes, the part that varies: a column's words, and how they are shifted into place."""
+"""The varying part of one word of the rows' bytes: a column's words, and how they are shifted into place."""
 
 
 def _lay_out(batch: pa.RecordBatch, oids: Sequence[int]) -> tuple[bytes, dict[int, list[Part]]]:
-    """What `record_send` makes of rows of one shape: the bytes that all share, 0 where they vary, and the parts by word."""
+    """Return what `record_send` writes for rows of one shape: the bytes shared by all, with 0 where the parts vary."""
     shared = bytearray(struct.pack(">i", batch.num_columns))
     parts: dict[int, list[Part]] = defaultdict(list)
     for oid, column in zip(oids, batch.columns, strict=True):
@@ -129,7 +134,7 @@ def _lay_out(batch: pa.RecordBatch, oids: Sequence[int]) -> tuple[bytes, dict[in
 
 
 def _values(column: pa.Array) -> tuple[int, Sequence[Words]]:
-    """How many bytes each value has on the wire, and those as words: one array for each four bytes, 0 after the end."""
+    """Return how many bytes each value has on the wire, and these as words, padded with 0: an array for each four."""
     rows = len(column)
     if pa.types.is_string(column.type):
         start, end = map(int, _offsets(column)[:2])
@@ -148,13 +153,15 @@ def _values(column: pa.Array) -> tuple[int, Sequence[Words]]:
 
 
 def _digest(batch: pa.RecordBatch, oids: Sequence[int]) -> Digest:
-    """The digest of rows of one shape: both seeds side by side."""
+    """Return the digest of rows of one shape, with both seeds computed side by side."""
     shared, parts = _lay_out(batch, oids)
-    blocks = len(shared) // 12  # whole ones; then comes a last one of 0 to 11 bytes
+    # Whole blocks; a last one of 0 to 11 bytes follows.
+    blocks = len(shared) // 12
     constants = np.frombuffer(shared.ljust(12 * blocks + 12, b"\0"), "<u4").tolist()
     a, b, c, spare = state = np.empty((4, 2, batch.num_rows), np.uint32)
     state[:3] = 0x9E3779B9 + 3_923_095 + len(shared)
-    b[1] += 1  # the second seed
+    # The second seed.
+    b[1] += 1
     _mix(a[1], b[1], c[1], spare[1])
     for index, constant in enumerate(constants):
         last = index == 3 * blocks + 2
@@ -162,7 +169,8 @@ def _digest(batch: pa.RecordBatch, oids: Sequence[int]) -> Digest:
         for shift, words, bits in parts.get(index, ()):
             part = shift(words, bits, out=spare[0])
             into += part << 8 if last else part
-        into += constant << 8 if last else constant  # the lowest byte of the last word is left to the length
+        # The lowest byte of the last word is reserved for the length.
+        into += constant << 8 if last else constant
         if index % 3 == 2:
             (_final if last else _mix)(a, b, c, spare)
     highs, lows = b.view(np.int32).sum(axis=1, dtype=np.int64), c.sum(axis=1, dtype=np.uint64)
@@ -173,7 +181,8 @@ def _digest(batch: pa.RecordBatch, oids: Sequence[int]) -> Digest:
 def _mix(a: Words, b: Words, c: Words, spare: Words) -> None:
     for x, y, z, bits in ((a, b, c, 4), (b, c, a, 6), (c, a, b, 8), (a, b, c, 16), (b, c, a, 19), (c, a, b, 4)):
         x -= z
-        x ^= np.left_shift(z, bits, out=spare)  # a rotation, in two halves
+        # A rotation, in two halves.
+        x ^= np.left_shift(z, bits, out=spare)
         x ^= np.right_shift(z, 32 - bits, out=spare)
         z += y
 

@@ -1,7 +1,9 @@
-"""Whole files that are likely not what was meant: what their rows, and the rows that are loaded, say against them.
+"""Readable files that are probably not what the publisher meant: the evidence in their rows, and in the rows that are
+loaded.
 
-What the file alone or the set of files can tell is refused before publication, unless the caller insists; what only
-history can tell is loaded, with a warning (docs/decisions/0010). Each function returns the line to show, or None.
+A file is refused before publication for what it, or the set of files, shows by itself, unless the user insists; it is
+loaded with a warning for what only history shows (docs/decisions/0010). `month`, `shrunk` and `lookup` return the line
+to show, or None.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from psycopg import sql
 
 from core import ledger
 from core.database import Connection
-from core.datasets import Dataset, moment
+from core.datasets import Dataset
 from core.extract import Extracted
+from core.load.casting import first_instant
+from core.load.order import Load
 from core.month import Month
 
 SHOWN = 6
-"""Months, or ids, that a line lists; the others are counted."""
+"""The most months, or ids, that a line lists; the others are counted."""
 
 
 class InMonth:
@@ -28,7 +32,7 @@ class InMonth:
     def __init__(self, dataset: Dataset, month: Month) -> None:
         assert dataset.dated is not None
         self._column = dataset.arrow.get_field_index(dataset.dated)
-        self._first, self._end = moment(month.first_day), moment(month.next().first_day)
+        self._first, self._end = first_instant(month.first_day), first_instant(month.next().first_day)
         self.rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -37,11 +41,13 @@ class InMonth:
         self.rows += pc.and_(pc.greater_equal(times, self._first), pc.less(times, self._end)).true_count
 
 
-def month(
-    connection: Connection, schema: str, dataset: Dataset, month: Month, file: Extracted, rows: int, inside: int,
-    copied: sql.Identifier,
-) -> str | None:  # fmt: skip
-    """What speaks against `file` as that month: no rows, or most of them of other months. `copied` holds its rows."""
+def month(connection: Connection, order: Load, rows: int, inside: int, copied: sql.Identifier) -> str | None:
+    """Return what is suspect about the file as that month: no rows, or most of its `rows` from other months.
+
+    `inside` rows are of the month; `copied` holds all of them.
+    """
+    file, dataset, month = order.file, order.dataset, order.month
+    assert month is not None
     if rows == 0:
         return f"{file.name} has no rows"
     if 2 * (rows - inside) <= rows:
@@ -53,12 +59,12 @@ def month(
         line = f"{file.name}: none of the {rows:,} rows is of {month}, and {count:,} are of {other}"
     else:
         line = f"{file.name}: {rows - inside:,} of {rows:,} rows are not of {month}, and {count:,} are of {other}"
-    same = ledger.same_bytes(connection, schema, dataset.name, month, file.sha256)
+    same = ledger.same_bytes(connection, order.schema, dataset.name, month, file.sha256)
     return f"{line}; same bytes as {', '.join(same)}" if same else line
 
 
 def _most_often(connection: Connection, dataset: Dataset, month: Month, copied: sql.Identifier) -> tuple[str, int]:
-    """Which month besides `month` most of the copied rows are of, and how many."""
+    """Return the month, other than `month`, that most of the copied rows are of, and how many are."""
     query = sql.SQL(
         """SELECT other, count(*) FROM (SELECT to_char({}, 'YYYY-MM') AS other FROM {}) AS copied
            WHERE other <> {} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1"""
@@ -69,25 +75,26 @@ def _most_often(connection: Connection, dataset: Dataset, month: Month, copied: 
 
 
 def shrunk(file: Extracted, rows: int, before: int) -> str | None:
-    """Whether the month has lost more than half of the rows that were loaded."""
+    """Return a line when the month has lost more than half of the rows that were loaded."""
     return f"{file.name} has {rows:,} rows, and {before:,} were loaded before" if 2 * rows < before else None
 
 
-def keys(connection: Connection, schema: str, dataset: Dataset) -> set[int]:
-    """The keys of a lookup that is loaded."""
-    query = sql.SQL("SELECT {} FROM {}").format(sql.Identifier(str(dataset.key)), sql.Identifier(schema, dataset.table))
+def keys(connection: Connection, order: Load) -> set[int]:
+    """Return the keys of the lookup in its table."""
+    query = sql.SQL("SELECT {} FROM {}").format(sql.Identifier(str(order.dataset.key)), order.table)
     return {key for (key,) in connection.execute(query).fetchall()}
 
 
-def lookup(connection: Connection, schema: str, dataset: Dataset, file: Extracted, before: set[int]) -> str | None:
-    """What speaks against the lookup that was just copied: no rows, or keys gone from `before` that loaded rows use."""
-    there = keys(connection, schema, dataset)
-    gone = sorted(before - there)
-    used = _used(connection, schema, dataset, gone) if gone and dataset.used_in else []
-    if there and not used:
+def lookup(connection: Connection, order: Load, before: set[int]) -> str | None:
+    """Return what is suspect about the lookup that was just copied: no rows, or no more keys that loaded rows use."""
+    file, dataset = order.file, order.dataset
+    present = keys(connection, order)
+    gone = sorted(before - present)
+    used = _used(connection, order, gone) if gone and dataset.used_in else []
+    if present and not used:
         return None
     line = f"{file.name} has no rows"
-    if there:
+    if present:
         line = f"{file.name} lacks {dataset.key} {_listed(sorted({key for _, _, some in used for key in some}))}"
     if not used:
         return line
@@ -96,10 +103,11 @@ def lookup(connection: Connection, schema: str, dataset: Dataset, file: Extracte
     return f"{line}; loaded rows that need what is gone: {total:,}, in {months}"
 
 
-def _used(connection: Connection, schema: str, dataset: Dataset, gone: list[int]) -> list[tuple[str, int, list[int]]]:
-    """Each month of the rows that use those keys, with their number and the keys.
+def _used(connection: Connection, order: Load, gone: list[int]) -> list[tuple[str, int, list[int]]]:
+    """Return each month of the rows that use those keys, with their number and the keys.
 
-    The lock on their table is kept until the commit, and delays a swap: so only a lookup that has lost keys comes here.
+    The lock on their table is kept until the commit, and delays a swap: so this is asked only of a lookup that has lost
+    keys.
     """
     query = sql.SQL(
         """
@@ -107,8 +115,8 @@ def _used(connection: Connection, schema: str, dataset: Dataset, gone: list[int]
         FROM {} CROSS JOIN LATERAL unnest(ARRAY[{}]) AS key WHERE key = ANY ({}) GROUP BY 1 ORDER BY 1
         """
     )
-    columns = sql.SQL(", ").join(map(sql.Identifier, dataset.used_as))
-    table = sql.Identifier(schema, str(dataset.used_in))
+    columns = sql.SQL(", ").join(map(sql.Identifier, order.dataset.used_as))
+    table = sql.Identifier(order.schema, str(order.dataset.used_in))
     return connection.execute(query.format(table, columns, sql.Literal(gone))).fetchall()
 
 

@@ -11,11 +11,11 @@ import dagster as dg
 
 from core import pipeline, transform
 from core.month import Month
-from core.transform import dbt
+from core.transform import lineage
 from dagster_impl.defs.resources import Parameters
 from dagster_impl.steps import MONTHS, ONE_MONTH, RETRY, failures, materialized
 
-MODELS = dbt.lineage()
+MODELS = lineage()
 
 
 @dg.multi_asset(
@@ -53,7 +53,7 @@ def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterato
         dg.AssetCheckSpec(test.name, asset=model.name, description=test.description)
         for model in MODELS
         for test in model.tests
-        if test.kind == "data"  # the others are on made-up rows: a failed one stops the build, see `core.transform.dbt`
+        if test.kind == "data"  # the others are on made-up rows: a failed one stops the build, see `core.transform`
     ],
     retry_policy=RETRY,
 )

@@ -1,11 +1,12 @@
 """Dagster's services on one machine: the files they read, and the order in which they start."""
 
+import os
 import sys
 from pathlib import Path
 
 from core.errors import RETRIES
 from core.lab.protocol import Endpoint, Services, Step, write_json
-from core.settings import private, settings
+from core.settings import private, seconds
 
 STOCK_DAEMON_S = 30
 MAX_JOBS = 16
@@ -51,16 +52,21 @@ def write_files(home: Path, ports: dict[str, int]) -> Path:
     return workspace
 
 
+def daemon_s() -> float:
+    """Return the pause between two looks of Dagster's daemon at its backfills: TRIPTYCH_DAGSTER_DAEMON_S, or 2 s."""
+    return seconds(os.environ, "TRIPTYCH_DAGSTER_DAEMON_S", 2)
+
+
 def daemon_command(workspace: Path) -> list[str]:
     """The daemon, with the backfill loop that the settings ask for."""
-    loop_s = settings().dagster_daemon_s
+    loop_s = daemon_s()
     patched = [sys.executable, "-m", "dagster_impl.lab.daemon", f"{loop_s:g}"]
     return [*(["dagster-daemon"] if loop_s == STOCK_DAEMON_S else patched), "run", "-w", str(workspace)]
 
 
 def daemon_note() -> str:
     """What a reader of a backfill's seconds must know of the daemon."""
-    loop_s = settings().dagster_daemon_s
+    loop_s = daemon_s()
     stock = loop_s == STOCK_DAEMON_S
     return f"backfill daemon loop {loop_s:g} s" + (" (stock)" if stock else f" instead of the stock {STOCK_DAEMON_S} s")
 

@@ -100,9 +100,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def warm_dbt(server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let dbt be served warm, and fail where it would start cold."""
-    monkeypatch.setattr(dbt, "warm_folder", lambda _: server)
-    monkeypatch.setattr(dbt, "_run_cold", lambda *_: pytest.fail("a cold start"))
+    """Let the warm server run every dbt command; fail a test where it does not."""
+    (socket,) = server.glob("*.sock")
+
+    def run(command: dbt.Command) -> dbt.Completed:
+        return dbt.run_warm(command, socket) or pytest.fail("a cold start")
+
+    monkeypatch.setattr(dbt, "run", run)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the load tests share: small months, attempts, and the sight of who waits for whom."""
+"""Shared by the load tests: small months, attempts, and which session waits for a lock."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ Row = tuple[Any, ...]
 
 
 def write(folder: Path, month: Month = MONTH, seed: int = sample.SEED, rows: int = ROWS) -> int:
-    """Publish a month's sample file in `folder`, in place of an earlier one; give its number of rows."""
+    """Publish a month's sample file in `folder`, in place of an earlier one; return its number of rows."""
     return sample.write_month(folder / sample.file_name(month), month, seed, rows)
 
 
 def order(
     folder: Path, month: Month | None = MONTH, *, schema: str = SCHEMA, dataset: Dataset = GREEN, **changes: Any
 ) -> load.Load:
-    """Begin an attempt, as the pipeline does: the fence first, then the file."""
+    """Begin an attempt as the pipeline does: draw the fencing token first, then fetch the file."""
     fence = load.begin(schema)
     file = extract(dataset, str(folder), month)
     made = load.Load(schema, dataset, month, file, "swap", "test", "run-1", fence)
@@ -46,22 +46,22 @@ def order(
 
 
 def attempt(folder: Path, month: Month | None = MONTH, **changes: Any) -> load.Loaded:
-    """One whole attempt at a month."""
+    """Run one whole attempt at a month."""
     return load.load(order(folder, month, **changes))
 
 
 def attempt_zones(folder: Path, **changes: Any) -> load.Loaded:
-    """One whole attempt at the zone lookup."""
+    """Run one whole attempt at the zone lookup."""
     return attempt(folder, None, dataset=ZONES, **changes)
 
 
 def connect(dsn: str) -> psycopg.Connection[Row]:
-    """A reader of our own, in autocommit."""
+    """Connect as a reader, in autocommit."""
     return psycopg.connect(dsn, autocommit=True)
 
 
 def rows(dsn: str, table: str = "raw_trips", schema: str = SCHEMA) -> list[Row]:
-    """A table's rows, doubles as their bits, in an order that does not depend on the disk."""
+    """Return a table's rows, with doubles as their bits, in an order that does not depend on the disk."""
     with connect(dsn) as connection:
         found = connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, table))).fetchall()
     return sorted((tuple(map(_bits, row)) for row in found), key=repr)
@@ -72,7 +72,7 @@ def _bits(value: Any) -> Any:
 
 
 def count(dsn: str, month: Month | None = None, schema: str = SCHEMA) -> int:
-    """How many rows a reader sees now, of a month or of all."""
+    """Return how many rows a reader sees now, of a month or of all."""
     where = sql.SQL("WHERE source_month = {}").format(month.first_day) if month else sql.SQL("")
     query = sql.SQL("SELECT count(*) FROM {} {}").format(sql.Identifier(schema, "raw_trips"), where)
     with connect(dsn) as connection:
@@ -80,19 +80,19 @@ def count(dsn: str, month: Month | None = None, schema: str = SCHEMA) -> int:
 
 
 def relations(dsn: str, schema: str = SCHEMA) -> set[str]:
-    """The tables and sequences of a schema."""
+    """Return the tables and sequences of a schema."""
     with connect(dsn) as connection:
         query = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind IN ('r', 'p', 'S')"
         return {name for (name,) in connection.execute(query, [sql.Identifier(schema).as_string(connection)])}
 
 
 def ledger(dsn: str, schema: str = SCHEMA) -> list[Row]:
-    """The ledger's rows, whole."""
+    """Return the whole rows of the ledger."""
     return rows(dsn, "load_ledger", schema)
 
 
 def lossy(file: Extracted) -> Extracted:
-    """A copy of a file in which the very last value can't be kept."""
+    """Return a copy of a file in which the very last value can't be kept."""
     table = pq.read_table(file.path)
     fares = table["fare_amount"].to_pylist()
     column = table.column_names.index("fare_amount")
@@ -110,7 +110,7 @@ def held(dsn: str, schema: str = SCHEMA) -> Iterator[psycopg.Connection[Row]]:
 
 
 def waiting(dsn: str, number: int = 1, name: str = "triptych pid=%") -> list[tuple[int, str]]:
-    """Wait until `number` sessions so named wait for a lock; give their backends' pids and their names."""
+    """Wait until `number` sessions of that name wait for a lock; return the pids and names of their backends."""
 
     def probe() -> list[tuple[int, str]] | None:
         query = """SELECT pid, application_name FROM pg_stat_activity

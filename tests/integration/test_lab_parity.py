@@ -16,7 +16,7 @@ from core.lab import audit, sample
 from core.lab.display import parity_lines
 from core.lab.parity import TABLES, Parity, compare, hold
 from core.run import Run
-from core.transform import builds, marts
+from core.transform import marts, pending
 from tests.integration.loading import MONTH, attempt, attempt_zones
 
 ROWS = """VALUES (date '2024-01-01', date '2024-01-31', 1), ('2024-01-01', '2024-01-31', 1),
@@ -56,10 +56,11 @@ def load(connection: Connection, *schemas: str) -> None:
 
 def build(connection: Connection, schema: str, *, record: bool = True) -> None:
     """Record that the marts are what a build of all that is loaded left; without `record`, that there are none."""
-    builds._create_ledger(connection, schema)
-    builds._write_versions(connection, schema, transform.loaded_versions(connection, schema))
+    pending.create_ledger(connection, schema)
+    marts.create_ledger(connection, schema)
+    pending.write_versions(connection, schema, transform.loaded_versions(connection, schema))
     for mart in marts.MARTS if record else ():
-        marts._record(connection, schema, mart, None, marts.digests(connection, schema, mart))
+        marts.record(connection, schema, mart, None, marts.digests(connection, schema, mart))
 
 
 def parity(connection: Connection, *schemas: str) -> Parity:

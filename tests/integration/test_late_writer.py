@@ -1,4 +1,4 @@
-"""An attempt that was thought dead goes on when another one has done its work: what the later one published stands."""
+"""An attempt that was believed dead continues after another one has published: what the later one published stays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EACH = pytest.mark.parametrize("strategy", STRATEGIES)
 LOADER = """
 import os, signal, sys
 from pathlib import Path
-from core import load
+from core.load import transaction
 from tests.integration.loading import attempt
 lock = transaction.lock
 
@@ -39,7 +39,7 @@ print(done.state, done.superseded)
 
 @pytest.fixture
 def folder(tmp_path: Path, warehouse: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with one month, which is loaded, and since then replaced; nobody waits long for a lock."""
+    """A folder with one month, which was loaded and then replaced; waits for locks are short."""
     published = tmp_path / "published"
     write(published, MONTH, rows=400)
     attempt(published)
@@ -87,9 +87,11 @@ def test_an_attempt_that_was_stopped_in_mid_load_and_disconnected_changes_nothin
 ) -> None:
     with first(folder, strategy, "never") as loader:
         with held(warehouse) as holder:
-            ((backend, _),) = waiting(warehouse)  # it has copied, and is about to write the ledger
+            # It has copied, and is about to write the ledger.
+            ((backend, _),) = waiting(warehouse)
             os.kill(loader.pid, signal.SIGSTOP)
-            holder.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])  # as a keepalive would
+            # As a keepalive would.
+            holder.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
         write(folder, MONTH, seed=2)
         attempt(folder, strategy=strategy, run_id="second")
         second = rows(warehouse), ledger(warehouse)
@@ -100,10 +102,10 @@ def test_an_attempt_that_was_stopped_in_mid_load_and_disconnected_changes_nothin
 
 
 @EACH
-def test_an_attempt_that_was_stopped_in_mid_load_and_goes_on_is_followed_by_the_second(
+def test_an_attempt_that_was_stopped_in_mid_load_and_continues_is_followed_by_the_second(
     folder: Path, warehouse: str, strategy: str
 ) -> None:
-    """The second waits for the first one's lock, then reads the source anew, and publishes: nothing of the first is left."""
+    """The second one waits for the first one's lock, is busy, and publishes when it runs again."""
     with first(folder, strategy, "never") as loader, held(warehouse) as holder:
         waiting(warehouse)
         os.kill(loader.pid, signal.SIGSTOP)
@@ -114,7 +116,7 @@ def test_an_attempt_that_was_stopped_in_mid_load_and_goes_on_is_followed_by_the_
             holder.execute("ROLLBACK")
             (said, _), (_, complaint) = (each.communicate(timeout=WAIT_S) for each in (loader, second))
     assert said == "success False\n"
-    assert "Busy" in complaint and "run again to read it anew" in complaint
+    assert "Busy" in complaint and "run again to fetch it" in complaint
     assert attempt(folder, strategy=strategy, run_id="second").state == "success"
-    attempt(folder, schema="golden", strategy=strategy)
-    assert rows(warehouse) == rows(warehouse, schema="golden")
+    attempt(folder, schema="other", strategy=strategy)
+    assert rows(warehouse) == rows(warehouse, schema="other")

@@ -29,7 +29,7 @@ from core.errors import BadFile, Busy, DatabaseUnavailable, PermanentError, Sche
 from core.lab import sample
 from core.ledger import Entry
 from core.ledger import read as read_entry
-from core.load import transaction
+from core.load import reading
 from core.month import Month
 from core.run import STRATEGIES
 from core.settings import settings
@@ -62,7 +62,7 @@ EMPTY = {"raw_trips", "raw_zones", "load_ledger", "load_fence"}
 
 @pytest.fixture
 def folder(tmp_path: Path, warehouse: str) -> Path:
-    """A folder with the zone lookup and two months, in front of an empty database."""
+    """A folder with the zone lookup and two months, and an empty database."""
     published = tmp_path / "published"
     sample.write_zones(published / sample.ZONES)
     write(published, MONTH)
@@ -72,14 +72,14 @@ def folder(tmp_path: Path, warehouse: str) -> Path:
 
 @pytest.fixture
 def short_wait(monkeypatch: pytest.MonkeyPatch, warehouse: str) -> Iterator[None]:
-    """Locks are waited for half a second."""
+    """The limit for locks is half a second."""
     monkeypatch.setenv("TRIPTYCH_LOCK_WAIT_S", "0.5")
     settings.cache_clear()
     yield
     settings.cache_clear()
 
 
-# --- what is loaded -----------------------------------------------------------------------------------------------------
+# --- what is loaded ---------------------------------------------------------------------------------------------------
 
 
 @EACH
@@ -105,7 +105,7 @@ def test_the_real_files_are_loaded_as_published(real_data: Path, warehouse: str)
 
 
 @EACH
-def test_a_strategy_gives_the_same_digest_rows_and_ledger_as_a_first_load(
+def test_a_strategy_produces_the_same_digest_rows_and_ledger_as_a_first_load(
     folder: Path, warehouse: str, strategy: str
 ) -> None:
     for month in (OTHER, MONTH):
@@ -119,7 +119,7 @@ def test_a_strategy_gives_the_same_digest_rows_and_ledger_as_a_first_load(
 
 
 def unsigned(row: tuple[object, ...]) -> tuple[object, ...]:
-    """A ledger row without how and when: what is left is a function of the file."""
+    """Return a ledger row without how and when: the rest is a function of the file."""
     return row[:8]
 
 
@@ -146,7 +146,7 @@ ZEROS = pa.array([0.0, -0.0, None, 0.0])
 
 @EACH
 def test_a_reload_is_exact_to_the_bit(folder: Path, warehouse: str, strategy: str) -> None:
-    """0.0 and -0.0 are equal to SQL, and are not the same: rows that differ by nothing else are replaced too."""
+    """0.0 and -0.0 are equal in SQL, but not the same: rows that differ in nothing else are replaced too."""
     path = folder / sample.file_name(MONTH)
     table = pq.read_table(path).slice(0, len(ZEROS))
     column = table.column_names.index("congestion_surcharge")
@@ -161,7 +161,8 @@ def test_an_upsert_writes_only_the_rows_that_differ(folder: Path, warehouse: str
     attempt(folder)
     old = written(warehouse)
     path = folder / sample.file_name(MONTH)
-    table = pq.read_table(path).slice(0, len(old) - 20)  # 20 rows fewer, and one that changed
+    # 20 rows fewer, and one that changed.
+    table = pq.read_table(path).slice(0, len(old) - 20)
     column = table.column_names.index("fare_amount")
     fares = table["fare_amount"].to_pylist()
     pq.write_table(table.set_column(column, "fare_amount", [[fares[0] + 1, *fares[1:]]]), path)
@@ -171,7 +172,7 @@ def test_an_upsert_writes_only_the_rows_that_differ(folder: Path, warehouse: str
     assert [row for row in new if new[row] != old[row]] == [1]
 
 
-def test_an_overwrite_writes_every_month_anew_and_keeps_what_it_holds(folder: Path, warehouse: str) -> None:
+def test_an_overwrite_rewrites_every_month_and_keeps_its_rows(folder: Path, warehouse: str) -> None:
     for month in (MONTH, OTHER):
         attempt(folder, month)
     before, old = rows(warehouse), written(warehouse, OTHER)
@@ -186,7 +187,7 @@ def test_an_overwrite_writes_every_month_anew_and_keeps_what_it_holds(folder: Pa
 
 
 def written(dsn: str, month: Month = MONTH) -> dict[int, str]:
-    """The transaction that wrote each row of a month, by the row's number."""
+    """Return the transaction that wrote each row of a month, by the row's number."""
     with connect(dsn) as connection:
         query = "SELECT row_number, xmin::text FROM plain.raw_trips WHERE source_month = %s"
         return dict(connection.execute(query, [month.first_day]).fetchall())
@@ -221,7 +222,8 @@ def test_rows_are_numbered_as_in_the_file_whatever_its_row_groups(folder: Path, 
     attempt(folder)
     before = rows(warehouse)
     pq.write_table(table, path, row_group_size=7)
-    assert attempt(folder).state == "success"  # other bytes, the same rows
+    # Other bytes, the same rows.
+    assert attempt(folder).state == "success"
     assert rows(warehouse) == before
     assert len({row[6] for row in ledger(warehouse)}) == 1
 
@@ -242,7 +244,7 @@ def test_every_null_arrives_as_null(folder: Path, warehouse: str) -> None:
         assert connection.execute(query).fetchall() == [(0, table.num_rows)]
 
 
-# --- once is as good as twice -------------------------------------------------------------------------------------------
+# --- once is as good as twice -----------------------------------------------------------------------------------------
 
 
 @EACH
@@ -256,7 +258,7 @@ def test_the_same_file_again_is_unchanged(folder: Path, warehouse: str, strategy
 
 
 def current(done: load.Loaded) -> Entry:
-    """What the ledger holds of it: the entry with the server's time."""
+    """Return the ledger's entry of a load, which has the server's time."""
     with connect_loader("test") as connection:
         month = Month(done.entry.month.year, done.entry.month.month) if done.entry.month else None
         found = read_entry(connection, SCHEMA, done.entry.dataset, month)
@@ -317,7 +319,7 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("damage", BY_HAND)
-def test_what_was_removed_by_hand_comes_back(folder: Path, warehouse: str, damage: str) -> None:
+def test_rows_and_tables_removed_by_hand_come_back(folder: Path, warehouse: str, damage: str) -> None:
     def load_all() -> None:
         attempt_zones(folder)
         for month in (MONTH, OTHER):
@@ -332,7 +334,7 @@ def test_what_was_removed_by_hand_comes_back(folder: Path, warehouse: str, damag
 
 
 @EACH
-def test_what_was_added_or_changed_by_hand_goes_away(folder: Path, warehouse: str, strategy: str) -> None:
+def test_rows_added_or_changed_by_hand_are_replaced(folder: Path, warehouse: str, strategy: str) -> None:
     attempt(folder)
     before = rows(warehouse)
     with connect(warehouse) as connection:
@@ -359,7 +361,7 @@ def test_the_same_bytes_under_another_declaration_are_loaded_again(folder: Path,
     assert attempt(folder).state == "success"
 
 
-# --- attempts that come late --------------------------------------------------------------------------------------------
+# --- attempts that come late ------------------------------------------------------------------------------------------
 
 
 @EACH
@@ -377,32 +379,34 @@ def test_a_late_attempt_at_the_same_file_changes_nothing(
 
 @EACH
 @pytest.mark.parametrize("force", [False, True])
-def test_a_late_attempt_at_another_file_changes_nothing_and_asks_again(
+def test_a_late_attempt_at_another_file_changes_nothing_and_is_busy(
     folder: Path, warehouse: str, strategy: str, force: bool
 ) -> None:
     late = order(folder, strategy=strategy, force=force)
     write(folder, MONTH, seed=1)
     attempt(folder)
     before = rows(warehouse), ledger(warehouse)
-    with pytest.raises(Busy, match=r"another attempt loaded another version of it; run again"):
+    with pytest.raises(
+        Busy, match=r"another attempt loaded another version of it after this one began; run again to fetch it"
+    ):
         load.load(late)
     assert (rows(warehouse), ledger(warehouse)) == before
 
 
 @EACH
-def test_who_began_last_may_have_fetched_first(folder: Path, warehouse: str, strategy: str) -> None:
-    """One begins; another begins, and fetches; the file is replaced; the first one fetches, and publishes."""
+def test_the_attempt_that_began_last_may_have_fetched_first(folder: Path, warehouse: str, strategy: str) -> None:
+    """One begins; another begins and fetches; the file is replaced; the first one fetches and publishes."""
     first, second = order(folder), order(folder, strategy=strategy)
     write(folder, MONTH, seed=1)
     assert load.load(dataclasses.replace(order(folder), fence=first.fence)).state == "success"
     before = rows(warehouse), ledger(warehouse)
-    with pytest.raises(Busy, match="run again to read it anew"):
+    with pytest.raises(Busy, match="run again to fetch it"):
         load.load(second)
     assert (rows(warehouse), ledger(warehouse)) == before
 
 
 def test_a_late_attempt_does_not_bring_back_what_a_younger_one_found_unchanged(folder: Path, warehouse: str) -> None:
-    """The publisher replaces a file, and takes that back: in between, an attempt read it, and hung."""
+    """The publisher replaces a file and then restores it: in between, an attempt read it and hung."""
     attempt(folder)
     original = (folder / sample.file_name(MONTH)).read_bytes()
     write(folder, MONTH, seed=1)
@@ -426,7 +430,7 @@ def test_an_attempt_from_before_the_schema_was_dropped_is_still_late(folder: Pat
         load.load(late)
 
 
-# --- two at once --------------------------------------------------------------------------------------------------------
+# --- two at once ------------------------------------------------------------------------------------------------------
 
 
 @EACH
@@ -435,7 +439,8 @@ def test_two_loaders_of_one_month_do_not_interleave(folder: Path, warehouse: str
     load.begin(SCHEMA)
     load_it = partial(attempt, folder, strategy=strategy, force=force)
     with held(warehouse) as holder, running(load_it, load_it) as loads:
-        waiting(warehouse, 2)  # one holds the month's lock and waits for the ledger, one waits for the month's lock
+        # One holds the month's lock and waits for the ledger, and one waits for the month's lock.
+        waiting(warehouse, 2)
         holder.execute("ROLLBACK")
         states = sorted(done.result(WAIT_S).state for done in loads)
     assert states in (["success", "unchanged"], ["success", "success"] if force else [])
@@ -445,10 +450,10 @@ def test_two_loaders_of_one_month_do_not_interleave(folder: Path, warehouse: str
 
 @pytest.mark.parametrize("strategies", list(combinations_with_replacement(["swap", "delete-append", "upsert"], 2)))
 @pytest.mark.parametrize("fresh", [True, False])
-def test_two_months_at_once_do_not_hold_each_other_up(
+def test_two_months_at_once_do_not_wait_for_each_other(
     folder: Path, warehouse: str, short_wait: None, strategies: tuple[str, str], fresh: bool
 ) -> None:
-    """Both have copied their rows before either may publish: then neither may wait for a lock that the other keeps."""
+    """Both have copied their rows before either publishes: then neither may wait for a lock that the other holds."""
     load.begin(SCHEMA)
     if not fresh:
         attempt(folder, MONTH)
@@ -475,10 +480,10 @@ def test_two_months_at_once_do_not_hold_each_other_up(
     ("first", "second"),
     [("overwrite", other) for other in STRATEGIES] + [(other, "overwrite") for other in STRATEGIES[:2]],
 )
-def test_an_overwrite_and_another_month_lose_nothing_of_each_other(
+def test_an_overwrite_and_another_month_lose_no_rows_of_each_other(
     folder: Path, warehouse: str, first: str, second: str
 ) -> None:
-    """The second one starts when the first has written all its rows, and has not committed."""
+    """The second one starts when the first has written all its rows, but has not committed."""
     for month in (MONTH, OTHER):
         attempt(folder, month)
     write(folder, MONTH, seed=1, rows=700)
@@ -514,7 +519,8 @@ def test_swaps_of_two_months_pass_each_other_in_mid_load(folder: Path, warehouse
         attempt(folder, month)
     steps = [partial(attempt, folder, month, force=True) for month in (MONTH, OTHER)]
     with held(warehouse) as holder, running(*steps) as loads:
-        waiting(warehouse, 2)  # both have copied, both are about to swap
+        # Both have copied, and both are about to swap.
+        waiting(warehouse, 2)
         holder.execute("ROLLBACK")
         assert [done.result(WAIT_S).state for done in loads] == ["success", "success"]
 
@@ -527,11 +533,11 @@ def test_four_loaders_may_make_one_schema_at_once(folder: Path, warehouse: str) 
         return load.begin("new")
 
     with running(begin, begin, begin, begin) as begun:
-        assert len({fence.result(WAIT_S) for fence in begun}) == 4
+        assert len({token.result(WAIT_S) for token in begun}) == 4
     assert relations(warehouse, "new") == EMPTY
 
 
-# --- what goes wrong in the middle --------------------------------------------------------------------------------------
+# --- what goes wrong in the middle ------------------------------------------------------------------------------------
 
 
 @EACH
@@ -638,7 +644,7 @@ def test_a_month_that_is_held_too_long_is_busy(folder: Path, warehouse: str, sho
 
 
 @pytest.mark.parametrize("table", ["load_ledger", "raw_zones"])
-def test_no_lock_is_waited_for_without_end(folder: Path, warehouse: str, short_wait: None, table: str) -> None:
+def test_every_wait_for_a_lock_ends(folder: Path, warehouse: str, short_wait: None, table: str) -> None:
     load.begin(SCHEMA)
     with connect(warehouse) as holder, holder.transaction():
         holder.execute(sql.SQL("LOCK TABLE plain.{} IN EXCLUSIVE MODE").format(sql.Identifier(table)))
@@ -647,12 +653,12 @@ def test_no_lock_is_waited_for_without_end(folder: Path, warehouse: str, short_w
     assert attempt_zones(folder).state == "success"
 
 
-# --- readers ------------------------------------------------------------------------------------------------------------
+# --- readers ----------------------------------------------------------------------------------------------------------
 
 
 @EACH
-def test_a_reader_who_keeps_asking_sees_whole_months_only(folder: Path, warehouse: str, strategy: str) -> None:
-    """Both months through the table, and through a view as dbt's staging is: old or new, and never a mixture."""
+def test_a_reader_who_keeps_querying_sees_only_whole_months(folder: Path, warehouse: str, strategy: str) -> None:
+    """Both months are old or new, never a mixture, in the table and in a view like dbt's staging."""
     versions: list[dict[str, int]] = [{"seed": 1}, {"rows": 900}]
     published = set()
     attempt(folder, OTHER)
@@ -685,7 +691,7 @@ State = tuple[tuple[object, ...], ...]
 
 
 def state(connection: psycopg.Connection[loading.Row], table: str) -> State:
-    """What a reader finds in each month: its rows, and a sum over every one of them."""
+    """Return what a reader sees of each month: its rows, and a sum over every one of them."""
     query = sql.SQL(
         "SELECT source_month, count(*), sum(hash_record_extended(t, 0)) FROM plain.{} t GROUP BY 1 ORDER BY 1"
     )
@@ -697,14 +703,15 @@ READERS = {
     "prepared": "PREPARE counted AS SELECT count(*) FROM plain.raw_trips; EXECUTE counted",
     "table": "CREATE TEMP TABLE taken AS SELECT * FROM plain.raw_trips; SELECT count(*) FROM taken",
     "table of a view": "CREATE TEMP TABLE taken AS SELECT * FROM plain.trips; SELECT count(*) FROM taken",
-    "insert": "CREATE TEMP TABLE taken (LIKE plain.raw_trips); INSERT INTO taken SELECT * FROM plain.trips; SELECT count(*) FROM taken",
+    "insert": "CREATE TEMP TABLE taken (LIKE plain.raw_trips); INSERT INTO taken SELECT * FROM plain.trips; "
+    "SELECT count(*) FROM taken",
     "cursor": "BEGIN; DECLARE c CURSOR FOR SELECT count(*) FROM plain.trips; FETCH c",
     "function": "SELECT plain.trips_there()",
 }
 
 
 def read(dsn: str, statements: str) -> int:
-    """Run statements one by one; give the last one's number."""
+    """Run statements one by one; return the last one's number."""
     with connect(dsn) as connection:
         connection.execute("SET application_name = 'reader'")
         for statement in statements.split("; "):
@@ -721,18 +728,19 @@ def copy_out(dsn: str) -> int:
 
 @pytest.mark.parametrize("reader", [*READERS, "copy"])
 def test_a_reader_who_waits_for_a_swap_sees_the_whole_new_month(folder: Path, warehouse: str, reader: str) -> None:
-    """Some readers take their snapshot before they wait for the table: it is older than the rows that they then find."""
+    """Some readers take their snapshot before they wait for the table, so it is older than the rows that they read."""
     attempt(folder)
     with connect(warehouse) as connection:
         connection.execute("CREATE VIEW plain.trips AS SELECT * FROM plain.raw_trips")
         connection.execute(
-            "CREATE FUNCTION plain.trips_there() RETURNS bigint STABLE LANGUAGE sql AS 'SELECT count(*) FROM plain.trips'"
+            "CREATE FUNCTION plain.trips_there() RETURNS bigint STABLE LANGUAGE sql "
+            "AS 'SELECT count(*) FROM plain.trips'"
         )
     new = write(folder, MONTH, seed=1, rows=900)
-    job = order(folder)
+    due = order(folder)
     ask = partial(copy_out, warehouse) if reader == "copy" else partial(read, warehouse, READERS[reader])
     with connect_loader("test") as connection, connection.transaction():
-        load.strategy("swap").publish(connection, job)
+        load.strategy("swap").publish(connection, due)
         with running(ask) as (asked,):
             waiting(warehouse, name="reader")
             connection.execute("COMMIT")
@@ -743,7 +751,7 @@ def test_a_reader_who_waits_for_a_swap_sees_the_whole_new_month(folder: Path, wa
 def test_a_reader_with_an_older_snapshot_sees_the_version_that_the_strategy_declares(
     folder: Path, warehouse: str, strategy: str
 ) -> None:
-    """It began before the load, and looks after it: never at an empty month, and never at a part of one."""
+    """It began before the load, reads after it, and never sees an empty month or part of one."""
     for month in (MONTH, OTHER):
         attempt(folder, month)
     with connect(warehouse) as now, connect(warehouse) as reader, reader.transaction():
@@ -779,7 +787,7 @@ FULL_REFRESH = {
 def test_the_usual_full_refresh_does_not_keep_the_promise(
     folder: Path, warehouse: str, way: str, in_the_view: str
 ) -> None:
-    """Why `overwrite` deletes and inserts: what a reader with an older snapshot finds in the table, and in a view of it."""
+    """This is why `overwrite` deletes and inserts: readers with an older snapshot use the table, or a view of it."""
     old = attempt(folder).entry.row_count
     with connect(warehouse) as writer, connect(warehouse) as reader, reader.transaction():
         writer.execute("CREATE VIEW plain.trips AS SELECT * FROM plain.raw_trips")
@@ -792,7 +800,7 @@ def test_the_usual_full_refresh_does_not_keep_the_promise(
         assert reader.execute(query).fetchall() == [(0, old if in_the_view == "the old rows" else 0)]
 
 
-def test_a_swap_gives_way_to_a_long_reader_and_others_go_on_reading(folder: Path, warehouse: str) -> None:
+def test_a_swap_yields_to_a_long_reader_and_others_keep_reading(folder: Path, warehouse: str) -> None:
     attempt(folder)
     new = write(folder, MONTH, seed=1, rows=900)
     long = connect(warehouse)
@@ -851,7 +859,7 @@ def test_a_new_month_does_not_wait_for_a_long_reader(
         assert attempt(folder, OTHER, strategy=strategy).state == "success"
 
 
-# --- schemas and tables that are not as ours ------------------------------------------------------------------------------
+# --- schemas and tables that are not as ours --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("schema", ["select", "none", "_", "x" * 40])
@@ -868,11 +876,13 @@ ALTERED = {
     "a type of the same width": "ALTER TABLE plain.raw_trips ALTER fare_amount TYPE bigint USING 1",
     "another type": "ALTER TABLE plain.raw_trips ALTER fare_amount TYPE numeric",
     "another name": "ALTER TABLE plain.raw_trips RENAME extra TO extras",
-    "two names exchanged": "ALTER TABLE plain.raw_trips RENAME extra TO a; ALTER TABLE plain.raw_trips RENAME mta_tax TO extra; "
+    "two names exchanged": "ALTER TABLE plain.raw_trips RENAME extra TO a; "
+    "ALTER TABLE plain.raw_trips RENAME mta_tax TO extra; "
     "ALTER TABLE plain.raw_trips RENAME a TO mta_tax",
     "a column more": "ALTER TABLE plain.raw_trips ADD note text",
     "a column less": "ALTER TABLE plain.raw_trips DROP trip_type",
-    "dropped and added": "ALTER TABLE plain.raw_trips DROP extra; ALTER TABLE plain.raw_trips ADD extra double precision",
+    "dropped and added": "ALTER TABLE plain.raw_trips DROP extra; "
+    "ALTER TABLE plain.raw_trips ADD extra double precision",
 }
 
 
@@ -902,7 +912,7 @@ def test_a_table_of_the_users_under_our_name_is_not_touched(folder: Path, wareho
 
 
 @IN_PLACE
-def test_a_users_view_of_a_partition_stops_the_swap_alone(folder: Path, warehouse: str, strategy: str) -> None:
+def test_a_users_view_of_a_partition_stops_only_the_swap(folder: Path, warehouse: str, strategy: str) -> None:
     attempt(folder)
     with connect(warehouse) as connection:
         connection.execute("CREATE VIEW plain.january AS SELECT * FROM plain.raw_trips_2024_01")
@@ -927,7 +937,7 @@ SERVER_SETTINGS = [
 
 
 @pytest.mark.parametrize("setting", SERVER_SETTINGS)
-def test_what_the_database_sets_for_its_sessions_does_not_matter(folder: Path, warehouse: str, setting: str) -> None:
+def test_settings_of_the_database_for_its_sessions_do_not_matter(folder: Path, warehouse: str, setting: str) -> None:
     plain = attempt(folder, schema="before")
     attempt(folder)
     with connect(warehouse) as connection:
@@ -973,11 +983,12 @@ def test_a_role_that_may_not_create_schemas_can_use_one_made_for_it(
             connection.execute(sql.SQL("DROP OWNED BY {role} CASCADE; DROP ROLE {role}").format(role=role))
 
 
-def test_every_strategy_that_has_a_name_is_there_and_says_what_it_costs() -> None:
+def test_every_strategy_is_implemented_and_says_what_it_costs() -> None:
     assert tuple(load.STRATEGIES) == STRATEGIES
     for name in STRATEGIES:
         assert len(load.strategy(name).trade_offs) > 200
-        assert "\n\n" not in load.strategy(name).trade_offs  # one paragraph
+        # One paragraph.
+        assert "\n\n" not in load.strategy(name).trade_offs
 
 
 def test_an_unknown_strategy_is_refused() -> None:
@@ -989,7 +1000,7 @@ def test_busy_and_lost_connections_are_tried_again() -> None:
     assert issubclass(Busy, TransientError) and issubclass(DatabaseUnavailable, TransientError)
 
 
-# --- size ---------------------------------------------------------------------------------------------------------------
+# --- size -------------------------------------------------------------------------------------------------------------
 
 # VmHWM rather than ru_maxrss, which begins at what the parent had when it forked.
 PEAK = """
@@ -1008,7 +1019,7 @@ def test_memory_does_not_grow_with_the_month(folder: Path, warehouse: str) -> No
     table = pq.read_table(path)
     peaks = []
     for batches in (1, 4):
-        many = pa.concat_tables([table] * (1 + batches * transaction.BATCH_ROWS // table.num_rows))
+        many = pa.concat_tables([table] * (1 + batches * reading.BATCH_ROWS // table.num_rows))
         pq.write_table(many.combine_chunks(), path)
         done = subprocess.run([sys.executable, "-c", PEAK, str(folder)], capture_output=True, text=True, check=True)
         loaded, peak = map(int, done.stdout.split())

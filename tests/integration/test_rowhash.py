@@ -1,4 +1,4 @@
-"""What is computed of a file's batches is what the server computes of the table that they make: in every bit, or not at all."""
+"""The digest of a file's batches equals the server's digest of their table in every bit, or is left to the server."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from core.datasets import DATASETS, DATE, DOUBLE, GREEN, INTEGER, TEXT, TIMESTAM
 from core.digest import Digest
 from core.extract import Extracted
 from core.lab import sample
-from core.load import rowhash, transaction
+from core.load import copy, rowhash, tables
 from core.load.rowhash import RowHash
 from tests.integration.loading import MONTH, SCHEMA, attempt, attempt_zones, write
 
 LONGEST = 254
-"""Bytes of a text whose length still is part of a row's shape."""
+"""The bytes of the longest text whose length is part of a row's shape."""
 
 # Doubles by their bits: negative zeros, infinities, denormals, and NaNs of every payload.
 bits = st.integers(0, 2**64 - 1) | st.sampled_from(
@@ -35,7 +35,8 @@ bits = st.integers(0, 2**64 - 1) | st.sampled_from(
 values: dict[pa.DataType, st.SearchStrategy[int | str]] = {
     pa.int32(): st.integers(-(2**31), 2**31 - 1),
     pa.float64(): bits,
-    pa.date32(): st.integers(-719_162, 2_932_896),  # the years 1 to 9999
+    # The years 1 to 9999.
+    pa.date32(): st.integers(-719_162, 2_932_896),
     pa.timestamp("us"): st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999),
     pa.string(): st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
     | st.integers(0, 300).map("é".__mul__),
@@ -44,7 +45,7 @@ values: dict[pa.DataType, st.SearchStrategy[int | str]] = {
 
 @st.composite
 def rows(draw: st.DrawFn, dataset: Dataset) -> list[pa.Array]:
-    """The columns of some rows, of few shapes or many, that stand somewhere within their arrays."""
+    """Draw the columns of some rows, of few or many shapes, at any offset in their arrays."""
     count, before = draw(st.integers(0, 5)), draw(st.integers(0, 2))
     return [_array(draw, column, before, count) for column in dataset.table_columns]
 
@@ -69,10 +70,10 @@ def connection(warehouse: str) -> Iterator[Connection]:
 
 
 def held(connection: Connection, dataset: Dataset, batches: list[pa.RecordBatch]) -> Digest:
-    """The digest of the table that holds them, by the server."""
+    """Return the server's digest of a table of the batches."""
     encoder = pgpq.ArrowToPostgresBinaryEncoder(dataset.arrow)
     table = sql.Identifier("pg_temp", dataset.table)
-    connection.execute(sql.SQL("CREATE TABLE {} ({})").format(table, transaction._columns(dataset)))
+    connection.execute(sql.SQL("CREATE TABLE {} ({})").format(table, tables.columns(dataset)))
     with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(table)) as copy:
         copy.write(encoder.write_header())
         for batch in batches:
@@ -100,13 +101,13 @@ EVERY = Dataset(
         for name, kind in zip("tidsnxm", (TEXT, INTEGER, DATE, TIMESTAMP, DOUBLE, TEXT, DOUBLE), strict=True)
     ),
 )
-"""All kinds of column, each one nullable, with a text before and between the numbers."""
+"""All kinds of columns, each one nullable, with a text before and between the numbers."""
 
 
 @pytest.mark.parametrize("dataset", [*DATASETS.values(), EVERY], ids=lambda dataset: dataset.name)
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_it_is_the_servers_in_every_bit(
+def test_the_digest_equals_the_servers_in_every_bit(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, dataset: Dataset, data: st.DataObject
 ) -> None:
     monkeypatch.setattr(rowhash, "LOT", 2)
@@ -119,7 +120,7 @@ def test_it_is_the_servers_in_every_bit(
 
 
 def test_rows_of_a_rare_shape_wait_and_none_is_lost(connection: Connection) -> None:
-    """More rows than are hashed at once, in batches that end anywhere."""
+    """There are more rows than are hashed together, in batches that end anywhere."""
     table = pa.table({"a": pa.arange(0, 20_000), "b": pa.array(["x", "yy", None, "x"] * 5_000)})
     dataset = Dataset("two", "two", (Column("a", "a", INTEGER), Column("b", "b", TEXT)), (), monthly=False)
     rows = table.cast(dataset.arrow).to_batches(max_chunksize=1_234)
@@ -127,7 +128,7 @@ def test_rows_of_a_rare_shape_wait_and_none_is_lost(connection: Connection) -> N
 
 
 def test_a_table_of_too_many_texts_is_left_to_the_server() -> None:
-    """Eight lengths do not fit into the number that a shape is."""
+    """Eight lengths do not fit into the number of a shape."""
     dataset = Dataset("texts", "texts", tuple(Column(name, name, TEXT) for name in "abcdefgh"), (), monthly=False)
     assert computed(dataset, [pa.RecordBatch.from_pylist([dict.fromkeys("abcdefgh", "x")], dataset.arrow)]) is None
 
@@ -142,7 +143,7 @@ def test_a_month_as_the_publisher_writes_it_has_few_shapes(
     assert computed(dataset, batches) == held(connection, dataset, batches)
 
 
-def test_the_server_is_not_asked_for_what_is_known(
+def test_the_server_is_not_asked_for_a_known_digest(
     tmp_path: Path, warehouse: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path)
@@ -150,8 +151,8 @@ def test_the_server_is_not_asked_for_what_is_known(
     assert attempt(tmp_path).state == "success"
 
 
-def test_what_has_too_many_shapes_is_left_to_the_server(tmp_path: Path, warehouse: str) -> None:
-    """A month whose NULLs are strewn, and the zones with their names: the ledger says of them what the tables hold."""
+def test_rows_of_too_many_shapes_are_left_to_the_server(tmp_path: Path, warehouse: str) -> None:
+    """For a month with scattered NULLs, and for the zones' names, the ledger has the digests of the tables."""
     sample.ensure(tmp_path, [MONTH], rows=500)
     path = tmp_path / sample.file_name(MONTH)
     published = pq.read_table(path)
@@ -167,19 +168,22 @@ def test_what_has_too_many_shapes_is_left_to_the_server(tmp_path: Path, warehous
     assert [entry.content_digest for entry in entries] == found
 
 
-def test_a_fault_of_the_encoder_shows(tmp_path: Path, warehouse: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ledger says what the file holds, and is not fooled by what was sent."""
+def test_a_fault_of_the_encoder_shows_in_the_digests(
+    tmp_path: Path, warehouse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger has the digest of the file's rows, whatever was sent."""
     write(tmp_path)
-    encoded = transaction._encoded
+    encoded = copy.encoded
 
-    def faulty(job: load.Load) -> Iterator[tuple[memoryview, pa.RecordBatch | None]]:
-        pieces, batches = zip(*encoded(job), strict=True)
+    def faulty(order: load.Load) -> Iterator[tuple[memoryview, pa.RecordBatch | None]]:
+        pieces, batches = zip(*encoded(order), strict=True)
         sent = bytearray(b"".join(pieces))
-        sent[44] ^= 4  # in the first row's vendor, behind a header of 19 bytes, the month and the row's number
+        # In the first row's vendor, after a header of 19 bytes, the month and the row's number.
+        sent[44] ^= 4
         yield memoryview(sent), None
         yield from ((memoryview(b""), batch) for batch in batches)
 
-    monkeypatch.setattr(load, "_encoded", faulty)
+    monkeypatch.setattr(copy, "encoded", faulty)
     entry = attempt(tmp_path).entry
     with connect("test") as connection:
         held = digest.table(connection, SCHEMA, GREEN.table)

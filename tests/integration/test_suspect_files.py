@@ -1,4 +1,4 @@
-"""Whole files that are likely not what was meant: refused before publication unless somebody insists, and then told.
+"""Suspect files are refused before publication, or published with a warning if the user insists.
 
 What the file alone or the set of files can tell is refused; what only history can tell is loaded, with a warning.
 """
@@ -42,13 +42,13 @@ ADVICE = "; fetch it again from the publisher, or publish it as it is with --acc
 
 
 def ingest(folder: Path, month: Month | None = MONTH, dataset: str = "green", **changes: Any) -> Receipt:
-    """The step as every tool calls it; without a month, of the lookup."""
-    job = Run(str(folder), SCHEMA, loader="test", **changes)
-    return pipeline.ingest(job, dataset if month else "zones", month)
+    """Run the step as every orchestrator does; without a month, for the lookup."""
+    run = Run(str(folder), SCHEMA, loader="test", **changes)
+    return pipeline.ingest(run, dataset if month else "zones", month)
 
 
 def refusal(step: Callable[[], object]) -> str:
-    """The line with which a step is refused, without its advice."""
+    """Return the line that refuses a file, without its advice."""
     with pytest.raises(SuspectFile) as caught:
         step()
     message = str(caught.value)
@@ -61,7 +61,7 @@ def state(dsn: str) -> tuple[Any, ...]:
     return rows(dsn), rows(dsn, "raw_zones"), ledger(dsn), relations(dsn)
 
 
-# --- another month's rows -----------------------------------------------------------------------------------------------
+# --- another month's rows ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -127,7 +127,7 @@ def test_a_file_of_several_other_months_is_refused(folder: Path, warehouse: str)
 
 
 @pytest.mark.parametrize("year", [1, 2008, 2077, 9999])
-def test_years_of_clocks_that_were_reset_are_no_reason(folder: Path, warehouse: str, year: int) -> None:
+def test_rows_from_clocks_that_were_reset_are_not_suspect(folder: Path, warehouse: str, year: int) -> None:
     table = sample.table(MONTH, rows=500)
     pickups = table["lpep_pickup_datetime"].to_pylist()
     pickups[:5] = [when.replace(year=year, month=1, day=1) for when in pickups[:5]]
@@ -142,7 +142,7 @@ def test_the_ends_of_a_month_are_its_own(folder: Path, warehouse: str, month: Mo
     assert ingest(folder, month).warnings == ()
 
 
-def test_a_yellow_month_is_looked_at_alike(folder: Path, warehouse: str) -> None:
+def test_a_yellow_month_is_checked_too(folder: Path, warehouse: str) -> None:
     write_clean(folder, MONTH, of="yellow")
     shutil.copy(folder / sample.file_name(MONTH, "yellow"), folder / sample.file_name(OTHER, "yellow"))
     assert "all 40 rows are of 2024-01, not of 2024-02" in refusal(lambda: ingest(folder, OTHER, "yellow"))
@@ -155,7 +155,7 @@ def test_every_real_month_is_its_own(real_data: Path, warehouse: str) -> None:
         assert (receipt.state, receipt.warnings) == ("success", ())
 
 
-# --- no rows, and fewer rows --------------------------------------------------------------------------------------------
+# --- no rows, and fewer rows ------------------------------------------------------------------------------------------
 
 
 def write_rows(folder: Path, number: int) -> None:
@@ -175,7 +175,7 @@ def test_a_month_without_rows_is_refused(folder: Path, warehouse: str, strategy:
     assert ingest(folder, strategy=strategy).state == "unchanged"
 
 
-def test_a_month_that_shrinks_is_loaded_and_told(folder: Path, warehouse: str) -> None:
+def test_a_month_that_shrinks_is_loaded_with_a_warning(folder: Path, warehouse: str) -> None:
     write_rows(folder, 400)
     assert ingest(folder).warnings == ()
     write_rows(folder, 200)
@@ -189,7 +189,7 @@ def test_a_month_that_shrinks_is_loaded_and_told(folder: Path, warehouse: str) -
     assert ingest(folder).warnings == ()
 
 
-# --- the lookup ---------------------------------------------------------------------------------------------------------
+# --- the lookup -------------------------------------------------------------------------------------------------------
 
 
 def cut(folder: Path, *gone: int, all_of_them: bool = False) -> None:
@@ -201,7 +201,8 @@ def cut(folder: Path, *gone: int, all_of_them: bool = False) -> None:
 
 def used(dsn: str, month: Month, *zones: int) -> int:
     query = sql.SQL(
-        "SELECT count(*) FROM {} WHERE source_month = {} AND {}::integer[] && ARRAY[pickup_location_id, dropoff_location_id]"
+        "SELECT count(*) FROM {} WHERE source_month = {} "
+        "AND {}::integer[] && ARRAY[pickup_location_id, dropoff_location_id]"
     )
     with connect(dsn) as connection:
         words = sql.Identifier(SCHEMA, "raw_trips"), sql.Literal(month.first_day), sql.Literal(list(zones))
@@ -268,7 +269,7 @@ def test_a_line_of_many_months_and_zones_stays_short(folder: Path, warehouse: st
 def test_a_lookup_and_a_month_that_are_loaded_at_once_do_not_block_each_other(
     folder: Path, warehouse: str, first: str
 ) -> None:
-    """The one reads the trips, the other swaps them: whoever holds its lock until its commit delays the other only."""
+    """One reads the trips and the other swaps them: a lock that is held until the commit only delays the other."""
     for month in (None, MONTH, OTHER):
         ingest(folder, month)
     cut(folder, 74, 75)
@@ -280,7 +281,7 @@ def test_a_lookup_and_a_month_that_are_loaded_at_once_do_not_block_each_other(
         assert [future.result(loading.WAIT_S).state for future in futures] == ["success", "success"]
 
 
-# --- a schema that was made when VendorID was never NULL ------------------------------------------------------------------
+# --- a schema that was made when VendorID was never NULL --------------------------------------------------------------
 
 
 def without_vendor(folder: Path) -> None:
@@ -289,7 +290,7 @@ def without_vendor(folder: Path) -> None:
 
 
 def make_required(dsn: str) -> None:
-    """As earlier versions made the tables: on the table, and on each partition by itself."""
+    """Add NOT NULL as earlier versions did: to the table, and to each partition by itself."""
     with connect(dsn) as connection:
         tables = [name for name in relations(dsn) if name.startswith("raw_trips")]
         for name in sorted(tables, reverse=True):

@@ -1,4 +1,4 @@
-"""The schema table is a table: a second monthly dataset is loaded beside the first, by the same code, and disturbs nothing."""
+"""A second monthly dataset is loaded next to the first one, by the same code, and disturbs nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.lab import sample
 from core.month import Month, parse_months
 from core.run import Receipt, Run
 from core.settings import ROOT
-from core.transform import builds
+from core.transform import build
 from tests.integration import loading
 from tests.integration.loading import MONTH, SCHEMA, connect, relations, rows
 
@@ -38,8 +38,8 @@ def folder(tmp_path: Path, warehouse: str) -> Path:
 
 
 def ingest(folder: Path, month: Month | None = MONTH, dataset: str = "yellow", **changes: object) -> Receipt:
-    job = dataclasses.replace(Run(str(folder), SCHEMA, loader="test"), **changes)  # type: ignore[arg-type]
-    return pipeline.ingest(job, dataset, month)
+    run = dataclasses.replace(Run(str(folder), SCHEMA, loader="test"), **changes)  # type: ignore[arg-type]
+    return pipeline.ingest(run, dataset, month)
 
 
 def ledger(dsn: str) -> dict[tuple[str, str], tuple[int, str]]:
@@ -89,7 +89,7 @@ def test_a_yellow_month_is_replaced_beside_green_ones(folder: Path, warehouse: s
     assert len(rows(warehouse, TABLE)) == sum(r.rows or 0 for r in (*others, second))
 
 
-def test_who_loads_green_sees_nothing_of_yellow(folder: Path, warehouse: str) -> None:
+def test_a_schema_of_green_has_no_yellow_table(folder: Path, warehouse: str) -> None:
     ingest(folder, dataset="green")
     pipeline.ingest_zones(Run(str(folder), SCHEMA, loader="test"))
     assert not any("yellow" in name for name in relations(warehouse))
@@ -99,12 +99,12 @@ def test_who_loads_green_sees_nothing_of_yellow(folder: Path, warehouse: str) ->
 
 
 def test_a_yellow_month_alone_makes_what_the_models_read_too(folder: Path, warehouse: str) -> None:
-    """So that a schema which began with yellow is like any other."""
+    """A schema that began with yellow is like any other."""
     ingest(folder)
     assert {"raw_trips", "raw_zones", "load_ledger", TABLE} <= relations(warehouse)
 
 
-def test_a_yellow_file_is_no_green_one(folder: Path, warehouse: str) -> None:
+def test_a_yellow_file_is_not_a_green_one(folder: Path, warehouse: str) -> None:
     ingest(folder, dataset="green")
     before = rows(warehouse)
     (folder / sample.file_name(MONTH)).write_bytes((folder / sample.file_name(MONTH, "yellow")).read_bytes())
@@ -113,7 +113,7 @@ def test_a_yellow_file_is_no_green_one(folder: Path, warehouse: str) -> None:
     assert rows(warehouse) == before
 
 
-def test_a_wrong_call_is_one_line_before_anything_is_made(folder: Path, warehouse: str) -> None:
+def test_a_usage_error_is_one_line_before_anything_is_created(folder: Path, warehouse: str) -> None:
     for dataset, month in (("fhv", MONTH), ("yellow", None), ("zones", MONTH)):
         with pytest.raises(UsageError):
             ingest(folder, month, dataset)
@@ -122,7 +122,7 @@ def test_a_wrong_call_is_one_line_before_anything_is_made(folder: Path, warehous
         ingest(folder, Month(2026, 11))
 
 
-def test_ingest_month_is_green_as_ever(folder: Path, warehouse: str) -> None:
+def test_ingest_month_loads_green(folder: Path, warehouse: str) -> None:
     receipt = pipeline.ingest_month(Run(str(folder), SCHEMA, loader="test"), MONTH)
     assert receipt.rows == loading.count(warehouse, MONTH)
 
@@ -131,7 +131,7 @@ def test_a_yellow_month_is_no_reason_to_build_the_models(folder: Path, warehouse
     ingest(folder, dataset="green")
     ingest(folder)
     with database.connect("test") as connection:
-        plan = builds._plan(connection, SCHEMA, None)
+        plan = build._plan(connection, SCHEMA, None)
     assert {name for name, _ in plan.versions} == {"project", "green", "zones"}
 
 

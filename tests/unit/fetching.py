@@ -1,4 +1,4 @@
-"""What the tests share that fetch files."""
+"""Shared by the tests that fetch files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOOKUP = sample.ZONES
 
 
 def refusal(kind: type[TriptychError], attempt: Callable[[], object]) -> str:
-    """The message with which an attempt fails: of exactly this kind, and one line."""
+    """Return the message of a failed attempt: of exactly this class, and one line."""
     with pytest.raises(TriptychError) as caught:
         attempt()
     assert type(caught.value) is kind, caught.value
@@ -36,6 +36,6 @@ def assert_is(found: Extracted, original: Path) -> None:
 
 
 def set_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    """Set it, and let `core.settings` see it."""
+    """Set a variable, and make `core.settings` read it."""
     monkeypatch.setenv(name, value)
     settings.cache_clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
@@ -31,12 +30,12 @@ from core.errors import (
     SourceUnavailable,
     UsageError,
 )
-from core.extract import Extracted, extract, sources
+from core.extract import Extracted, extract, folder, web
 from core.month import Month
 from tests.publisher import HTML_ERROR_PAGE, MANIFEST, Publisher, lfs_pointer
 from tests.unit.fetching import LOOKUP, MONTH, NAME, assert_is, refusal, set_variable
 
-# --- a folder -----------------------------------------------------------------------------------------------------------
+# --- a folder ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_file_comes_from_a_folder(published: Path, home: Path) -> None:
@@ -54,7 +53,7 @@ def test_what_was_extracted_stays_when_the_source_changes(published: Path) -> No
 
 
 @pytest.mark.parametrize("folder", ["published", "published/green", "published/../published"])
-def test_the_lookup_is_found_beside_the_trips(published: Path, folder: str) -> None:
+def test_the_lookup_is_found_next_to_the_trips(published: Path, folder: str) -> None:
     (published / "green").mkdir()
     assert_is(extract(ZONES, str(published.parent / folder)), published / LOOKUP)
 
@@ -72,16 +71,17 @@ def test_a_month_that_the_folder_lacks_is_named(published: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["", "no/such/folder", "sample", "ftp://host/x", "file:///etc", "s3://", "a\0b"])
-def test_a_source_that_is_none_is_refused(home: Path, source: str) -> None:
+def test_an_invalid_source_is_refused(home: Path, source: str) -> None:
     if source:
         refusal(UsageError, lambda: extract(GREEN, source, MONTH))
-    else:  # the working directory: a folder, without the file
+    else:
+        # The working directory is a folder, but does not have the file.
         refusal(NotPublished, lambda: extract(GREEN, source, MONTH))
 
 
 @pytest.mark.parametrize("what", ["pipe", "device"])
-def test_what_is_no_file_is_refused_at_once(published: Path, what: str) -> None:
-    """A pipe that nobody writes to would keep us waiting for ever, and a device would give bytes without an end."""
+def test_a_pipe_or_a_device_is_refused_at_once(published: Path, what: str) -> None:
+    """Reading a pipe without a writer would block forever, and a device would never end."""
     (published / NAME).unlink()
     os.mkfifo(published / NAME) if what == "pipe" else (published / NAME).symlink_to("/dev/zero")
     message = refusal(PermanentError, lambda: extract(GREEN, str(published), MONTH))
@@ -95,14 +95,14 @@ def test_a_folder_under_the_files_name_is_one_clear_line(published: Path) -> Non
 
 
 def test_a_file_that_grows_while_it_is_read_is_transient(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = sources._chunks
+    read = folder._chunks
 
     def slowly(file: IO[bytes], path: Path) -> Iterator[bytes]:
         yield from read(file, path)
         with path.open("ab") as more:
             more.write(b"PAR1")
 
-    monkeypatch.setattr(sources, "_chunks", slowly)
+    monkeypatch.setattr(folder, "_chunks", slowly)
     message = refusal(SourceUnavailable, lambda: extract(GREEN, str(published), MONTH))
     assert "changed while it was read" in message
 
@@ -110,13 +110,14 @@ def test_a_file_that_grows_while_it_is_read_is_transient(published: Path, monkey
 def test_no_month_and_no_dataset_can_name_a_path_outside() -> None:
     paths = [path.format(month=MONTH) for dataset in (GREEN, ZONES) for path in dataset.paths]
     assert {Path(path).name for path in paths} == {NAME, LOOKUP}
-    assert re.fullmatch(r"[\w.-]+", NAME)  # and `Month.parse` lets nothing else through: see test_month
+    # `Month.parse` accepts nothing else: see test_month.
+    assert re.fullmatch(r"[\w.-]+", NAME)
 
 
-# --- http ---------------------------------------------------------------------------------------------------------------
+# --- http -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_comes_over_http(published: Path, site: Publisher, home: Path) -> None:
+def test_a_file_is_fetched_over_http(published: Path, site: Publisher, home: Path) -> None:
     found = extract(GREEN, site.url, MONTH)
     assert_is(found, published / NAME)
     assert found.path.is_relative_to(home)
@@ -128,7 +129,7 @@ def test_tlc_is_the_publishers_address(site: Publisher, published: Path, monkeyp
     assert_is(extract(GREEN, "tlc", MONTH), published / NAME)
 
 
-def test_a_file_that_is_there_is_not_fetched_again(site: Publisher) -> None:
+def test_an_unchanged_file_is_not_fetched_again(site: Publisher) -> None:
     first, second = extract(GREEN, site.url, MONTH), extract(GREEN, site.url, MONTH)
     assert second == first
     assert [(request.name, request.status) for request in site.requests] == [
@@ -141,7 +142,8 @@ def test_a_replaced_file_is_noticed(site: Publisher, published: Path) -> None:
     content = bytearray((published / NAME).read_bytes())
     content[100] ^= 1
     (published / NAME).write_bytes(content)
-    os.utime(published / NAME, ns=(before.st_atime_ns, before.st_mtime_ns))  # the same size in the same second
+    # The same size, in the same second.
+    os.utime(published / NAME, ns=(before.st_atime_ns, before.st_mtime_ns))
     second = extract(GREEN, site.url, MONTH)
     assert second.sha256 != first.sha256
     assert_is(second, published / NAME)
@@ -169,9 +171,7 @@ def test_a_kept_file_that_was_deleted_is_fetched_again(site: Publisher, publishe
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"sha256": "x"}', '{"other": 1}', "\0"])
-def test_an_index_that_can_not_be_read_costs_a_download_and_no_more(
-    site: Publisher, home: Path, published: Path, text: str
-) -> None:
+def test_an_unreadable_index_only_costs_a_download(site: Publisher, home: Path, published: Path, text: str) -> None:
     extract(GREEN, site.url, MONTH)
     (entry,) = (home / "files" / "index").iterdir()
     entry.write_text(text)
@@ -186,7 +186,7 @@ def test_a_busy_publisher_is_transient(site: Publisher, published: Path, status:
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
 
 
-def test_an_attempt_waits_as_long_as_it_is_asked_to(site: Publisher, published: Path) -> None:
+def test_an_attempt_waits_as_long_as_retry_after_asks(site: Publisher, published: Path) -> None:
     site.fail(NAME, 429, retry_after_s=1)
     began = time.monotonic()
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
@@ -198,7 +198,8 @@ def test_the_wait_may_be_a_date(site: Publisher, published: Path) -> None:
     site.fail(NAME, 503, retry_after=formatdate(time.time() + 2, usegmt=True))
     began = time.monotonic()
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
-    assert time.monotonic() - began >= 0.9  # dates have whole seconds
+    # Dates have whole seconds.
+    assert time.monotonic() - began >= 0.9
     site.fail(NAME, 503, retry_after="Wed, 01 Jan 2020 00:00:00 GMT")
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
 
@@ -210,22 +211,24 @@ def test_an_attempt_waits_once(site: Publisher) -> None:
     assert site.count(NAME) == 2
 
 
-def test_a_wait_of_more_than_a_minute_is_told_and_left_to_the_retry(
+def test_a_wait_of_more_than_a_minute_is_reported_and_left_to_the_retry(
     site: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time, "sleep", None)  # nobody may wait
+    # A call would fail: no wait may happen.
+    monkeypatch.setattr(time, "sleep", None)
     for asked in ("300", formatdate(time.time() + 300, usegmt=True)):
         site.fail(NAME, 429, retry_after=asked)
         message = refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
         assert re.search(r" answered 429 and asks to wait (300|299) s; run again after that$", message)
-    set_variable(monkeypatch, "TRIPTYCH_DOWNLOAD_S", "5")  # nor longer than a file may take
+    # A wait longer than the limit for a file is left to the retry, too.
+    set_variable(monkeypatch, "TRIPTYCH_DOWNLOAD_S", "5")
     site.fail(NAME, 429, retry_after_s=6)
     assert "asks to wait 6 s" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
     assert site.count(NAME) == 3
 
 
 @pytest.mark.parametrize("asked", ["", "soon", "-1", "1e3", "Wed, 99 Jan 2020 00:00:00 GMT", "9" * 40])
-def test_a_wait_that_is_none_is_not_one(site: Publisher, asked: str) -> None:
+def test_a_malformed_retry_after_is_ignored(site: Publisher, asked: str) -> None:
     site.fail(NAME, 503, retry_after=asked)
     message = refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
     assert message.endswith(" answered 503; the publisher may be busy") and site.count(NAME) == 1
@@ -250,12 +253,12 @@ def test_a_refusal_is_permanent(site: Publisher, status: int) -> None:
     assert f"answered {status}" in refusal(PermanentError, lambda: extract(GREEN, site.url, MONTH))
 
 
-def test_a_month_that_is_not_out_is_said_to_be_so(site: Publisher) -> None:
+def test_a_month_that_is_not_published_yet_is_reported_as_such(site: Publisher) -> None:
     message = refusal(NotPublished, lambda: extract(GREEN, site.url, Month(2026, 11)))
     assert message.startswith("2026-11 is not published yet: ")
 
 
-def test_a_month_that_is_not_there_is_said_to_be_so(site: Publisher) -> None:
+def test_a_missing_month_is_reported_as_such(site: Publisher) -> None:
     site.fail(NAME, 404)
     message = refusal(NotPublished, lambda: extract(GREEN, site.url, MONTH))
     assert "has no green_tripdata_2024-01.parquet (404)" in message
@@ -263,19 +266,20 @@ def test_a_month_that_is_not_there_is_said_to_be_so(site: Publisher) -> None:
 
 
 def test_a_cut_transfer_is_transient(site: Publisher, published: Path) -> None:
-    site.serve(NAME, etag="")  # else it goes on where it was cut: see test_resume
+    # With an ETag the transfer would continue: see test_resume.
+    site.serve(NAME, etag="")
     site.cut(NAME)
     assert NAME in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
 
 
 def test_a_publisher_that_stops_sending_is_transient(site: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "TIMEOUT", httpx.Timeout(0.2))
+    monkeypatch.setattr(web, "TIMEOUT", httpx.Timeout(0.2))
     site.stall(NAME, times=None)
     assert "did not end well" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
 
 
-def test_a_publisher_that_is_not_there_is_transient(home: Path) -> None:
+def test_an_unreachable_publisher_is_transient(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert f"127.0.0.1:{port}" in refusal(
@@ -288,7 +292,8 @@ def test_a_file_is_known_only_when_it_is_whole(site: Publisher, published: Path)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(extract, GREEN, site.url, MONTH)
         assert stall.reached.wait(30)
-        assert_is(extract(GREEN, site.url, MONTH), published / NAME)  # another loader is not disturbed
+        # Another loader is not disturbed.
+        assert_is(extract(GREEN, site.url, MONTH), published / NAME)
         stall.release()
         assert_is(slow.result(30), published / NAME)
 
@@ -308,33 +313,22 @@ def test_many_loaders_may_fetch_one_file_at_once(site: Publisher, published: Pat
 @pytest.mark.parametrize(
     "source",
     [
-        "http://user:s3cret@127.0.0.1:1/x", "https://s3cret@host/x", "http://host/x?token=s3cret", "http://host/x#s3cret",
-        "http://user:s3/cret@host/x", "http://host:s3cret/x", "http://[::s3cret]/x", "ftp://user:s3cret@host/x", "HTTPS://u:s3cret@host/", "http://", "https:///x",
-        "http://s3cret\\@evil/x", "http://s3cret:80@evil/x", "http://host%40s3cret/x", "http://host;s3cret/x", "http://host s3cret/x",
-        "http://host\ts3cret/x", "http://host/\x1b[31m", "http://127.0.0.1:99999/x", f"http://{'a' * 64}/x", f"http://{'a' * 300}/x",
+        "http://user:s3cret@127.0.0.1:1/x", "https://s3cret@host/x", "http://host/x?token=s3cret",
+        "http://host/x#s3cret",
+        "http://user:s3/cret@host/x", "http://host:s3cret/x", "http://[::s3cret]/x", "ftp://user:s3cret@host/x",
+        "HTTPS://u:s3cret@host/", "http://", "https:///x",
+        "http://s3cret\\@evil/x", "http://s3cret:80@evil/x", "http://host%40s3cret/x", "http://host;s3cret/x",
+        "http://host s3cret/x",
+        "http://host\ts3cret/x", "http://host/\x1b[31m", "http://127.0.0.1:99999/x", f"http://{'a' * 64}/x",
+        f"http://{'a' * 300}/x",
     ],
 )  # fmt: skip
-def test_an_address_that_is_none_or_holds_a_secret_is_refused_without_it(home: Path, source: str) -> None:
+def test_an_invalid_or_secret_address_is_refused_without_being_quoted(home: Path, source: str) -> None:
     message = refusal(UsageError, lambda: extract(GREEN, source, MONTH))
     assert "s3cret" not in message and "cret@" not in message
 
 
-def test_a_file_that_a_proxy_compresses_comes_as_it_was(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = (published / NAME).read_bytes()
-
-    def transport(request: httpx.Request) -> httpx.Response:
-        if not request.url.path.endswith(NAME):
-            return httpx.Response(404)
-        body = gzip.compress(content)
-        headers = {"Content-Encoding": "gzip", "ETag": '"of what is sent"', "Content-Length": str(len(body))}
-        return httpx.Response(200, headers=headers, stream=httpx.ByteStream(body))
-
-    client = httpx.Client(transport=httpx.MockTransport(transport))
-    monkeypatch.setattr(httpx, "Client", lambda **options: client)
-    assert_is(extract(GREEN, "http://host/x", MONTH), published / NAME)
-
-
-# --- what is no file of its format --------------------------------------------------------------------------------------
+# --- what is no file of its format ------------------------------------------------------------------------------------
 
 PARQUET = b"PAR1" + bytes(100) + b"PAR1"
 
@@ -352,7 +346,7 @@ NOT_FILES = {
 
 
 @pytest.mark.parametrize("case", NOT_FILES)
-def test_what_is_no_parquet_file_is_refused_in_one_line(
+def test_a_file_that_is_not_parquet_is_refused_in_one_line(
     published: Path, site: Publisher, home: Path, case: str
 ) -> None:
     body, said = NOT_FILES[case]
@@ -364,7 +358,7 @@ def test_what_is_no_parquet_file_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("case", ["empty", "a web page", "a pointer"])
-def test_what_is_no_lookup_is_refused_in_one_line(site: Publisher, case: str) -> None:
+def test_a_file_that_is_not_a_lookup_is_refused_in_one_line(site: Publisher, case: str) -> None:
     site.send(LOOKUP, NOT_FILES[case][0], times=None)
     assert LOOKUP in refusal(BadFile, lambda: extract(ZONES, site.url))
 
@@ -382,7 +376,7 @@ def test_the_real_bad_files_are_refused_in_one_line(real_data: Path, published: 
         assert f"{NAME} {said}" in refusal(BadFile, lambda: extract(GREEN, str(published), MONTH))
 
 
-# --- limits -------------------------------------------------------------------------------------------------------------
+# --- limits -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_file_above_the_limit_is_refused_from_a_folder_and_by_its_declared_size(
@@ -390,7 +384,8 @@ def test_a_file_above_the_limit_is_refused_from_a_folder_and_by_its_declared_siz
 ) -> None:
     limit = f"{(published / NAME).stat().st_size * 0.75 / 1e6:.4f}"
     set_variable(monkeypatch, "TRIPTYCH_MAX_FILE_MB", limit)
-    site.stall(NAME)  # after half of it, which would pass: who waits for more than the declared size waits for ever
+    # After half of the file, which is below the limit: the declared size alone must be enough to refuse it.
+    site.stall(NAME)
     for source in (site.url, str(published)):
         message = refusal(BadFile, partial(extract, GREEN, source, MONTH))
         assert NAME in message and f"{float(limit):g} MB is the limit" in message and "TRIPTYCH_MAX_FILE_MB" in message
@@ -412,7 +407,7 @@ def test_a_file_that_is_larger_than_declared_is_stopped(home: Path, monkeypatch:
     assert "0.01 MB is the limit" in refusal(BadFile, lambda: extract(GREEN, "http://host/x", MONTH))
 
 
-def test_a_publisher_that_drips_can_not_hold_a_step_for_ever(
+def test_a_publisher_that_drips_can_not_hold_a_step_forever(
     site: Publisher, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_variable(monkeypatch, "TRIPTYCH_DOWNLOAD_S", "0.3")
@@ -421,11 +416,12 @@ def test_a_publisher_that_drips_can_not_hold_a_step_for_ever(
     assert site.count(NAME) == 1
     site.clear(NAME)
     set_variable(monkeypatch, "TRIPTYCH_DOWNLOAD_S", "60")
-    assert_is(extract(GREEN, site.url, MONTH), published / NAME)  # and what came is not lost
+    # What arrived is not lost.
+    assert_is(extract(GREEN, site.url, MONTH), published / NAME)
     assert site.count(NAME, 206) == 1
 
 
-# --- where it comes from ------------------------------------------------------------------------------------------------
+# --- where it comes from ----------------------------------------------------------------------------------------------
 
 
 def test_a_redirect_within_the_host_is_followed(site: Publisher, published: Path) -> None:
@@ -439,8 +435,10 @@ def test_a_redirect_within_the_host_is_followed(site: Publisher, published: Path
 @pytest.mark.parametrize(
     "location",
     [
-        "http://other.example/{}?sig=s3cret", "//localhost/{}", "http://127.0.0.1:1/{}", "https://127.0.0.1/{}", "http://127.0.0.1./{}",
-        "http://127.0.0.1@other.example/{}", "http://u:s3cret@other.example/{}", "//127.0.0.1\\@other.example/{}", "http://127.0.0.1%40other.example/{}",
+        "http://other.example/{}?sig=s3cret", "//localhost/{}", "http://127.0.0.1:1/{}", "https://127.0.0.1/{}",
+        "http://127.0.0.1./{}",
+        "http://127.0.0.1@other.example/{}", "http://u:s3cret@other.example/{}", "//127.0.0.1\\@other.example/{}",
+        "http://127.0.0.1%40other.example/{}",
         "http://[::ffff:127.0.0.1]/{}", "http://127.1/{}", "http://0x7f000001/{}", "http://127.0.0.1.other.example/{}",
     ],
 )  # fmt: skip
@@ -454,7 +452,7 @@ def test_a_redirect_to_another_host_is_refused(site: Publisher, location: str) -
 def test_a_password_that_a_netrc_file_has_for_the_host_is_not_sent(
     site: Publisher, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """curl and requests would: a source is asked for as it is written."""
+    """curl and requests would send it: a source is requested as it is written."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password s3cret\ndefault login me password s3cret\n")
     (tmp_path / "netrc").chmod(0o600)
     (tmp_path / "netrc").rename(tmp_path / ".netrc")
@@ -477,7 +475,7 @@ def test_a_password_that_a_netrc_file_has_for_the_host_is_not_sent(
     "proxy",
     ["ftp://u:s3cret@proxy:1", "http://u:s3cret/@proxy:1", "http://u:x@proxy:s3cret", "socks5://u:s3cret@proxy:1"],
 )
-def test_a_proxy_that_is_none_is_named_without_its_password(
+def test_an_invalid_proxy_is_named_without_its_password(
     site: Publisher, proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy)
@@ -498,7 +496,7 @@ def secure_site(published: Path, authority: trustme.CA) -> Iterator[Publisher]:
         yield running
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(
+def test_an_untrusted_certificate_is_refused(
     secure_site: Publisher, published: Path, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = refusal(PermanentError, lambda: extract(GREEN, secure_site.url, MONTH))
@@ -519,7 +517,7 @@ def test_a_certificate_for_another_host_is_refused(
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_certificates_that_can_not_be_read_are_a_wrong_call(
+def test_unreadable_certificates_are_a_usage_error(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
 ) -> None:
     if content:
@@ -528,11 +526,11 @@ def test_certificates_that_can_not_be_read_are_a_wrong_call(
     assert "SSL_CERT_FILE" in refusal(UsageError, lambda: extract(GREEN, "https://127.0.0.1:1/x", MONTH))
 
 
-# --- room ---------------------------------------------------------------------------------------------------------------
+# --- room -------------------------------------------------------------------------------------------------------------
 
 
 def extract_with_little_room(source: str) -> str:
-    """The message of an attempt in a process whose files may not pass 4 KB: what a full disk does, without root.
+    """Return the message of an attempt in a process whose files may have 4 KB at most: like a full disk, without root.
 
     In a process of its own, for the limit would hold for the file that this one's output may go to as well.
     """
@@ -566,7 +564,8 @@ def test_a_full_disk_is_one_clear_line(published: Path, home: Path) -> None:
         message = refusal(DiskFull, lambda: extract(GREEN, str(published), MONTH))
         assert message == f"no room under {home / 'files'}: make some, then run again"
         assert list((home / "files").iterdir()) == []
-        assert extract(ZONES, str(published)).bytes < 16_384  # what fits still comes
+        # A file that fits is still fetched.
+        assert extract(ZONES, str(published)).bytes < 16_384
     finally:
         subprocess.run(["umount", str(home)], check=True)
 
@@ -584,12 +583,14 @@ def test_memory_does_not_grow_with_the_file(published: Path) -> None:
     big = published / NAME
     with big.open("wb") as file:
         file.write(b"PAR1")
-        file.truncate(200_000_000)  # sparse: a hole takes no room until it is copied
+        # A sparse file: a hole takes no room until it is copied.
+        file.truncate(200_000_000)
         file.seek(0, os.SEEK_END)
         file.write(b"PAR1")
     script = (
         "import re, sys\n"
-        "from pathlib import Path\nfrom core.extract import extract\nfrom core.month import Month\nfrom core.datasets import GREEN\n"
+        "from pathlib import Path\nfrom core.extract import extract\n"
+        "from core.month import Month\nfrom core.datasets import GREEN\n"
         "def peak():\n"
         "    return int(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1])\n"
         "before = peak()\n"
@@ -597,4 +598,5 @@ def test_memory_does_not_grow_with_the_file(published: Path) -> None:
         "print(peak() - before)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(published)], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 50_000  # KB, for a file of 200,000
+    # In KB, for a file of 200,000.
+    assert int(done.stdout) < 50_000

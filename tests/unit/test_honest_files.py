@@ -18,7 +18,7 @@ from core.datasets import GREEN, YELLOW, ZONES, Dataset
 from core.errors import BadFile, SchemaDrift
 from core.extract import Extracted
 from core.lab import sample
-from core.load import batches, parquet
+from core.load import batches, limits
 from core.month import Month
 
 MONTH = Month(2024, 1)
@@ -33,14 +33,14 @@ def published() -> pa.Table:
 
 
 def with_column(table: pa.Table, name: str, values: Any) -> pa.Table:
-    """The table with another column in place of its own of that name, or after the last."""
+    """Return the table with another column in place of its own of that name, or after the last."""
     place = table.column_names.index(name) if name in table.column_names else table.num_columns
     without = table.drop_columns([name]) if name in table.column_names else table
     return without.add_column(place, name, values)
 
 
 def read(path: Path, dataset: Dataset = GREEN) -> pa.Table:
-    """A file's rows as they go into the table."""
+    """Return a file's rows as they go into the table."""
     file, month = Extracted(path, path.name, "", path.stat().st_size), MONTH if dataset.monthly else None
     return pa.Table.from_batches(batches(dataset, file, month), dataset.arrow)
 
@@ -59,7 +59,7 @@ def assert_same_rows(tmp_path: Path, original: pa.Table, saved: Path) -> None:
 
 
 def bits(column: pa.ChunkedArray) -> pa.Array:
-    """A column with its doubles as integers: NaN equals nothing, and -0.0 equals 0.0."""
+    """Return a column with its doubles as integers: NaN equals nothing, and -0.0 equals 0.0."""
     values = column.combine_chunks()
     return values.view(pa.int64()) if values.type == pa.float64() else values
 
@@ -73,11 +73,11 @@ def refusal(path: Path, dataset: Dataset = GREEN, kind: type[Exception] = Schema
     return message
 
 
-# --- NULL ---------------------------------------------------------------------------------------------------------------
+# --- NULL -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dataset", [GREEN, YELLOW], ids=lambda one: one.name)
-def test_a_row_that_recorded_nothing_may_lack_its_vendor(tmp_path: Path, dataset: Dataset) -> None:
+def test_a_row_without_records_may_lack_its_vendor(tmp_path: Path, dataset: Dataset) -> None:
     cab: sample.Cab = "green" if dataset is GREEN else "yellow"
     table = sample.table(MONTH, rows=ROWS, cab=cab)
     path = tmp_path / sample.file_name(MONTH, cab)
@@ -85,7 +85,7 @@ def test_a_row_that_recorded_nothing_may_lack_its_vendor(tmp_path: Path, dataset
     assert read(path, dataset)["vendor_id"].to_pylist() == [None, *[2] * (table.num_rows - 1)]
 
 
-# --- decimals -----------------------------------------------------------------------------------------------------------
+# --- decimals ---------------------------------------------------------------------------------------------------------
 
 
 def cents(values: list[float | None]) -> list[Decimal | None]:
@@ -127,7 +127,8 @@ def test_whole_decimals_are_integers(tmp_path: Path, published: pa.Table, kind: 
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("fare_amount", "1.2345678901234567890", "row 3 is 1.2345678901234567890, which can't be a double without loss; round"),
+        ("fare_amount", "1.2345678901234567890",
+         "row 3 is 1.2345678901234567890, which can't be a double without loss; round"),
         ("fare_amount", "100000000.00", "row 3 is 100000000.0000000000000000000, out of range"),
         ("PULocationID", "7.5", "row 3 is 7.5000000000000000000, which can't be a int32 without loss"),
     ],
@@ -140,7 +141,7 @@ def test_a_decimal_that_would_change_is_refused_by_row(
     assert said in refusal(written(tmp_path, saved))
 
 
-# --- single precision ---------------------------------------------------------------------------------------------------
+# --- single precision -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [pa.float32(), pa.float16()], ids=str)
@@ -160,11 +161,11 @@ def test_whole_numbers_in_single_precision_are_integers(tmp_path: Path, publishe
     assert set(read(written(tmp_path, saved))["pickup_location_id"].to_pylist()) == {265}
 
 
-# --- a pandas index -----------------------------------------------------------------------------------------------------
+# --- a pandas index ---------------------------------------------------------------------------------------------------
 
 
 def indexed(table: pa.Table, name: str, said: Any, values: Any = None) -> pa.Table:
-    """The table with a column more, and pandas metadata that declares `said` to be the index."""
+    """Return the table with one more column, and pandas metadata that declares `said` to be the index."""
     metadata = said if isinstance(said, bytes) else json.dumps({"index_columns": said}).encode()
     more = table.append_column(name, pa.array(range(table.num_rows)) if values is None else values)
     return more.replace_schema_metadata({"pandas": metadata})
@@ -188,19 +189,22 @@ def test_a_published_column_that_is_the_index_is_read(tmp_path: Path, published:
 
 def test_a_filtered_frame_of_pandas_is_the_same_rows(tmp_path: Path, published: pa.Table) -> None:
     pytest.importorskip("pandas")
-    frame = published.to_pandas().fillna(
-        {"trip_distance": 0, "fare_amount": 0, "total_amount": 0}
-    )  # a NaN would be a NULL
+    # A NaN would become a NULL.
+    frame = published.to_pandas().fillna({"trip_distance": 0, "fare_amount": 0, "total_amount": 0})
     frame[frame.trip_distance > 1].to_parquet(tmp_path / FILE)
     assert "__index_level_0__" in pq.read_schema(tmp_path / FILE).names
     assert read(tmp_path / FILE).num_rows == (frame.trip_distance > 1).sum()
-    frame.to_parquet(tmp_path / FILE)  # a RangeIndex is in the metadata alone
+    # A RangeIndex is only in the metadata.
+    frame.to_parquet(tmp_path / FILE)
     assert read(tmp_path / FILE).num_rows == ROWS
 
 
 @pytest.mark.parametrize(
     "said",
-    [b"", b"{", b"[" * 100_000, b"[]", b"null", b"\xff", [], None, 7, [7, None, {"kind": "range"}], "__index_level_0__", ["other"]],
+    [
+        b"", b"{", b"[" * 100_000, b"[]", b"null", b"\xff", [], None, 7, [7, None, {"kind": "range"}],
+        "__index_level_0__", ["other"],
+    ],
     ids=range(12),
 )  # fmt: skip
 def test_an_index_that_the_metadata_does_not_declare_is_refused(tmp_path: Path, published: pa.Table, said: Any) -> None:
@@ -208,7 +212,7 @@ def test_an_index_that_the_metadata_does_not_declare_is_refused(tmp_path: Path, 
     assert message.endswith("'__index_level_0__' is not one that green declares; write the file with index=False")
 
 
-# --- names --------------------------------------------------------------------------------------------------------------
+# --- names ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.swapcase])
@@ -259,7 +263,7 @@ def test_all_missing_columns_are_in_one_line(tmp_path: Path, published: pa.Table
     assert "required columns 'PULocationID' and 'trip_distance' are missing; " in refusal(written(tmp_path, saved))
 
 
-# --- time zones ---------------------------------------------------------------------------------------------------------
+# --- time zones -------------------------------------------------------------------------------------------------------
 
 
 def test_times_flagged_as_utc_are_refused_with_the_remedy(tmp_path: Path, published: pa.Table) -> None:
@@ -280,16 +284,16 @@ def times(table: pa.Table, name: str) -> list[dt.datetime]:
     return [value.as_py() for value in table[name]]
 
 
-# --- many small row groups ----------------------------------------------------------------------------------------------
+# --- many small row groups --------------------------------------------------------------------------------------------
 
 
 def test_a_file_in_small_row_groups_is_read(tmp_path: Path, published: pa.Table) -> None:
     assert_same_rows(tmp_path, published, written(tmp_path / "saved", published, row_group_size=2))
 
 
-def test_a_file_in_too_many_row_groups_is_told_to_have_fewer(
+def test_a_file_in_too_many_row_groups_is_refused_with_the_remedy(
     tmp_path: Path, published: pa.Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet, "FOOTER_MB", 0.5)
+    monkeypatch.setattr(limits, "FOOTER_MB", 0.5)
     message = refusal(written(tmp_path, published, row_group_size=1), kind=BadFile)
     assert "MB of footer" in message and message.endswith("write the file in fewer, larger row groups")

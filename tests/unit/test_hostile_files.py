@@ -1,4 +1,4 @@
-"""Files that mean ill: a clear line that names the file, or what is in it; in time, and within bounded memory."""
+"""Hostile files: each is refused in a clear line, or loaded, in time and within bounded memory."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from core.datasets import GREEN, ZONES, Dataset
 from core.errors import BadFile, TriptychError
 from core.extract import extract
-from core.load import batches, parquet
+from core.load import batches, limits
 from core.settings import ROOT
 from tests.fuzz import csv_files, harness, known, parquet_files
 from tests.unit.fetching import refusal
 
 
 def load(folder: Path, dataset: Dataset, content: bytes) -> int:
-    """Write the file, and read it as a load does; give the number of its rows."""
+    """Write the file, and read it as a load does; return the number of its rows."""
     name = parquet_files.NAME if dataset.monthly else csv_files.NAME
     (folder / name).write_bytes(content)
     month = parquet_files.MONTH if dataset.monthly else None
@@ -51,21 +51,23 @@ def test_every_encoding_is_loaded(home: Path, tmp_path: Path, encoding: str) -> 
     assert load(tmp_path, GREEN, parquet_files.good()[encoding]) == len(parquet_files.table())
 
 
-def test_what_the_fuzzer_builds_by_hand_is_a_file(home: Path, tmp_path: Path) -> None:
-    """Else its bombs would be refused for another reason."""
+def test_a_file_that_the_fuzzer_builds_by_hand_is_readable(home: Path, tmp_path: Path) -> None:
+    """Otherwise its bombs would be refused for another reason."""
     assert load(tmp_path, GREEN, parquet_files.crafted(parquet_files.repeated(300), 300, groups=3)) == 900
 
 
-def test_a_month_that_arrow_ends_early_is_refused(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One bit in a page's header, and Arrow gives no rows and no error; whoever looks at the header or not."""
+def test_a_month_that_arrow_stops_reading_early_is_refused(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One bit in a page's header makes Arrow return no rows and no error, with or without the check of the header."""
     content = known.CASES["one bit that empties the month"][0]()
-    monkeypatch.setattr(parquet, "check", lambda path, file: [])
+    monkeypatch.setattr(limits, "check", lambda path, file: [])
     message = refusal(BadFile, lambda: load(tmp_path, GREEN, content))
     assert f"declares {len(parquet_files.table())} rows, and 0 are in it" in message
 
 
 def test_a_month_of_too_many_pages_is_refused(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "PAGES", 30)
+    monkeypatch.setattr(limits, "PAGES", 30)
     message = refusal(BadFile, lambda: load(tmp_path, GREEN, parquet_files.good()["brotli"]))
     assert "declares 31 pages, and 30 is the limit" in message
 
@@ -77,12 +79,12 @@ def test_the_longest_text_that_is_allowed_is_loaded(home: Path, tmp_path: Path) 
 
 def test_every_real_month_is_far_below_the_limits(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for limit in ("FOOTER_MB", "ROWS", "PAGES", "PAGES_MB", "DICTIONARIES_MB"):
-        monkeypatch.setattr(parquet, limit, getattr(parquet, limit) / 3)
+        monkeypatch.setattr(limits, limit, getattr(limits, limit) / 3)
     for path in (real_data / "green").glob("*.parquet"):
-        assert parquet.check(path, path.name) != []
+        assert limits.check(path, path.name) != []
 
 
-# --- in processes of their own: what would end this one, or fill its memory, is a finding there ------------------------------
+# --- in processes of their own: what would end this one, or fill its memory, is a finding there -----------------------
 
 
 def fuzz(*arguments: str) -> str:

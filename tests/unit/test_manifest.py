@@ -1,4 +1,4 @@
-"""Where a manifest lies beside the files, nothing is taken that it does not promise."""
+"""Where a manifest is next to the files, no file is accepted that differs from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from core.datasets import GREEN, ZONES
 from core.errors import BadFile, SourceUnavailable
 from core.extract import extract
-from core.extract.download import MANIFEST_MB
+from core.extract.manifest import MANIFEST_MB
 from core.lab import sample
 from tests.publisher import HTML_ERROR_PAGE, MANIFEST, Publisher
 from tests.unit.fetching import LOOKUP, MONTH, NAME, assert_is, refusal
@@ -24,14 +24,14 @@ FLIPS = 100
 
 
 def promise(folder: Path, *names: str, form: str = "{}  {}\n") -> None:
-    """Write the manifest of the files so named, as they are now."""
+    """Write the manifest of these files, as they are now."""
     lines = [form.format(hashlib.sha256((folder / name).read_bytes()).hexdigest(), name) for name in names]
     (folder / MANIFEST).write_text("".join(lines), newline="")
 
 
 @pytest.fixture(params=["folder", "http"])
 def source(request: pytest.FixtureRequest, published: Path) -> str:
-    """The published folder, as each kind of source that is a folder's twin; buckets are in test_object_stores."""
+    """The published files as a folder and as a web site; buckets are in test_object_stores."""
     if request.param == "folder":
         return str(published)
     url: str = request.getfixturevalue("site").url
@@ -94,7 +94,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_a_manifest_that_is_none_is_one_clear_line(source: str, published: Path, case: str) -> None:
+def test_an_invalid_manifest_is_one_clear_line(source: str, published: Path, case: str) -> None:
     content, said = MALFORMED[case]
     (published / MANIFEST).write_bytes(content)
     message = refusal(BadFile, lambda: extract(GREEN, source, MONTH))
@@ -102,19 +102,19 @@ def test_a_manifest_that_is_none_is_one_clear_line(source: str, published: Path,
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_a_publisher_without_a_manifest_is_none_the_worse(site: Publisher, published: Path, status: int) -> None:
+def test_a_publisher_may_have_no_manifest(site: Publisher, published: Path, status: int) -> None:
     site.fail(MANIFEST, status)
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
 
 
-def test_a_manifest_that_does_not_come_is_not_taken_for_a_missing_one(site: Publisher, published: Path) -> None:
+def test_an_unavailable_manifest_is_not_taken_for_a_missing_one(site: Publisher, published: Path) -> None:
     promise(published, NAME)
     site.fail(MANIFEST, 503)
     assert "answered 503" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
 
 
-def test_the_manifest_is_asked_for_once_and_sent_once(site: Publisher, published: Path) -> None:
+def test_the_manifest_is_requested_once_and_sent_once(site: Publisher, published: Path) -> None:
     promise(published, NAME)
     for _ in range(2):
         extract(GREEN, site.url, MONTH)
@@ -129,8 +129,8 @@ def test_a_kept_file_is_refused_when_the_promise_changes(site: Publisher, publis
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
 
 
-def test_what_was_refused_is_fetched_anew(site: Publisher, published: Path) -> None:
-    """It may have been damaged on its way, where an ETag says nothing."""
+def test_a_refused_file_is_fetched_again(site: Publisher, published: Path) -> None:
+    """It may have been damaged in transit, and an ETag does not show that."""
     promise(published, NAME)
     good = (published / NAME).read_bytes()
     site.send(NAME, good[:1_000] + bytes([good[1_000] ^ 1]) + good[1_001:])
@@ -138,7 +138,7 @@ def test_what_was_refused_is_fetched_anew(site: Publisher, published: Path) -> N
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
 
 
-def test_the_manifest_is_the_one_beside_the_file(published: Path) -> None:
+def test_the_manifest_is_the_one_next_to_the_file(published: Path) -> None:
     (published / "green").mkdir()
     (published / NAME).rename(published / "green" / NAME)
     (published / MANIFEST).write_text(f"{DIGEST}  {NAME}\n")
@@ -147,19 +147,19 @@ def test_the_manifest_is_the_one_beside_the_file(published: Path) -> None:
     assert "promises" in refusal(BadFile, lambda: extract(GREEN, str(published), MONTH))
 
 
-# --- made in another folder ---------------------------------------------------------------------------------------------
+# --- made in another folder -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def nested(published: Path) -> Path:
-    """The month in a folder ``green`` of the published one, which has the lookup."""
+    """The month in a folder ``green`` below the published folder, which holds the lookup."""
     (published / "green").mkdir()
     (published / NAME).rename(published / "green" / NAME)
     return published / "green"
 
 
 def assert_kept(source: str, folder: Path) -> None:
-    """The month comes with its promised bytes, and with no others."""
+    """Check that the month is accepted with its promised bytes, and with no others."""
     assert_is(extract(GREEN, source, MONTH), folder / NAME)
     sample.write_month(folder / NAME, MONTH, seed=1, rows=500)
     message = refusal(BadFile, lambda: extract(GREEN, source, MONTH))
@@ -168,7 +168,7 @@ def assert_kept(source: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("form", ["{}  green/{}\n", "{}  ./green/{}\n", "{} *published/green/{}\n"])
 @pytest.mark.parametrize("named", ["green", ""], ids=["the folder", "the one above"])
-@pytest.mark.parametrize("moved", [False, True], ids=["there", "copied beside the files"])
+@pytest.mark.parametrize("moved", [False, True], ids=["in place", "copied next to the files"])
 def test_a_manifest_made_one_folder_above_counts(
     published: Path, nested: Path, form: str, named: str, moved: bool
 ) -> None:
@@ -186,12 +186,12 @@ def test_the_folder_of_the_lookup_counts_too(published: Path, nested: Path) -> N
     assert " promises " in refusal(BadFile, lambda: extract(ZONES, str(nested)))
 
 
-def test_over_http_a_manifest_made_above_counts_when_it_lies_beside_the_files(site: Publisher, published: Path) -> None:
+def test_over_http_a_manifest_made_above_counts_when_it_is_next_to_the_files(site: Publisher, published: Path) -> None:
     promise(published, NAME, form="{}  trip-data/{}\n")
     assert_kept(site.url, published)
 
 
-def test_a_folder_is_named_relative_to_where_one_stands(
+def test_a_folder_may_be_relative_to_the_working_directory(
     published: Path, nested: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promise(nested, NAME, form="{}  green/{}\n")
@@ -199,7 +199,7 @@ def test_a_folder_is_named_relative_to_where_one_stands(
     assert_kept(".", nested)
 
 
-def test_a_manifest_of_other_folders_is_none_of_ours(published: Path, nested: Path) -> None:
+def test_a_manifest_of_other_folders_does_not_count(published: Path, nested: Path) -> None:
     promise(nested, NAME, form="{}  yellow/{}\n" + f"{DIGEST}  {NAME}\n" + f"{DIGEST}  x/{NAME}\n")
     (nested / MANIFEST).rename(published / MANIFEST)
     assert_is(extract(GREEN, str(nested), MONTH), nested / NAME)
@@ -213,20 +213,21 @@ def test_one_above_that_lists_the_folder_must_list_the_file(published: Path, nes
     )
 
 
-def test_a_manifest_that_names_another_folder_is_said_to(source: str, published: Path) -> None:
+def test_a_manifest_that_names_another_folder_is_reported_as_such(source: str, published: Path) -> None:
     (published / MANIFEST).write_text(f"{DIGEST}  elsewhere/{NAME}\n")
     message = refusal(BadFile, lambda: extract(GREEN, source, MONTH))
     assert message == (
-        f"{source}/{MANIFEST} lists elsewhere/{NAME}, and not {NAME}: it was made in another folder; make it in its own "
+        f"{source}/{MANIFEST} lists elsewhere/{NAME}, and not {NAME}: it was made in another folder; "
+        "make it in its own "
         f"(sha256sum * > {MANIFEST})"
     )
 
 
-# --- a page under its name ----------------------------------------------------------------------------------------------
+# --- a page under its name --------------------------------------------------------------------------------------------
 
 
-def test_a_page_for_whatever_is_not_there_is_no_manifest(site: Publisher, published: Path, home: Path) -> None:
-    """Single-page apps and login portals answer so. What they send for the file is still refused."""
+def test_a_page_for_missing_files_is_not_a_manifest(site: Publisher, published: Path, home: Path) -> None:
+    """Single-page apps and login portals send one. A page in place of the file is still refused."""
     site.page(MANIFEST)
     for _ in range(2):
         assert_is(extract(GREEN, site.url, MONTH), published / NAME)
@@ -234,12 +235,13 @@ def test_a_page_for_whatever_is_not_there_is_no_manifest(site: Publisher, publis
     assert "is a web page" in refusal(BadFile, lambda: extract(GREEN, site.url, MONTH))
 
 
-def test_a_page_for_whatever_is_not_there_hides_no_file_in_another_place(site: Publisher, published: Path) -> None:
-    site.send(LOOKUP, HTML_ERROR_PAGE, times=2)  # it is in the third place in which it is looked for
+def test_a_page_for_missing_files_hides_no_file_in_another_place(site: Publisher, published: Path) -> None:
+    # The lookup is in the third of its places.
+    site.send(LOOKUP, HTML_ERROR_PAGE, times=2)
     assert_is(extract(ZONES, site.url), published / LOOKUP)
 
 
-def test_a_page_that_somebody_put_into_a_folder_is_named_with_what_to_do(published: Path) -> None:
+def test_a_page_in_a_folder_is_named_with_what_to_do(published: Path) -> None:
     (published / MANIFEST).write_bytes(HTML_ERROR_PAGE)
     message = refusal(BadFile, lambda: extract(GREEN, str(published), MONTH))
     assert message == (
@@ -248,11 +250,11 @@ def test_a_page_that_somebody_put_into_a_folder_is_named_with_what_to_do(publish
     )
 
 
-# --- bit rot ------------------------------------------------------------------------------------------------------------
+# --- bit rot ----------------------------------------------------------------------------------------------------------
 
 
 def read(path: Path) -> pa.Table | None:
-    """The table; None when the reader notices that something is wrong."""
+    """Return the table, or None when the reader notices that something is wrong."""
     try:
         table = pq.read_table(path)
         table.validate(full=True)
@@ -262,7 +264,7 @@ def read(path: Path) -> pa.Table | None:
 
 
 def bits(table: pa.Table) -> pa.Table:
-    """The same table with doubles as their bits: NaN is not equal to itself."""
+    """Return the table with doubles as their bits, because NaN is not equal to itself."""
     doubles = {name for name in table.column_names if pa.types.is_floating(table[name].type)}
     plain = {
         n: table[n].fill_null(0).combine_chunks().view(pa.int64()) if n in doubles else table[n]
@@ -272,7 +274,7 @@ def bits(table: pa.Table) -> pa.Table:
 
 
 def flips_of_column_data(path: Path) -> list[tuple[int, int]]:
-    """Byte and bit of each flip: anywhere in the columns' chunks, by a seed."""
+    """Return byte and bit of each flip, anywhere in the columns' chunks, from a fixed seed."""
     group = pq.read_metadata(path).row_group(0)
     chunks = [group.column(number) for number in range(group.num_columns)]
     end = max(
@@ -283,7 +285,7 @@ def flips_of_column_data(path: Path) -> list[tuple[int, int]]:
 
 
 def check_flips(original: Path, folder: Path) -> dict[str, int]:
-    """Flip one bit at a time; give how many the reader, the row count and the manifest noticed, and how many were silent."""
+    """Flip one bit at a time; return how many flips each of the checks noticed, and how many were silent."""
     shutil.copyfile(original, folder / NAME)
     promise(folder, NAME)
     good, table = bytearray(original.read_bytes()), pq.read_table(original)
@@ -304,7 +306,7 @@ def check_flips(original: Path, folder: Path) -> dict[str, int]:
 def test_the_manifest_catches_every_flipped_bit_and_the_row_count_none_of_the_silent_ones(
     published: Path, tmp_path: Path
 ) -> None:
-    """A ZSTD file of a real month's shape: most flips in its columns give other values, and no error at all."""
+    """In a ZSTD file of a real month's shape, most flips in the columns change values without any error."""
     sample.write_month(tmp_path / NAME, MONTH, rows=20_000)
     assert pq.read_metadata(tmp_path / NAME).row_group(0).column(0).compression == "ZSTD"
     found = check_flips(tmp_path / NAME, published)

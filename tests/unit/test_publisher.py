@@ -1,4 +1,4 @@
-"""The played web site behaves as the real one, and misbehaves as asked."""
+"""The simulated web site behaves like the real one, and misbehaves as told."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_zone_lookup_is_not_among_the_trips(publisher: Publisher) -> None:
 
 
 @pytest.mark.parametrize("name", ["green_tripdata_2026-11.parquet", "green/" + NAME, "..%2f..%2fetc%2fpasswd", ""])
-def test_what_is_not_there_is_forbidden(publisher: Publisher, name: str) -> None:
+def test_a_missing_file_is_forbidden(publisher: Publisher, name: str) -> None:
     assert get(publisher, name).status_code == 403
 
 
@@ -101,7 +101,7 @@ def test_a_cut_transfer_is_half_a_file(publisher: Publisher) -> None:
     assert get(publisher).content == CONTENT
 
 
-def test_a_stalled_transfer_goes_on_when_released(publisher: Publisher) -> None:
+def test_a_stalled_transfer_continues_when_released(publisher: Publisher) -> None:
     stall = publisher.stall(NAME)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(get, publisher)
@@ -167,6 +167,6 @@ def test_a_file_that_drips_never_ends(publisher: Publisher) -> None:
         assert CONTENT.startswith(next(pieces) + next(pieces))
 
 
-def test_a_manifest_lies_beside_trips_and_lookup(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_manifest_is_next_to_trips_and_lookup(publisher: Publisher, tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_bytes(b"digests")
     assert get(publisher, MANIFEST).content == get(publisher, f"../misc/{MANIFEST}").content == b"digests"

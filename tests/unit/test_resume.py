@@ -1,4 +1,4 @@
-"""A transfer that is cut goes on where it was cut, in the same version of the file or not at all."""
+"""A transfer that is cut continues where it was cut, in the same version of the file or not at all."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ import pytest
 
 from core.datasets import GREEN
 from core.errors import BadFile, DiskFull, PermanentError, SourceUnavailable
-from core.extract import download, extract, partial
-from core.extract.download import CONTINUATIONS
-from core.extract.partial import Partial
+from core.extract import extract, resume, transfer
+from core.extract.resume import Partial
+from core.extract.transfer import CONTINUATIONS, Transfer
 from core.lab import sample
 from core.waiting import until
 from tests.publisher import Publisher, Request
 from tests.unit.fetching import MONTH, NAME, assert_is, refusal
 
 WAIT_S = 30.0
-SHORT = httpx.Timeout(30.0, read=2.0)  # for a busy machine: what is asked for after a stall must come within it
+# Long enough for a busy machine: the request after a stall must be answered within it.
+SHORT = httpx.Timeout(30.0, read=2.0)
 
 
 @pytest.fixture
@@ -39,19 +40,19 @@ def parts(home: Path) -> Path:
 
 
 def asked(site: Publisher) -> list[Request]:
-    """The requests for the month, in order; those for its manifest apart."""
+    """Return the requests for the month, in order, without those for its manifest."""
     return [request for request in site.requests if request.name == NAME]
 
 
 def starts(site: Publisher) -> list[str | None]:
-    """Where each request for the month wanted to begin."""
+    """Return where each request for the month wanted to begin."""
     return [request.headers.get("Range") for request in asked(site)]
 
 
-# --- in one attempt -----------------------------------------------------------------------------------------------------
+# --- in one attempt ---------------------------------------------------------------------------------------------------
 
 
-def test_a_cut_transfer_goes_on_where_it_was_cut(site: Publisher, published: Path, size: int, parts: Path) -> None:
+def test_a_cut_transfer_continues_where_it_was_cut(site: Publisher, published: Path, size: int, parts: Path) -> None:
     site.cut(NAME, times=2)
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
     first, second, third = asked(site)
@@ -61,21 +62,21 @@ def test_a_cut_transfer_goes_on_where_it_was_cut(site: Publisher, published: Pat
     assert list(parts.iterdir()) == []
 
 
-def test_a_stalled_transfer_goes_on(site: Publisher, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.extract.sources.TIMEOUT", SHORT)
+def test_a_stalled_transfer_continues(site: Publisher, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.extract.web.TIMEOUT", SHORT)
     site.stall(NAME)
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
     assert [request.status for request in asked(site)] == [200, 206]
 
 
-def test_an_attempt_goes_on_a_bounded_number_of_times(site: Publisher) -> None:
+def test_an_attempt_continues_a_bounded_number_of_times(site: Publisher) -> None:
     site.cut(NAME, times=None)
     assert "did not end well" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
     assert site.count(NAME) == 1 + CONTINUATIONS
 
 
 @pytest.mark.parametrize("status", [503, 429])
-def test_what_brings_no_byte_is_not_tried_again_here(site: Publisher, status: int) -> None:
+def test_a_transfer_without_bytes_is_not_continued(site: Publisher, status: int) -> None:
     site.cut(NAME)
     site.fail(NAME, status)
     assert f"answered {status}" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
@@ -92,7 +93,7 @@ def test_without_a_strong_etag_nothing_is_resumed(site: Publisher, published: Pa
     assert starts(site) == [None, None]
 
 
-def test_a_server_that_ignores_ranges_sends_it_all_again(site: Publisher, published: Path) -> None:
+def test_a_server_that_ignores_ranges_sends_the_whole_file_again(site: Publisher, published: Path) -> None:
     site.serve(NAME, ranges=False)
     site.cut(NAME)
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
@@ -102,28 +103,29 @@ def test_a_server_that_ignores_ranges_sends_it_all_again(site: Publisher, publis
 def test_a_file_that_changes_in_between_starts_over(
     site: Publisher, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.extract.sources.TIMEOUT", SHORT)
+    monkeypatch.setattr("core.extract.web.TIMEOUT", SHORT)
     stall = site.stall(NAME)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(extract, GREEN, site.url, MONTH)
         assert stall.reached.wait(WAIT_S)
-        sample.write_month(published / NAME, MONTH, seed=1, rows=900)  # and the rest of the old one never comes
+        # The rest of the old version never comes.
+        sample.write_month(published / NAME, MONTH, seed=1, rows=900)
         assert_is(slow.result(WAIT_S), published / NAME)
     assert [request.status for request in asked(site)] == [200, 200]
 
 
-# --- by the next attempt ------------------------------------------------------------------------------------------------
+# --- by the next attempt ----------------------------------------------------------------------------------------------
 
 
 def leave_half(site: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attempt that ends in the middle."""
+    """Run an attempt that ends in the middle."""
     with monkeypatch.context() as patch:
-        patch.setattr(download, "CONTINUATIONS", 0)
+        patch.setattr(transfer, "CONTINUATIONS", 0)
         site.cut(NAME)
         refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
 
 
-def test_the_next_attempt_goes_on(
+def test_the_next_attempt_continues(
     site: Publisher, published: Path, size: int, parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_half(site, monkeypatch)
@@ -145,7 +147,7 @@ def test_the_next_attempt_starts_over_when_the_file_changed(
     assert list(parts.iterdir()) == []
 
 
-def test_a_part_of_a_new_version_is_resumed_beside_the_kept_old_one(
+def test_a_part_of_a_new_version_is_resumed_next_to_the_kept_old_one(
     site: Publisher, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extract(GREEN, site.url, MONTH)
@@ -195,7 +197,7 @@ def test_a_part_that_was_damaged_on_disk_is_not_used(
 
 
 @pytest.mark.parametrize("marks", ["", "12", "9 x\n", f"{10**17} {'0' * 64}\n", f"4 {'0' * 64}\n", "\udcff"])
-def test_marks_that_were_damaged_on_disk_cost_a_download_and_no_more(
+def test_marks_that_were_damaged_on_disk_only_cost_a_download(
     site: Publisher, published: Path, parts: Path, monkeypatch: pytest.MonkeyPatch, marks: str
 ) -> None:
     leave_half(site, monkeypatch)
@@ -206,15 +208,16 @@ def test_marks_that_were_damaged_on_disk_cost_a_download_and_no_more(
 
 
 def test_a_part_is_used_up_to_its_last_good_mark(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partial, "MARK_EVERY", 100)
+    monkeypatch.setattr(resume, "MARK_EVERY", 100)
     part = Partial.new(home / "parts", "key", '"v1"')
     for _ in range(5):
         part.write(b"x" * 60)
     part.leave()
     with part.path.open("r+b") as file:
         file.seek(250)
-        file.write(b"?")  # marks are at 120, 240 and 300
-    found = Partial.left(home / "parts", "key")
+        # The marks are at 120, 240 and 300.
+        file.write(b"?")
+    found = Partial.leftover(home / "parts", "key")
     assert found is not None and found.rest is not None
     assert (found.rest.etag, found.rest.start) == ('"v1"', 240)
     assert found.sha256 == hashlib.sha256(b"x" * 240).hexdigest()
@@ -227,18 +230,18 @@ def test_only_the_youngest_version_is_kept(home: Path) -> None:
         part.write(b"x")
         part.leave()
         os.utime(part.path, (1e9 - age, 1e9 - age))
-    found = Partial.left(home / "parts", "key")
+    found = Partial.leftover(home / "parts", "key")
     assert found is not None and found.etag == '"young"'
     found.discard()
     assert list((home / "parts").iterdir()) == []
 
 
 @pytest.mark.parametrize("etag", ['"a/b%..\\"', '"' + "x" * 500 + '"'], ids=["odd", "long"])
-def test_an_etag_is_no_path(home: Path, etag: str) -> None:
+def test_an_etag_is_not_a_path(home: Path, etag: str) -> None:
     part = Partial.new(home / "parts", "key", etag)
     part.write(b"x")
     part.leave()
-    found = Partial.left(home / "parts", "key")
+    found = Partial.leftover(home / "parts", "key")
     assert found is None if len(etag) > 200 else found is not None and found.etag == etag
     assert all(path.parent == home / "parts" for path in home.rglob("*.part"))
     if found:
@@ -246,7 +249,7 @@ def test_an_etag_is_no_path(home: Path, etag: str) -> None:
 
 
 @pytest.mark.parametrize("failure", [BadFile, DiskFull])
-def test_nothing_stays_of_what_no_attempt_can_use(
+def test_bytes_that_no_attempt_can_use_are_deleted(
     site: Publisher, parts: Path, monkeypatch: pytest.MonkeyPatch, failure: type[PermanentError]
 ) -> None:
     def fail(part: Partial, chunk: bytes) -> None:
@@ -259,37 +262,37 @@ def test_nothing_stays_of_what_no_attempt_can_use(
     assert list(parts.iterdir()) == []
 
 
-def test_a_part_stays_when_the_tool_ends_its_task(
+def test_a_part_stays_when_the_orchestrator_ends_its_task(
     site: Publisher, published: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tools do it with exceptions of their own, or Python's."""
+    """Orchestrators end tasks with exceptions of their own, or with Python's."""
     site.stall(NAME)
-    monkeypatch.setattr("core.extract.sources.TIMEOUT", SHORT)
-    once = download._Transfer._once
+    monkeypatch.setattr("core.extract.web.TIMEOUT", SHORT)
+    once = Transfer._once
 
-    def interrupt(self: download._Transfer, unless: str | None) -> object:
+    def interrupt(self: Transfer, unless: str | None) -> object:
         try:
             return once(self, unless)
         except SourceUnavailable:
             raise KeyboardInterrupt from None
 
     with monkeypatch.context() as patch:
-        patch.setattr(download._Transfer, "_once", interrupt)
+        patch.setattr(Transfer, "_once", interrupt)
         with pytest.raises(KeyboardInterrupt):
             extract(GREEN, site.url, MONTH)
     assert_is(extract(GREEN, site.url, MONTH), published / NAME)
     assert starts(site) == [None, f"bytes={size // 2}-"]
 
 
-# --- by several processes -----------------------------------------------------------------------------------------------
+# --- by several processes ---------------------------------------------------------------------------------------------
 
 
 def fetching(site: Publisher, home: Path) -> subprocess.Popen[str]:
-    """Another process that fetches the month, and notes often what it has."""
+    """Start another process that fetches the month, and often records what has arrived."""
     script = (
-        "import sys\nfrom core.extract import partial\nfrom core.extract import extract\n"
+        "import sys\nfrom core.extract import resume\nfrom core.extract import extract\n"
         "from core.month import Month\nfrom core.datasets import GREEN\n"
-        "partial.MARK_EVERY = 1\n"
+        "resume.MARK_EVERY = 1\n"
         "print(extract(GREEN, sys.argv[1], Month(2024, 1)).sha256)\n"
     )
     environment = {**os.environ, "TRIPTYCH_HOME": str(home)}
@@ -302,7 +305,7 @@ def written(parts: Path) -> int | None:
     return sum(path.stat().st_size for path in parts.glob("*.marks")) or None
 
 
-def test_what_a_killed_process_fetched_is_not_fetched_again(
+def test_bytes_that_a_killed_process_fetched_are_not_fetched_again(
     site: Publisher, published: Path, home: Path, parts: Path, size: int
 ) -> None:
     stall = site.stall(NAME)
@@ -319,11 +322,11 @@ def test_what_a_killed_process_fetched_is_not_fetched_again(
 
 
 def unnamed(home: Path) -> list[Path]:
-    """Files that no address and no digest gives a name to."""
+    """Return the files that are named after no address and no digest."""
     return list(home.rglob(".part-*"))
 
 
-def test_what_a_killed_process_left_without_a_version_goes_with_the_next_attempt(site: Publisher, home: Path) -> None:
+def test_a_part_without_a_version_of_a_killed_process_is_deleted_by_the_next(site: Publisher, home: Path) -> None:
     site.serve(NAME, etag="")
     stall = site.stall(NAME)
     with fetching(site, home) as child:
@@ -368,7 +371,7 @@ def test_a_file_that_another_process_is_writing_stays(site: Publisher, home: Pat
 def test_two_processes_at_once_do_not_disturb_each_other(
     site: Publisher, published: Path, home: Path, parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both find the same part; one of them goes on with it, the other one begins under a name of its own."""
+    """Both find the same part; one of them continues it, the other one begins under a random name."""
     leave_half(site, monkeypatch)
     site.release_together([NAME, NAME])
     children = [fetching(site, home) for _ in range(2)]
@@ -378,11 +381,12 @@ def test_two_processes_at_once_do_not_disturb_each_other(
     assert list(parts.iterdir()) == []
 
 
-def test_a_part_that_was_published_while_it_was_waited_for_is_not_written_into(home: Path) -> None:
+def test_a_part_that_another_process_publishes_is_not_written_to(home: Path) -> None:
     part = Partial.new(home / "parts", "key", '"v1"')
     part.write(b"whole")
     part.flush()
-    assert Partial.left(home / "parts", "key") is None  # it is locked
+    # It is locked.
+    assert Partial.leftover(home / "parts", "key") is None
     second = Partial.new(home / "parts", "key", '"v1"')
     second.write(b"other")
     part.publish(home / "kept")

@@ -25,7 +25,6 @@ from core.datasets import (  # fmt: skip
     DOUBLE,
     GREEN,
     INTEGER,
-    LIMIT,
     TEXT,
     TIMESTAMP,
     YELLOW,
@@ -33,14 +32,14 @@ from core.datasets import (  # fmt: skip
     Column,
     Dataset,
     Kind,
-    check_columns,
-    conform,
     dataset,
 )
 from core.errors import SchemaDrift, UsageError
 from core.extract import Extracted
 from core.lab import sample
-from core.load import transaction
+from core.load import reading
+from core.load.casting import LIMIT, conform
+from core.load.columns import check_columns
 from core.month import Month
 
 # No deadline: a busy machine is not a fault. The same examples each time: a build does not fail by chance.
@@ -59,13 +58,13 @@ PLAIN: dict[Kind, pa.Array] = {
 
 
 def trips(**columns: pa.Array | None) -> pa.Table:
-    """Three rows in the publisher's columns, with some replaced, or left out (None)."""
+    """Return three rows in the publisher's columns, with some replaced, or left out (None)."""
     published = {column.published: PLAIN[column.kind] for column in GREEN.columns} | columns
     return pa.table({name: values for name, values in published.items() if values is not None})
 
 
 def conformed(table: pa.Table, file: str = FILE) -> pa.Table:
-    """The table as the declared schema has it, without the identity columns."""
+    """Return the table as the declared schema has it, without the identity columns."""
     check_columns(GREEN, table.schema, file)
     (batch,) = table.combine_chunks().to_batches()
     names = [column.published for column in GREEN.columns]
@@ -73,7 +72,7 @@ def conformed(table: pa.Table, file: str = FILE) -> pa.Table:
 
 
 def refusal(table: pa.Table) -> str:
-    """The message with which a table is refused: one line that names the file."""
+    """Return the message that refuses a table: one line that names the file."""
     with pytest.raises(SchemaDrift) as caught:
         conformed(table)
     message = str(caught.value)
@@ -82,7 +81,7 @@ def refusal(table: pa.Table) -> str:
     return message
 
 
-# --- what conforms ------------------------------------------------------------------------------------------------------
+# --- what conforms ----------------------------------------------------------------------------------------------------
 
 TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string()))
 NUMBER_TYPES = (
@@ -98,7 +97,7 @@ NUMBER_TYPES = (
 
 
 def encoded(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The same values in another type, as a file may hold them."""
+    """Return the same values in another type, as a file may hold them."""
     if pa.types.is_dictionary(kind):
         codes = values.cast(kind.value_type).dictionary_encode()
         return pa.DictionaryArray.from_arrays(codes.indices.cast(kind.index_type), codes.dictionary)
@@ -113,7 +112,8 @@ def encoded(values: pa.Array, kind: pa.DataType) -> pa.Array:
         (column, kind)
         for column in ("VendorID", "passenger_count", "fare_amount")
         for kind in NUMBER_TYPES
-        if (column, kind) != ("fare_amount", pa.float32())  # tests/unit/test_honest_files.py
+        # Single precision: see tests/unit/test_honest_files.py.
+        if (column, kind) != ("fare_amount", pa.float32())
     ],
     ids=str,
 )
@@ -132,7 +132,7 @@ def test_timestamps_conform_from_every_type_that_holds_them(kind: pa.DataType) -
 
 
 @pytest.mark.parametrize("text", ["2024-01-31 23:59:59", "2024-01-31T23:59:59", "2024-01-31 23:59:59.000000"])
-def test_timestamps_conform_from_what_tools_write(text: str) -> None:
+def test_timestamps_conform_from_the_texts_that_tools_write(text: str) -> None:
     found = conformed(trips(lpep_pickup_datetime=pa.array([text] * 3)))["lpep_pickup_datetime"]
     assert {str(value) for value in found} == {"2024-01-31 23:59:59"}
 
@@ -202,7 +202,7 @@ def local(path: Path) -> Extracted:
 
 
 def assert_same(found: pa.ChunkedArray, column: Column, published: pa.Table) -> None:
-    """Whether the file's own values, compared as doubles, timestamps or text, are what was found."""
+    """Return whether the file's own values, compared as doubles, timestamps or text, equal the result."""
     if column.published not in published.column_names:
         assert found.null_count == len(found)
         return
@@ -212,13 +212,13 @@ def assert_same(found: pa.ChunkedArray, column: Column, published: pa.Table) -> 
     assert pc.all(pc.equal(original, found.cast(wide))).as_py() is not False
 
 
-# --- what is refused ----------------------------------------------------------------------------------------------------
+# --- what is refused --------------------------------------------------------------------------------------------------
 
 BEYOND = 2**40
 
 
 def bytes_as_text(*values: bytes) -> pa.Array:
-    """Text that is not UTF-8, as a damaged file holds it."""
+    """Return text that is not UTF-8, as a damaged file holds it."""
     ends = [sum(map(len, values[:i])) for i in range(len(values) + 1)]
     return pa.Array.from_buffers(
         pa.string(),
@@ -249,11 +249,13 @@ def bytes_as_text(*values: bytes) -> pa.Array:
         ("fare_amount", pa.array([1, 10**8, 2]), "row 2 is 100000000"),
         ("fare_amount", pa.array([1, 2**53 + 1, 2]), f"row 2 is {2**53 + 1}"),
         ("fare_amount", pa.array(["1", "$2", "3"]), "row 2 is '$2'"),
-        ("lpep_pickup_datetime", pa.array([1000, 1001, 1], pa.timestamp("ns")), "row 2 is 1970-01-01 00:00:00.000001001"),
+        ("lpep_pickup_datetime", pa.array([1000, 1001, 1], pa.timestamp("ns")),
+         "row 2 is 1970-01-01 00:00:00.000001001"),
         ("lpep_pickup_datetime", pa.array([0, 2**60, 0], pa.timestamp("s")), "row 2 is "),
         ("lpep_pickup_datetime", pa.array([0, 253_402_300_800, 0], pa.timestamp("s")), "row 2 is "),
         ("lpep_pickup_datetime", pa.array([0, 0, -62_135_596_801], pa.timestamp("s")), "row 3 is "),
-        ("lpep_pickup_datetime", pa.array(["2024-01-01 00:00:00", "2024-01-01T00:00:00Z", ""]), "row 2 is '2024-01-01T00:00:00Z'"),
+        ("lpep_pickup_datetime", pa.array(["2024-01-01 00:00:00", "2024-01-01T00:00:00Z", ""]),
+         "row 2 is '2024-01-01T00:00:00Z'"),
         ("lpep_pickup_datetime", pa.array(["2024-01-01", "2024-01-02", "2024-01-01 00:00:00+01:00"]), "row 3 is "),
         ("lpep_pickup_datetime", pa.array(["2024-01-01 00:00:00.1234567"] * 3), "row 1 is "),
         ("lpep_pickup_datetime", pa.array(["2024-02-30", "2024-01-02", ""]), "row 1 is '2024-02-30'"),
@@ -276,9 +278,11 @@ def test_a_value_that_would_be_lost_is_refused_by_column_row_and_value(
     [
         ("VendorID", pa.bool_()), ("VendorID", pa.timestamp("us")), ("VendorID", pa.date32()),
         ("fare_amount", pa.bool_()), ("fare_amount", pa.binary()), ("fare_amount", pa.list_(pa.float64())),
-        ("lpep_pickup_datetime", pa.int64()), ("lpep_pickup_datetime", pa.date32()), ("lpep_pickup_datetime", pa.time64("us")),
+        ("lpep_pickup_datetime", pa.int64()), ("lpep_pickup_datetime", pa.date32()),
+        ("lpep_pickup_datetime", pa.time64("us")),
         ("store_and_fwd_flag", pa.binary()), ("store_and_fwd_flag", pa.int64()), ("store_and_fwd_flag", pa.bool_()),
-        ("store_and_fwd_flag", pa.struct({"a": pa.string()})), ("store_and_fwd_flag", pa.run_end_encoded(pa.int32(), pa.string())),
+        ("store_and_fwd_flag", pa.struct({"a": pa.string()})),
+        ("store_and_fwd_flag", pa.run_end_encoded(pa.int32(), pa.string())),
         ("store_and_fwd_flag", pa.dictionary(pa.int8(), pa.binary())),
     ],
 )  # fmt: skip
@@ -311,20 +315,20 @@ def test_a_missing_required_column_is_refused_by_name(column: str) -> None:
         conformed(trips(**{column: None}))
 
 
-def test_a_doubled_column_is_refused_by_name() -> None:
+def test_a_repeated_column_is_refused_by_name() -> None:
     assert "column 'extra' is there twice" in refusal(trips().append_column("extra", pa.nulls(3)))
 
 
-def test_the_month_column_can_not_be_smuggled_in() -> None:
+def test_a_file_can_not_bring_its_own_month_column() -> None:
     assert "'source_month' is not one that" in refusal(trips().append_column("source_month", pa.nulls(3)))
 
 
-# --- rows are numbered across batches -----------------------------------------------------------------------------------
+# --- rows are numbered across batches ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(transaction, "BATCH_ROWS", 7)
+    monkeypatch.setattr(reading, "BATCH_ROWS", 7)
     return 7
 
 
@@ -354,16 +358,16 @@ def test_an_empty_file_has_no_batch(tmp_path: Path, row_group_rows: int | None) 
     assert sum(batch.num_rows for batch in load.batches(GREEN, local(tmp_path / FILE), MONTH)) == 0
 
 
-# --- properties: conforming is lossless or loud -------------------------------------------------------------------------
+# --- properties: conforming is lossless or loud -----------------------------------------------------------------------
 
 
 def first(flags: Iterator[bool]) -> int | None:
-    """The number, from 1, of the first that is true."""
+    """Return the number, from 1, of the first flag that is true."""
     return next((number for number, flag in enumerate(flags, 1) if flag), None)
 
 
 def check_lossless_or_loud(column: str, values: pa.Array, bad: int | None) -> pa.Array | None:
-    """Conform a column alone; `bad` is the row that must be refused. Give what was found, None when it was refused."""
+    """Conform one column; `bad` is the row that must be refused. Return the result, or None when it was refused."""
     one = dataclasses.replace(GREEN, columns=tuple(c for c in GREEN.columns if c.published == column))
     batch = pa.record_batch({column: values})
     if bad is None:
@@ -400,7 +404,8 @@ def test_doubles_are_kept_to_the_bit_or_refused(values: list[float]) -> None:
     st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-(10**15), 10**15).map(lambda us: us * 1000), min_size=1)
 )
 def test_nanoseconds_become_microseconds_or_are_refused(values: list[int]) -> None:
-    values = [value if value != -(2**63) else 0 for value in values]  # Arrow's own NULL in some kernels
+    # Some of Arrow's kernels use this value for NULL.
+    values = [value if value != -(2**63) else 0 for value in values]
     bad = first(value % 1000 != 0 for value in values)
     found = check_lossless_or_loud("lpep_pickup_datetime", pa.array(values, pa.timestamp("ns")), bad)
     assert found is None or found.cast(pa.int64()).to_pylist() == [value // 1000 for value in values]
@@ -423,7 +428,8 @@ def test_text_is_kept_or_refused_for_its_nul(values: list[str | None]) -> None:
 @given(st.lists(st.binary(max_size=6), min_size=1))
 def test_bytes_under_a_text_column_are_kept_or_refused(values: list[bytes]) -> None:
     bad = first(b"\0" in value or not is_utf8(value) for value in values)
-    invalid = first(not is_utf8(value) for value in values)  # these are looked for first
+    # Invalid UTF-8 is looked for first.
+    invalid = first(not is_utf8(value) for value in values)
     found = check_lossless_or_loud("store_and_fwd_flag", bytes_as_text(*values), invalid or bad)
     assert found is None or [value.encode() for value in found.to_pylist()] == values
 
@@ -436,7 +442,7 @@ def is_utf8(value: bytes) -> bool:
     return True
 
 
-# --- the declaration ----------------------------------------------------------------------------------------------------
+# --- the declaration --------------------------------------------------------------------------------------------------
 
 
 def test_raw_trips_has_the_columns_that_the_project_promises() -> None:
@@ -447,12 +453,14 @@ def test_raw_trips_has_the_columns_that_the_project_promises() -> None:
         ("dropoff_location_id", "integer"), ("passenger_count", "integer"), ("trip_distance", "double precision"),
         ("fare_amount", "double precision"), ("extra", "double precision"), ("mta_tax", "double precision"),
         ("tip_amount", "double precision"), ("tolls_amount", "double precision"), ("ehail_fee", "double precision"),
-        ("improvement_surcharge", "double precision"), ("total_amount", "double precision"), ("payment_type", "integer"),
-        ("trip_type", "integer"), ("congestion_surcharge", "double precision"), ("cbd_congestion_fee", "double precision"),
+        ("improvement_surcharge", "double precision"), ("total_amount", "double precision"),
+        ("payment_type", "integer"),
+        ("trip_type", "integer"), ("congestion_surcharge", "double precision"),
+        ("cbd_congestion_fee", "double precision"),
     ]  # fmt: skip
 
 
-def test_a_changed_declaration_is_told_from_the_old_one() -> None:
+def test_a_changed_declaration_differs_from_the_old_one() -> None:
     vendor, *rest = GREEN.columns
     changes = [
         dataclasses.replace(GREEN, columns=tuple(rest)),
@@ -466,27 +474,27 @@ def test_a_changed_declaration_is_told_from_the_old_one() -> None:
     assert GREEN.declaration == dataclasses.replace(GREEN).declaration
 
 
-def test_what_is_loaded_stays_loaded() -> None:
-    """The hashes stand in ledgers: another one makes every month load anew."""
+def test_the_declarations_of_loaded_months_do_not_change() -> None:
+    """The identifiers are stored in ledgers: a different one makes every month load again."""
     assert {dataset.name: dataset.declaration for dataset in DATASETS.values()} == {
         "green": "40ccfbaf8c414620", "yellow": "730dd6397c73bafc", "zones": "0a5ad589f10f4069",
     }  # fmt: skip
 
 
-def test_a_spelling_more_is_another_declaration() -> None:
+def test_another_spelling_is_another_declaration() -> None:
     *rest, fee, cbd = YELLOW.columns
     changed = dataclasses.replace(YELLOW, columns=(*rest, dataclasses.replace(fee, also=()), cbd))
     assert changed.declaration != YELLOW.declaration
 
 
-# --- the yellow ones ----------------------------------------------------------------------------------------------------
+# --- the yellow ones --------------------------------------------------------------------------------------------------
 
 YELLOW_FILE = "yellow_tripdata_2024-01.parquet"
 YELLOW_ERAS = [Month(2020, 12), Month(2021, 1), Month(2023, 1), Month(2023, 2), Month(2024, 12), Month(2025, 1)]
 
 
 def yellow(month: Month) -> pa.Table:
-    """A yellow month as the declared schema has it."""
+    """Return a yellow month as the declared schema has it."""
     published = sample.table(month, rows=sample.FEWEST_ROWS, cab="yellow").combine_chunks()
     check_columns(YELLOW, published.schema, YELLOW_FILE)
     (batch,) = published.to_batches()
@@ -540,7 +548,7 @@ def test_a_dataset_is_named_with_a_month_or_without(one: Dataset) -> None:
         dataset(one.name, monthly=not one.monthly)
 
 
-def test_a_dataset_that_is_none_is_refused() -> None:
+def test_an_unknown_dataset_is_refused() -> None:
     with pytest.raises(UsageError, match="'fhv' is not a dataset: choose one of green, yellow, zones"):
         dataset("fhv", monthly=True)
 
@@ -565,7 +573,7 @@ print("pandas" in sys.modules)
 """
 
 
-def test_pandas_is_not_imported_on_the_way_even_where_it_is_installed(tmp_path: Path) -> None:
+def test_pandas_is_not_imported_even_where_it_is_installed(tmp_path: Path) -> None:
     month, zones = tmp_path / FILE, tmp_path / sample.ZONES
     rows = sample.write_month(month, MONTH, rows=500)
     sample.write_zones(zones)
@@ -575,7 +583,8 @@ def test_pandas_is_not_imported_on_the_way_even_where_it_is_installed(tmp_path: 
 
 
 HOSTILE = [
-    "\x1b[31m\x1b]0;owned\x07", "a\nb\r\n", "\u202egpj", 'x"; DROP TABLE y; --', "{{ 7*7 }}%s{0}", "[/red]", "\0", " VendorID", "vendorid",
+    "\x1b[31m\x1b]0;owned\x07", "a\nb\r\n", "\u202egpj", 'x"; DROP TABLE y; --', "{{ 7*7 }}%s{0}", "[/red]", "\0",
+    " VendorID", "vendorid",
     "x" * 100_000, "\x1b" * 100_000,
 ]  # fmt: skip
 

@@ -14,7 +14,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from core.errors import RETRIES, RETRY_DELAY_S
 from core.month import EARLIEST
 from core.settings import ROOT
-from core.transform import dbt
+from core.transform import lineage
 
 TABLES = {"raw_zones", "raw_trips", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats"}
 
@@ -49,7 +49,7 @@ def test_lineage_is_that_of_the_sql(graph: AssetGraph) -> None:
 
 
 def test_each_data_test_is_a_check_of_its_model(graph: AssetGraph) -> None:
-    declared = {(model.name, test.name) for model in dbt.lineage() for test in model.tests if test.kind == "data"}
+    declared = {(model.name, test.name) for model in lineage() for test in model.tests if test.kind == "data"}
     assert declared
     assert {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys} == declared
 

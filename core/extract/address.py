@@ -1,0 +1,38 @@
+"""Which source an address names."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from core.errors import UsageError
+from core.extract import web
+from core.extract.bucket import Bucket
+from core.extract.folder import Folder
+from core.extract.location import CLOUDS, Location
+from core.extract.source import SOURCES, Source, scheme_of
+
+
+def check_source(prefix: str) -> None:
+    """Raise `UsageError` when the address `prefix` names no source, or holds a secret. Sends no request."""
+    scheme = prefix.partition("://")[0].lower()
+    if scheme in ("http", "https"):
+        web.parse(prefix)
+    elif scheme in CLOUDS:
+        Location.parse(prefix)
+    else:
+        raise UsageError(f"source {scheme_of(prefix)}: write {SOURCES}")
+
+
+@contextlib.contextmanager
+def opened(prefix: str) -> Iterator[Source]:
+    """Yield the source that `prefix` names; raise `UsageError` when it names none."""
+    if "://" not in prefix:
+        yield Folder(prefix)
+        return
+    check_source(prefix)
+    if prefix.lower().startswith("http"):
+        with web.connect() as client:
+            yield web.Web(web.parse(prefix), client)
+    else:
+        yield Bucket(Location.parse(prefix))
