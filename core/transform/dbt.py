@@ -59,11 +59,23 @@ class DbtTest:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column of a model, with the PostgreSQL type that the project declares for it."""
+
+    name: str
+    type: str
+    nullable: bool
+    description: str
+
+
+@dataclass(frozen=True)
 class Model:
     """A model. `depends_on` names models and raw tables; models come in an order in which they can be built."""
 
     name: str
     description: str
+    path: Path
+    columns: tuple[Column, ...]
     depends_on: tuple[str, ...]
     tests: tuple[DbtTest, ...]
 
@@ -311,11 +323,18 @@ def models(manifest: Artifact) -> tuple[Model, ...]:
         Model(
             name=nodes[key]["name"],
             description=nodes[key]["description"],
+            path=PROJECT / nodes[key]["original_file_path"],
+            columns=tuple(_column(column) for column in nodes[key]["columns"].values()),
             depends_on=tuple(sorted({names[parent] for parent in nodes[key]["depends_on"]["nodes"]})),
             tests=tuple(sorted((t for t in tests if t.model == nodes[key]["name"]), key=lambda t: (t.kind, t.name))),
         )
         for key in order.static_order()
     )
+
+
+def _column(column: Artifact) -> Column:
+    nullable = all(constraint["type"] != "not_null" for constraint in column["constraints"])
+    return Column(column["name"], column["data_type"] or "", nullable, column["description"])
 
 
 def _tests(manifest: Artifact) -> dict[str, DbtTest]:
