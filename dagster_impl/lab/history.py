@@ -16,8 +16,8 @@ TASK_OF_STEP = {
 }
 """The protocol's name of each step of a run. Dagster names a step after its asset, or as its function says."""
 
-MONTH_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
-"""The tags that may hold a run's month: the second one when the assets have a backfill policy."""
+NAMES = {"dagster/partition_row_count": "rows", "dagster/row_count": "rows"}
+"""A receipt's names of the metadata that has other names in Dagster."""
 
 Runs = dict[str, list[dict[str, Any]]]
 """The runs of each month, oldest first: more than one when a process was killed and its run was retried."""
@@ -27,14 +27,8 @@ def by_month(runs: Sequence[dict[str, Any]]) -> Runs:
     """Return the runs of a backfill by month."""
     months: Runs = defaultdict(list)
     for run in sorted(runs, key=lambda run: float(run["creationTime"])):
-        months[month_of(run)].append(run)
+        months[tags_of(run)["dagster/partition"]].append(run)
     return months
-
-
-def month_of(run: Mapping[str, Any]) -> str:
-    """Return the month that a run of a backfill is for."""
-    tags = tags_of(run)
-    return next(tags[name] for name in MONTH_TAGS if name in tags)
 
 
 def is_lost(run: Mapping[str, Any]) -> bool:
@@ -77,7 +71,7 @@ def _task(task: str, steps: Sequence[Mapping[str, Any]], receipts: Mapping[str, 
 
 def _receipt(step: Mapping[str, Any]) -> dict[str, Any]:
     entries = [entry for event in step["materializations"] for entry in event["metadataEntries"]]
-    return {entry["label"]: _value(entry) for entry in entries}
+    return {NAMES.get(entry["label"], entry["label"]): _value(entry) for entry in entries}
 
 
 def _value(entry: Mapping[str, Any]) -> Any:

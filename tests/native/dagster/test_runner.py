@@ -96,7 +96,7 @@ def run(status: str, *steps: dict[str, Any], events: list[dict[str, Any]] | None
     return {"status": status, "stepStats": list(steps), "eventConnection": {"events": events or []}}
 
 
-ROWS = {"rows": 3}
+ROWS = {"dagster/partition_row_count": 3}
 TAIL = (step("transform", start=12, state="unchanged"), step("check", start=14))
 
 
@@ -141,11 +141,6 @@ def test_the_warnings_of_the_receipts_and_of_the_checks_are_reported() -> None:
     ingest["materializations"][0]["metadataEntries"].append({"label": "warnings", "jsonString": '["late"]'})
     record = history.record("2024-01", [run("SUCCESS", step("raw_zones"), ingest, *TAIL, events=events)])
     assert (record.warnings, record.summary) == (["late", "odd"], "success, 2 warnings")
-
-
-@pytest.mark.parametrize("tag", ["dagster/partition", "dagster/asset_partition_range_start"])
-def test_the_month_of_a_run_is_in_its_tags(tag: str) -> None:
-    assert history.month_of({"tags": [{"key": "x", "value": "y"}, {"key": tag, "value": "2024-01"}]}) == "2024-01"
 
 
 def test_the_runs_of_a_month_are_sorted_by_their_creation() -> None:
