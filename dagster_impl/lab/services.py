@@ -5,11 +5,16 @@ from pathlib import Path
 
 from core.errors import RETRIES
 from core.lab.protocol import Endpoint, Services, Step, write_json
+from core.run import TASK_TIMEOUT_S
 from core.settings import private, settings
 
 STOCK_DAEMON_S = 30
 MAX_JOBS = 16
 LOCATION = "triptych"
+
+MAX_RUNTIME_S = (1 + RETRIES) * TASK_TIMEOUT_S
+"""How long a run may take. Dagster has no time-out for an attempt at a step, only one for a run: that of an attempt, times the
+attempts. Three downloads that each take their 1,800 s are an honest run of 5,400 s, before it has loaded anything."""
 
 
 def jobs_tag(jobs: int) -> str:
@@ -30,7 +35,7 @@ def dagster_yaml() -> dict[str, object]:
         # One after the other, twelve runs start in 22 s of launching alone; with threads, as fast as the processors allow.
         "run_queue": {"dequeue_interval_seconds": 1, "dequeue_use_threads": True, "dequeue_num_workers": 4},
         # A run that is killed together with its code server stays STARTED for ever without the last of these.
-        "run_monitoring": {"enabled": True, "start_timeout_seconds": 300, "max_runtime_seconds": 3600},
+        "run_monitoring": {"enabled": True, "start_timeout_seconds": 300, "max_runtime_seconds": MAX_RUNTIME_S},
         # A killed process is retried. A step that failed has had its own retries, and a permanent error gets none.
         "run_retries": {"enabled": True, "max_retries": RETRIES, "retry_on_asset_or_op_failure": False},
         # What the pipeline logs, its warnings too, appears on the run's page among Dagster's own events.

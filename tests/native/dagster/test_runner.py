@@ -15,7 +15,7 @@ from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
 from core import waiting
-from core.errors import TransientError, TriptychError
+from core.errors import RETRIES, TransientError, TriptychError
 from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint, Progress
 from core.settings import Settings, settings
 from dagster_impl.lab import backfill, client, history, queries, runner, services
@@ -34,6 +34,13 @@ def test_dagster_accepts_the_settings(tmp_path: Path, monkeypatch: pytest.Monkey
     services.write_files(tmp_path, {"code": 1, "web": 2})
     config, _ = dagster_instance_config(str(tmp_path))
     assert config["run_retries"] == {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}
+
+
+def test_the_longest_honest_run_is_not_ended() -> None:
+    """That is three downloads which each take their time, and then the waits for a lock, the load and the build."""
+    limit = services.dagster_yaml()["run_monitoring"]
+    assert isinstance(limit, dict)
+    assert limit["max_runtime_seconds"] >= (1 + RETRIES) * (settings().download_s + settings().lock_wait_s)
 
 
 def test_services_hold_no_secret_and_listen_on_the_loopback(tmp_path: Path) -> None:
