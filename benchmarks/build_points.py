@@ -206,7 +206,7 @@ class Bench:
         """Who states what; of dbt, for which node: what ends a transaction does not say it, so it is that of the last one."""
         if not link.client.startswith("triptych dbt"):
             return f"loader: {injector.statement(None, statement)}"
-        if node := re.match(r"/\* (\w+)\.\w+\.([\w.]+?)(\.[0-9a-f]{10})? \*/", statement):
+        if node := re.match(r'/\* [^*]*"node_id": "(\w+)\.\w+\.([\w.]+?)(\.[0-9a-f]{10})?"', statement):
             self._about[link] = f" {node[1]} {node[2].rpartition('.')[2]}"
         title = injector.statement(None, re.sub(r"^/\* .*? \*/", "", statement))
         title = re.sub(r"(__dbt_tmp)\d+.*|\b[0-9a-f]{32}\b", r"\1", title)  # dbt names some by the clock

@@ -203,21 +203,18 @@ def _line(error: Exception) -> str:
 
 
 def check_schema_name(schema: str) -> str:
-    """Give `schema` back; raise `UsageError` when PostgreSQL can't hold it, or dbt would make another one of it.
-
-    Any other name is quoted, never altered.
-    """
-    encoded = schema.encode(errors="replace")
-    if "\0" in schema or encoded.decode() != schema or not 1 <= len(encoded) <= _IDENTIFIER_BYTES:
-        raise UsageError(f"{schema!r} can't be a schema name: PostgreSQL takes 1 to {_IDENTIFIER_BYTES} bytes of UTF-8")
+    """Return `schema`; raise `UsageError` unless it is a name that nothing has to quote (docs/decisions/0011)."""
+    if not _SCHEMA_NAME.fullmatch(schema):
+        raise UsageError(
+            f"{quoted(repr(schema))} can't be a schema name: "
+            "write 1 to 40 characters of a-z, 0-9 and _, and no digit first"
+        )
     if schema.startswith("pg_") or schema == "information_schema":
         raise UsageError(f"{schema!r} can't be a schema name: PostgreSQL keeps it for itself")
-    # dbt cuts off blanks, and would build in the schema of that name; a line break ends the comments that it writes names into
-    if not schema.isprintable() or schema != schema.strip() or "DBT_ENV_SECRET" in schema:
-        raise UsageError(
-            f"{schema!r} can't be a schema name: dbt takes printable ones, without a blank at an end or DBT_ENV_SECRET in it"
-        )
     return schema
+
+
+_SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 
 def lock_key(*words: str) -> int:

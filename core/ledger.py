@@ -73,8 +73,6 @@ _CREATE = sql.SQL(
     """
 )
 
-# Identifiers and values are composed into the text, never passed beside it: with parameters, psycopg reads the % of a
-# schema's name as a placeholder.
 _NAMES = [field.name for field in fields(Entry)]
 _COLUMNS = sql.SQL(", ").join(map(sql.Identifier, _NAMES))
 _IS_ONE = sql.SQL("dataset = {} AND month IS NOT DISTINCT FROM {}::date")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -61,7 +60,7 @@ class Schema:
 
         own = self.name in orchestrators(settings())
         words = ["triptych", "backfill", spans(months), "--on", self.name if own else CONTROL]
-        return f"`{shlex.join([*words, *([] if own else ['--schema', self.name]), *options])}`"
+        return f"`{' '.join([*words, *([] if own else ['--schema', self.name]), *options])}`"
 
 
 def audit(connection: Connection, schema: str, held: Mapping[str, Held | None]) -> list[Finding]:

@@ -5,7 +5,6 @@ Only what `--help` needs is imported at the top: the rest costs 0.5 s, and is im
 
 from __future__ import annotations
 
-import csv
 import errno
 import os
 import sys
@@ -104,8 +103,8 @@ def backfill(
     wanted = parse_months(months)
     tools = registry.select(on, settings())
     check_strategy(strategy)
-    if schema is not None:
-        check_schema_name(schema)
+    for tool in tools:
+        check_schema_name(schema or tool.name)
     _check_target(json)
     flags = {"force": force, "accept_suspect": accept_suspect, "strict": strict}
     return _backfill(tools, wanted, _source(source, wanted), schema, strategy, flags, jobs, json)
@@ -135,11 +134,13 @@ def parity(
 
 
 def _names(schemas: str) -> list[str]:
-    """The names in a line of CSV: one that holds a comma stands in double quotes. Raise `UsageError` when there is none."""
-    names = [name.strip() for line in csv.reader([schemas], skipinitialspace=True) for name in line if name.strip()]
+    """Return the comma-separated names. Raise `UsageError` when there is none, or one can't be a schema's."""
+    from core.database import check_schema_name
+
+    names = [name.strip() for name in schemas.split(",") if name.strip()]
     if not names:
         raise UsageError(f"--schemas {schemas!r} names no schema; write plain,airflow")
-    return names
+    return [check_schema_name(name) for name in names]
 
 
 @app.command()
@@ -188,8 +189,11 @@ def down(
 def ledger(schema: Annotated[str | None, typer.Option(help="Only this schema.")] = None) -> int:
     """What is loaded, by whom, from which bytes."""
     from core import ledger as records
+    from core.database import check_schema_name
     from core.lab import display
 
+    if schema is not None:
+        check_schema_name(schema)
     with _lab() as lab, lab.connect() as connection:
         names, others = records.schemas(connection)
         wanted = [name for name in names if schema in (None, name)]

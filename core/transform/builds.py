@@ -291,10 +291,6 @@ def _create_ledger(connection: Connection, schema: str) -> None:
     )
 
 
-# Values are composed into the text, not passed beside it: with parameters, psycopg reads the % of a schema's name as a
-# placeholder.
-
-
 def _write_versions(connection: Connection, schema: str, versions: Versions) -> None:
     table = sql.Identifier(schema, "transform_ledger")
     connection.execute(sql.SQL("DELETE FROM {}").format(table))
@@ -338,7 +334,7 @@ def _write_results(
 def _rows_by_month(connection: Connection, outcome: Outcome) -> dict[str, int] | None:
     """Count the rows that broke a test, by source month: its query, asked again. None when its rows do not say.
 
-    A test that finds groups of rows (dbt/tests/generic/seldom.sql) says how many in a column `rows_found`.
+    A test that finds groups of rows (dbt/tests/generic/expression_proportion.sql) returns their number as `rows_found`.
     """
     try:
         with connection.transaction():

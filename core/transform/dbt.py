@@ -42,7 +42,7 @@ from core.transform import warm
 from core.waiting import until
 
 PROJECT = ROOT / "dbt"
-WARM_UP = ROOT / "core" / "warm_up.py"
+WARM_UP = Path(__file__).with_name("warm_up.py")
 
 Artifact = dict[str, Any]
 
@@ -279,10 +279,9 @@ def scratch_environment() -> dict[str, str]:
 
 
 def schema_folder(server: psycopg.ConnectionInfo, schema: str) -> Path:
-    """Where dbt keeps what it knows of one schema: a readable name, and a hash that tells hostile names apart."""
-    place = f"{server.host}\0{server.port}\0{server.dbname}\0{schema}"
-    name = f"{re.sub('[^A-Za-z0-9]+', '-', schema)[:32]}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
-    return settings().home / "dbt" / name
+    """Return the folder in which dbt keeps what it knows of one schema; a hash tells servers apart."""
+    place = f"{server.host}\0{server.port}\0{server.dbname}"
+    return settings().home / "dbt" / f"{schema}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 
 
 @contextmanager

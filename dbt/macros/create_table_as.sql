@@ -1,8 +1,8 @@
 {#
-  In place of dbt-postgres's: CREATE TABLE AS where that has CREATE TABLE and INSERT for a model with a contract. PostgreSQL
-  runs the query of the one in parallel, and of the other never: 0.19 s instead of 0.39 s for a month of 60,000 rows on two
-  cores. The contract is enforced as before: names and types before the build, NOT NULL after it. Keys belong to the
-  published table (core/marts.py).
+  Overrides the macro of dbt-postgres, which writes CREATE TABLE and INSERT for a model with a contract; this one
+  writes CREATE TABLE AS. PostgreSQL runs the query of CREATE TABLE AS in parallel, and never that of an INSERT: a month
+  of 60,000 rows takes 0.19 s instead of 0.39 s on two cores. The contract is still enforced: names and types before the
+  table is created, NOT NULL after it. Keys belong to the published table (core/transform/marts.py).
 #}
 {% macro postgres__create_table_as(temporary, relation, sql) -%}
 {%- if config.get('contract').enforced and not temporary -%}

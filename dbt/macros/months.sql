@@ -1,15 +1,16 @@
 {#
-  What is built: the source months named in TRIPTYCH_MONTHS ("2024-01-01,2024-02-01"; "" is none), or all when it is not
-  set. Not a dbt variable, because a changed variable makes dbt parse the whole project again (3 CPU seconds on top of 5.5);
-  and read only when executing, or dbt would parse the model again.
-  Models do not ask is_incremental(): dbt can't unit-test that before the table exists.
+  The source months that a build covers: those named in TRIPTYCH_MONTHS ("2024-01-01,2024-02-01"; "" is none), or all
+  months when it is not set. It is not a dbt variable, because a changed variable makes dbt parse the whole project
+  again (3 CPU seconds on top of 5.5). It is read only when dbt executes, because dbt parses a model again when an
+  environment variable that it read while parsing has changed. Models do not call is_incremental(), because dbt can't
+  unit-test it before the table exists.
 #}
 {% macro asked_months() -%}
 {{ env_var('TRIPTYCH_MONTHS', 'all') if execute else 'all' }}
 {%- endmacro %}
 
 
-{# Whether a source month is one of those. #}
+{# A condition: the build covers the source month. #}
 {% macro in_months(column) -%}
 {%- set months = asked_months() -%}
 {%- if months == 'all' -%}
@@ -22,7 +23,7 @@ false
 {%- endmacro %}
 
 
-{# Whether any of several source months, an array, is one of those. #}
+{# A condition: the build covers at least one of several source months, an array. #}
 {% macro from_months(column) -%}
 {%- set months = asked_months() -%}
 {{ 'true' if months == 'all' else column ~ " && '{" ~ months ~ "}'::date[]" }}
@@ -30,8 +31,8 @@ false
 
 
 {#
-  The table that readers see of a mart; none before its first publication. The models build `<mart>__unpublished` beside it,
-  and `core.marts` publishes all marts of a build in one transaction.
+  The relation that readers know as a mart, or none before its first publication. The models build
+  `<mart>__unpublished` beside it, and `core.transform.marts` publishes all marts of a build in one transaction.
 #}
 {% macro published(mart) -%}
 {{ return(load_relation(api.Relation.create(database=target.database, schema=target.schema, identifier=mart))) }}
@@ -39,10 +40,11 @@ false
 
 
 {#
-  The trips of every date whose stats this build can change: those that it has `built`, and, of the other months, what is
-  published of the same dates. Those are the dates of the rows that its months have now, and, because the stats say which
-  months they are made from, the dates of the rows that they had. As an array, of which the planner expects ten elements,
-  they take the index on pickup_date; joined to the same dates it read the whole table (2.4 s at 60 months, not 0.1).
+  The trips of every date whose stats this build can change: the rows that it has `built`, and the published rows that
+  other months have on the same dates. A date counts when the months of this build have rows of it now, or had rows of
+  it before, which the published stats tell: they name the months that they are made from. The dates are an array, of
+  which the planner expects ten elements, so the query uses the index on pickup_date. A join with the same dates read
+  the whole table: 2.4 s at 60 months instead of 0.1 s.
 #}
 {% macro trips_on_touched_dates(built) -%}
 {%- set columns -%}

@@ -1,6 +1,6 @@
 {#
-  dbt builds nothing downstream of a model with a failed test. With one build for many months, one month's bad data would
-  hold back the marts of all the others. A test that also depends on the last model runs when everything is built.
+  Makes a test run after the last model, by naming it. dbt skips whatever depends on a model with a failed test, and
+  one build covers many months: the bad data of one month would keep the marts of all other months from being built.
 #}
 {% macro report_only() -%}
 -- runs after {{ ref('daily_borough_stats') }}

@@ -385,7 +385,8 @@ def test_no_room_for_the_file(folder: Path, warehouse: str) -> None:
     loading.write(folder, seed=1)
     script = (
         "import resource, sys\n"
-        "from core.errors import DiskFull\nfrom core.month import Month\nfrom core.pipeline import ingest; from core.run import Run_month\n"
+        "from core.errors import DiskFull\nfrom core.month import Month\n"
+        "from core.pipeline import ingest_month\nfrom core.run import Run\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try:\n    ingest_month(Run(sys.argv[1], 'plain', loader='test'), Month(2024, 1))\n"
         "except DiskFull as error:\n    print(error)\n"

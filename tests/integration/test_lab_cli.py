@@ -220,3 +220,20 @@ def test_status_starts_nothing(start: Run, home: Path) -> None:
     out, _ = start("status", embedded=True).communicate(timeout=60)
     assert "not running" in out
     assert not (home / "postgres").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["backfill", "2024-01", "--on", "quick", "--schema", 'Two "words"'],
+        ["parity", "--schemas", 'plain,Two "words"'],
+        ["ledger", "--schema", 'Two "words"'],
+    ],
+)
+def test_a_schema_name_that_is_refused_starts_nothing(start: Run, home: Path, words: list[str]) -> None:
+    command = start(*words, embedded=True)
+    out, said = command.communicate(timeout=60)
+    assert (command.returncode, out) == (2, "")
+    assert said.startswith("triptych: 'Two \"words\"' can't be a schema name: ")
+    assert said.count("\n") == 1
+    assert not home.exists()

@@ -23,7 +23,7 @@ MONTHS = parse_months("2024-01..2024-03")
 JANUARY, FEBRUARY, MARCH = MONTHS
 ROWS = 2000  # with fewer, the 15 rows that the generator puts outside of a month are a warning of their own
 CODES = "codes_are_documented on fct_trips"
-FARES = "seldom_negative_fare on fct_trips"
+FARES = "negative_fares_are_rare on fct_trips"
 
 
 @pytest.fixture

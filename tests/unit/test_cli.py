@@ -49,6 +49,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("backfill 2024-01 --on plain --json /", "--json /: this is no regular file; name one"),
         ("backfill 2024-01 --on plain --json .", "--json .: this is no regular file; name one"),
         ("parity --json /dev/null", "--json /dev/null: this is no regular file; name one"),
+        ("backfill 2024-01 --on plain --schema Mine", "'Mine' can't be a schema name: write 1 to 40 characters of a-z"),
+        ("parity --schemas plain,a-b", "'a-b' can't be a schema name"),
+        ("ledger --schema 1st", "'1st' can't be a schema name"),
         ("parity --schemas ,", "--schemas ',' names no schema"),
         ("up luigi", "unknown tool 'luigi'"),
         ("backfil", "No such command 'backfil'"),
@@ -105,10 +108,6 @@ def test_a_signal_while_samples_are_written_leaves_none_half_written(home: Path)
     last = said.splitlines()[-1]
     assert (process.returncode, last) == (143, "triptych: interrupted: everything that it started has been ended")
     assert list(home.glob("sample/.*")) == []
-
-
-def test_names_are_a_line_of_csv() -> None:
-    assert cli._names('plain, "a,b",, Case "1" 100%') == ["plain", "a,b", 'Case "1" 100%']
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")

@@ -1,6 +1,6 @@
 {{ config(materialized='table', alias='daily_borough_stats__unpublished') }}
 
--- Sums of exact numbers and percentile_disc, which returns one of its inputs: no result depends on the order of the rows.
+-- No result depends on the order of the rows: sums are of exact numbers, and percentile_disc returns one of its inputs.
 with trips as (
     {{ trips_on_touched_dates(ref('fct_trips')) }}
 )

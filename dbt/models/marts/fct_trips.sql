@@ -1,9 +1,17 @@
 {{ config(materialized='table', alias='fct_trips__unpublished') }}
 
 with trips as (
-    select *
-    from {{ ref('stg_trips') }}
+    select * from {{ ref('stg_trips') }}
     where {{ in_months('source_month') }}
+),
+
+-- Two CTEs, because PostgreSQL materializes one that is used twice, and never scans it in parallel.
+pickup as (
+    select * from {{ ref('stg_zones') }}
+),
+
+dropoff as (
+    select * from {{ ref('stg_zones') }}
 )
 
 select
@@ -49,5 +57,5 @@ select
         else case when trips.payment_type is null then 'Not recorded' else 'Other' end
     end as payment_label
 from trips
-inner join {{ ref('stg_zones') }} as pickup on trips.pickup_location_id = pickup.location_id
-left join {{ ref('stg_zones') }} as dropoff on trips.dropoff_location_id = dropoff.location_id
+inner join pickup on trips.pickup_location_id = pickup.location_id
+left join dropoff on trips.dropoff_location_id = dropoff.location_id

@@ -1,3 +1,7 @@
+with trips as (
+    select * from {{ source('tlc', 'raw_trips') }}
+)
+
 select
     source_month,
     row_number,
@@ -22,4 +26,4 @@ select
     trip_type,
     {{ money('congestion_surcharge') }} as congestion_surcharge,
     {{ money('cbd_congestion_fee') }} as cbd_congestion_fee
-from {{ source('raw', 'raw_trips') }}
+from trips

@@ -1,16 +1,20 @@
 with zones as (
+    select * from {{ source('tlc', 'raw_zones') }}
+),
+
+without_placeholders as (
     select
         location_id,
         nullif(borough, 'N/A') as borough,
         nullif(zone, 'N/A') as zone,
         nullif(service_zone, 'N/A') as service_zone
-    from {{ source('raw', 'raw_zones') }}
+    from zones
 )
 
 select
     location_id,
-    -- 265 has no borough, and a zone that says why: Outside of NYC
+    -- Zone 265 has no borough, and its zone says why: Outside of NYC.
     coalesce(borough, zone, 'Unknown') as borough,
     zone,
     service_zone
-from zones
+from without_placeholders

@@ -3,13 +3,12 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from dagster._core.definitions.utils import is_valid_title_chars
 from dagster._core.instance.config import dagster_instance_config
 from dagster_graphql.schema import create_schema
 from graphql import parse, validate
@@ -338,17 +337,3 @@ def test_a_refused_query_is_not_sent_again() -> None:
     )
     with pytest.raises(TriptychError, match="Dagster refused a query: Cannot query field"):
         web_server.query("{ x }")
-
-
-def test_a_schema_may_have_a_name_that_no_title_may_hold() -> None:
-    asked: dict[str, Any] = {}
-
-    class Client(client.Client):
-        def once(self, query: str, variables: Mapping[str, Any], *_: str) -> dict[str, Any]:
-            asked.update(variables.get("params", {}))
-            return {"backfillId": "b", "results": []}
-
-    request = BackfillRequest(["2024-01"], source="tlc", schema='100% "mine" *')
-    backfill.launch(Client(Endpoint("", {"web": 1})), request, ["2024-01"])
-    assert is_valid_title_chars(asked["title"])
-    assert asked["runConfigData"]["resources"]["parameters"]["config"]["schema"] == request.schema
