@@ -24,23 +24,16 @@ from core.lab.protocol import (
 from core.month import Month
 from core.waiting import until
 
-CAPABILITIES = [
-    "services",
-    "web",
-    "native_backfill",
-    "native_partitions",
-    "per_month_retry",
-    "survives_worker_kill",
-]
-"""Not ``concurrent_backfills``: Airflow allows a DAG one active backfill, so a second one waits."""
+CAPABILITIES = ["services", "web", "detached_backfills", "survives_worker_kill"]
+LACKS = {"concurrent_backfills": "Airflow allows a DAG one active backfill, so a second one waits."}
 
 READY_S = 180
 """How long the first heartbeats may take: they came 2 s after the API server, and 60 s after it on a busy machine."""
 
 
 def describe(_: Json, __: Progress) -> Description:
-    """Return who this is and what it can do."""
-    return Description("airflow", "Apache Airflow", version("apache-airflow"), CAPABILITIES, ports=["api"])
+    """Who this is."""
+    return Description("airflow", "Apache Airflow", version("apache-airflow"), CAPABILITIES, ["api"], LACKS)
 
 
 def services(request: Json, _: Progress) -> Services:

@@ -7,7 +7,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from core.lab import dbt_server, processes
-from core.lab.processes import Child, Identity
+from core.lab.identity import Identity
+from core.lab.processes import Child
 from core.settings import ROOT, Settings, private
 from core.transform import dbt
 from core.transform.dbt_client import server_folder, socket_path

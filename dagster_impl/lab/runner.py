@@ -26,17 +26,7 @@ from dagster_impl.lab.services import daemon_note, services
 # 12 s on two quiet cores, 89 s on crowded ones.
 READY_S = 240
 
-CAPABILITIES = [
-    "services",
-    "web",
-    "native_backfill",
-    "native_partitions",
-    "concurrent_backfills",
-    "asset_lineage",
-    "asset_checks",
-    "per_month_retry",
-    "survives_worker_kill",
-]
+CAPABILITIES = ["services", "web", "concurrent_backfills", "detached_backfills", "survives_worker_kill"]
 
 
 def describe(_request: dict[str, Any], _progress: Progress) -> Description:

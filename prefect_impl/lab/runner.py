@@ -12,8 +12,7 @@ from prefect_impl.lab import backfill as parent
 from prefect_impl.lab import services as stack
 from prefect_impl.lab.client import Json, Prefect
 
-CAPABILITIES = ["services", "web", "concurrent_backfills", "per_month_retry", "survives_worker_kill"]
-"""Not ``native_backfill``: a range is our own parent flow. Not ``native_partitions``: a month is a parameter."""
+CAPABILITIES = ["services", "web", "concurrent_backfills", "detached_backfills", "survives_worker_kill"]
 
 READY_S = 120
 """How long to wait for the worker's first heartbeat, which it sends before it asks for work."""

@@ -48,7 +48,8 @@ from benchmarks.harness import measure
 from benchmarks.harness.measure import Row
 from benchmarks.harness.proxy import led_through, server_of
 from core import digest, errors, pipeline
-from core.lab.postgres import Postgres, server_user
+from core.lab.postgres import Postgres
+from core.lab.postgres_binaries import server_user
 from core.lab.processes import Child as Service
 from core.lab.processes import end
 from core.lab.warm_dbt import server_command

@@ -1,4 +1,4 @@
-"""A data test of severity ``warn`` that a month's rows break: told with the month's own counts, and fatal when strict."""
+"""A data test of severity ``warn`` that a month's rows break: reported with its own counts, and fatal when strict."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_dbt")]
 
 MONTHS = parse_months("2024-01..2024-03")
 JANUARY, FEBRUARY, MARCH = MONTHS
-ROWS = 2000  # with fewer, the 15 rows that the generator puts outside of a month are a warning of their own
+ROWS = 2000
+"""With fewer, the 15 rows that the generator puts outside a month would be a warning of their own."""
 CODES = "codes_are_documented on fct_trips"
 FARES = "negative_fares_are_rare on fct_trips"
 
@@ -39,12 +40,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def part(broken: int, rows: int | None) -> str:
-    """Return what a finding says of so many of a month's rows."""
+    """Return how a finding states a part of a month's rows."""
     assert rows is not None
     return f"{broken} of {rows:,} rows, {100 * broken / rows:.3g} %"
 
 
-def test_each_month_is_told_its_own_counts(
+def test_each_month_reports_its_own_counts(
     warehouse: str, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = Run(source=str(folder), schema="plain", loader="test")
@@ -58,7 +59,7 @@ def test_each_month_is_told_its_own_counts(
     codes, fares = pipeline.check(run, FEBRUARY).warnings
     assert codes.startswith(f"{CODES}: {part(800, rows[FEBRUARY])} (also 2024-01: 12). {about}")
     assert fares.startswith(f"{FARES}: {part(600, rows[FEBRUARY])}. "), (
-        "rows, and not the one group that the test finds"
+        "it counts rows, not the one group that the test returns"
     )
     assert pipeline.check(run, MARCH).warnings == ()
 
@@ -79,7 +80,7 @@ def test_each_month_is_told_its_own_counts(
     ]
     assert line in caplog.messages[1]
 
-    # A file that was put right takes its month out of the findings, and no other
+    # A corrected file removes its month from the findings, and no other.
     sample.write_month(folder / sample.file_name(FEBRUARY), FEBRUARY, rows=ROWS)
     pipeline.ingest_month(run, FEBRUARY)
     transform.refresh("plain")
@@ -106,6 +107,6 @@ def test_a_backfill_reports_warnings_or_fails_for_them(
     assert '"state": "success", "detail": "1 warning"' in progress.read_text()
     again = plain.backfill(request.to_json(), Progress(progress))
     assert [month.summary for month in again.months] == ["unchanged, 1 warning", "unchanged"], (
-        "it is told until it is put right"
+        "it is reported until it is corrected"
     )
     assert BackfillResult.from_json(again.to_json()) == again

@@ -1,4 +1,4 @@
-"""Orchestrators of a few lines, made for one test each: what a real one does when it goes wrong, on demand."""
+"""Orchestrators of a few lines, made for one test each: they fail on demand as real ones do."""
 
 from __future__ import annotations
 
@@ -41,13 +41,16 @@ if __name__ == "__main__":
 WEB = 'Step(start=[python, "-m", "http.server", str(ports["web"]), "--bind", "127.0.0.1"], name="web")'
 WAIT = 'Step(wait="http://127.0.0.1:%d/" % ports["web"])'
 
-MakeTool = Callable[..., Orchestrator]
+MakeOrchestrator = Callable[..., Orchestrator]
 
 
-def make_tool(
+def make_orchestrator(
     folder: Path, name: str, body: str = "", steps: str = "", ports: str = "[]", env: str = "{}", ready: str = ""
 ) -> Orchestrator:
-    """Write ``<folder>/<name>_impl/lab/runner.py``. `steps` sees `home`, `ports` and `python`; `body` is in the backfill verb."""
+    """Write ``<folder>/<name>_impl/lab/runner.py``.
+
+    `steps` sees `home`, `ports` and `python`; `body` is part of the verb `backfill`.
+    """
     place = folder / f"{name}_impl" / "lab"
     place.mkdir(parents=True)
     indented = "\n".join(f"    {line}" for line in body.splitlines())
