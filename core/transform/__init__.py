@@ -25,7 +25,7 @@ and `check` fails for the months whose rows broke a test, and only for those.
 
 from core.transform.build import Refresh, refresh
 from core.transform.findings import Result, results
-from core.transform.manifest import Model
+from core.transform.manifest import Column, Model
 from core.transform.marts import rows
 from core.transform.pending import PROJECT, ZONES, built_versions, loaded_versions
 from core.transform.project import lineage
@@ -33,6 +33,7 @@ from core.transform.project import lineage
 __all__ = [
     "PROJECT",
     "ZONES",
+    "Column",
     "Model",
     "Refresh",
     "Result",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import Any, Literal
+
+from core.transform import dbt
 
 Artifact = dict[str, Any]
 """A JSON file that dbt writes, or a part of one."""
@@ -22,11 +25,23 @@ class DbtTest:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column of a model, with the PostgreSQL type that the project declares for it."""
+
+    name: str
+    type: str
+    nullable: bool
+    description: str
+
+
+@dataclass(frozen=True)
 class Model:
-    """A model. `depends_on` names models and raw tables."""
+    """A model. `path` is its SQL file; `depends_on` names models and raw tables."""
 
     name: str
     description: str
+    path: Path
+    columns: tuple[Column, ...]
     depends_on: tuple[str, ...]
     tests: tuple[DbtTest, ...]
 
@@ -43,11 +58,18 @@ def models(manifest: Artifact) -> tuple[Model, ...]:
         Model(
             name=nodes[key]["name"],
             description=nodes[key]["description"],
+            path=dbt.PROJECT / nodes[key]["original_file_path"],
+            columns=tuple(map(_column, nodes[key]["columns"].values())),
             depends_on=tuple(sorted({names[parent] for parent in nodes[key]["depends_on"]["nodes"]})),
             tests=tuple(sorted((t for t in declared if t.model == nodes[key]["name"]), key=lambda t: (t.kind, t.name))),
         )
         for key in order.static_order()
     )
+
+
+def _column(column: Artifact) -> Column:
+    nullable = all(constraint["type"] != "not_null" for constraint in column["constraints"])
+    return Column(column["name"], column["data_type"] or "", nullable, column["description"])
 
 
 def tests(manifest: Artifact) -> dict[str, DbtTest]:
