@@ -1,33 +1,33 @@
 SHELL := /bin/bash
-# Everything a user or a contributor types. `make` alone lists it.
+# Every command that a user or a contributor needs. `make` alone lists them.
 
-# What the environments have, so that they stay as they were made; else the first that runs: an installed name may be a shim of pyenv
-# that does not
+# The interpreter of the existing environments, so that they are not made again; otherwise the first one that runs. An
+# installed name may be a shim of pyenv that does not run.
 PYTHON ?= $(or $(shell test -x .venvs/lab/bin/python && .venvs/lab/bin/python -c 'import sys; print(sys._base_executable)' 2>/dev/null),$(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell $(name) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $(name)))))
 PYTHON := $(PYTHON)
 
 LAB := .venvs/lab/bin
 PYTEST := python -m pytest
-# A tool's environment is found by its tests, not by its name
+# Each orchestrator that has tests of its own, in its own environment.
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast up down azurite bench bench-load bench-race bench-growth bench-transform soak kill-points fuzz readers lint types native lock clean
 
-help: ## list what there is
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
 
-setup: ## make the five environments below .venvs/ (again: seconds)
+setup: ## make the five environments below .venvs/ (a second time: seconds)
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11, 3.12 or 3.13 found: install one, or name it with PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -m core.lab.environments
 
-demo: setup ## sample data, three months through all four loaders, and the table that compares them
+demo: setup ## load three months of sample data on every orchestrator and the baseline, and compare the tables
 	@$(LAB)/triptych demo
 
 up: setup ## start all services and leave them running, with their web pages
 	@$(LAB)/triptych up
 
-down: ## end everything that runs
+down: ## end all services and runs
 	@test ! -x $(LAB)/triptych || $(LAB)/triptych down
 
 lint: setup ## ruff, and who may import whom
@@ -35,63 +35,64 @@ lint: setup ## ruff, and who may import whom
 	$(LAB)/ruff format --check --quiet
 	PATH="$(CURDIR)/$(LAB):$$PATH" $(LAB)/lint-imports --no-cache | sed -n '/^Contracts:/p;/BROKEN/p'; exit $${PIPESTATUS[0]}
 
-types: setup ## mypy, each adapter against its own tool
+types: setup ## mypy, each adapter against its own orchestrator
 	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/fuzz tests/faults
-	@for tool in $(NATIVE); do \
-	  echo "mypy $${tool}_impl"; $(LAB)/mypy --python-executable .venvs/$$tool/bin/python $${tool}_impl || exit 1; done
+	@for name in $(NATIVE); do \
+	  echo "mypy $${name}_impl"; $(LAB)/mypy --python-executable .venvs/$$name/bin/python $${name}_impl || exit 1; done
 
-native: setup ## the tests that run inside each tool's own environment
-	@for tool in $(NATIVE); do \
-	  echo "tests of $$tool, in its environment"; .venvs/$$tool/bin/$(PYTEST) tests/native/$$tool || exit 1; done
+native: setup ## the tests that run inside each orchestrator's own environment
+	@for name in $(NATIVE); do \
+	  echo "tests of $$name, in its environment"; .venvs/$$name/bin/$(PYTEST) tests/native/$$name || exit 1; done
 
-test-fast: setup ## what needs no orchestrator: under 2 minutes
+test-fast: setup ## the tests that need no orchestrator: under 2 minutes
 	$(LAB)/$(PYTEST) -m "not slow" tests/unit tests/integration
 
-test: lint types native ## all of it, the parity suite on real services last
+test: lint types native ## lint, types and every test; the parity suite on real services runs last
 	$(LAB)/$(PYTEST) tests/unit tests/integration tests/contract
 
-# The last that takes the Node of the distributions (20); 3.36 asks for 21 and weighs twice as much
+# The last version that runs on Node 20, which the distributions have; 3.36 needs 21, and is twice as large.
 AZURITE := 3.35.0
 
-azurite: ## the server program for the tests of Azure's containers, with npm; they skip without it
+azurite: ## install the server program for the tests of Azure's containers, with npm; they skip without it
 	@if command -v npm > /dev/null; \
 	then npm install --prefix .venvs/azurite --no-fund --no-audit --no-progress --ignore-scripts --loglevel=error azurite@$(AZURITE); \
 	else echo "azurite: no npm here, so the tests of Azure's containers will skip"; fi
 
-# The benchmarks. QUICK=1: a trial of a minute or two, whose figures and pages go to .triptych/benchmarks and nowhere else
-BENCH = $(PYTHON) -m core.lab.environments bench && $(LAB)/python -m benchmarks.run $(if $(QUICK),--quick)
+# Benchmarks and fault injection. With QUICK=1, a trial of a minute or two, whose figures and pages go to
+# .triptych/benchmarks and nowhere else
+BENCH = $(PYTHON) -m core.lab.environments bench && $(LAB)/python -m benchmarks.harness.run $(if $(QUICK),--quick)
 
-bench: setup ## every benchmark (QUICK=1: a trial of each, published nowhere)
-	@$(BENCH) load_race digest_race growth claims transform_times soak kill_points
+bench: setup ## run every benchmark, and the fault injection of `make soak` (QUICK=1: a trial, which publishes nothing)
+	@$(BENCH) load digest growth claims transform soak kill_points
 
-bench-load: setup ## all that docs/benchmarks says of loads and transforms, results and pages: 30 minutes, 12 GB of memory
-	@$(BENCH) load_race digest_race growth claims transform_times
+bench-load: setup ## measure all that docs/benchmarks says of loads and transforms, results and pages: 30 minutes, 12 GB of memory
+	@$(BENCH) load digest growth claims transform
 
-bench-race: setup ## of that, the load and the digest against what a user would pick instead: 20 minutes, 12 GB of memory
-	@$(BENCH) load_race digest_race
+bench-race: setup ## of these, the load and the digest beside their alternatives: 20 minutes, 12 GB of memory
+	@$(BENCH) load digest
 
-bench-growth: setup ## of that, what a reload costs as the table grows, and what people say about inserts: 5 minutes
+bench-growth: setup ## of these, what a reload costs as the table grows, and rules of thumb about inserts: 5 minutes
 	@$(BENCH) growth claims
 
-bench-transform: setup ## of that, dbt cold and warm, many months at once, one month among many: 5 minutes
-	@$(BENCH) transform_times
+bench-transform: setup ## of these, dbt cold and warm, many months at once, one month among many: 5 minutes
+	@$(BENCH) transform
 
-fuzz: setup ## load 20,000 hostile files: a line that says why not, or the right rows (10 minutes)
+fuzz: setup ## load 20,000 hostile files: each ends in a line that says why not, or in the right rows (10 minutes)
 	$(LAB)/python -m tests.fuzz --cases 20000 --seed 11
 
-readers: setup ## readers at both isolation levels beside two tools: no mart is empty, partial or contradicting (6 minutes)
+readers: setup ## readers at both isolation levels beside two orchestrators: no mart is empty or partial (6 minutes)
 	$(LAB)/python -m tests.faults.readers
 
-soak: setup ## 1,000 random kills, what the usual pattern loses under the same, and every kill point: over an hour
+soak: setup ## 1,000 random kills, what the usual pattern loses under them, and every kill point: over an hour
 	@$(BENCH) soak kill_points
 
-kill-points: setup ## of that, the faults at every statement and file operation of a load and a build: over an hour
+kill-points: setup ## of these, the faults at every statement and file operation of a load and a build: over an hour
 	@$(BENCH) kill_points
 
 lock: ## compile the floors of pyproject.toml into pins (make lock UPGRADE=--upgrade for the newest)
 	@$(PYTHON) -m core.lab.environments lock $(UPGRADE)
 
-clean: ## end everything and delete state, environments and caches
+clean: ## end everything, and delete state, environments and caches
 	@test ! -x $(LAB)/triptych || $(LAB)/triptych down --wipe
 	rm -rf .venvs .triptych .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dbt/target dbt/logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,22 +18,28 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from core.errors import Busy, DatabaseUnavailable, DiskFull, PermanentError, TriptychError, UsageError, quoted
 from core.settings import settings
 
+log = logging.getLogger(__name__)
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 SERVER_FLOOR = 180000
 """PostgreSQL 18: the digest needs a hash of raw bytes (``hashbyteaextended``), and the ledger NULLS NOT DISTINCT."""
 
-_IDENTIFIER_BYTES = 63  # NAMEDATALEN - 1; PostgreSQL would cut a longer name silently
+# NAMEDATALEN - 1; PostgreSQL would cut a longer name silently
+_IDENTIFIER_BYTES = 63
 
-# What a role or a database may have set otherwise, and our results hang on: only our own qualified names and built-in
-# functions, a new snapshot for each statement (see `lock`), dates as psycopg reads them, no endless wait.
-# Not statement_timeout and its kin: no result hangs on them, and whoever set one for the role may mean us. The message says
-# how to exempt Triptych (see `limit_reached`).
-# And one for speed: the planner counts a digest's functions as if they cost nothing, so it would not let a second process
-# help with a month of 60,000 rows, which takes 60 ms alone; to start one takes 2 to 5 ms.
+MOMENT_S = 1.0
+"""A wait for a lock that takes longer is logged."""
+
+# Settings that a role or a database may have changed, and that our results depend on: only our own qualified names and
+# built-in functions, a new snapshot for each statement (see `lock`), dates as psycopg reads them, no endless wait. Not
+# statement_timeout and the like: no result depends on them, and whoever set one for the role may mean us. The message
+# says how to exempt Triptych (see `limit_reached`). And one for speed: the planner counts a digest's functions as if
+# they cost nothing, so it would not let a second process help with a month of 60,000 rows, which takes 60 ms alone;
+# starting one takes 2 to 5 ms.
 _SESSION = (
-    "-c parallel_setup_cost=100 -c search_path=pg_catalog -c default_transaction_isolation=read\\ committed -c datestyle=ISO "
-    "-c client_min_messages=warning -c lock_timeout={lock_timeout}"
+    "-c parallel_setup_cost=100 -c search_path=pg_catalog -c default_transaction_isolation=read\\ committed "
+    "-c datestyle=ISO -c client_min_messages=warning -c lock_timeout={lock_timeout}"
 )
 
 
@@ -65,7 +73,7 @@ def connect(purpose: str, *, autocommit: bool = False, dsn: str | None = None) -
 
 @contextmanager
 def connect_bare(dsn: str, *, autocommit: bool = False) -> Iterator[Connection]:
-    """Connect to a server as it is set up, for work that is not on the warehouse's tables.
+    """Connect to a server with its own settings, for work that is not on the warehouse's tables.
 
     Every psycopg error that leaves the block is one of `core.errors`.
     """
@@ -79,9 +87,10 @@ def connect_bare(dsn: str, *, autocommit: bool = False) -> Iterator[Connection]:
 
 
 def resolved(dsn: str) -> str:
-    """`dsn` with all that libpq adds to it from PG* variables, a service file and a password file.
+    """Return `dsn` with all that libpq adds to it from PG* variables, a service file and a password file.
 
-    For processes that have none of these. Asks the server, because libpq reads the password file only when it is asked for one.
+    It is for processes that have none of these. This connects, because libpq reads the password file only when a server
+    asks for a password.
     """
     with connect_bare(dsn) as connection:
         info = connection.info
@@ -97,7 +106,7 @@ def resolved(dsn: str) -> str:
 
 
 def libpq_variables() -> dict[str, str]:
-    """The words of a DSN that libpq takes from the environment as well -> the variables."""
+    """Return the keywords of a DSN that libpq takes from the environment as well, with their variables."""
     return {one.keyword.decode(): one.envvar.decode() for one in psycopg.pq.Conninfo.get_defaults() if one.envvar}
 
 
@@ -105,7 +114,7 @@ _LOOKED_UP = ("service", "servicefile", "passfile")
 
 
 def where(dsn: str) -> str:
-    """The server that `dsn` names, without its secrets: ``PostgreSQL at host:port/database``."""
+    """Return the server that `dsn` names, without its secrets: ``PostgreSQL at host:port/database``."""
     parts = _parts(dsn)
     return f"PostgreSQL at {parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
 
@@ -114,8 +123,9 @@ def _parts(dsn: str) -> dict[str, Any]:
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
-        parts = {"port": "?"}  # libpq's own message repeats the string, and with it the password
-    # A / or @ that is not escaped ends the password early: the rest of it is then taken for a port, host or database.
+        # libpq's own message repeats the string, and with it the password
+        parts = {"port": "?"}
+    # An unescaped / or @ ends the password early: the rest of it is then taken for a port, host or database.
     if not re.fullmatch(r"[0-9,]*", str(parts.get("port", ""))) or "@" in f"{parts.get('host')}{parts.get('dbname')}":
         raise UsageError(
             "TRIPTYCH_DSN is not a DSN: write postgresql://user:password@host:port/database, "
@@ -125,7 +135,8 @@ def _parts(dsn: str) -> dict[str, Any]:
 
 
 def _lock_timeout() -> str:
-    return f"{max(1, int(settings().lock_wait_s * 1000))}ms"  # 0 would mean for ever
+    # 0 would mean for ever
+    return f"{max(1, int(settings().lock_wait_s * 1000))}ms"
 
 
 @contextmanager
@@ -156,16 +167,16 @@ def _translation(server: str, error: psycopg.Error) -> TriptychError:
 
 
 def limit_reached(message: str) -> str | None:
-    """Return what to do when the server's message, which psycopg or dbt passes on, is about a limit that it has; else None.
+    """Return what to do when `message`, which the server sent, is about one of its limits; else None.
 
-    By its English text: libpq gives no SQLSTATE for a connection that was refused, dbt none at all, and that of
-    statement_timeout is that of every canceled statement.
+    The English text decides: libpq has no SQLSTATE for a connection that was refused, dbt has none at all, and
+    statement_timeout shares its own with every canceled statement.
     """
     if found := re.search(r"due to (statement|transaction|idle-in-transaction|idle-session) timeout", message):
         name = _TIMEOUTS[found[1]]
         return (
-            f"{name} ended it: raise it for this role (ALTER ROLE ... SET {name} = 0 is no limit), or for Triptych alone "
-            f"(TRIPTYCH_DSN=...?options=-c%20{name}%3D0)"
+            f"{name} ended it: raise it for this role (ALTER ROLE ... SET {name} = 0 is no limit), or for Triptych "
+            f"alone (TRIPTYCH_DSN=...?options=-c%20{name}%3D0)"
         )
     if re.search(r"too many connections for (role|database)", message):
         return f"{_NO_CONNECTION}, or raise the limit (ALTER ROLE or ALTER DATABASE ... CONNECTION LIMIT)"
@@ -192,7 +203,7 @@ _BUSY = (
     psycopg.errors.ObjectInUse,
 )
 
-# libpq gives no SQLSTATE for a connection that failed. Where the server speaks another language it is retried in vain.
+# libpq has no SQLSTATE for a connection that failed. Where the server speaks another language, it is retried in vain.
 _REFUSED = re.compile(r'FATAL: +(password authentication failed|(database|role) ".*" does not exist)')
 
 
@@ -218,7 +229,7 @@ _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 
 def lock_key(*words: str) -> int:
-    """The advisory lock for a name: 64 bits of its SHA-256, signed as PostgreSQL wants it."""
+    """Return the advisory lock for a name: 64 bits of its SHA-256, signed as PostgreSQL wants it."""
     return int.from_bytes(hashlib.sha256("\0".join(("triptych", *words)).encode()).digest()[:8], "big", signed=True)
 
 
@@ -230,9 +241,19 @@ def lock(connection: Connection, *words: str, shared: bool = False) -> None:
     """
     try:
         query = "SELECT pg_advisory_xact_lock_shared(%s)" if shared else "SELECT pg_advisory_xact_lock(%s)"
-        connection.execute(query, [lock_key(*words)])
+        with logged_wait(f"the lock {' '.join(words)}"):
+            connection.execute(query, [lock_key(*words)])
     except psycopg.errors.LockNotAvailable as error:
         raise lock_not_free(connection, *words) from error
+
+
+@contextmanager
+def logged_wait(what: str) -> Iterator[None]:
+    """Log how long the block waited for `what`, if that was longer than a moment. A wait in vain raises instead."""
+    started = time.monotonic()
+    yield
+    if (waited_s := time.monotonic() - started) > MOMENT_S:
+        log.info("waited %.1f s for %s", waited_s, what)
 
 
 def lock_not_free(connection: Connection, *words: str) -> Busy:
@@ -248,7 +269,7 @@ def table_not_free(connection: Connection, schema: str, table: str) -> Busy:
 
 
 def _not_free(connection: Connection, name: str, is_ours: sql.Composed) -> Busy:
-    """Name the sessions that hold it: of another run, of other months of the same command, or of readers."""
+    """Return the error with the holders: sessions of another run, of other months of this command, or of readers."""
     holders = _holders(connection, is_ours)
     held = f", and {' and '.join(holders)} {'holds' if len(holders) == 1 else 'hold'} it" if holders else ""
     return Busy(
@@ -258,7 +279,10 @@ def _not_free(connection: Connection, name: str, is_ours: sql.Composed) -> Busy:
 
 
 def _holders(connection: Connection, is_ours: sql.Composed) -> list[str]:
-    """Return up to three sessions. Asked in a session of its own: the transaction that waited is aborted, or holds locks itself."""
+    """Return up to three sessions that hold a lock.
+
+    This asks in a session of its own: the transaction that waited is aborted, or holds locks itself.
+    """
     query = sql.SQL(
         """
         SELECT DISTINCT CASE WHEN starts_with(application_name, 'triptych ') THEN application_name
@@ -272,5 +296,6 @@ def _holders(connection: Connection, is_ours: sql.Composed) -> list[str]:
         with connect_bare(make_conninfo(connection.info.dsn, password=connection.info.password)) as other:
             found = other.execute(query.format(connection.info.backend_pid, is_ours))
             return [quoted(holder, 2 * _IDENTIFIER_BYTES) for (holder,) in found]
-    except TriptychError:  # then the message goes without
+    except TriptychError:
+        # The message does without them
         return []

@@ -1,18 +1,18 @@
 """The digest: what "identical" means.
 
 A table is a multiset of rows. Each row is taken in PostgreSQL's binary wire form (`record_send`), which holds every
-value to the last bit, and every column's type and length, and knows nothing of DateStyle, time zone, locale,
+value to the last bit, and every column's type and length, and does not depend on DateStyle, time zone, locale,
 extra_float_digits or the row's place on disk. Each row is hashed to two 64-bit numbers (the server's
 `hashbyteaextended` under two seeds), and those are summed over the rows. A sum does not depend on order, and unlike
 XOR it keeps duplicates: two equal rows do not cancel out. What is printed is SHA-256 over the count and both sums, cut
 to 128 bits.
 
 An accidental change (a flipped bit, a value moved to another row, a row lost or doubled) goes unseen with a chance of
-about 2^-128. It is no defence against someone who may choose rows: the row hash is fast, not cryptographic. SHA-256 per
-row took 4.5 s per million rows against 2.0 s, and COPY itself takes 1.5 s.
+about 2^-128. The digest is no defense against someone who may choose rows: the row hash is fast, not cryptographic.
+SHA-256 per row took 4.5 s per million rows against 2.0 s, and COPY itself takes 1.5 s.
 
-The sums add up, so the digest of a table follows from those of its months without reading it again. `core.load.rowhash` finds
-the same ones without a server, from a file's batches.
+The sums add up, so the digest of a table follows from those of its months without reading it again. `core.load.rowhash`
+computes the same digests without a server, from a file's batches.
 """
 
 from __future__ import annotations
@@ -38,21 +38,22 @@ class Digest:
 
     @property
     def hex(self) -> str:
-        """128 bits, written as 32 hexadecimal digits."""
+        """The digest as text: 128 bits, in 32 hexadecimal digits."""
         return hashlib.sha256(repr((_VERSION, self.rows, *self.sums)).encode()).hexdigest()[:32]
 
     def __add__(self, other: Digest) -> Digest:
-        """The digest of both multisets together."""
+        """Return the digest of both multisets together."""
         return Digest(self.rows + other.rows, (self.sums[0] + other.sums[0], self.sums[1] + other.sums[1]))
 
 
 def total(digests: Iterable[Digest]) -> Digest:
-    """The digest of all of them together."""
+    """Return the digest of all of them together."""
     return sum(digests, Digest(0, (0, 0)))
 
 
-# An outer join keeps the planner from writing record_send(t) out twice, once per seed: it is most of the cost, and taken
-# once, in the scan. OFFSET 0 in the subquery does that too, but then only one process hashes; with this all that scan do.
+# The outer join keeps the planner from computing record_send(t) twice, once per seed. It is most of the cost, and so it
+# is computed once, in the scan. OFFSET 0 in the subquery does that too, but then only one process hashes; with the
+# join, every process that scans also hashes.
 _QUERY = sql.SQL(
     """
     SELECT {key}, count(*), sum(hashbyteaextended(row.bytes, 0)), sum(hashbyteaextended(row.bytes, 1))
@@ -68,14 +69,15 @@ _SOURCE_MONTH = sql.SQL("source_month")
 
 
 def table(connection: Connection, schema: str, name: str) -> Digest:
-    """The digest of all rows of a table or view. An empty one has a digest too."""
+    """Return the digest of all rows of a table or view. An empty one has a digest too."""
     return total(_digests(connection, sql.SQL("NULL::date"), schema, name).values())
 
 
 def by_month(connection: Connection, schema: str, name: str, key: sql.SQL = _SOURCE_MONTH) -> dict[str, Digest]:
-    """The digest of each month (``YYYY-MM``) of a table, in order of time. `key` gives the first day of a row's month.
+    """Return the digest of each month (``YYYY-MM``) of a table, in order of time.
 
-    Rows without one, which no table of ours holds, stand first, under the empty string.
+    `key` is an expression for the first day of a row's month. Rows for which it is NULL, which no table of ours holds,
+    come first, under the empty string.
     """
     months = _digests(connection, key, schema, name)
     in_order = sorted(months.items(), key=lambda item: item[0] or dt.date.min)
@@ -85,7 +87,7 @@ def by_month(connection: Connection, schema: str, name: str, key: sql.SQL = _SOU
 def by_key(
     connection: Connection, key: sql.SQL, schema: str, name: str, months: Sequence[dt.date] | None = None
 ) -> dict[dt.date, Digest]:
-    """The digest of each value of `key`, an expression over the table's columns that gives the first day of a month.
+    """Return the digest of each value of `key`, an expression over the table's columns for the first day of a month.
 
     With `months`, only of these. Rows for which `key` is NULL are in none.
     """

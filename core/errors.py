@@ -3,21 +3,21 @@
     TriptychError
     ├── TransientError          may end by itself: retried, on every orchestrator alike
     │   ├── SourceUnavailable   the publisher timed out, answered 429 or 5xx, or cut the transfer
-    │   ├── DatabaseUnavailable PostgreSQL did not answer, or went away in the middle
-    │   └── Busy                a lock was not free within its deadline, or another attempt published meanwhile
-    └── PermanentError          the same input gives the same error: never retried
+    │   ├── DatabaseUnavailable PostgreSQL did not answer, or went away during the work
+    │   └── Busy                a lock was not free within its deadline, or another attempt published in between
+    └── PermanentError          the same input leads to the same error: never retried
         ├── UsageError          a wrong call: month, schema, strategy, source (exit code 2)
         ├── NotPublished        the publisher has no such month (its 403)
         ├── BadFile             not a whole parquet or CSV file
         ├── SchemaDrift         a column, a type or a value that the declaration does not cover
-        ├── SuspectFile         a whole file that is likely not what was meant: --accept-suspect publishes it
+        ├── SuspectFile         a whole file that is probably not what was meant: --accept-suspect publishes it
         ├── DiskFull            no room for a file, or for PostgreSQL
         ├── TransformFailed     dbt could not build a model
         └── CheckFailed         a data test on the built tables failed
 
-A message says what, which value, and what to do next, in one line and without a secret. It may quote names that somebody
-else chose: what is not printable in it (line breaks, a terminal's escapes) is written as Python writes it in a string, and passwords
-as ***.
+A message says what happened, with which value, and what to do next, in one line and without a secret. It may quote
+names that somebody else chose: characters that are not printable (line breaks, a terminal's escapes) are written as
+Python writes them in a string, and passwords as ***.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ class TriptychError(Exception):
     """Base of every error that this project raises on purpose."""
 
     retries: ClassVar[int] = 0
-    """How often a step that raised this is tried again."""
+    """How often a step that raised this error is tried again."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(printable(masked(message)))
 
 
 def masked(text: str) -> str:
-    """`text` without the password of any address or connection string in it."""
+    """Return `text` without the password of any address or connection string in it."""
     text = re.sub(r"(://[^:/@\s]*:)\S*@", r"\1***@", text)
     return re.sub(r"(?i)(password=)('(?:[^'\\]|\\.)*'|\S+)", r"\1***", text)
 
 
 def printable(text: str) -> str:
-    """`text` on one line, safe for a terminal, a log and a database, whatever it holds."""
+    """Return `text` on one line, safe for a terminal, a log and a database, whatever it contains."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def quoted(text: object, letters: int = 60) -> str:
-    """As much of what somebody else wrote as a message can bear: `printable`, and at most so many letters."""
+    """Return text that somebody else wrote as a message may quote it: `printable`, and at most `letters` long."""
     line = printable(str(text)[: letters + 1])
     return line if len(line) <= letters else f"{line[: letters - 3]}..."
 
 
-# Two retries, a constant delay apart: the only back-off that the three tools can share exactly. Airflow adds jitter
-# to its exponential one, and Dagster's exponents (1, 3, 7) differ from Prefect's (1, 2, 4).
+# Two retries, a constant delay apart: the only back-off that the three orchestrators can share exactly. Airflow adds
+# jitter to its exponential one, and Dagster's exponents (1, 3, 7) differ from Prefect's (1, 2, 4).
 RETRIES = 2
 RETRY_DELAY_S = 2
 
@@ -70,10 +70,10 @@ class TransientError(TriptychError):
 
 
 class SourceUnavailable(TransientError):
-    """The publisher did not answer, or not with the whole file."""
+    """The publisher did not answer, or did not send the whole file."""
 
     wait_s: float | None = None
-    """The pause that it asked for, where it did (Retry-After)."""
+    """The pause that the publisher asked for (Retry-After), if it did."""
 
 
 class DatabaseUnavailable(TransientError):
@@ -81,11 +81,11 @@ class DatabaseUnavailable(TransientError):
 
 
 class Busy(TransientError):
-    """Another writer or reader held a lock past the deadline, or published meanwhile what may be newer."""
+    """Another session held a lock past the deadline, or another attempt published something that may be newer."""
 
 
 class PermanentError(TriptychError):
-    """A fault that another attempt can't mend."""
+    """A fault that another attempt would meet again."""
 
 
 class UsageError(PermanentError):
@@ -105,7 +105,7 @@ class SchemaDrift(PermanentError):
 
 
 class SuspectFile(PermanentError):
-    """The file is whole, and likely not the one that was meant: ``--accept-suspect`` publishes it."""
+    """The file is whole, and probably not the one that was meant: ``--accept-suspect`` publishes it."""
 
 
 class DiskFull(PermanentError):
@@ -120,12 +120,13 @@ class CheckFailed(PermanentError):
     """A data test failed on the tables that were built."""
 
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a quota, `ulimit -f`
+# A full disk, a quota, `ulimit -f`
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
 def room(folder: Path) -> Iterator[None]:
-    """Raise `DiskFull` when the block finds no room in `folder`, and `PermanentError` when the system refuses it otherwise."""
+    """Raise `DiskFull` when the block runs out of room in `folder`, and `PermanentError` for any other `OSError`."""
     try:
         yield
     except OSError as error:

@@ -1,12 +1,13 @@
 """The load ledger: one row per (dataset, month), written in the transaction that publishes the rows.
 
-It is the one record of what is loaded. A sequence numbers what happens: `fence` is the number that the attempt which published
-took as it began, `seen` the one that was taken when these bytes were last published, or found unchanged at the source. An attempt
-that began before that finds a larger number than its own, and changes nothing: what it has fetched may be the older version,
-whenever it began.
+It is the one record of what is loaded. A sequence numbers events with fencing tokens: `fence` is the one that the
+publishing attempt drew when it began, and `seen` the one that was drawn when these bytes were last published, or were
+still the same at the source. An attempt that began before that sees a larger number than its own, and changes nothing:
+the file that it has fetched may be the older version.
 
-So every number must be above all that the ledger holds. A database that was restored or replicated without the sequence's value
-draws smaller ones, and each attempt would find itself too old, for ever. `next_fence` raises such a sequence first.
+So every new number must be above all that the ledger holds. A database that was restored or replicated without the
+sequence's value draws smaller ones, and each attempt would take itself for too old, for ever. `next_fence` raises such
+a sequence first.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 class Entry:
     """What is loaded. `month` is None for a dataset that is not monthly; `declaration` is `Dataset.declaration`.
 
-    `content_digest` is that of the file's rows (`core.load.rowhash`); the table's own is found by `core.digest`.
+    `content_digest` is that of the file's rows (`core.load.rowhash`); `core.digest` computes the table's own.
     """
 
     dataset: str
@@ -79,10 +80,10 @@ _IS_ONE = sql.SQL("dataset = {} AND month IS NOT DISTINCT FROM {}::date")
 
 
 def create(connection: Connection, schema: str) -> None:
-    """Make what is missing of the ledger and its fence.
+    """Create the ledger and its sequence where they are missing.
 
-    Fences start at the clock's milliseconds: should the schema be dropped and made again while an attempt is under way,
-    that attempt is still older than all that follow.
+    The sequence starts at the clock's milliseconds: if the schema is dropped and created again while an attempt is
+    under way, that attempt is still older than all that follow.
     """
     connection.execute(_CREATE.format(schema=sql.Identifier(schema), first=sql.Literal(_clock())))
 
@@ -92,13 +93,14 @@ def _clock() -> int:
 
 
 def next_fence(connection: Connection, schema: str) -> int:
-    """Begin an attempt: return a number above that of every attempt that began before, and above all in the ledger.
+    """Begin an attempt: return a number above that of every earlier attempt, and above all in the ledger.
 
-    Commit when the sequence has to be raised first.
+    This commits when the sequence has to be raised first.
     """
     fence, recorded = _draw(connection, schema)
     if fence <= recorded:
-        connection.commit()  # drawing took a lock on the sequence, and two that wait for each other's could not raise it
+        # Drawing took a lock on the sequence: two attempts that hold one could never raise it
+        connection.commit()
         _raise_fence(connection, schema)
         fence, _ = _draw(connection, schema)
     return fence
@@ -108,8 +110,10 @@ _RECORDED = sql.SQL("(SELECT coalesce(max(greatest(fence, seen)), 0) FROM {})")
 
 
 def _draw(connection: Connection, schema: str) -> tuple[int, int]:
-    """Return a number, and the largest in the ledger. A statement's snapshot is older than what it draws: a number of a sequence
-    that is in order is above, also while others publish.
+    """Return a new number, and the largest in the ledger.
+
+    A statement's snapshot is older than the number that it draws. So the number of a sequence that is in order is the
+    larger one, also while others publish.
     """
     query = sql.SQL("SELECT {}, {}").format(_now(connection, schema), _RECORDED.format(_name(schema)))
     row = connection.execute(query).fetchone()
@@ -118,7 +122,7 @@ def _draw(connection: Connection, schema: str) -> tuple[int, int]:
 
 
 def fences(connection: Connection, schema: str) -> tuple[int, int]:
-    """Return the last number that was drawn, and the largest in the ledger (0 when it is empty)."""
+    """Return the last number that was drawn, and the largest in the ledger: 0 when that is empty."""
     query = sql.SQL("SELECT last_value - (NOT is_called)::int, {} FROM {}")
     sequence = sql.Identifier(schema, "load_fence")
     row = connection.execute(query.format(_RECORDED.format(_name(schema)), sequence)).fetchone()
@@ -127,22 +131,25 @@ def fences(connection: Connection, schema: str) -> tuple[int, int]:
 
 
 def _raise_fence(connection: Connection, schema: str) -> None:
-    """Let the sequence go on above the ledger; raise `PermanentError` when that has a number that no sequence drew.
+    """Raise the sequence above the ledger; raise `PermanentError` when the ledger has a number that no sequence drew.
 
-    setval could move it back: others may draw numbers between a look at it and the change. ALTER SEQUENCE takes a lock under
-    which nobody draws, until the transaction ends. Whoever waited for that lock looks again, and finds the sequence raised.
+    setval could move it back, because others may draw numbers between our query and the change. ALTER SEQUENCE takes a
+    lock that keeps everyone from drawing until the transaction ends. An attempt that waited for that lock queries
+    again, and sees that the sequence was raised.
 
-    It goes on at the clock's milliseconds, as a new one does: an attempt that began before the restore may hold a number
-    above the ledger that was restored, and must stay older than all that follow.
+    It continues at the clock's milliseconds, as a new one does: an attempt that began before the restore may hold a
+    number above the restored ledger, and must stay older than all that follow.
     """
     name = sql.Identifier(schema, "load_fence")
-    connection.execute(sql.SQL("ALTER SEQUENCE {} CACHE 1").format(name))  # changes nothing, and takes the lock
+    # It has that value already: this only takes the lock
+    connection.execute(sql.SQL("ALTER SEQUENCE {} CACHE 1").format(name))
     drawn, recorded = fences(connection, schema)
     if drawn >= recorded:
         return
     if recorded > _LARGEST:
         raise PermanentError(
-            f"{schema}.load_ledger has {recorded} as fence or seen, which no sequence drew: set both to {drawn} in that row"
+            f"{schema}.load_ledger has {recorded} as fence or seen, which no sequence drew: "
+            f"set both to {drawn} in that row"
         )
     first = max(recorded + 1, _clock())
     connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART WITH {}").format(name, sql.Literal(first)))
@@ -152,11 +159,12 @@ def _raise_fence(connection: Connection, schema: str) -> None:
     )  # fmt: skip
 
 
-_LARGEST = 2**62  # half of what a bigint holds: the clock's milliseconds have 41 bits
+# Half of what a bigint holds: the clock's milliseconds have 41 bits
+_LARGEST = 2**62
 
 
 def read(connection: Connection, schema: str, dataset: str, month: Month | None) -> Entry | None:
-    """What is loaded of `dataset` for `month`, if anything."""
+    """Return the entry of `dataset` for `month`, or None when it is not loaded."""
     one = _one(dataset, month.first_day if month else None)
     query = sql.SQL("SELECT {} FROM {} WHERE {}").format(_COLUMNS, _name(schema), one)
     with connection.cursor(row_factory=class_row(Entry)) as cursor:
@@ -164,7 +172,7 @@ def read(connection: Connection, schema: str, dataset: str, month: Month | None)
 
 
 def schemas(connection: Connection) -> tuple[list[str], list[str]]:
-    """The schemas with a ledger that we can read, and those whose table of that name is not ours, or not for us to read."""
+    """Return the schemas whose ledger we may read, and those whose table of that name is not ours, or closed to us."""
     query = """
         SELECT nspname::text,
                has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AND %s <@ ARRAY(
@@ -177,14 +185,14 @@ def schemas(connection: Connection) -> tuple[list[str], list[str]]:
 
 
 def entries(connection: Connection, schema: str) -> Iterator[Entry]:
-    """All that is loaded, in order of dataset and month."""
+    """Return all entries, in order of dataset and month."""
     query = sql.SQL("SELECT {} FROM {} ORDER BY dataset, month").format(_COLUMNS, _name(schema))
     with connection.cursor(row_factory=class_row(Entry)) as cursor:
         yield from cursor.execute(query)
 
 
 def same_bytes(connection: Connection, schema: str, dataset: str, month: Month, sha256: str) -> list[str]:
-    """The files of other months of `dataset` that were loaded from the same bytes."""
+    """Return the files of other months of `dataset` that were loaded from the same bytes."""
     query = sql.SQL(
         "SELECT source_file FROM {} WHERE dataset = {} AND month <> {} AND source_sha256 = {} ORDER BY month"
     )
@@ -193,16 +201,17 @@ def same_bytes(connection: Connection, schema: str, dataset: str, month: Month, 
 
 
 def write(connection: Connection, schema: str, entry: Entry) -> Entry:
-    """Record `entry`, in place of an earlier one of the same dataset and month; give it with its `seen`, which is taken now."""
+    """Record `entry` in place of an earlier one of its dataset and month; return it with its `seen`, drawn now."""
     connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(_name(schema), _one(entry.dataset, entry.month)))
-    values = sql.SQL(", ").join(map(sql.Literal, astuple(entry)[:-2]))  # the server's clock says when: `loaded_at`
+    # Without `seen` and `loaded_at`: the server's sequence and clock set them
+    values = sql.SQL(", ").join(map(sql.Literal, astuple(entry)[:-2]))
     columns = sql.SQL(", ").join(map(sql.Identifier, _NAMES[:-1]))
     query = sql.SQL("INSERT INTO {} ({}) VALUES ({}, {}) RETURNING seen")
     return _seen(connection, entry, query.format(_name(schema), columns, values, _now(connection, schema)))
 
 
 def confirm(connection: Connection, schema: str, entry: Entry) -> Entry:
-    """Record that what `entry` says was still at the source; give it with its `seen`, which is taken now."""
+    """Record that the source still had the bytes of `entry`; return it with its `seen`, drawn now."""
     query = sql.SQL("UPDATE {} SET seen = {} WHERE {} RETURNING seen")
     one = _one(entry.dataset, entry.month)
     return _seen(connection, entry, query.format(_name(schema), _now(connection, schema), one))

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from core.errors import UsageError
 
-_FORM = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")  # not \d, which takes the digits of every script
+# Not \d, which matches the digits of every script
+_FORM = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 
 EARLIEST = "2013-08"
-"""The first month for which the publisher has a green-taxi file: the start of every tool's partitions."""
+"""The first month for which the publisher has a green-taxi file: the start of every orchestrator's partitions."""
 
 
 @dataclass(frozen=True, order=True)
 class Month:
-    """A calendar month. Orders by time; prints as ``YYYY-MM``."""
+    """A calendar month. Months sort by time, and print as ``YYYY-MM``."""
 
     year: int
     number: int
 
     @classmethod
     def parse(cls, text: str) -> Month:
-        """Read ``YYYY-MM``; raise `UsageError` on anything else, or a month before `EARLIEST`."""
+        """Return the month of a text ``YYYY-MM``; raise `UsageError` for other text, or before `EARLIEST`."""
         match = _FORM.fullmatch(text)
         if match is None:
             raise UsageError(f"{text!r} is not a month: write it YYYY-MM, as in 2024-01")
@@ -38,7 +39,7 @@ class Month:
         return dt.date(self.year, self.number, 1)
 
     def next(self) -> Month:
-        """The month after this one."""
+        """Return the month after this one."""
         return Month(self.year + self.number // 12, self.number % 12 + 1)
 
     def __str__(self) -> str:
@@ -46,10 +47,10 @@ class Month:
 
 
 def parse_months(text: str) -> tuple[Month, ...]:
-    """Read a list of months and ranges, such as ``2024-01..2024-03,2024-06``.
+    """Return the months of a list of months and ranges, such as ``2024-01..2024-03,2024-06``.
 
-    The order is kept, a month named twice counts once, and both ends of a range belong to it.
-    Raise `UsageError` on a malformed month, or a range that ends before it starts.
+    They keep the order of the list, a month that is named twice counts once, and both ends of a range belong to it.
+    Raise `UsageError` for a malformed month, or a range that ends before it starts.
     """
     months: dict[Month, None] = {}
     for part in text.split(","):
@@ -58,6 +59,27 @@ def parse_months(text: str) -> tuple[Month, ...]:
             raise UsageError(f"{part.strip()!r} is not a range of months: write it 2024-01..2024-03")
         months.update(dict.fromkeys(_span(Month.parse(first), Month.parse(last) if dots else Month.parse(first))))
     return tuple(months)
+
+
+def spans(months: Iterable[str]) -> str:
+    """Return months, ``YYYY-MM`` each, as the command line takes them: ``2024-01..2024-03,2024-06``."""
+    runs: list[list[str]] = []
+    for month in sorted(months):
+        if runs and month == _next(runs[-1][-1]):
+            runs[-1].append(month)
+        else:
+            runs.append([month])
+    return ",".join(run[0] if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
+
+
+def spans_of(days: Iterable[dt.date]) -> str:
+    """Return the months of these first days as `spans` writes them."""
+    return spans(day.isoformat()[:7] for day in days)
+
+
+def _next(month: str) -> str:
+    year, number = map(int, month.split("-"))
+    return str(Month(year, number).next())
 
 
 def _span(first: Month, last: Month) -> Iterator[Month]:

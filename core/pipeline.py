@@ -1,7 +1,8 @@
 """The four steps of a month, as every orchestrator calls them. A step is safe to run again, at any time, anywhere.
 
-An adapter calls these functions and little else of `core`: `core.errors` (what to retry), `core.month`, `core.lab.protocol`,
-and, to draw the models and their tests as its own, `core.transform.dbt.lineage` and `core.transform.results`. Each gives a `Receipt`, small enough for an XCom, a result or metadata.
+Each returns a `Receipt`, small enough for an XCom, a result or metadata. An adapter calls these functions and little
+else of `core`: `core.errors` (what to retry), `core.month`, `core.run`, and, to show the models and their tests as its
+own, `core.transform.lineage` and `core.transform.results`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from core.month import Month
 from core.run import Receipt, Run, counted
 
 log = logging.getLogger(__name__)
-"""Each tool shows what is logged here on the page of its own task."""
+"""Each orchestrator shows what is logged here on its own page of the task."""
 
 
 def ingest_zones(run: Run) -> Receipt:
@@ -28,16 +29,18 @@ def ingest_month(run: Run, month: Month) -> Receipt:
 
 
 def ingest(run: Run, dataset: str, month: Month | None) -> Receipt:
-    """Extract and load a dataset by its name in `core.datasets.DATASETS`: its file for `month`, or all of it if that is None.
+    """Extract and load `dataset`, a name in `core.datasets.DATASETS`: its file for `month`, or its one file.
 
-    Raise `UsageError` when there is no such dataset, or it is monthly and no month is named, or the other way round.
+    Raise `UsageError` when there is no such dataset, when a monthly one is called without a month, or another one with
+    it.
     """
-    # Here and not at the top: Arrow and HTTP cost 0.4 CPU s, and where a tool runs each task in a fresh process,
-    # `transform` and `check` would pay for what they do not use.
+    # Here and not at the top: Arrow and HTTP cost 0.4 CPU s, and where an orchestrator runs each task in a fresh
+    # process, `transform` and `check` would pay for what they do not use.
     from core import datasets, load
     from core.extract import extract
 
-    load.strategy(run.strategy)  # a wrong name fails before anything is fetched
+    # A wrong name fails before anything is fetched
+    load.strategy(run.strategy)
     wanted = datasets.dataset(dataset, monthly=month is not None)
     fence = load.begin(run.schema, wanted)
     file = extract(wanted, run.source, month)
@@ -64,11 +67,13 @@ def ingest(run: Run, dataset: str, month: Month | None) -> Receipt:
 def transform(run: Run, month: Month) -> Receipt:
     """Bring the dbt models up to date with the ledger: one build for all months that landed since the last one.
 
-    ``unchanged`` when another month's build covered this one too. A failed data test holds back no month's models, and
-    this step does not raise it: see `check`, and `core.transform` for why.
+    The state is ``unchanged`` when another month's build covered this one too. A failed data test holds back no month's
+    models, and this step does not raise it: see `check`, and `core.transform` for why.
     """
     done = models.refresh(run.schema, month.first_day)
-    built = f"built {len(done.months)} months in {done.seconds:.1f} s" if done.state == "success" else "was up to date"
+    built = "was up to date"
+    if done.state == "success":
+        built = f"built {counted(len(done.months), 'month')} in {done.seconds:.1f} s"
     rows = models.rows(run.schema, month.first_day)
     return _logged(Receipt("transform", done.state, str(month), rows=rows, detail=built, warnings=done.warnings))
 
@@ -76,8 +81,8 @@ def transform(run: Run, month: Month) -> Receipt:
 def check(run: Run, month: Month) -> Receipt:
     """Report the data tests of the last build; raise `CheckFailed` naming those that rows of `month` broke.
 
-    Nothing is run: the build ran its tests. Those of severity ``warn`` are the receipt's warnings; with `Run.strict` they
-    fail the month too.
+    Nothing is run here: the build ran its tests. Failed tests of severity ``warn`` are the receipt's warnings; with
+    `Run.strict` they fail the month too.
     """
     day = month.first_day
     found = models.results(run.schema, day)

@@ -1,24 +1,27 @@
-"""What a run is told, and what each of its steps reports. Standard library only: a DAG file imports this when it is parsed."""
+"""What a run is told, and what each of its steps reports.
+
+Standard library only: DAG files import this module when they are parsed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self, get_args
 
 from core.errors import UsageError
 
 TASKS = ("ingest_zones", "ingest_month", "transform", "check")
-"""The steps of a month, in order; zones and the month may run side by side. Every orchestrator records them by these names."""
+"""The steps of a month, in order; the first two may run side by side. Every orchestrator records these names."""
 
 StrategyName = Literal["swap", "delete-append", "overwrite", "upsert"]
 
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
-"""The ways to publish a month; `core.load` says what each costs. Here, because to know the names must not cost Arrow."""
+"""The ways to publish a month; `core.load` says what each costs. Here, because the names must not cost Arrow."""
 
 TASK_TIMEOUT_S = 7200
-"""How long one attempt at a task may take. A download has 1,800 s and a lock 300 s; the rest is for a load and a build on a
-database that is busy. An attempt that takes longer hangs."""
+"""How long one attempt at a task may take. A download has 1,800 s and a lock 300 s; the rest is for a load and a build
+on a busy database. An attempt that takes longer hangs."""
 
 
 def check_strategy(name: str) -> StrategyName:
@@ -33,26 +36,30 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def described(text: str) -> Mapping[str, str]:
+    """Return the metadata of a field that means `text`, under the name by which pydantic puts it into a form's schema."""
+    return {"description": text}
+
+
 @dataclass(frozen=True)
 class RunParameters:
     """What a user sets for a run: the fields of each orchestrator's form. Small, and without a secret."""
 
-    source: str
-    schema: str
-    strategy: StrategyName = "swap"
-    force: bool = False
-    accept_suspect: bool = False
-    strict: bool = False
+    source: str = field(
+        metadata=described("A folder, an http(s) prefix, a bucket (s3://, az://, gs://), or tlc: the publisher")
+    )
+    schema: str = field(metadata=described("The PostgreSQL schema that is written"))
+    strategy: StrategyName = field(default="swap", metadata=described("How a month is published"))
+    force: bool = field(
+        default=False, metadata=described("Load a file again even when the ledger shows the same bytes as loaded")
+    )
+    accept_suspect: bool = field(
+        default=False, metadata=described("Publish a file that looks wrong, such as one with rows of another month")
+    )
+    strict: bool = field(default=False, metadata=described("Fail a month for a warning of a data test too"))
 
 
-HELP: Mapping[str, str] = {
-    "source": "A folder, an http(s) prefix, a bucket (s3://, az://, gs://), or tlc: the publisher",
-    "schema": "The PostgreSQL schema that is written",
-    "strategy": "How a month is published",
-    "force": "Load a file again even when the ledger shows the same bytes as loaded",
-    "accept_suspect": "Publish a file that looks wrong, such as one with rows of another month",
-    "strict": "Fail a month for a warning of a data test too",
-}
+HELP: Mapping[str, str] = {each.name: each.metadata["description"] for each in fields(RunParameters)}
 """What each run parameter means, as every form and the command line show it."""
 
 

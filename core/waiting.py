@@ -1,4 +1,4 @@
-"""Waiting on a condition, and repeating a call that a service does not answer for now. Standard library only."""
+"""Wait for a condition, and repeat a call while a service does not answer. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 
 def until(probe: Callable[[], T | None], deadline_s: float, every_s: float, what: str) -> T:
-    """Call `probe` every `every_s` until it gives something; raise `TransientError` naming `what` after `deadline_s`."""
+    """Call `probe` every `every_s` until it returns something other than None, and return that.
+
+    Raise `TransientError` naming `what` after `deadline_s`.
+    """
     end = time.monotonic() + deadline_s
     while (value := probe()) is None:
         if time.monotonic() > end:
@@ -22,16 +25,16 @@ def until(probe: Callable[[], T | None], deadline_s: float, every_s: float, what
 
 
 PATIENCE_S = 90.0
-"""How long the runners repeat a call that a tool does not answer for now: its API or database restarts within a minute."""
+"""How long the runners repeat a call that an orchestrator does not answer: its services restart within a minute."""
 
 PAUSE_S = 1.0
 """Between two attempts of such a call."""
 
 
 def patiently(call: Callable[[], T], patience_s: float) -> T:
-    """Return what `call` returns; repeat it while it raises `TransientError`, and raise the last one after `patience_s`.
+    """Return what `call` returns; repeat it while it raises `TransientError`, and after `patience_s` raise that.
 
-    A `call` that creates something must find what an earlier attempt created: its answer may have been lost.
+    A `call` that creates something must recognize what an earlier attempt created: the answer may have been lost.
     """
     end = time.monotonic() + patience_s
     while True:

@@ -7,5 +7,5 @@ import dagster as dg
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Assets, checks, resources and the executor."""
+    """Return the assets, the checks, the run parameters and the executor."""
     return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)

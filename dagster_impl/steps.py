@@ -1,7 +1,8 @@
-"""What the pipeline's assets share: partitions, policies, and how a step's end is told to Dagster."""
+"""What the assets and checks share: partitions, policies, retries, and metadata."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 
@@ -10,30 +11,48 @@ from core.month import EARLIEST
 from core.run import Receipt
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date=EARLIEST, fmt="%Y-%m")
-"""The months of the source files. The last one is the last complete month."""
+"""The months of the source files. The last one is the last complete month.
 
-ONE_MONTH = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
-"""A run is a month, so a bad one holds back no other. One run for a range would be faster, and fail as a whole."""
+A run is a month, which is Dagster's default, so a bad one holds back no other: a run for a range would be faster, and fail
+as a whole. `dg.BackfillPolicy.multi_run(1)` would say so, but its runs are tagged with a range, and 1.13.27 records the
+result of a check with its partition only in a run that is tagged with a partition.
+"""
 
 RETRY = dg.RetryPolicy(max_retries=RETRIES, delay=RETRY_DELAY_S)
-"""For every error but a `Failure` that forbids it: see `failures`."""
+"""The retries of a step, after every error except a `dg.Failure` that forbids them: see `failures`."""
+
+OWNERS = ["team:triptych"]
 
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Turn an error into a `dg.Failure` with its one line, that allows a retry only if the error is transient."""
+    """Raise every error as a `dg.Failure` with a message of one line; only a transient error allows a retry."""
     try:
         yield
     except TriptychError as error:
         raise dg.Failure(str(error), allow_retries=isinstance(error, TransientError)) from error
-    except Exception as error:  # a bug: another attempt would not mend it
+    except Exception as error:
+        # A bug: another attempt would fail in the same way.
         raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
 
 
-def materialized(receipt: Receipt, asset: str) -> dg.MaterializeResult[None]:
-    """The receipt as metadata of `asset`; the content's digest, where there is one, is also its data version."""
-    facts = receipt.to_json()
+def table(schema: str, name: str, columns: Sequence[dg.TableColumn] = ()) -> dict[str, Any]:
+    """Return the metadata of a table in PostgreSQL: its name, and its columns if the caller knows them."""
+    metadata: dict[str, Any] = {"dagster/table_name": f"{schema}.{name}"}
+    if columns:
+        metadata["dagster/column_schema"] = dg.TableSchema(columns=columns)
+    return metadata
+
+
+def materialized(
+    receipt: Receipt, schema: str, name: str, columns: Sequence[dg.TableColumn] = ()
+) -> dg.MaterializeResult[None]:
+    """Return the receipt as metadata of the table's asset; the digest of the content, if there is one, is its data version."""
+    metadata = receipt.to_json()
+    # A receipt without a month counts the rows of the whole table. The event itself names the step and the partition.
+    counts = "dagster/partition_row_count" if metadata.pop("month", None) else "dagster/row_count"
+    if "rows" in metadata:
+        metadata[counts] = metadata.pop("rows")
+    del metadata["task"]
     version = dg.DataVersion(receipt.digest) if receipt.digest else None
-    if receipt.rows is not None:
-        facts["dagster/row_count"] = receipt.rows  # the key that the asset's page shows
-    return dg.MaterializeResult(asset_key=asset, metadata=facts, data_version=version)
+    return dg.MaterializeResult(asset_key=name, metadata=metadata | table(schema, name, columns), data_version=version)

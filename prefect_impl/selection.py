@@ -1,4 +1,4 @@
-"""Which months a backfill runs: what a native backfill would know, read from Prefect's own record of past runs."""
+"""Which months a backfill runs, from Prefect's own record of past runs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Which = Literal["all", "missing", "failed"]
 
 FAILED = (StateType.FAILED, StateType.CRASHED)
 ENDED = (StateType.COMPLETED, *FAILED)
-"""A run that was cancelled says nothing of its month."""
+"""How a run can end; one that was canceled says nothing of its month."""
 
 PAGE = 200
-"""The most that the server gives at once."""
+"""The most runs that the server returns at once."""
 
 
 def select(months: Iterable[str], which: Which, past: Mapping[str, Sequence[StateType]]) -> list[str]:
-    """Those of `months` that are wanted, once each, in the order given. `past` has the ends of each month's runs."""
+    """Return those of `months` that are wanted, once each and in order; `past` has the ends of each month's runs."""
     return [month for month in dict.fromkeys(months) if wanted(which, past.get(month, []))]
 
 
 def wanted(which: Which, ends: Sequence[StateType]) -> bool:
-    """Whether to run a month whose runs ended so, newest first.
+    """Return whether to run a month whose runs, newest first, have ended as `ends` says.
 
-    ``all``: every month. ``missing``: no run of it ever completed. ``failed``: there is one, and the last one failed.
+    ``all``: every month. ``missing``: no run of it has completed. ``failed``: it has a run, and the last one failed.
     """
     if which == "missing":
         return StateType.COMPLETED not in ends
@@ -38,7 +38,7 @@ def wanted(which: Which, ends: Sequence[StateType]) -> bool:
 
 
 async def past_runs(flow: str, parameters: RunParameters) -> dict[str, list[StateType]]:
-    """How the runs of `flow` with the source and schema of `parameters` ended, by month, newest first."""
+    """Return how the runs of `flow` with the source and schema of `parameters` ended, by month, newest first."""
     past: dict[str, list[StateType]] = {}
     async with get_client() as client:
         offset = 0

@@ -27,7 +27,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield dsn
         return
     from core.lab.postgres import Postgres
-    from core.lab.processes import interruptible
+    from core.lab.signals import interruptible
 
     server = Postgres(tmp_path_factory.mktemp("postgres") / "postgres")
     with interruptible():  # else a SIGTERM, of `timeout` or of a CI that is called off, would leave it running

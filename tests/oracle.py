@@ -1,10 +1,10 @@
-"""The oracle: what the tables must hold, worked out a second time, by another path.
+"""The oracle: what the tables must hold, computed a second time in another way.
 
-It shares no code with `core` and imports none of it. The files are read with pandas instead of a stream of Arrow
-batches; columns, types and rules are written out again by hand, from the words that specify them; the tables are read
-as rows over a plain connection instead of as digests. Contents are compared as multisets, exactly: floating point by
-its bits, so that NaN, its sign and -0.0 count; NULL apart from NaN; timestamps to the microsecond; numeric to the last
-digit. A mistake would have to be made twice, in two ways, to go unseen.
+It shares no code with `core` and imports none of it. It reads the files with pandas instead of as a stream of Arrow
+batches; it states columns, types and rules again by hand, from their specification; it reads the tables as rows over a
+plain connection instead of as digests. Contents are compared as multisets, exactly: floating point by its bits, so that
+NaN, its sign and -0.0 count; NULL apart from NaN; timestamps to the microsecond; numeric to the last digit. A mistake
+would have to be made twice, in two ways, to remain unnoticed.
 """
 
 from __future__ import annotations
@@ -131,13 +131,14 @@ DAILY_BOROUGH_STATS = (
 def differences(
     dsn: str, schema: str, files: Mapping[str, Path], zones: Path, tables: Collection[str] = TABLES
 ) -> list[str]:
-    """Compare the tables of `schema` with what `files` (by month, ``YYYY-MM``) and `zones` say. Empty when equal.
+    """Compare the tables of `schema` with `files` (by month, ``YYYY-MM``) and `zones`; return a line per difference.
 
-    `files` are all the months that the schema holds. Each line names table, month, row, column, what was expected and
-    what was found. Months are read one at a time: memory stays at some 150 MB per 60,000 rows.
+    `files` are all the months that the schema holds. Each line names table, month, row and column, what was expected
+    and what the table holds. Months are read one at a time, so that memory stays at some 150 MB per 60,000 rows.
     """
     with psycopg.connect(dsn, options="-c search_path=pg_catalog -c TimeZone=UTC") as connection:
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # one state of all the tables
+        # One snapshot of all the tables.
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         database = _Database(connection, schema)
         return [line for table in tables for line in _table_differences(database, table, files, zones)]
 
@@ -159,15 +160,15 @@ def _table_differences(database: _Database, table: str, files: Mapping[str, Path
             yield from compare(table, columns, 2, expected, database.rows(table, columns, month))
 
 
-# ---------------------------------------------------------------- what the files say
+# ---------------------------------------------------------------- from the files
 
 
 def expected_trips(month: str, path: Path) -> list[Row]:
-    """The rows that ``raw_trips`` must hold of a month: every row of the file, as published, numbered from 1."""
-    # With Arrow columns pandas keeps NULL and NaN apart, and 64-bit integers whole; its default does neither.
+    """Return the rows that ``raw_trips`` must hold of a month: every row of the file, as published, numbered from 1."""
+    # With Arrow columns pandas keeps NULL apart from NaN, and 64-bit integers exact; its default does neither.
     frame = pd.read_parquet(path, dtype_backend="pyarrow")
     unknown = set(frame.columns) - {column.published for column in RAW_TRIPS}
-    assert not unknown, f"{path.name} has columns that nobody declared: {sorted(unknown)}"
+    assert not unknown, f"{path.name} has undeclared columns: {sorted(unknown)}"
     first_day = dt.date.fromisoformat(f"{month}-01")
     values = [_plain(frame, column) for column in RAW_TRIPS if column.published]
     return [(first_day, number, *row) for number, row in enumerate(zip(*values, strict=True), start=1)]
@@ -195,13 +196,13 @@ def _plain(frame: pd.DataFrame, column: Column) -> list[Any]:
 
 
 def expected_zones(path: Path) -> list[Row]:
-    """The rows that ``raw_zones`` must hold: the text N/A is a text, not a NULL."""
+    """Return the rows that ``raw_zones`` must hold. The text N/A is a text, not a NULL."""
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     assert list(frame.columns) == [column.published for column in RAW_ZONES], f"{path.name}: {list(frame.columns)}"
     return [(int(location), *names) for location, *names in frame.itertuples(index=False)]
 
 
-# ---------------------------------------------------------------- what follows from it: the marts' rules
+# ---------------------------------------------------------------- the marts, by their rules
 
 _LABELS = {
     0: "Flex Fare", 1: "Credit card", 2: "Cash", 3: "No charge", 4: "Dispute", 5: "Unknown", 6: "Voided",
@@ -212,7 +213,7 @@ _EPOCH = dt.date(1970, 1, 1)
 
 
 def expected_facts(trips: Iterable[Row], zones: Path) -> Iterator[Row]:
-    """The rows that ``fct_trips`` must hold: one per trip whose pickup zone is in the lookup."""
+    """Yield the rows that ``fct_trips`` must hold: one per trip whose pickup zone is in the lookup."""
     names = _zone_names(zones)
     columns = [column.name for column in RAW_TRIPS]
     for row in trips:
@@ -222,7 +223,7 @@ def expected_facts(trips: Iterable[Row], zones: Path) -> Iterator[Row]:
 
 
 def _zone_names(path: Path) -> dict[int, tuple[str, str | None]]:
-    """Borough and zone by location. ``N/A`` names nothing; a place without a borough goes by its zone."""
+    """Return borough and zone by location. ``N/A`` names nothing; a place without a borough gets its zone's name."""
     names = {}
     for location, borough, zone, _ in expected_zones(path):
         known = [name for name in (borough, zone) if name != "N/A"]
@@ -245,7 +246,8 @@ def _fact(trip: SimpleNamespace, names: Mapping[int, tuple[str, str | None]]) ->
         *names[trip.pickup_location_id],
         trip.dropoff_location_id,
         *names.get(trip.dropoff_location_id, (None, None)),
-        None if trip.rate_code_id == 99 else trip.rate_code_id,  # 99 says that nobody knows
+        # 99 means unknown.
+        None if trip.rate_code_id == 99 else trip.rate_code_id,
         trip.trip_type,
         {"Y": True, "N": False}.get(trip.store_and_fwd_flag),
         trip.passenger_count,
@@ -269,20 +271,21 @@ def _fact(trip: SimpleNamespace, names: Mapping[int, tuple[str, str | None]]) ->
 
 @cache
 def money(bits: int | None) -> Decimal | None:
-    """A published amount to the cent, halves away from zero; None when it is no number, or has more than 8 digits."""
+    """Return an amount to the cent, rounding halves away from zero; None if it is no number, or above 8 digits."""
     value = distance(bits)
     return None if value is None or abs(value) > Decimal("99999999.99") else _rounded(value, "0.01")
 
 
 @cache
 def distance(bits: int | None) -> Decimal | None:
-    """A published distance, to the 15 digits that a double holds for sure; None when it is no number or absurd."""
+    """Return a published distance to the 15 digits that a double always holds; None if it is no number, or absurd."""
     value = math.nan if bits is None else _double(bits)
-    return Decimal(f"{value:.15g}") if abs(value) < 1e8 else None  # NaN compares false
+    # A comparison with NaN is false.
+    return Decimal(f"{value:.15g}") if abs(value) < 1e8 else None
 
 
 def share(part: Decimal | None, whole: Decimal | None) -> Decimal | None:
-    """``part / whole`` to four places, halves away from zero; None unless `whole` is positive."""
+    """Return ``part / whole`` to four places, rounding halves away from zero; None unless `whole` is positive."""
     return None if part is None or whole is None or whole <= 0 else _rounded(part / whole, "0.0001")
 
 
@@ -295,9 +298,9 @@ def _double(bits: int) -> float:
 
 
 def expected_stats(facts: Iterable[Row]) -> list[Row]:
-    """The rows that ``daily_borough_stats`` must hold: one per pickup date and borough that has trips.
+    """Return the rows that ``daily_borough_stats`` must hold: one per pickup date and borough that has trips.
 
-    Sums leave out what is NULL. A median is the lower middle one of the values that are there.
+    Sums ignore NULLs. A median is the lower middle one of the values that are not NULL.
     """
     summed = ("distance_miles", "fare_amount", "tip_amount", "total_amount")
     wanted = ("pickup_date", "pickup_borough", *summed, "duration_seconds", "source_month")
@@ -317,7 +320,7 @@ def _lower_median(values: list[Decimal]) -> Decimal | None:
     return sorted(values)[(len(values) - 1) // 2] if values else None
 
 
-# ---------------------------------------------------------------- what the tables say
+# ---------------------------------------------------------------- from the tables
 
 
 class _Database:
@@ -327,7 +330,7 @@ class _Database:
         self._connection, self._schema = connection, schema
 
     def column_differences(self, table: str, columns: tuple[Column, ...], *, all_of_them: bool) -> list[str]:
-        """Lines for what differs in names and types; in order and number too, with `all_of_them`."""
+        """Return lines for differences in names and types; with `all_of_them`, in order and number too."""
         query = """SELECT attname, format_type(atttypid, NULL)
                    FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid
                    JOIN pg_namespace ON relnamespace = pg_namespace.oid
@@ -342,14 +345,14 @@ class _Database:
         return [f"{table}: column {n}: expected {t}, found {types.get(n)}" for n, t in expected if types.get(n) != t]
 
     def foreign_months(self, table: str, files: Mapping[str, Path]) -> Iterator[str]:
-        """A line for each month that the table has and `files` has not."""
+        """Yield a line for each month that is in the table and not in `files`."""
         query = sql.SQL("SELECT to_char(source_month, 'YYYY-MM-DD'), count(*) FROM {} GROUP BY 1 ORDER BY 1")
         for month, rows in self._connection.execute(query.format(self._name(table))):
             if month not in {f"{name}-01" for name in files}:
                 yield f"{table} {month}: expected no rows, found {rows}"
 
     def rows(self, table: str, columns: tuple[Column, ...], month: str | None = None) -> list[Row]:
-        """The rows of a table, or of one month of it, in plain form."""
+        """Return the rows of a table, or of one month of it, in plain form."""
         plain = [_PLAIN.get(column.type, sql.SQL("{}")).format(sql.Identifier(column.name)) for column in columns]
         query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(plain), self._name(table))
         if month is not None:
@@ -360,11 +363,12 @@ class _Database:
         return sql.Identifier(self._schema, table)
 
 
-# The server gives the bits and the microseconds itself, so no driver's conversion stands in between.
+# The server itself returns bits and microseconds, so that no conversion by a driver is involved.
 _PLAIN = {
     DOUBLE: sql.SQL("('x' || encode(float8send({}), 'hex'))::bit(64)::bigint"),
     TIMESTAMP: sql.SQL("(extract(epoch FROM {}) * 1000000)::bigint"),
-    DATES: sql.SQL("array_to_string({}, ',')"),  # ISO, as the session says
+    # ISO dates, by the session's settings.
+    DATES: sql.SQL("array_to_string({}, ',')"),
 }
 
 
@@ -374,9 +378,10 @@ _PLAIN = {
 def compare(
     table: str, columns: tuple[Column, ...], key: int, expected: Iterable[Row], found: Iterable[Row]
 ) -> Iterator[str]:
-    """Compare two multisets of rows; the first `key` columns say which row is meant. Yield a line per difference."""
+    """Compare two multisets of rows, whose first `key` columns identify a row; yield a line per difference."""
     rows, others = (sorted(side, key=lambda row: row[:key]) for side in (expected, found))
-    if rows == others:  # counting 60,000 rows hashes each three times: 2 s, against 0.1 s for this
+    # Counting 60,000 rows hashes each of them three times: 2 s, against 0.1 s for this.
+    if rows == others:
         return
     wanted, there = Counter(rows), Counter(others)
     missing, surplus = wanted - there, there - wanted
@@ -391,7 +396,7 @@ def compare(
 def _describe(
     table: str, columns: tuple[Column, ...], key: int, missing: list[Row], surplus: list[Row]
 ) -> Iterator[str]:
-    """Rows with the same key are told apart by column, the others reported as lost or added."""
+    """Yield a line for each column that differs between rows with the same key, and for each row lost or added."""
     by_key: dict[Row, list[Row]] = {}
     for row in surplus:
         by_key.setdefault(row[:key], []).append(row)

@@ -1,13 +1,14 @@
-"""The publisher's web site, played on a loopback port over a folder of files, with faults on demand.
+"""A substitute for the publisher's web site: a folder of files on a loopback port, with faults on demand.
 
     with Publisher(folder) as publisher:
         publisher.fail("2024-01", 503)                  # once, then the file
         ... --source publisher.url ...
         assert publisher.count("2024-01") == 2
 
-What the real site does, it does: trips lie under ``/trip-data/`` and the zone lookup under ``/misc/``, a manifest beside
-either, a file that is not there is a 403, and ETag, Last-Modified, conditional requests (304) and ranges (206, 416) work. A file is
-named here by its month, or by its last name; faults are asked for by that name, and take effect one after the other.
+It behaves as the real site does: trips are under ``/trip-data/`` and the zone lookup under ``/misc/``, each with a
+manifest beside it; a missing file is a 403; ETag, Last-Modified, conditional requests (304) and ranges (206, 416) work.
+A file is named here by its month, or by the last part of its path; faults are requested by that name, and happen one
+after the other.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ ZONES = "taxi_zone_lookup.csv"
 MANIFEST = "MANIFEST.sha256"
 
 HTML_ERROR_PAGE = b"<!DOCTYPE html>\n<html><title>Sorry</title><body>Please try again later.</body></html>\n"
-"""What some proxies send with status 200 in place of a file."""
+"""A page that some proxies send with status 200 in place of a file."""
 
 FORBIDDEN = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code></Error>'
 
 DEADLINE_S = 30.0
-"""A transfer that is held back and never released is cut then: a failing test must not hang."""
+"""A transfer that is held back and never released is cut after this time, so that a failing test does not hang."""
 
 
 def lfs_pointer(content: bytes) -> bytes:
-    """What Git LFS leaves in place of `content` when the real file was not fetched."""
+    """Return what Git LFS leaves in place of `content` when the real file was not fetched."""
     oid = hashlib.sha256(content).hexdigest()
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n".encode()
 
@@ -60,7 +61,7 @@ class Request:
 
 
 class Stall:
-    """A transfer that stops in the middle: `reached` is set when it has, and `release` lets it go on."""
+    """A transfer that stops in the middle: then `reached` is set, and `release` lets it go on."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
@@ -71,20 +72,20 @@ class Stall:
         self._go.set()
 
     def hold(self) -> bool:
-        """Called in the middle of the transfer; gives whether to go on."""
+        """Wait in the middle of the transfer; return whether to go on."""
         self.reached.set()
         return self._go.wait(DEADLINE_S)
 
 
 class _Meeting:
-    """Transfers that go on when all of them are under way at one time."""
+    """Transfers that go on once all of them are under way at the same time."""
 
     def __init__(self, parties: int) -> None:
         self._parties, self._waiting, self._met = parties, 0, False
         self._change = threading.Condition()
 
     def hold(self) -> bool:
-        """Called in the middle of each transfer; gives whether to go on."""
+        """Wait in the middle of each transfer; return whether to go on."""
         with self._change:
             self._waiting += 1
             self._met = self._met or self._waiting == self._parties
@@ -96,7 +97,7 @@ class _Meeting:
 
 @dataclass
 class _Fault:
-    """What happens to the next `times` requests for a file (None: to all)."""
+    """What happens to the next `times` requests for a file (None: to all of them)."""
 
     times: int | None
     status: int | None = None
@@ -108,7 +109,7 @@ class _Fault:
 
 @dataclass(frozen=True)
 class _Manner:
-    """How a file is served: with which validator, and whether in parts."""
+    """How a file is served: with which ETag, and whether in ranges."""
 
     etag: str = "{}"
     ranges: bool = True
@@ -120,15 +121,15 @@ def _file_name(name: str) -> str:
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away, or does not trust us, is no error of ours; any other is shown."""
+        """Show every error except a client that goes away, or that does not trust us."""
         if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class Publisher:
-    """The web site over `folder`. Entering starts it, leaving ends it; `url` is what ``--source`` takes.
+    """The web site over `folder`. Entering the context starts it, leaving ends it; `url` is a value for ``--source``.
 
-    With a certificate it speaks TLS.
+    With a certificate it uses TLS.
     """
 
     def __init__(self, folder: Path, certificate: LeafCert | None = None) -> None:
@@ -165,7 +166,7 @@ class Publisher:
 
     @property
     def url(self) -> str:
-        """The prefix under which the months are."""
+        """The prefix of the months' addresses."""
         return f"{self._scheme}://127.0.0.1:{self._server.server_port}/trip-data"
 
     # ------------------------------------------------ faults
@@ -198,7 +199,7 @@ class Publisher:
         return stall
 
     def drip(self, name: str) -> None:
-        """Answer every request with a few bytes at a time, far below what a read time-out notices, and never to the end."""
+        """Send a few bytes at a time, too often for a read time-out to notice, and never the whole file."""
         self._add(name, _Fault(None, drip=True))
 
     def redirect(self, name: str, location: str, *, times: int | None = 1) -> None:
@@ -206,26 +207,27 @@ class Publisher:
         self._add(name, _Fault(times, status=302, headers={"Location": location}))
 
     def serve(self, name: str, *, etag: str = "{}", ranges: bool = True) -> None:
-        """Serve a file with other manners from now on: its ETag as `etag` puts it (empty: none), and whole only."""
+        """Serve a file differently from now on: with an ETag as `etag` formats it (empty: none), or without ranges."""
         self._manners[_file_name(name)] = _Manner(etag, ranges)
 
     def release_together(self, names: Collection[str]) -> None:
-        """Send half of each file, and the rest when all of them are under way: who asks one by one gets none whole."""
+        """Send half of each file, and the rest once all are under way: who asks for one at a time gets none."""
         meeting = _Meeting(len(names))
         for name in names:
             self._add(name, _Fault(None, hold=meeting.hold))
 
     def clear(self, name: str) -> None:
-        """Forget the faults of `name` that are still to come."""
+        """Forget the faults of `name` that have not happened yet."""
         with self._lock:
             self._faults.pop(_file_name(name), None)
 
     def replace(self, name: str, content: bytes) -> None:
-        """Publish other bytes under the same name, with a later Last-Modified, in one moment."""
+        """Publish other bytes under the same name atomically, with a later Last-Modified."""
         path = self._folder / _file_name(name)
         temporary = path.with_name(f".{path.name}.new")
         temporary.write_bytes(content)
-        if path.exists():  # Last-Modified has whole seconds: two files of one second would look the same
+        # Last-Modified has whole seconds: two files of the same second would look the same.
+        if path.exists():
             later = path.stat().st_mtime + 2
             os.utime(temporary, (later, later))
         temporary.replace(path)
@@ -234,7 +236,7 @@ class Publisher:
         with self._lock:
             self._faults[_file_name(name)].append(fault)
 
-    # ------------------------------------------------ what was asked
+    # ------------------------------------------------ requests
 
     @property
     def requests(self) -> list[Request]:
@@ -243,13 +245,13 @@ class Publisher:
             return list(self._requests)
 
     def count(self, name: str, status: int | None = None) -> int:
-        """How many requests for `name` there were; with `status`, how many of them got that answer."""
+        """Return how many requests for `name` there were; with `status`, how many of them got that answer."""
         return sum(r.name == _file_name(name) and status in (None, r.status) for r in self.requests)
 
     # ------------------------------------------------ for the handler
 
     def next_fault(self, name: str) -> _Fault | None:
-        """The fault that the request at hand meets."""
+        """Return the fault that the current request meets."""
         with self._lock:
             waiting = self._faults[name]
             if not waiting:
@@ -262,11 +264,11 @@ class Publisher:
             return fault
 
     def manner(self, name: str) -> _Manner:
-        """How the file is served."""
+        """Return how the file is served."""
         return self._manners.get(name, _Manner())
 
     def read(self, directory: str, name: str) -> tuple[bytes, float] | None:
-        """A published file's bytes and time; None when there is no such file."""
+        """Return a published file's bytes and modification time; None when there is no such file."""
         path = self._folder / name
         there = {ZONES: ("misc",), MANIFEST: ("misc", "trip-data")}.get(name, ("trip-data",))
         if directory not in there or not path.is_file():
@@ -323,12 +325,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_unchanged(self, etag: str, modified: float) -> bool:
         known, since = self.headers.get("If-None-Match"), self.headers.get("If-Modified-Since")
-        if known is not None:  # it goes before the date: RFC 9110, 13.2.2
+        # It takes precedence over the date: RFC 9110, 13.2.2.
+        if known is not None:
             return known.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in known.split(","))
         return since is not None and int(modified) <= parsedate_to_datetime(since).timestamp()
 
     def _range(self, size: int, etag: str) -> tuple[int, int] | None:
-        """First and last byte asked for; None for the whole file."""
+        """Return the first and the last requested byte; None for the whole file."""
         match = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         if match is None or match[0] == "bytes=-" or self.headers.get("If-Range", etag) != etag:
             return None
@@ -367,8 +370,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _hang_ups_ignored(self) -> Iterator[None]:
         try:
             yield
-        except ConnectionError:  # the client went away: what it then reports is what the test looks at
+        except ConnectionError:
+            # The client went away. The test looks at what it reports.
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: `Publisher.requests` is the log."""
+        """Log nothing: `Publisher.requests` is the log."""

@@ -1,12 +1,11 @@
-"""The DAG: one run per month, on native monthly partitions.
+"""The DAG `taxi_pipeline`: one run per month, on native monthly partitions.
 
     ingest_zones ─┐
                   ├─► transform ─► check
     ingest_month ─┘
 
-This file is parsed again and again by the DAG processor, so it does no work and imports nothing heavy: what a task
-needs is imported when the task runs. A task returns its receipt, which Airflow keeps as a small XCom; what the receipt
-warns of is in the task's log too, at level WARNING.
+The DAG processor parses this file again and again, so it does no work and imports nothing heavy: a task imports what it
+needs when it runs. The docstrings of the DAG and of its tasks are the documentation on their pages in Airflow.
 """
 
 from __future__ import annotations
@@ -15,102 +14,127 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import CronPartitionTimetable, ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task
+from airflow.sdk import Asset, CronPartitionTimetable, ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task
 
 from core.errors import RETRIES, RETRY_DELAY_S, TransientError, UsageError
 from core.month import EARLIEST, Month
-from core.run import STRATEGIES
+from core.run import HELP, STRATEGIES, TASK_TIMEOUT_S, Receipt, Run
 
 if TYPE_CHECKING:
+    from airflow.sdk.execution_time.context import OutletEventAccessors as Events
     from airflow.sdk.types import DagRunProtocol as DagRun
 
-    from core.run import Run
+# The publisher is two months late, so the offset is three: the run of 1 April is January's.
+MONTHLY = CronPartitionTimetable("0 0 1 * *", timezone="UTC", run_offset=-3, key_format="%Y-%m")
 
-MONTHLY = CronPartitionTimetable(
-    "0 0 1 * *",
-    timezone="UTC",
-    run_offset=-3,  # the publisher is two months late: the run of 1 April is January's
-    key_format="%Y-%m",
+ONLY_TRANSIENT = ExceptionRetryPolicy(
+    [RetryRule(TransientError, reason="a transient error: another attempt may succeed")], default=RetryAction.FAIL
 )
+"""Retry what may succeed the next time, and a process that was killed. Other exceptions and time-outs fail at once."""
 
-ONLY_TRANSIENT = ExceptionRetryPolicy([RetryRule(TransientError)], default=RetryAction.FAIL)
-"""Try again what may end by itself. Any other exception fails at once; a killed process is tried again too."""
+# Not postgres://host/database/schema/table: only a run knows its database, and its schema, which each event's extra
+# names. Airflow leaves a URI whose scheme begins with "x-" as it is, whichever providers are installed.
+RAW_ZONES = Asset("raw_zones", uri="x-triptych://warehouse/raw_zones")
+RAW_TRIPS = Asset("raw_trips", uri="x-triptych://warehouse/raw_trips")
+FCT_TRIPS = Asset("fct_trips", uri="x-triptych://warehouse/fct_trips")
+DAILY_BOROUGH_STATS = Asset("daily_borough_stats", uri="x-triptych://warehouse/daily_borough_stats")
 
 PARAMS = {
-    "source": Param(
-        "tlc", type="string", minLength=1, description="A folder, an http(s) prefix, or tlc: the publisher"
-    ),
-    "schema": Param("airflow", type="string", minLength=1, description="The PostgreSQL schema that is written"),
-    "strategy": Param("swap", type="string", description=f"How a month is published: {', '.join(STRATEGIES)}"),
-    "force": Param(False, type="boolean", description="Load again what the ledger shows as loaded"),
-    "accept_suspect": Param(
-        False, type="boolean", description="Publish files that look wrong, such as another month's"
-    ),
-    "strict": Param(False, type="boolean", description="Fail a month for a warning of a data test too"),
+    "source": Param("tlc", type="string", minLength=1, description=HELP["source"]),
+    "schema": Param("airflow", type="string", minLength=1, description=HELP["schema"]),
+    "strategy": Param("swap", type="string", enum=list(STRATEGIES), description=HELP["strategy"]),
+    "force": Param(False, type="boolean", description=HELP["force"]),
+    "accept_suspect": Param(False, type="boolean", description=HELP["accept_suspect"]),
+    "strict": Param(False, type="boolean", description=HELP["strict"]),
 }
-"""The fields of `core.run.RunParameters`. A backfill sends its own; these serve scheduled and manual runs."""
+"""The fields of `core.run.RunParameters`, as the trigger form shows them. Scheduled runs use the defaults."""
 
 
 def month_of(dag_run: DagRun) -> Month:
-    """The run's month: the same key for a scheduled, a manual and a backfill run; raise `UsageError` without one."""
+    """Return the run's month: its partition key, however the run was started. Raise `UsageError` if it has none."""
     if dag_run.partition_key is None:
         raise UsageError("this run has no month: trigger it with a partition key, such as 2024-01")
     return Month.parse(dag_run.partition_key)
 
 
 def run_of(params: Mapping[str, Any], dag_run: DagRun) -> Run:
-    """The run, from its parameters."""
-    from core.run import Run
-
+    """Return the run as the pipeline takes it."""
     return Run.of(params, "airflow", dag_run.run_id)
 
 
+def report(receipt: Receipt, run: Run, outlet_events: Events, *tables: Asset) -> dict[str, Any]:
+    """Return the receipt as an XCom; add to each table's event in which schema it is, and whether it changed."""
+    for table in tables:
+        outlet_events[table].extra = {"schema": run.schema, "state": receipt.state}
+    return receipt.to_json()
+
+
 @dag(
+    description="One month of New York's green-taxi trips, from the published file to tested dbt models",
     schedule=MONTHLY,
     start_date=dt.datetime.combine(Month.parse(EARLIEST).first_day, dt.time(), dt.UTC),
     catchup=False,
     params=PARAMS,
     default_args={
+        "owner": "triptych",
         "retries": RETRIES,
         "retry_delay": dt.timedelta(seconds=RETRY_DELAY_S),
         "retry_policy": ONLY_TRANSIENT,
+        "execution_timeout": dt.timedelta(seconds=TASK_TIMEOUT_S),
     },
-    doc_md=__doc__,
     tags=["triptych"],
 )
 def taxi_pipeline() -> None:
-    """One month of green-taxi trips: extract, load, transform, check."""
-    # multiple_outputs=False: one XCom for a receipt; the annotation `dict` alone gives one for each of its fields
+    """Load one month of New York's green-taxi trips into PostgreSQL, and bring the dbt models up to date.
 
-    @task(multiple_outputs=False)
-    def ingest_zones(params: dict[str, Any], dag_run: DagRun) -> dict[str, Any]:
-        """Load the zone lookup."""
+    **The month is the run's partition key**, such as `2024-01`: the month of the publisher's file. The publisher is two
+    months late, so the scheduled run of 1 April loads January.
+
+    - **One month:** trigger the DAG with a partition key. A run without one fails.
+    - **A range of months:** start a backfill. Each month is a run of its own, and a failed month holds back no other.
+    - **The same month again** is always safe. When the same bytes are already loaded, `ingest_month` reports
+      `unchanged`; set `force` to load them again.
+
+    Each task logs what it did, and leaves a receipt as its XCom `return_value`: state, rows, bytes, SHA-256, digest,
+    and warnings. When the source or the database does not answer, the task is retried. Any other error fails it at
+    once, and the message says what to do next.
+    """
+
+    # multiple_outputs=False: one XCom per receipt. The return annotation `dict` alone makes one per field.
+
+    @task(outlets=[RAW_ZONES], multiple_outputs=False)
+    def ingest_zones(params: dict[str, Any], dag_run: DagRun, outlet_events: Events) -> dict[str, Any]:
+        """Load the lookup of the 265 taxi zones, whole, as table `raw_zones`."""
         from core import pipeline
 
-        return pipeline.ingest_zones(run_of(params, dag_run)).to_json()
+        run = run_of(params, dag_run)
+        return report(pipeline.ingest_zones(run), run, outlet_events, RAW_ZONES)
 
-    @task(multiple_outputs=False)
-    def ingest_month(params: dict[str, Any], dag_run: DagRun) -> dict[str, Any]:
-        """Load the month's file as the month's partition of raw_trips."""
+    @task(outlets=[RAW_TRIPS], multiple_outputs=False)
+    def ingest_month(params: dict[str, Any], dag_run: DagRun, outlet_events: Events) -> dict[str, Any]:
+        """Fetch the month's file, and publish its rows as the month's partition of `raw_trips`, in one transaction."""
         from core import pipeline
 
-        return pipeline.ingest_month(run_of(params, dag_run), month_of(dag_run)).to_json()
+        run = run_of(params, dag_run)
+        return report(pipeline.ingest_month(run, month_of(dag_run)), run, outlet_events, RAW_TRIPS)
 
-    @task(multiple_outputs=False)
-    def transform(params: dict[str, Any], dag_run: DagRun) -> dict[str, Any]:
-        """Bring the dbt models up to date."""
+    @task(outlets=[FCT_TRIPS, DAILY_BOROUGH_STATS], multiple_outputs=False)
+    def transform(params: dict[str, Any], dag_run: DagRun, outlet_events: Events) -> dict[str, Any]:
+        """Build and test the dbt models for all months loaded since the last build, not only for this run's month."""
         from core import pipeline
 
-        return pipeline.transform(run_of(params, dag_run), month_of(dag_run)).to_json()
+        run = run_of(params, dag_run)
+        return report(pipeline.transform(run, month_of(dag_run)), run, outlet_events, FCT_TRIPS, DAILY_BOROUGH_STATS)
 
     @task(multiple_outputs=False)
     def check(params: dict[str, Any], dag_run: DagRun) -> dict[str, Any]:
-        """Report the data tests of the month's build."""
+        """Fail if this month's rows broke a data test of the build; of severity `warn`, only with `strict`."""
         from core import pipeline
 
         return pipeline.check(run_of(params, dag_run), month_of(dag_run)).to_json()
 
-    [ingest_zones(), ingest_month()] >> transform() >> check()  # type: ignore[call-arg, misc]  # Airflow gives the arguments
+    # Airflow passes the arguments when a task runs.
+    [ingest_zones(), ingest_month()] >> transform() >> check()  # type: ignore[call-arg, misc]
 
 
 taxi_pipeline()

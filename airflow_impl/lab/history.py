@@ -1,18 +1,16 @@
-"""From what Airflow recorded of a month's run to the record of the runner contract."""
+"""From what Airflow recorded of a month's run to the record of the runner protocol."""
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
-from airflow_impl.lab.client import DAG, Airflow, Json
+from airflow_impl.lab.client import Airflow, Json, path_of
 from core import errors
 from core.lab.protocol import MonthRecord, TaskRecord, TaskState, month_record
 from core.run import TASKS
 
 
 def record(airflow: Airflow, run: Json) -> MonthRecord:
-    """What Airflow recorded of a run that is over."""
-    path = f"/dags/{DAG}/dagRuns/{quote(run['dag_run_id'], safe='')}/taskInstances"
+    """Return what Airflow recorded of a run that is over."""
+    path = f"{path_of(run)}/taskInstances"
     instances = {one["task_id"]: one for one in airflow.get(path)["task_instances"]}
     ended = {task: one["state"] for task, one in instances.items()}
     receipts = {task: _receipt(airflow, f"{path}/{task}") for task, state in ended.items() if state == "success"}
@@ -28,9 +26,10 @@ def _receipt(airflow: Airflow, path: str) -> Json:
 
 
 def _error(airflow: Airflow, path: str, instance: Json) -> str:
-    """The one-line message of the exception that ended the task, from its structured log."""
+    """Return the one-line message of the exception that ended the task, from its structured log."""
     events = airflow.get(f"{path}/logs/{instance['try_number']}", full_content=True)["content"]
-    raised = [detail for event in events for detail in event.get("error_detail") or []]
+    # Of a chain of exceptions, the first is the one that was raised last. Its causes follow.
+    raised = [event["error_detail"][0] for event in events if event.get("error_detail")]
     if raised:
         return one_line(raised[-1]["exc_type"], raised[-1]["exc_value"])
     last = [event["event"] for event in events if event.get("level") in ("error", "critical")]
@@ -38,13 +37,13 @@ def _error(airflow: Airflow, path: str, instance: Json) -> str:
 
 
 def one_line(exception: str, message: str) -> str:
-    """An error of ours says it all; that of a bug needs its name: `KeyError: 'rows'`."""
+    """Return an error as one line: one of ours by its message alone, any other by its name too (`KeyError: 'rows'`)."""
     text = message if hasattr(errors, exception) else f"{exception}: {message}"
     return " ".join(text.split())
 
 
 def task_record(instance: Json, receipt: Json) -> TaskRecord:
-    """One task instance as the contract has it."""
+    """Return one task instance as the protocol records it."""
     states: dict[str, TaskState] = {"success": "success", "failed": "failed"}
     state = "unchanged" if receipt.get("state") == "unchanged" else states.get(instance["state"], "skipped")
     return TaskRecord(

@@ -1,4 +1,4 @@
-"""Airflow's services on one machine: what is started, and each setting with its reason (the README shows them)."""
+"""Airflow's services on one machine: what is started, and each setting with its reason (README.md shows the table)."""
 
 from __future__ import annotations
 
@@ -13,35 +13,50 @@ from core.settings import owner_only, private
 DAGS = Path(__file__).resolve().parent.parent / "dags"
 
 SETTINGS = {
-    "CORE__PARALLELISM": ("8", "as many months at a time; an idle worker costs 23 MB, 32 would be 0.7 GB"),
+    "CORE__PARALLELISM": (
+        "8",
+        "up to 8 tasks at a time; an idle worker costs 23 MB, so the default of 32 takes 0.7 GB",
+    ),
     "CORE__LOAD_EXAMPLES": ("False", "only our DAG"),
     "CORE__DAGS_ARE_PAUSED_AT_CREATION": ("False", "a paused DAG leaves the runs of a backfill queued for ever"),
     "CORE__HOSTNAME_CALLABLE": ("socket.gethostname", "the default asks DNS, which a machine may not have"),
-    "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": ("True", "no login: the server listens on loopback only"),
+    "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": ("True", "no login, because the server listens on loopback only"),
     "API__HOST": ("127.0.0.1", "the default is 0.0.0.0"),
-    "API__MAXIMUM_PAGE_LIMIT": ("1000", "all runs of any backfill in one answer; the default of 100 is 8 years"),
-    "LOGGING__NAMESPACE_LEVELS": ("http.access=WARNING", "no line in the log for each heartbeat and poll"),
-    "SCHEDULER__USE_JOB_SCHEDULE": ("False", "only backfills and manual runs; else unpausing starts last month's run"),
+    "API__MAXIMUM_PAGE_LIMIT": ("1000", "all runs of any backfill in one response; the default of 100 is 8 years"),
+    "LOGGING__NAMESPACE_LEVELS": ("http.access=WARNING", "no log line for each heartbeat and each poll"),
+    "SCHEDULER__USE_JOB_SCHEDULE": (
+        "False",
+        "only backfills and manual runs; True starts the latest scheduled run, and asset-triggered runs, too",
+    ),
     "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": ("0.1", "the next task starts 0.2 s after its upstream, not 1 s"),
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": ("30", "a lost worker is noticed in 30 s, not in 300 s"),
-    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": ("3", "how often that is looked at"),
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": (
+        "3",
+        "how often the scheduler checks for lost workers; the default is 10 s",
+    ),
     "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": (
         "60",
-        "heartbeats 17 s late were seen on a busy machine; it then resets its own running tasks",
+        "a busy machine delayed heartbeats by 17 s; a scheduler called dead has its running tasks reset",
     ),
-    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": ("10", "a restarted scheduler takes over the tasks of the one before"),
-    "WORKERS__EXECUTION_API_TIMEOUT": ("60", "5 s are too few when every core is busy: a first call took 24 s"),
-    "WORKERS__EXECUTION_API_RETRIES": ("8", "a task bears with an API server that restarts for a minute, not for 15 s"),
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": (
+        "10",
+        "a restarted scheduler adopts the tasks of the one before it in 10 s, not in 300 s",
+    ),
+    "WORKERS__EXECUTION_API_TIMEOUT": (
+        "60",
+        "the default of 5 s is too short when every core is busy: a first call took 24 s",
+    ),
+    "WORKERS__EXECUTION_API_RETRIES": ("8", "a task waits for a restarting API server for a minute, not for 15 s"),
     "DAG_PROCESSOR__PARSING_PROCESSES": ("1", "there is one DAG file"),
     "DAG_PROCESSOR__REFRESH_INTERVAL": ("10", "an edited DAG file is seen in 10 s, not in 300 s"),
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": ("600", "an unchanged DAG file is not parsed every 30 s"),
     "DAG_PROCESSOR__PRINT_STATS_INTERVAL": ("0", "no table of one DAG file in the log every 30 s"),
 }
-"""Option: (value, reason). Everything else is Airflow's default."""
+"""Each option with its value and the reason for it. Everything else is Airflow's default."""
 
 
 def services(endpoint: Endpoint) -> Services:
-    """How to bring Airflow up in `endpoint`: metadata in PostgreSQL, three processes, one port."""
+    """Return how to bring Airflow up at `endpoint`: metadata in PostgreSQL, three processes, one port."""
     home, url = Path(endpoint.home), base_url(endpoint)
     keep_secrets(home / "airflow.cfg")
     placed = {
@@ -57,10 +72,10 @@ def services(endpoint: Endpoint) -> Services:
         steps=[
             Step(run=["airflow", "db", "migrate"], name="db-migrate", once=True),
             Step(start=["airflow", "api-server"], name="api-server"),
-            # no log server: the API server reads the logs in the same home itself
+            # Without a log server: the API server reads the logs from the home that they share.
             Step(start=["airflow", "scheduler", "--skip-serve-logs"], name="scheduler"),
             Step(start=["airflow", "dag-processor"], name="dag-processor"),
-            # The API that tasks talk to is built by its first request, in 6 CPU s: better now than by a task's
+            # The first request builds the execution API in 6 CPU s, longer than a task waits by default.
             Step(wait=f"{url}/execution/health"),
         ],
         web=url,
@@ -68,12 +83,12 @@ def services(endpoint: Endpoint) -> Services:
 
 
 def base_url(endpoint: Endpoint) -> str:
-    """The API server's address."""
+    """Return the API server's address."""
     return f"http://127.0.0.1:{endpoint.ports['api']}"
 
 
 def keep_secrets(config: Path) -> None:
-    """Write Airflow's three keys to `config`, once, for the owner only. The environment would show them to `ps`."""
+    """Write Airflow's three keys to `config`, once, for the owner only. In the environment, `ps` would show them."""
     if config.exists():
         return
     private(config.parent)
@@ -83,4 +98,5 @@ def keep_secrets(config: Path) -> None:
     half = config.with_suffix(".new")
     with open(half, "w", opener=owner_only) as file:
         file.write("\n".join(lines) + "\n")
-    half.replace(config)  # whole, or not at all: one without a key would be kept for ever
+    # Written as a whole or not at all: a file that lacks a key would stay so, because it is never written again.
+    half.replace(config)

@@ -1,4 +1,4 @@
-"""Does a schema hold what its own ledgers say? The loader's tables, the ledger's numbers, the marts, and what is not built yet."""
+"""Whether a schema is as its own ledgers say: raw tables, the ledger's numbers, marts, and what is not built yet."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from core import ledger
 from core.database import Connection
 from core.digest import Digest, total
 from core.ledger import Entry
+from core.month import spans
 
 if TYPE_CHECKING:
     from core.transform.marts import Mart
 
 Held = dict[str, Digest]
-"""What a table holds: the digest of each month, or of all under the empty string where it is not kept by month."""
+"""What a table holds: the digest of each month; of all rows, under the empty string, where it is not kept by month."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A table of `schema` that is not as a ledger says, the months it concerns (none: all), and what to do about it."""
+    """A table of `schema` that is not as a ledger says, the months concerned (none: all), and what to do about it."""
 
     schema: str
     table: str
@@ -36,13 +37,13 @@ class Finding:
         return f"{' '.join(filter(None, (name, spans(self.months))))} {self.problem}: {self.remedy}"
 
     def to_json(self) -> dict[str, Any]:
-        """The shape that it has in ``triptych parity --json``."""
+        """Return the finding as ``triptych parity --json`` writes it."""
         return {**asdict(self), "months": list(self.months)}
 
 
 @dataclass(frozen=True)
 class Schema:
-    """A schema with what its tables hold (None for one that does not exist) and its load ledger says."""
+    """A schema: what its tables hold (None for one that does not exist), and its load ledger."""
 
     name: str
     held: Mapping[str, Held | None]
@@ -55,16 +56,16 @@ class Schema:
 
     def backfill(self, months: Iterable[str], *options: str) -> str:
         """Return the command that runs `months` again in this schema."""
-        from core.lab.registry import CONTROL, orchestrators
+        from core.lab.registry import BASELINE, orchestrators
         from core.settings import settings
 
-        own = self.name in orchestrators(settings())
-        words = ["triptych", "backfill", spans(months), "--on", self.name if own else CONTROL]
-        return f"`{' '.join([*words, *([] if own else ['--schema', self.name]), *options])}`"
+        is_own = self.name in orchestrators(settings())
+        words = ["triptych", "backfill", spans(months), "--on", self.name if is_own else BASELINE]
+        return f"`{' '.join([*words, *([] if is_own else ['--schema', self.name]), *options])}`"
 
 
 def audit(connection: Connection, schema: str, held: Mapping[str, Held | None]) -> list[Finding]:
-    """Return what is otherwise in `schema` than its ledgers say. `held` is what its tables hold in the same snapshot."""
+    """Return where `schema` is not as its ledgers say. `held` is what its tables hold in the same snapshot."""
     entries = list(ledger.entries(connection, schema)) if exists(connection, schema, "load_ledger") else []
     one = Schema(schema, held, entries)
     return [
@@ -77,25 +78,9 @@ def audit(connection: Connection, schema: str, held: Mapping[str, Held | None]) 
 
 
 def exists(connection: Connection, schema: str, name: str) -> bool:
-    """Return whether there is a table, view or sequence of that name."""
+    """Return whether a table, view or sequence of that name exists."""
     written = sql.Identifier(schema, name).as_string(connection)
     return connection.execute("SELECT to_regclass(%s) IS NOT NULL", [written]).fetchone() == (True,)
-
-
-def spans(months: Iterable[str]) -> str:
-    """Write months as the command line takes them: ``2024-01..2024-03,2024-06``."""
-    runs: list[list[str]] = []
-    for month in sorted(months):
-        if runs and month == _next(runs[-1][-1]):
-            runs[-1].append(month)
-        else:
-            runs.append([month])
-    return ",".join(run[0] if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
-
-
-def _next(month: str) -> str:
-    year, number = map(int, month.split("-"))
-    return f"{year + number // 12:04d}-{number % 12 + 1:02d}"
 
 
 def _month(entry: Entry) -> str:
@@ -103,15 +88,15 @@ def _month(entry: Entry) -> str:
 
 
 def _named(months: Iterable[str]) -> tuple[str, ...]:
-    """Without the empty string, under which a table is kept that has no months."""
+    """Return the months, without the empty string that stands for a table without months."""
     return tuple(month for month in months if month)
 
 
-# --- the loader's tables ----------------------------------------------------------------------------------------------
+# --- the raw tables ----------------------------------------------------------------------------------------------
 
 
 def _raw(schema: Schema) -> Iterator[Finding]:
-    """Compare the loader's tables with the load ledger, which says what the files held."""
+    """Compare the raw tables with the load ledger, which records what the files held."""
     from core.datasets import DATASETS
 
     empty = total([])
@@ -132,8 +117,9 @@ def _raw(schema: Schema) -> Iterator[Finding]:
 
 
 def _load_again(schema: Schema, dataset: str, months: Iterable[str]) -> str:
-    """Return what loads `months` of a dataset again, whatever the ledger says."""
-    if dataset == "zones":  # each backfill loads the lookup
+    """Return the command that loads `months` of a dataset again, whatever the ledger says."""
+    # Each backfill loads the lookup.
+    if dataset == "zones":
         months = schema.loaded[:1] or _named(schema.held.get("raw_trips") or ())[:1]
     if dataset in ("green", "zones") and (named := _named(months)):
         return f"{schema.backfill(named, '--force')}, from the same --source, loads it again"
@@ -141,7 +127,7 @@ def _load_again(schema: Schema, dataset: str, months: Iterable[str]) -> str:
 
 
 def _altered(schema: Schema) -> Iterator[Finding]:
-    """Find entries whose count of rows was changed: the digest, which has the count in it, is that of the table."""
+    """Yield the entries whose row count was changed: their digest, which includes the count, is still the table's."""
     from core.datasets import DATASETS
 
     for entry in schema.entries:
@@ -154,16 +140,16 @@ def _altered(schema: Schema) -> Iterator[Finding]:
 
 
 def _fences(connection: Connection, schema: Schema) -> Iterator[Finding]:
-    """Compare the ledger's numbers with each other, and with the sequence that drew them."""
+    """Compare the ledger's fencing tokens with each other, and with the sequence that they were drawn from."""
     if not schema.entries:
         return
-    rises = "the next load raises it above the ledger"
+    remedy = "the next load raises it above the ledger"
     if not exists(connection, schema.name, "load_fence"):
         yield Finding(schema.name, "load_fence", (), "is missing", "the next load creates it above the ledger")
     elif _may_read(connection, schema.name, "load_fence"):
         drawn, recorded = ledger.fences(connection, schema.name)
         if drawn < recorded:
-            yield Finding(schema.name, "load_fence", (), f"stands at {drawn}, below {recorded} in load_ledger", rises)
+            yield Finding(schema.name, "load_fence", (), f"stands at {drawn}, below {recorded} in load_ledger", remedy)
     for entry in schema.entries:
         if entry.seen < entry.fence:
             problem = f"has seen {entry.seen} of {entry.dataset}, below its fence {entry.fence}"
@@ -172,16 +158,17 @@ def _fences(connection: Connection, schema: Schema) -> Iterator[Finding]:
 
 
 def _may_read(connection: Connection, schema: str, sequence: str) -> bool:
-    """Return whether this role may: who was granted all tables of a schema was granted no sequence."""
+    """Return whether this role may read it: a grant on all tables of a schema includes no sequence."""
     written = sql.Identifier(schema, sequence).as_string(connection)
     return connection.execute("SELECT has_sequence_privilege(%s, 'SELECT')", [written]).fetchone() == (True,)
 
 
-# --- the marts ---------------------------------------------------------------------------------------------------------
+# --- the marts
+# ---------------------------------------------------------------------------------------------------------
 
 
 def _marts(connection: Connection, schema: Schema) -> Iterator[Finding]:
-    """Compare each mart with what its last build left."""
+    """Compare each mart with the record of its last build."""
     from core.transform.marts import LEDGER, MARTS
 
     kept = exists(connection, schema.name, LEDGER)
@@ -194,8 +181,8 @@ def _marts(connection: Connection, schema: Schema) -> Iterator[Finding]:
             problem = f"was built by a version that kept no {LEDGER}"
             yield Finding(schema.name, mart.name, (), problem, _build(schema))
         elif there is not None:
-            found = {month: (content.rows, content.hex) for month, content in there.items()}
-            differ = [month for month in sorted(found.keys() | left.keys()) if found.get(month) != left.get(month)]
+            held = {month: (content.rows, content.hex) for month, content in there.items()}
+            differ = [month for month in sorted(held.keys() | left.keys()) if held.get(month) != left.get(month)]
             if differ:
                 problem, months = "is not what its last build left", _named(differ)
                 remedy = _rebuild(schema, _sources(connection, schema, mart, months))
@@ -203,44 +190,45 @@ def _marts(connection: Connection, schema: Schema) -> Iterator[Finding]:
 
 
 def _recorded(connection: Connection, schema: str, name: str) -> dict[str, dict[str, tuple[int, str]]]:
-    """Return what the ledger of the marts says: by mart and month, the number of rows and the digest."""
+    """Return what the marts' ledger records: by mart and month, the number of rows and the digest."""
     query = sql.SQL("SELECT model, month, row_count, content_digest FROM {}").format(sql.Identifier(schema, name))
-    found: dict[str, dict[str, tuple[int, str]]] = {}
+    recorded: dict[str, dict[str, tuple[int, str]]] = {}
     for model, month, rows, content in connection.execute(query):
-        found.setdefault(model, {})[month.isoformat()[:7]] = (rows, content)
-    return found
+        recorded.setdefault(model, {})[month.isoformat()[:7]] = (rows, content)
+    return recorded
 
 
 def _sources(connection: Connection, schema: Schema, mart: Mart, months: Sequence[str]) -> list[str]:
-    """Return the loaded months whose rows `months` of a mart are made of: a file holds pickups of other months too."""
+    """Return the loaded months whose rows are in `months` of a mart: a file holds pickups of other months too."""
     made_of = {*months}
     if schema.held.get("fct_trips"):
         query = sql.SQL("SELECT DISTINCT source_month FROM {} WHERE {} = ANY ({}::date[])")
         days = [dt.date.fromisoformat(f"{month}-01") for month in months]
-        found = connection.execute(query.format(sql.Identifier(schema.name, "fct_trips"), mart.month, days))
-        made_of |= {month.isoformat()[:7] for (month,) in found}
+        rows = connection.execute(query.format(sql.Identifier(schema.name, "fct_trips"), mart.month, days))
+        made_of |= {month.isoformat()[:7] for (month,) in rows}
     return [month for month in schema.loaded if month in made_of]
 
 
 def _rebuild(schema: Schema, months: Sequence[str]) -> str:
-    """Return what builds `months` of the marts again."""
+    """Return the command that builds `months` of the marts again."""
     if not months:
         return "no loaded month has rows of it: delete them"
     return f"{schema.backfill(months, '--force')}, from the same --source, rebuilds it"
 
 
 def _build(schema: Schema) -> str:
-    """Return what builds all that is not built."""
+    """Return the command that builds all that is not built."""
     if not schema.loaded:
         return "no month is loaded that it could be built from"
     return f"{schema.backfill(schema.loaded[:1])}, from the same --source, builds it"
 
 
-# --- what is not built yet ---------------------------------------------------------------------------------------------
+# --- what is not built yet
+# ---------------------------------------------------------------------------------------------
 
 
 def _pending(connection: Connection, schema: Schema) -> Iterator[Finding]:
-    """Compare what is loaded with what the models were last built from."""
+    """Compare the loaded versions with those that the models were last built from."""
     from core.transform import ZONES, built_versions, loaded_versions
 
     if not schema.loaded or schema.held.get("raw_zones") is None:

@@ -1,16 +1,89 @@
-"""What an orchestrator may be able to do. Each says in `describe` which of these it has; tests ask for a capability, never for a name."""
+"""What an orchestrator may or may not be able to do, and the page that shows who can do what.
+
+    python -m core.lab.capabilities        writes docs/capabilities.md
+
+A runner declares in `describe` which capabilities its orchestrator has, and for each of the others why it lacks it.
+Contract tests ask for a capability, never for an orchestrator's name. Where it is lacking, the same test must fail: a
+strict xfail whose reason is the declared one.
+"""
 
 from __future__ import annotations
 
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from core.lab.protocol import Description
+
 CAPABILITIES = {
-    "services": "needs long-lived services of its own; without it a backfill is one process",
-    "web": "its services show runs on a web page",
-    "native_backfill": "the tool itself turns a range of months into runs, and knows them as one backfill",
-    "native_partitions": "the month is a partition that the tool knows, not a parameter that only we understand",
-    "concurrent_backfills": "two backfills at once on the same services run side by side, instead of one after the other",
-    "asset_lineage": "the tables and what they are made from are drawn by the tool",
-    "asset_checks": "dbt's test results are recorded as checks of the tables",
-    "per_month_retry": "one month can be run again from the tool's own pages, without the others",
-    "survives_worker_kill": "when the process of a step is killed with SIGKILL, the tool runs the month again by itself",
+    "services": "It needs long-lived services. One that is killed is started again, and the backfill goes on.",
+    "web": "Its services show runs on a web page.",
+    "concurrent_backfills": "Two backfills run side by side.",
+    "detached_backfills": "A backfill goes on when the command that asked for it is killed.",
+    "survives_worker_kill": "A month whose process is killed with SIGKILL runs again by itself.",
 }
-"""Name -> meaning, in one line."""
+"""Each capability and its meaning, in the order of the page. `tests/contract` has a test that asks for it."""
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "capabilities.md"
+
+_INTRODUCTION = """\
+# Capabilities
+
+What each orchestrator, and the baseline (`plain`), can do on this project's services. Every "yes" is a contract test in
+`tests/contract` that passes; every "no" is the same test, which must fail for the reason below the table. The runners
+declare both in `describe`; `.venvs/lab/bin/python -m core.lab.capabilities` writes this page.
+"""
+
+
+def page(descriptions: Iterable[Description]) -> str:
+    """Return the page: capability x orchestrator, then the reasons."""
+    return "\n".join([_INTRODUCTION, *_table(every := list(descriptions)), "", *_reasons(every)]) + "\n"
+
+
+def _table(descriptions: list[Description]) -> Iterator[str]:
+    yield "| " + " | ".join(["capability", "meaning", *(each.title for each in descriptions)]) + " |"
+    yield "|" + "---|" * (2 + len(descriptions))
+    for name, meaning in CAPABILITIES.items():
+        cells = ["yes" if name in each.capabilities else "no" for each in descriptions]
+        yield "| " + " | ".join([f"`{name}`", meaning, *cells]) + " |"
+
+
+def _reasons(descriptions: list[Description]) -> Iterator[str]:
+    yield "| capability | not on | because |"
+    yield "|---|---|---|"
+    for name in CAPABILITIES:
+        for each in descriptions:
+            if name in each.lacks:
+                yield f"| `{name}` | {each.title} | {each.lacks[name]} |"
+
+
+def describe_all() -> list[Description]:
+    """Ask the runner of each orchestrator of this checkout, the baseline first. Starts no service."""
+    # Not at the top: the orchestrators' environments import this module for CAPABILITIES, and lack what the driver
+    # needs.
+    from core.lab import driver
+    from core.lab.registry import orchestrators
+    from core.settings import Settings
+
+    settings = Settings.read({})
+    with tempfile.TemporaryDirectory() as folder:
+        return [
+            Description.from_json(
+                driver.call(
+                    orchestrator, "describe", {}, folder=Path(folder),
+                    env=driver.environment(settings, orchestrator, Path(folder), dsn=None), stall_s=60,
+                )
+            )
+            for orchestrator in orchestrators(settings).values()
+        ]  # fmt: skip
+
+
+def main() -> int:
+    """Write the page."""
+    PAGE.write_text(page(describe_all()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

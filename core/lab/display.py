@@ -18,10 +18,10 @@ from core.digest import Digest
 from core.errors import printable
 from core.lab.parity import Parity
 from core.lab.protocol import BackfillResult, MonthRecord
-from core.lab.session import Service
+from core.lab.state import Service
 from core.ledger import Entry
 
-# markup and emoji: what is in brackets or between colons is a name that somebody chose, never an instruction
+# Without markup and emoji: text in brackets or between colons is a name that somebody chose, never an instruction.
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
@@ -30,7 +30,7 @@ FINAL = {"success", "unchanged", "failed"}
 
 
 def note(line: str) -> None:
-    """Say something on stderr; a closed terminal must not keep us from tidying up."""
+    """Print a line on stderr; a closed terminal must not prevent the cleanup."""
     with suppress(OSError):
         err.print(Text(printable(line)))
 
@@ -42,15 +42,15 @@ def say(lines: Iterable[str]) -> None:
 
 
 def show(table: Table) -> None:
-    """Print a table on stdout as wide as it is: a terminal that is narrower breaks its lines, and nothing is cut off."""
+    """Print a table on stdout at its full width: a narrower terminal breaks its lines, and nothing is cut off."""
     out.width = out.measure(table, options=out.options.update(width=1 << 12)).maximum
     out.print(table)
 
 
 class Watch:
-    """One live line per loader and month that waits or runs; a month that has ended is printed above, for good.
+    """One live line per orchestrator and month that waits or runs; those that have ended stay printed above.
 
-    Without a terminal every change is a plain line.
+    Without a terminal, every change is a plain line.
     """
 
     def __init__(self) -> None:
@@ -74,29 +74,29 @@ class Watch:
             with suppress(OSError):
                 self._live.stop()
 
-    def __call__(self, loader: str, month: str, state: str, detail: str = "") -> None:
-        """A loader reports that a month, or its ``services``, is now in `state`."""
+    def __call__(self, orchestrator: str, month: str, state: str, detail: str = "") -> None:
+        """Show that an orchestrator's month, or its ``services``, is now in `state`."""
         now = time.monotonic()
         with self._lock:
-            since = self._rows.pop((loader, month), ("", "", now))[2]
+            since = self._rows.pop((orchestrator, month), ("", "", now))[2]
             if state not in FINAL:
-                self._rows[loader, month] = (state, detail, now if state == "running" else since)
-        # Not under the lock: printing makes the live lines anew, which takes it
+                self._rows[orchestrator, month] = (state, detail, now if state == "running" else since)
+        # Not under the lock: printing draws the live lines again, which takes it.
         if state in FINAL or not self._live:
             seconds = f"{now - since:6.1f} s" if state in FINAL else ""
-            note(f"{loader:<9} {month}  {state:<10}{seconds} {detail}".rstrip())
+            note(f"{orchestrator:<9} {month}  {state:<10}{seconds} {detail}".rstrip())
 
     def _table(self) -> Group:
         now = time.monotonic()
         with self._lock:
             lines = [
                 Text.assemble(
-                    f"{loader:<9} {month}  ",
+                    f"{orchestrator:<9} {month}  ",
                     (f"{state:<10}", COLOURS.get(state, "dim")),
                     _seconds(state, now - since),
                     f" {printable(detail)}",
                 )
-                for (loader, month), (state, detail, since) in sorted(self._rows.items())
+                for (orchestrator, month), (state, detail, since) in sorted(self._rows.items())
             ]
         return Group(*lines)
 
@@ -105,109 +105,93 @@ def _seconds(state: str, seconds: float) -> str:
     return "" if state == "waiting" else f"{seconds:6.1f} s"
 
 
+def _columns(*names: str) -> Table:
+    return Table(*names, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+
+
 def backfill_table(results: Mapping[str, BackfillResult]) -> Table:
-    """One row per loader and month."""
-    table = Table(
-        "loader",
-        "version",
-        "month",
-        "state",
-        "attempts",
-        "rows",
-        "digest",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
-    for loader, result in results.items():
+    """Return one row per orchestrator and month."""
+    table = _columns("orchestrator", "version", "month", "state", "attempts", "rows", "digest")
+    for orchestrator, result in results.items():
         for record in result.months:
             colour = "yellow" if record.warnings and record.state != "failed" else COLOURS[record.state]
             table.add_row(
-                loader, result.version, record.month, Text(record.summary, colour), str(record.attempts),
+                orchestrator, result.version, record.month, Text(record.summary, colour), str(record.attempts),
                 f"{record.rows:,}" if record.rows is not None else "-", (record.digest or "-")[:12],
             )  # fmt: skip
     return table
 
 
 def backfill_lines(results: Mapping[str, BackfillResult]) -> Iterable[str]:
-    """One line per loader, one per warning, and one per month that failed."""
-    for loader, result in results.items():
+    """Return one line per orchestrator, one per warning, and one per month that failed."""
+    for orchestrator, result in results.items():
         counts = ", ".join(filter(None, (_count(result.months, state) for state in ("success", "unchanged", "failed"))))
-        yield f"{loader}: {counts} in {result.seconds:.1f} s"
+        yield f"{orchestrator}: {counts} in {result.seconds:.1f} s"
         for record in result.months:
-            yield from (f"{loader} {record.month} warning: {line}" for line in record.warnings)
+            yield from (f"{orchestrator} {record.month} warning: {line}" for line in record.warnings)
             if record.state == "failed":
-                yield f"{loader} {record.month} failed: {record.error}"
+                yield f"{orchestrator} {record.month} failed: {record.error}"
 
 
 def _count(months: Iterable[MonthRecord], state: str) -> str:
-    """``2 success (1 with warnings)``; empty when no month is in `state`."""
-    there = [record for record in months if record.state == state]
-    warned = sum(bool(record.warnings) for record in there)
-    return f"{len(there)} {state}{f' ({warned} with warnings)' if warned else ''}" if there else ""
+    """Return ``2 success (1 with warnings)``; an empty string when no month is in `state`."""
+    counted = [record for record in months if record.state == state]
+    warned = sum(bool(record.warnings) for record in counted)
+    return f"{len(counted)} {state}{f' ({warned} with warnings)' if warned else ''}" if counted else ""
 
 
 def parity_table(parity: Parity) -> Table:
-    """One row per table, one column per schema, the golden run first."""
-    table = Table("table", "rows", *map(printable, parity.schemas), box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    """Return one row per table and one column per schema, the baseline first."""
+    table = _columns("table", "rows", *map(printable, parity.schemas))
     for row in parity.rows:
-        golden = row.digests[parity.golden]
-        cells = [_cell(found, found == golden) for found in row.digests.values()]
-        table.add_row(row.table, f"{golden.rows:,}" if golden else "-", *cells)
+        baseline = row.digests[parity.baseline]
+        cells = [_cell(each, each == baseline) for each in row.digests.values()]
+        table.add_row(row.table, f"{baseline.rows:,}" if baseline else "-", *cells)
     return table
 
 
-def _cell(found: Digest | None, same: bool) -> Text:
-    if found is None:
+def _cell(content: Digest | None, is_same: bool) -> Text:
+    if content is None:
         return Text("missing", "red")
-    return Text(found.hex[:12], "green") if same else Text(f"{found.hex[:12]} differs", "red")
+    return Text(content.hex[:12], "green") if is_same else Text(f"{content.hex[:12]} differs", "red")
 
 
-def parity_lines(parity: Parity, control: str) -> Iterable[str]:
-    """What the table leaves to be said."""
-    if parity.golden != control and (len(parity.schemas) > 1 or control in parity.absent):
-        without = f"there is no schema {control}, the golden run: " if control in parity.absent else ""
-        yield f"{without}compared with {parity.golden}"
+def parity_lines(parity: Parity, baseline: str) -> Iterable[str]:
+    """Return what the table does not show, a line each."""
+    if parity.baseline != baseline and (len(parity.schemas) > 1 or baseline in parity.absent):
+        without = f"there is no schema {baseline}, the baseline: " if baseline in parity.absent else ""
+        yield f"{without}compared with {parity.baseline}"
     for schema in parity.absent:
         yield f"{schema}: not loaded"
     for row in parity.rows:
         for schema, months in row.months.items():
-            yield f"{schema}.{row.table} differs from {parity.golden}" + (f" in {', '.join(months)}" if months else "")
-        if row.digests[parity.golden] is None:
-            yield f"{parity.golden}.{row.table} is missing"
+            yield f"{schema}.{row.table} differs from {parity.baseline}" + (
+                f" in {', '.join(months)}" if months else ""
+            )
+        if row.digests[parity.baseline] is None:
+            yield f"{parity.baseline}.{row.table} is missing"
     yield from map(str, parity.findings)
     if parity.identical:
         yield f"identical: {len(parity.rows)} tables in {len(parity.schemas)} schemas"
     elif parity.as_recorded:
-        yield f"as recorded: {len(parity.rows)} tables in {parity.golden}, nothing to compare with"
+        yield f"as recorded: {len(parity.rows)} tables in {parity.baseline}, nothing to compare with"
 
 
-def status_table(found: Iterable[Service]) -> Table:
-    """What runs, and where its web page is."""
-    table = Table("name", "state", "version", "processes", "web page", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for each in found:
+def status_table(services: Iterable[Service]) -> Table:
+    """Return what runs, and where its web page is."""
+    table = _columns("name", "state", "version", "processes", "web page")
+    for each in services:
         table.add_row(each.name, each.state, each.version or "-", str(each.processes or "-"), each.web or "-")
     return table
 
 
 def ledger_table(entries: Mapping[str, Iterable[Entry]]) -> Table:
-    """What is loaded, by whom, from which bytes."""
-    table = Table(
-        "schema",
-        "dataset",
-        "month",
-        "rows",
-        "loader",
-        "strategy",
-        "loaded at (UTC)",
-        "source sha256",
-        "digest",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
+    """Return what is loaded, by whom, from which bytes."""
+    table = _columns(
+        "schema", "dataset", "month", "rows", "loader", "strategy", "loaded at (UTC)", "source sha256", "digest"
     )
-    for schema, found in entries.items():
-        for entry in found:
+    for schema, recorded in entries.items():
+        for entry in recorded:
             when = f"{entry.loaded_at:%Y-%m-%d %H:%M:%S}" if entry.loaded_at else "-"
             month = f"{entry.month:%Y-%m}" if entry.month else "-"
             cells = [

@@ -1,4 +1,4 @@
-"""What is missing on this machine, and the command that mends it."""
+"""What is missing on this machine, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 from core.database import connect_bare
 from core.errors import TriptychError
 from core.lab import environments
-from core.lab.postgres import binaries, server_user
+from core.lab.postgres_binaries import binaries, server_user
 from core.lab.services import free_ports
 from core.settings import ROOT, Settings
 
@@ -26,15 +26,15 @@ MEMORY_GB = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `mend` is set when it is not as it should be."""
+    """One thing that was checked. `fix` is set when it is not as it should be."""
 
     what: str
-    found: str
-    mend: str | None = None
+    state: str
+    fix: str | None = None
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at everything that the lab needs, one finding each."""
+    """Yield a finding for each thing that the lab needs."""
     yield _python()
     for environment in environments.discover(ROOT):
         if not environment.on_request:
@@ -43,17 +43,14 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _database(settings)
     yield _room(settings)
     yield _memory()
-    yield _probe(
-        "loopback ports", lambda: str(free_ports(["any"])["any"]) and "free ones found", "allow sockets on 127.0.0.1"
-    )
+    yield _probe("loopback ports", _ports, "allow sockets on 127.0.0.1")
 
 
 def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     fine = environments.OLDEST <= sys.version_info[:2] <= environments.NEWEST
-    return Finding(
-        "Python", version, None if fine else "install Python 3.11, 3.12 or 3.13, then `make setup PYTHON=python3.11`"
-    )
+    fix = "install Python 3.11, 3.12 or 3.13, then `make setup PYTHON=python3.11`"
+    return Finding("Python", version, None if fine else fix)
 
 
 def _environment(environment: environments.Environment) -> Finding:
@@ -64,8 +61,10 @@ def _environment(environment: environments.Environment) -> Finding:
 
 
 def _dbt(settings: Settings) -> Finding:
-    there = os.access(settings.dbt, os.X_OK)
-    return Finding("dbt", str(settings.dbt), None if there else "make setup, or set TRIPTYCH_DBT to a dbt executable")
+    is_program = os.access(settings.dbt, os.X_OK)
+    return Finding(
+        "dbt", str(settings.dbt), None if is_program else "make setup, or set TRIPTYCH_DBT to a dbt executable"
+    )
 
 
 def _database(settings: Settings) -> Finding:
@@ -93,22 +92,27 @@ def _room(settings: Settings) -> Finding:
     place = next(path for path in (settings.home, *settings.home.parents) if path.exists())
     free = shutil.disk_usage(place).free / 1e9
     writable = os.access(place, os.W_OK | os.X_OK)
-    mend = (
+    fix = (
         None
         if writable and free > ROOM_GB
         else f"free {ROOM_GB} GB there, or set TRIPTYCH_HOME to a folder that you may write to"
     )
-    return Finding("state folder", f"{settings.home}, {free:.0f} GB free{'' if writable else ', not writable'}", mend)
+    return Finding("state folder", f"{settings.home}, {free:.0f} GB free{'' if writable else ', not writable'}", fix)
 
 
 def _memory() -> Finding:
     free = psutil.virtual_memory().available / 1e9
-    mend = None if free > MEMORY_GB else "run one tool at a time: --on airflow, then --on dagster, ..."
-    return Finding("memory", f"{free:.1f} GB free", mend)
+    fix = None if free > MEMORY_GB else "run one orchestrator at a time: --on airflow, then --on dagster, ..."
+    return Finding("memory", f"{free:.1f} GB free", fix)
 
 
-def _probe(what: str, look: Callable[[], str], mend: str) -> Finding:
+def _ports() -> str:
+    free_ports(["any"])
+    return "available"
+
+
+def _probe(what: str, look: Callable[[], str], fix: str) -> Finding:
     try:
         return Finding(what, look())
     except (TriptychError, OSError) as error:
-        return Finding(what, str(error), mend)
+        return Finding(what, str(error), fix)

@@ -1,6 +1,6 @@
-"""One call of an orchestrator's runner (`core.lab.protocol`): in its environment and its own process group, ended when it stalls.
+"""One call of an orchestrator's runner (`core.lab.protocol`), in its own environment; ended when it stalls.
 
-The command line, the tests and the benchmarks all come through here.
+The command line, the tests and the benchmarks all drive orchestrators through this module.
 """
 
 from __future__ import annotations
@@ -26,18 +26,23 @@ OnProgress = Callable[[Mapping[str, Any]], None]
 """Called with each line that `core.lab.protocol.Progress` writes."""
 
 KEPT_RUNS = 200
-"""Folders of past calls that are kept for whoever looks for a cause: a few KB each."""
+"""How many folders of past calls are kept, for whoever looks for a cause: a few KB each."""
 
-POLL_S = 0.05  # of the runner's end and its progress file: 0.1 % of a core
+POLL_S = 0.05
+"""How often the lab looks at the runner and its progress file: 0.1 % of a core."""
 
 
-def environment(settings: Settings, tool: Orchestrator, home: Path, dsn: str | None) -> dict[str, str]:
-    """The scrubbed environment of a tool's processes: nothing of the caller's shell but what `core.settings` lists."""
-    local = "127.0.0.1,localhost"  # a proxy must not get to see calls between the tools' own services
+def environment(settings: Settings, orchestrator: Orchestrator, home: Path, dsn: str | None) -> dict[str, str]:
+    """Return the scrubbed environment of an orchestrator's processes.
+
+    Of the caller's shell it holds only the variables that `core.settings` lists.
+    """
+    # A proxy must not see calls between an orchestrator's own services.
+    local = "127.0.0.1,localhost"
     kept = settings.passed_on
     env = {
         **kept,
-        "PATH": os.pathsep.join([str(tool.python.parent), "/usr/local/bin", *os.defpath.split(os.pathsep)]),
+        "PATH": os.pathsep.join([str(orchestrator.python.parent), "/usr/local/bin", *os.defpath.split(os.pathsep)]),
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "NO_PROXY": ",".join(filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy"), local])),
@@ -49,7 +54,7 @@ def environment(settings: Settings, tool: Orchestrator, home: Path, dsn: str | N
 
 
 def call(
-    tool: Orchestrator,
+    orchestrator: Orchestrator,
     verb: str,
     request: Message | Mapping[str, Any],
     *,
@@ -60,17 +65,19 @@ def call(
     check: Callable[[], object] = lambda: None,
     stop: Event | None = None,
 ) -> dict[str, Any]:
-    """Run one verb and give its decoded result; request, result and log stay in a folder of their own below `folder`.
+    """Run one verb and return its decoded result. Request, result and log stay in a folder of their own below `folder`.
 
-    Raise what the runner reports, or what `check` raises meanwhile; `TransientError` when the runner has made no progress
-    for `stall_s`, or when `stop` is set; and `PermanentError` with the log's last line when it ended without a result.
-    Whatever happens, nothing that it started is left running.
+    Raise the error that the runner reports, or that `check` raises while it works; `TransientError` when the runner has
+    made no progress for `stall_s`, or when `stop` is set; `PermanentError` with the log's last line when it ended
+    without a result. In every case, nothing that the runner started is left running.
     """
     run = _run_folder(folder / "runs", verb)
     asked, answer, log = run / "request.json", run / "result.json", run / "log"
     write_json(asked, request.to_json() if isinstance(request, Message) else dict(request))
-    words = [str(tool.python), "-m", tool.module, verb, str(asked), str(answer)]
-    child = processes.Child(words, name=f"{tool.name} {verb}", env=env, cwd=tool.cwd, log=log, owner=run)
+    words = [str(orchestrator.python), "-m", orchestrator.module, verb, str(asked), str(answer)]
+    child = processes.Child(
+        words, name=f"{orchestrator.name} {verb}", env=env, cwd=orchestrator.cwd, log=log, owner=run
+    )
     try:
         _watch(child, progress_path(answer), stall_s, on_progress, check, stop or Event())
     finally:
@@ -84,7 +91,7 @@ def call(
 
 
 def _run_folder(runs: Path, verb: str) -> Path:
-    """A new folder, named by time and verb; the oldest ones beyond `KEPT_RUNS` go."""
+    """Make a folder, named by time and verb, and delete the oldest ones beyond `KEPT_RUNS`."""
     for old in sorted(private(runs).iterdir())[:-KEPT_RUNS]:
         shutil.rmtree(old, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%f}-{verb}-", dir=runs))
@@ -98,7 +105,7 @@ def _watch(
     check: Callable[[], object],
     stop: Event,
 ) -> None:
-    """Pass progress on until the runner ends."""
+    """Pass progress on until the runner ends; raise when it must be ended."""
     news, heard = _lines(path), time.monotonic()
     while child.wait(POLL_S) is None:
         if _report(news, on_progress):
@@ -112,17 +119,17 @@ def _watch(
 
 
 def _report(news: Iterator[str | None], on_progress: OnProgress | None) -> bool:
-    """Pass on all lines that are there; return whether there were any."""
-    any_came = False
+    """Pass on all lines that have arrived; return whether there were any."""
+    has_news = False
     while line := next(news):
-        any_came = True
+        has_news = True
         if on_progress:
             on_progress(json.loads(line))
-    return any_came
+    return has_news
 
 
 def _lines(path: Path) -> Iterator[str | None]:
-    """Whole lines of a file that grows; None whenever there is no more for now."""
+    """Yield the complete lines of a file that grows, and None whenever there is no further one yet."""
     position, rest = 0, ""
     while True:
         if path.exists():

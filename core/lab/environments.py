@@ -1,12 +1,18 @@
-"""The environments, one per folder with pins: made by ``make setup`` with uv, below ``.venvs/``.
+"""The environments, one per folder with pins, which ``make setup`` makes with uv below ``.venvs/``.
 
-The benchmarks' is made only when it is named: what a user would pick instead of ours is 60 packages that nothing else needs.
+The benchmarks' environment is made only when it is named: the alternatives that a user would pick are 60 packages that
+nothing else needs.
 
     python3.11 -m core.lab.environments [NAME...]             bring them up to date
-    python3.11 -m core.lab.environments lock [--upgrade]      compile the pins anew
+    python3.11 -m core.lab.environments lock [--upgrade]      compile the pins again
 
-Standard library only: it runs before anything is installed. `lab`, every ``*_impl`` folder, `dbt` and `benchmarks` have a
-``requirements.txt``; the newest Airflow and Prefect can't share an environment (fastapi), and dbt shares nothing with anybody.
+Standard library only: it runs before anything is installed. `lab`, every ``*_impl`` folder, `dbt` and `benchmarks` have
+a ``requirements.txt``; the newest Airflow and Prefect can't share an environment (fastapi), and dbt shares nothing with
+the others.
+
+uv does the work: `pip compile` the pins, `pip sync` exactly those, `pip check` that they agree. What is left here is
+which environments there are, which need no work, and not to replace one that is in use. `uv sync` is not used, because
+its lock file records the address of the registry that the packages came from.
 """
 
 from __future__ import annotations
@@ -22,32 +28,30 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 UV = "0.13.9"
-"""The uv that was tested. It lives in .venvs/.uv, and nothing else on the machine is touched."""
+"""The version of uv that was tested. It lies in .venvs/.uv, and nothing outside .venvs is changed."""
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 
-_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)\s*(;.*)?$")
-
-
-# No interpreter is downloaded, and no environment of the caller's is taken for ours.
 QUIET = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "VIRTUAL_ENV": "", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+"""No interpreter is downloaded, and an environment of the caller's is not taken for ours."""
 
 T = TypeVar("T")
 
 
 class SetupError(Exception):
-    """Something that keeps an environment from being made, in one line."""
+    """Why an environment can't be made, in one line."""
 
 
 @dataclass(frozen=True)
 class Environment:
     """One environment: where its pins are, and where it is made. All but dbt's hold this repository, editable.
 
-    One that is `on_request` is made when it is named, and not with the others.
+    One that is `on_request` is made only when it is named.
     """
 
     name: str
@@ -63,51 +67,43 @@ class Environment:
 
     @property
     def python(self) -> Path:
-        """Its interpreter."""
+        """The environment's interpreter."""
         return self.folder / "bin" / "python"
 
     @property
     def stamp(self) -> Path:
-        """Holds the fingerprint of what was installed, once all of it was."""
+        """The file that holds the fingerprint, once everything is installed."""
         return self.folder / ".triptych"
 
     def fingerprint(self) -> str:
-        """Changes when anything that decides the content of the environment does."""
+        """Return a hash of everything that decides the content of the environment."""
         files = [self.requirements.read_bytes(), (self.root / "pyproject.toml").read_bytes()]
         return hashlib.sha256(b"\0".join([*files, UV.encode(), sys.version.encode(), bytes(self.root)])).hexdigest()
 
     def is_current(self) -> bool:
-        """Whether nothing is to be done."""
+        """Return whether nothing needs to be done."""
         return self.python.exists() and self.stamp.exists() and self.stamp.read_text() == self.fingerprint()
-
-    def pins(self) -> dict[str, tuple[set[str], bool]]:
-        """Name -> its pinned versions, and whether it must be there (a pin with a marker need not)."""
-        found: dict[str, tuple[set[str], bool]] = {}
-        for line in self.requirements.read_text().splitlines():
-            if match := _PIN.match(line.strip()):
-                versions, required = found.get(_normal(match[1]), (set(), False))
-                found[_normal(match[1])] = (versions | {match[2]}, required or not match[3])
-        return found
 
 
 def discover(root: Path) -> list[Environment]:
-    """All environments of the checkout, the lab's first. A further ``<x>_impl/requirements.txt`` is found, not listed."""
-    impls = sorted(root.glob("*_impl/requirements.txt"))
+    """Return all environments of the checkout, the lab's first. Each ``<x>_impl/requirements.txt`` makes one more."""
+    adapters = sorted(root.glob("*_impl/requirements.txt"))
     return [
         Environment("lab", root, root / "core" / "lab" / "requirements.txt"),
-        *(Environment(path.parent.name.removesuffix("_impl"), root, path) for path in impls),
+        *(Environment(path.parent.name.removesuffix("_impl"), root, path) for path in adapters),
         Environment("dbt", root, root / "dbt" / "requirements.txt", editable=False),
         Environment("bench", root, root / "benchmarks" / "requirements.txt", on_request=True),
     ]
 
 
 def make(environment: Environment, uv: Path) -> str:
-    """Bring one environment to exactly its pins; give what to report. Raises `SetupError`."""
+    """Bring one environment to exactly its pins; return what to report. Raise `SetupError` when that fails."""
     if environment.is_current():
         return "up to date"
     if pids := _users(environment.folder):
         raise SetupError(
-            f"{environment.name}: it is to be made anew, and runs (pids {', '.join(pids)}): end that first, with `triptych down`"
+            f"{environment.name}: it is outdated, and in use (pids {', '.join(pids)}): "
+            "end these first, with `triptych down`"
         )
     python = str(environment.python)
     shown = environment.requirements.relative_to(environment.root)
@@ -118,55 +114,36 @@ def make(environment: Environment, uv: Path) -> str:
     if environment.editable:
         _run([str(uv), "pip", "install", "--quiet", "--no-deps", "--python", python, "--editable", "."], environment)
     _run([str(uv), "pip", "check", "--quiet", "--python", python], environment)
-    count = verify(environment, uv)
+    installed = _run([str(uv), "pip", "freeze", "--python", python], environment)
     environment.stamp.write_text(environment.fingerprint())
-    return f"{count} packages"
+    return f"{len(installed.splitlines())} packages"
 
 
 def _users(folder: Path) -> list[str]:
-    """The processes that run a program of `folder`: with its files replaced under them they would fail in the middle of something."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):  # no psutil here: this runs before anything is installed
+    """Return the processes that run a program of `folder`: if its files were replaced, they would fail later."""
+    pids = []
+    # Not with psutil: this runs before anything is installed.
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             program = path.read_bytes().partition(b"\0")[0]
             if program.startswith(bytes(folder) + b"/"):
-                found.append(path.parent.name)
-    return found
-
-
-def verify(environment: Environment, uv: Path) -> int:
-    """Count the installed packages; raise `SetupError` naming one that is not at its pinned version."""
-    frozen = _run([str(uv), "pip", "freeze", "--python", str(environment.python)], environment)
-    installed = {_normal(name): version for name, _, version in (line.partition("==") for line in frozen.splitlines())}
-    for name, (versions, required) in environment.pins().items():
-        found = installed.get(name)
-        if found not in versions and (found or required):
-            raise SetupError(
-                f"{environment.name}: {name} is {found or 'missing'}, pinned is {' or '.join(sorted(versions))}"
-            )
-    return len(installed)
+                pids.append(path.parent.name)
+    return pids
 
 
 def lock(environment: Environment, uv: Path, options: Sequence[str]) -> str:
-    """Compile the floors of pyproject.toml into pins, for every platform and Python; give what to report. Raises `SetupError`."""
+    """Compile the floors of pyproject.toml into pins, for every platform and Python; return what to report."""
     what = ["pyproject.toml", "--extra", environment.name] if environment.editable else ["--group", environment.name]
     output = str(environment.requirements.relative_to(environment.root))
-    words = [
-        "--universal",
-        "--python-version",
-        "3.11",
-        "--no-emit-index-url",
-        "--no-header",
-        "--quiet",
-        "--output-file",
-        output,
-    ]
+    words = ["--universal", "--python-version", "3.11", "--no-emit-index-url", "--no-header", "--quiet"]
+    words += ["--output-file", output]
     _run([str(uv), "pip", "compile", *what, *words, *options], environment)
-    return f"{output}: {len(environment.pins())} pins"
+    pins = [line for line in environment.requirements.read_text().splitlines() if line[:1].isalnum()]
+    return f"{output}: {len(pins)} pins"
 
 
 def bootstrap(root: Path) -> Path:
-    """The pinned uv below .venvs, installed with pip if it is not there; raise `SetupError` when it can't be."""
+    """Return the pinned uv below .venvs, and install it with pip if need be. Raise `SetupError` when that fails."""
     folder = root / ".venvs" / ".uv"
     uv = folder / "bin" / "uv"
     if uv.exists() and _version(uv) == UV:
@@ -175,7 +152,8 @@ def bootstrap(root: Path) -> Path:
     requirement = [f"uv=={UV}", "--quiet"]
     if importlib.util.find_spec("pip"):
         done = _quietly([sys.executable, "-m", "pip", "install", "--target", str(folder), *requirement], root)
-    else:  # Debian ships Python without pip, and with python3-venv a way to it
+    else:
+        # Debian ships Python without pip; its package python3-venv brings one.
         done = _quietly([sys.executable, "-m", "venv", str(folder)], root)
         if done.returncode == 0:
             done = _quietly([str(folder / "bin" / "python"), "-m", "pip", "install", *requirement], root)
@@ -185,7 +163,7 @@ def bootstrap(root: Path) -> Path:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Make all environments, or those named; or compile their pins. Give the exit code."""
+    """Make all environments, or those named; or compile their pins. Return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     locking = words[:1] == ["lock"]
     options = [word for word in words if word.startswith("-")]
@@ -199,7 +177,8 @@ def main(argv: list[str] | None = None) -> int:
         wanted = _select(discover(root), names, every=locking)
         uv = _reported("uv", lambda: (bootstrap(root), UV))
         for each in wanted:
-            _reported(each.name, lambda each=each: (None, lock(each, uv, options) if locking else make(each, uv)))  # type: ignore[misc]
+            work = partial(lock, each, uv, options) if locking else partial(make, each, uv)
+            _reported(each.name, lambda work=work: (None, work()))  # type: ignore[misc]
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
@@ -217,7 +196,7 @@ def _select(environments: list[Environment], names: list[str], *, every: bool) -
 
 
 def _reported(name: str, work: Callable[[], tuple[T, str]]) -> T:
-    """Do `work` and print one line: its name at once, what came of it and the seconds when it has ended."""
+    """Do `work` and print one line: its name at once, the result and the seconds when it has ended."""
     started = time.monotonic()
     print(f"{name:<10}", end="", flush=True)
     try:
@@ -230,7 +209,7 @@ def _reported(name: str, work: Callable[[], tuple[T, str]]) -> T:
 
 
 def _base_python() -> str:
-    """The interpreter itself, also when we run in an environment made from it."""
+    """Return the interpreter itself, even when an environment that was made from it runs this."""
     return str(getattr(sys, "_base_executable", sys.executable))
 
 
@@ -255,7 +234,7 @@ def _quietly(words: list[str], root: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _cause(done: subprocess.CompletedProcess[str]) -> str:
-    """The cause in one line, with the user and password of any address taken out."""
+    """Return the cause in one line, without the user and password of any address."""
     lines = [
         line.strip(" \u00d7\u2570\u2500\u25b6\u251c\u2502")
         for line in (done.stderr + done.stdout).splitlines()
@@ -266,16 +245,9 @@ def _cause(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _version(uv: Path) -> str:
-    return (
-        subprocess.run([str(uv), "--version"], capture_output=True, text=True)
-        .stdout.partition(" ")[2]
-        .split(" ")[0]
-        .strip()
-    )
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    # "uv 0.13.9 (x86_64-...)"
+    words = subprocess.run([str(uv), "--version"], capture_output=True, text=True).stdout.split()
+    return words[1] if len(words) > 1 else ""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Who uses a service: the last one out ends it.
+"""Which processes use a service: the last one to leave ends it.
 
-Everybody who uses a service holds a shared lock on its lease file. Who leaves tries to make that lock exclusive: this
-works for the last one only, who then ends the service while newcomers wait at the lock. The kernel drops the lock of
-a process that dies, so a crash leaves no lease behind.
+Each user of a service holds a shared lock on its lease file. A user that leaves tries to make its lock exclusive. That
+succeeds for the last user only, which then ends the service while new users wait for the lock. The kernel drops the
+lock of a process that dies, so a crash leaves no lease behind.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from core.settings import private
 
 
 class Lease:
-    """A share in the service whose state is in `folder`."""
+    """A share in the use of the service whose state is in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._file = (private(folder) / "lease").open("a")
         self._kept = folder / "kept"
-        # Blocks only while the last one out ends the service, or `down` does: bounded by their time-outs.
+        # Blocks only while the last user, or `down`, ends the service: their time-outs bound it.
         fcntl.flock(self._file, fcntl.LOCK_SH)
 
     def keep(self) -> None:
-        """Let the service outlive all who use it, until `drop_keep`."""
+        """Let the service outlive all its users, until `drop_keep`."""
         self._kept.touch()
 
     def release(self, end: Callable[[], object]) -> None:
-        """Give up the share; the last one out calls `end`, unless the service is kept."""
+        """Give up the share; the last user calls `end`, unless the service is kept."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -42,7 +42,7 @@ class Lease:
 
 
 def kept(folder: Path) -> bool:
-    """Whether the service of `folder` was asked to stay."""
+    """Return whether the service of `folder` was asked to stay."""
     return (folder / "kept").exists()
 
 

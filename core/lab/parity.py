@@ -1,4 +1,4 @@
-"""Are the tables of several schemas the same, and what their ledgers say? Compared by digest, against the golden run."""
+"""Whether the tables of several schemas equal the baseline's, by digest, and are as their own ledgers say."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from core.errors import UsageError
 from core.lab.audit import Finding, Held, audit
 
 TABLES = ("raw_trips", "raw_zones", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
-"""What a pipeline over green months leaves, in the order in which it is made."""
+"""The tables that a pipeline over green months leaves, in the order in which they are made."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One table: its digest by schema, None where it does not exist; and by schema the months that differ."""
+    """One table: its digest by schema, None where it does not exist, and by schema the months that differ."""
 
     table: str
     digests: dict[str, Digest | None]
@@ -29,13 +29,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Parity:
-    """The comparison of `schemas`, the golden one first. `absent` are schemas asked for that do not exist.
+    """The comparison of `schemas`, the baseline first. `absent` are the requested schemas that do not exist.
 
-    `rows` are the tables that anything was loaded into, and what is built from them. `findings` are what a schema holds
-    otherwise than its own ledgers say.
+    `rows` are the tables that anything was loaded into, and those built from them. `findings` are where a schema is not
+    as its own ledgers say.
     """
 
-    golden: str
+    baseline: str
+    """The schema that the others are compared with: `plain`, or the first one where there is no `plain`."""
     schemas: list[str]
     absent: list[str]
     rows: list[Row]
@@ -43,12 +44,12 @@ class Parity:
 
     @property
     def differing(self) -> list[Row]:
-        """The tables that are not the same everywhere, or nowhere."""
+        """The tables that differ between schemas, or are missing in one."""
         return [row for row in self.rows if None in row.digests.values() or len(set(row.digests.values())) > 1]
 
     @property
     def as_recorded(self) -> bool:
-        """True when every table exists, is the same in every schema, and is as the ledgers say."""
+        """True when every table exists, is equal in every schema, and is as the ledgers say."""
         return not self.differing and not self.findings
 
     @property
@@ -57,21 +58,21 @@ class Parity:
         return len(self.schemas) > 1 and self.as_recorded
 
     def to_json(self) -> dict[str, Any]:
-        """The shape of ``triptych parity --json``; a table that does not exist is null."""
+        """Return what ``triptych parity --json`` writes; a table that does not exist is null."""
         tables = [
             {"table": row.table}
-            | {schema: found and {"rows": found.rows, "digest": found.hex} for schema, found in row.digests.items()}
+            | {schema: each and {"rows": each.rows, "digest": each.hex} for schema, each in row.digests.items()}
             for row in self.rows
         ]
         months = [
-            {"table": row.table, "schema": schema, "months": days}
+            {"table": row.table, "schema": schema, "months": differing}
             for row in self.rows
-            for schema, days in row.months.items()
+            for schema, differing in row.months.items()
         ]
         return {
             "identical": self.identical,
             "as_recorded": self.as_recorded,
-            "golden": self.golden,
+            "baseline": self.baseline,
             "absent": self.absent,
             "tables": tables,
             "differences": months,
@@ -79,49 +80,50 @@ class Parity:
         }
 
 
-def compare(connection: Connection, schemas: Sequence[str], control: str) -> Parity:
-    """Compare the tables of `schemas` in one snapshot. `control` is the golden run when it exists, else the first that does.
+def compare(connection: Connection, schemas: Sequence[str], baseline: str) -> Parity:
+    """Compare the tables of `schemas` with those of `baseline`, in one snapshot.
 
-    Loads and builds wait until the transaction ends. Raise `UsageError` when no schema exists, or nothing is loaded in any.
+    Where `baseline` does not exist, the first schema takes its place. Loads and builds wait until the transaction ends. Raise
+    `UsageError` when no schema exists, or nothing is loaded in any.
     """
     hold(connection, schemas)
-    schemas = list(dict.fromkeys(schemas))  # one that is named twice has nothing to be compared with
-    there = [
-        schema for schema in sorted(schemas, key=lambda schema: schema != control) if _has_schema(connection, schema)
-    ]
-    held = {schema: {table: _held(connection, schema, table) for table in _tables()} for schema in there}
-    loaded = {dataset for schema in there for dataset in _loaded(connection, schema)}
-    tables = [table for table in _tables() if _is_compared(table, loaded, [held[schema][table] for schema in there])]
+    # A schema that is named twice must not be compared with itself.
+    schemas = list(dict.fromkeys(schemas))
+    ordered = sorted(schemas, key=lambda schema: schema != baseline)
+    present = [schema for schema in ordered if _has_schema(connection, schema)]
+    held = {schema: {table: _held(connection, schema, table) for table in _tables()} for schema in present}
+    loaded = {dataset for schema in present for dataset in _loaded(connection, schema)}
+    tables = [table for table in _tables() if _is_compared(table, loaded, [held[schema][table] for schema in present])]
     if not tables:
-        why = "nothing is loaded in" if there else "nothing is loaded: no schema"
-        raise UsageError(f"{why} {', '.join(there or schemas)}; run `triptych backfill` first")
-    absent = [schema for schema in schemas if schema not in there]
-    findings = [finding for schema in there for finding in audit(connection, schema, held[schema])]
-    rows = [_row(table, {schema: held[schema][table] for schema in there}) for table in tables]
-    return Parity(there[0], there, absent, rows, findings)
+        why = "nothing is loaded in" if present else "nothing is loaded: no schema"
+        raise UsageError(f"{why} {', '.join(present or schemas)}; run `triptych backfill` first")
+    absent = [schema for schema in schemas if schema not in present]
+    findings = [finding for schema in present for finding in audit(connection, schema, held[schema])]
+    rows = [_row(table, {schema: held[schema][table] for schema in present}) for table in tables]
+    return Parity(present[0], present, absent, rows, findings)
 
 
 def hold(connection: Connection, schemas: Sequence[str]) -> None:
-    """Begin a transaction in which these schemas' tables are locked against being replaced before its snapshot is taken.
+    """Begin a transaction, and lock these schemas' tables against replacement before its snapshot is taken.
 
-    A swapped-in month is frozen, so seen by a snapshot that is older, and the ledger's row of it is not: it would look
-    unrecorded. And a table that was made anew would look empty. A lock takes no snapshot.
+    The rows of a month that is swapped in are frozen, so an older snapshot sees them, but not the ledger's row: the
+    month would look unrecorded. And a table that was created again would look empty. Taking a lock takes no snapshot.
     """
     query = (
         "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY(%s) AND tablename = ANY(%s) ORDER BY 1, 2"
     )
     names = [*_tables(), "load_ledger", "transform_ledger", "mart_ledger"]
-    there = connection.execute(query, [list(schemas), names]).fetchall()
+    existing = connection.execute(query, [list(schemas), names]).fetchall()
     connection.rollback()
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    if there:
-        tables = sql.SQL(", ").join(sql.Identifier(*name) for name in there)
+    if existing:
+        tables = sql.SQL(", ").join(sql.Identifier(*name) for name in existing)
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(tables))
 
 
 def _tables() -> list[str]:
-    """Every table that a load or a build can leave, in the order in which they are made."""
-    # Not at the top: whatever shows a line imports this module, and need not wait for Arrow.
+    """Return every table that a load or a build can leave, in the order in which they are made."""
+    # Not at the top: `display` imports this module for every command, which need not wait for Arrow.
     from core.datasets import DATASETS
 
     raw = [dataset.table for dataset in DATASETS.values()]
@@ -129,7 +131,7 @@ def _tables() -> list[str]:
 
 
 def _loaded(connection: Connection, schema: str) -> list[str]:
-    """The datasets that the load ledger names."""
+    """Return the datasets that the load ledger names."""
     if not _columns(connection, schema, "load_ledger"):
         return []
     query = sql.SQL("SELECT DISTINCT dataset FROM {}").format(sql.Identifier(schema, "load_ledger"))
@@ -137,8 +139,10 @@ def _loaded(connection: Connection, schema: str) -> list[str]:
 
 
 def _is_compared(table: str, loaded: Collection[str], held: Sequence[Held | None]) -> bool:
-    """Whether a table belongs to what is loaded: a loader's table that a ledger names, or that has rows although none does;
-    a model once a month for it is loaded, or where it exists although none is.
+    """Return whether a table belongs to what is loaded.
+
+    A raw table does when a ledger names its dataset, or when it has rows although none does. A model does when a month
+    for it is loaded, or when it exists although none is.
     """
     from core.datasets import DATASETS, GREEN
 
@@ -161,15 +165,15 @@ def _held(connection: Connection, schema: str, table: str) -> Held | None:
 
 
 def _row(table: str, held: dict[str, Held | None]) -> Row:
-    """`held` by schema, the golden one first."""
+    """Build a row from what each schema holds of the table, the baseline first."""
     digests = {schema: None if months is None else digest.total(months.values()) for schema, months in held.items()}
-    golden, *others = held
-    differ = [schema for schema in others if digests[schema] != digests[golden]]
-    return Row(table, digests, {schema: _differing_months(held[schema], held[golden]) for schema in differ})
+    baseline, *others = held
+    differ = [schema for schema in others if digests[schema] != digests[baseline]]
+    return Row(table, digests, {schema: _differing_months(held[schema], held[baseline]) for schema in differ})
 
 
 def _differing_months(ours: Held | None, theirs: Held | None) -> list[str]:
-    """Empty where a table is missing, or not kept by month."""
+    """Return the months that differ: none where a table is missing, or not kept by month."""
     if ours is None or theirs is None:
         return []
     return sorted(month for month in ours.keys() | theirs.keys() if month and ours.get(month) != theirs.get(month))

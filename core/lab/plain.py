@@ -1,8 +1,8 @@
-"""The control: the steps of a month in a plain Python loop, behind the same runner contract as the orchestrators.
+"""The baseline: the steps of a month in a plain Python loop, behind the same runner protocol as the orchestrators.
 
     python -m core.lab.plain VERB REQUEST.json RESULT.json
 
-It stores nothing: what a tool would keep in its own records is kept in memory until the result is written.
+It stores nothing: the records that an orchestrator would store are kept in memory until the result is written.
 """
 
 from __future__ import annotations
@@ -37,6 +37,14 @@ from core.month import Month
 if TYPE_CHECKING:
     from core.run import Receipt, Run
 
+LACKS = {
+    "services": "Each backfill is one process, with nothing to keep running.",
+    "web": "It has no services, so no web page.",
+    "detached_backfills": "The command's own process does the work.",
+    "survives_worker_kill": "The process that is killed is the one that would start the month again.",
+}
+"""The capabilities that a loop in one process does not have, and why."""
+
 
 @dataclass
 class History:
@@ -47,7 +55,7 @@ class History:
     error: str | None = None
 
     def run(self, task: str, step: Callable[[], Receipt]) -> None:
-        """Run one step, again after a transient error; write down how it went. Raises nothing: look at `error`."""
+        """Run one step, repeat it after a transient error, and record how it went. Raise nothing: see `error`."""
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
             stop=tenacity.stop_after_attempt(1 + RETRIES),
@@ -59,7 +67,8 @@ class History:
             receipt = attempts(step)
             rows, state = receipt.rows, "unchanged" if receipt.state == "unchanged" else "success"
             self.receipts[task] = receipt.to_json()
-        except Exception as error:  # whatever it is, it must not hold back the other months
+        # Whatever it is, it must not hold back the other months.
+        except Exception as error:
             traceback.print_exc()
             line = " ".join(str(error).split())
             self.error = self.error or (line if isinstance(error, TriptychError) else f"{type(error).__name__}: {line}")
@@ -67,19 +76,20 @@ class History:
         self.tasks.append(TaskRecord(task, state, count, started, now(), rows))  # type: ignore[arg-type]
 
     def skip(self, task: str) -> None:
-        """Write down that a step was not run, because one before it failed."""
+        """Record that a step was not run, because one before it failed."""
         skipped: TaskState = "skipped"
         self.tasks.append(TaskRecord(task, skipped, 0))
 
 
 def now() -> str:
-    """The time, as the contract writes it."""
+    """Return the time as the runner protocol writes it."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
 
 
 def run_month(month: Month, run: Run, progress: Progress) -> MonthRecord:
     """Run the steps of one month: zones beside the month's file, then transform, then check."""
-    from core import pipeline  # not at the top: `describe` need not wait for pyarrow
+    # Not at the top: `describe` need not wait for pyarrow.
+    from core import pipeline
 
     progress(str(month), "running")
     history = History()
@@ -97,22 +107,22 @@ def run_month(month: Month, run: Run, progress: Progress) -> MonthRecord:
 
 
 def describe(_: dict[str, Any], __: Progress) -> Description:
-    """Who this is."""
-    return Description("plain", "Plain Python", platform.python_version(), capabilities=[])
+    """Return what the baseline is."""
+    return Description("plain", "Plain Python", platform.python_version(), ["concurrent_backfills"], lacks=LACKS)
 
 
 def services(_: dict[str, Any], __: Progress) -> Services:
-    """Nothing to start."""
+    """Return no services: the baseline needs none."""
     return Services({}, [])
 
 
 def ready(_: dict[str, Any], __: Progress) -> dict[str, Any]:
-    """Always."""
+    """Return at once."""
     return {}
 
 
 def backfill(data: dict[str, Any], progress: Progress) -> BackfillResult:
-    """Run `jobs` months at a time, on threads: a step waits for PostgreSQL, for dbt's process, or runs C and Rust."""
+    """Run `jobs` months at a time, on threads: a step waits for PostgreSQL or for dbt's process, or runs C and Rust."""
     from core.run import Run
 
     started = time.monotonic()

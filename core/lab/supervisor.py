@@ -1,6 +1,12 @@
-"""Watches what the lab started: a death is told at once, and what died is started again, a bounded number of times.
+"""Watches what the lab started: a death is reported at once, and what died is started again, a bounded number of times.
 
-Whoever runs a backfill watches, also services that another command started: their processes are on record.
+Each command that runs a backfill watches, including services that another command started: their processes are on
+record.
+
+Why not a library: honcho ends everything when one process ends. supervisord and circus are resident daemons, which
+restart only their own children, and without a limit once these have run for a while; here the services outlive the
+command that started them, any command may restart them, and the rest of a dead leader's session must be ended first
+(`processes.end_rest`).
 """
 
 from __future__ import annotations
@@ -12,40 +18,40 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
 from core.errors import PermanentError, TriptychError
-from core.lab.processes import Identity
+from core.lab.identity import Identity
 
 LOOK_S = 0.5
-"""Between two looks at whether all processes live: 0.1 ms of CPU each."""
+"""How often it checks that all processes live: 0.1 ms of CPU each time."""
 
 PAUSES_S = (2.0, 5.0, 10.0)
-"""After each restart of a service within a backfill, before the next. The last one is followed by none."""
+"""How long to wait after each restart of a service within a backfill. No restart follows the last one."""
 
 
 class Unit(Protocol):
-    """What is watched: PostgreSQL, the warm dbt server, or one tool's services."""
+    """What is watched: PostgreSQL, the warm dbt server, or one orchestrator's services."""
 
     @property
     def name(self) -> str:
-        """What it is called on the screen."""
+        """Its name on the screen."""
 
     @property
     def identities(self) -> Sequence[Identity]:
-        """The processes that should live."""
+        """The processes that should be alive."""
 
     def death(self, identity: Identity) -> str:
-        """Say how one of them ended, and where its log is."""
+        """Return how one of them ended, and where its log is."""
 
     def revive(self) -> None:
-        """Start again what has ended, unless another command has. Raise `TriptychError` when that fails.
+        """Start again what has ended, unless another command has done so. Raise `TriptychError` when that fails.
 
-        What was ended on purpose stays so, and is no longer among the `identities`.
+        What was ended on purpose is not started again, and leaves the `identities`.
         """
 
 
 class Supervisor:
-    """Watches one unit on a thread, while anybody is in its ``with`` block.
+    """Watches one unit on a thread, as long as any caller is in its ``with`` block.
 
-    `vital`: when the unit stays dead, `check` raises. Otherwise that is only told.
+    When a `vital` unit stays dead, `check` raises. The death of another one is only reported.
     """
 
     def __init__(self, unit: Unit, say: Callable[[str], None], *, vital: bool = True) -> None:
@@ -72,11 +78,11 @@ class Supervisor:
                 self._thread.join()
 
     def check(self) -> None:
-        """Raise when the unit died once too often."""
+        """Raise when the unit died more often than it may."""
         if self._failure:
             raise self._failure
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         self.lines.append(line)
         self._say(line)
 
@@ -85,22 +91,22 @@ class Supervisor:
             self._watch()
         except TriptychError as error:
             self._failure = error if self._vital else None
-            self._tell(str(error))
+            self._report(str(error))
         except Exception as error:
             self._failure = PermanentError(f"{self.unit.name}: {type(error).__name__}: {error} (this is a bug)")
 
     def _watch(self) -> None:
-        told: dict[Identity, str] = {}
+        deaths: dict[Identity, str] = {}
         restarts: Counter[str] = Counter()
         not_before = 0.0
         while not self._over.wait(LOOK_S):
             dead = [each for each in self.unit.identities if not each.process()]
             for each in dead:
-                if each not in told:
-                    told[each] = self.unit.death(each)
-                    self._tell(told[each])
+                if each not in deaths:
+                    deaths[each] = self.unit.death(each)
+                    self._report(deaths[each])
                 if restarts[each.name] == len(PAUSES_S):
-                    raise PermanentError(f"{told[each]}; given up after {len(PAUSES_S)} restarts")
+                    raise PermanentError(f"{deaths[each]}; given up after {len(PAUSES_S)} restarts")
             if dead and time.monotonic() >= not_before:
                 restarts.update(each.name for each in dead)
                 self._restart(dead, restarts)
@@ -110,9 +116,9 @@ class Supervisor:
         try:
             self.unit.revive()
         except TriptychError as error:
-            self._tell(f"{self.unit.name}: restart failed: {error}")
+            self._report(f"{self.unit.name}: restart failed: {error}")
         else:
-            there = {each.name for each in self.unit.identities}
-            back = [f"{each.name} ({restarts[each.name]} of {len(PAUSES_S)})" for each in dead if each.name in there]
-            if back:
-                self._tell(f"{self.unit.name}: restarted {', '.join(back)}")
+            alive = {each.name for each in self.unit.identities}
+            lines = [f"{each.name} ({restarts[each.name]} of {len(PAUSES_S)})" for each in dead if each.name in alive]
+            if lines:
+                self._report(f"{self.unit.name}: restarted {', '.join(lines)}")

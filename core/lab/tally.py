@@ -1,4 +1,4 @@
-"""What a runner has said of each month so far: all that can be reported when it ends without a result."""
+"""What a runner has reported of each month so far: all that is known when it ends without a result."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ LANDED = ("success", "unchanged")
 
 @dataclass
 class Tally:
-    """One backfill. It is called with every fact of the runner's progress, and passes each on to `show`."""
+    """The tally of one backfill. It is called with each line of the runner's progress, and passes it on to `show`."""
 
     request: BackfillRequest
     loader: str
-    """The orchestrator's name, as the ledger has it."""
+    """The orchestrator's name, as in the ledger."""
     show: Callable[[str, str, str], None] | None = None
     version: str = ""
-    notes: list[str] = field(default_factory=list)
     began: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     _started: float = field(default_factory=time.monotonic)
     _states: dict[str, tuple[str, str]] = field(default_factory=dict)
     _records: dict[str, MonthRecord] = field(default_factory=dict)
 
     def __call__(self, fact: Mapping[str, Any]) -> None:
-        """Keep one fact, and pass it on."""
+        """Keep one line, and pass it on."""
         month, state, detail = fact["month"], fact["state"], fact["detail"]
         self._states[month] = state, detail
         if record := fact.get("record"):
             self._records[month] = MonthRecord.from_json(record)
         else:
-            self._records.pop(month, None)  # it had ended, and runs again
+            # It had ended, and runs again.
+            self._records.pop(month, None)
         if self.show:
             self.show(month, state, detail)
 
@@ -46,15 +46,15 @@ class Tally:
         return any(state in LANDED for state, _ in self._states.values())
 
     def result(self, error: str, loaded: Mapping[str, Entry]) -> BackfillResult:
-        """Report the months that had ended as they ended, and the others as failed with `error`.
+        """Return the months that had ended as they ended, and the others as failed with `error`.
 
-        `loaded` is what the ledger says of each month.
+        `loaded` holds the ledger's entry of each month.
         """
         records = [self._record(month, error, loaded.get(month)) for month in self.request.months]
-        return BackfillResult.of(self.version, self._started, records, self.notes)
+        return BackfillResult.of(self.version, self._started, records)
 
     def filled(self, result: BackfillResult, loaded: Callable[[], Mapping[str, Entry]]) -> BackfillResult:
-        """Complete a runner's own result where it lost sight of months: a failed one without an attempt may be loaded."""
+        """Complete a runner's result for months that it lost: a failed one without an attempt may be loaded."""
         lost = [each for each in result.months if each.state == "failed" and not each.attempts]
         if not lost:
             return result
@@ -78,7 +78,7 @@ class Tally:
 
 
 def _of(month: str, state: Any, entry: Entry | None, error: str | None = None) -> MonthRecord:
-    """A record made of what the ledger has. It does not count attempts: there was one at least."""
+    """Return a record made from the ledger's entry. The ledger does not count attempts: there was at least one."""
     if entry is None:
         return MonthRecord(month, state, attempts=1, error=error)
     return MonthRecord(

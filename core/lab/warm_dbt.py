@@ -1,28 +1,34 @@
-"""dbt, kept warm for all loaders of a state folder: a service of the lab, like those of the tools."""
+"""The warm dbt server as a service of the lab, like those of the orchestrators: one per state folder."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from filelock import FileLock
 
-from core.lab import processes
-from core.lab.processes import Child, Identity
+from core.lab import dbt_server, processes
+from core.lab.identity import Identity
+from core.lab.processes import Child
 from core.settings import ROOT, Settings, private
 from core.transform import dbt
+from core.transform.dbt_client import server_folder, socket_path
+
+WARM_UP = ROOT / "core" / "lab" / "dbt_warm_up.py"
 
 
 class WarmDbt:
-    """The resident process. Nobody waits for it: a call that comes while it warms up is queued, and without it dbt starts cold."""
+    """The resident process. A call that comes while it warms up is queued; without the process, dbt starts cold."""
 
     name = "dbt"
 
     def __init__(self, settings: Settings) -> None:
-        self.folder = dbt.warm_folder(settings.home)
-        self._command = dbt.warm_server(settings.home, settings.dbt)
+        self.folder = server_folder(settings.home)
+        self._command = server_command(settings.home, settings.dbt)
         self.identities: list[Identity] = []
         """The server that `start` or `revive` found or started."""
 
     def start(self) -> None:
-        """Bring it up, unless it is."""
+        """Start the server, unless it runs."""
         if self._command is None:
             return
         with FileLock(private(self.folder) / "lock"):
@@ -32,7 +38,7 @@ class WarmDbt:
                 self._spawn(self._command)
 
     def revive(self) -> None:
-        """Bring it up again, unless another command has; what the dead one had begun to run goes on."""
+        """Start the server again, unless another command has. Calls that the dead one had begun to run go on."""
         if self._command is None:
             return
         with FileLock(private(self.folder) / "lock"):
@@ -41,8 +47,9 @@ class WarmDbt:
                 self._spawn(self._command)
 
     def death(self, identity: Identity) -> str:
-        """Say how it ended, and where its log is."""
-        return f"dbt: the {identity.name} {processes.reap(identity.pid)}; see {self.folder / 'log'}; each build starts cold until it is back"
+        """Return how the server ended, and where its log is."""
+        ended, log = processes.reap(identity.pid), self.folder / "log"
+        return f"dbt: the {identity.name} {ended}; see {log}; each build starts cold until it is back"
 
     def _spawn(self, command: list[str]) -> None:
         log, env = self.folder / "log", dbt.scratch_environment()
@@ -51,8 +58,25 @@ class WarmDbt:
         self.identities = [child.identity]
 
     def end(self) -> int:
-        """End it, and the calls that it serves; give the number of processes."""
+        """End the server and the calls that it serves; return the number of processes."""
         count = processes.end(self.folder)
-        for socket in self.folder.glob("*.sock"):  # else the next one would seem to be there before it is
+        # A socket that stays would make the next server look ready before it is
+        for socket in self.folder.glob("*.sock"):
             socket.unlink(missing_ok=True)
         return count
+
+
+def server_command(home: Path, executable: Path) -> list[str] | None:
+    """Return the command that serves `executable`, a dbt, to all loaders that work in the state folder `home`.
+
+    Return None when the interpreter that it runs in can't be determined: then every dbt is a cold one.
+    """
+    try:
+        python = executable.resolve(strict=True).with_name("python")
+        socket = socket_path(home, executable)
+    except OSError:
+        return None
+    # dbt's static parser keeps threads, and a process with threads can't be forked.
+    parse = dbt.Command(("parse", "--no-static-parser"), socket.parent, {}).words
+    words = [str(python), "-P", dbt_server.__file__, str(socket), "dbt", str(WARM_UP), *parse]
+    return words if python.exists() else None

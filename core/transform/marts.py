@@ -2,17 +2,18 @@
 
     write      dbt builds `<mart>__unpublished`: the rows of the months of one build, and no others
     audit      dbt tests those tables; no reader knows them
-    publish    one transaction replaces the rows of these months in every mart, and records what is there now
+    publish    one transaction replaces the rows of these months in every mart, and records what the marts hold now
 
-A mart is replaced by DELETE and INSERT, never by another table under its name: a reader whose snapshot is older than the
-publication finds the old rows, and would find a new table empty (docs/decisions/0009). So at any isolation level a reader sees
-all marts as one build left them. Only where a mart does not exist yet, or where its columns changed, does the built table
-take its name.
+A mart is replaced by DELETE and INSERT, never by another table under its name: a reader whose snapshot is older than
+the publication sees the old rows, and would see a new table as empty (docs/decisions/0009). So at any isolation level a
+reader sees all marts as one build left them. The built table takes a mart's name only where the mart does not exist
+yet, or where its columns changed.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ from core import digest
 from core.database import Connection, connect
 from core.digest import Digest
 from core.errors import TransformFailed
+from core.month import spans_of
+from core.run import counted
+
+log = logging.getLogger(__name__)
 
 UNPUBLISHED = "__unpublished"
 """What the name of a built table ends with: the alias in the model's config."""
@@ -39,9 +44,9 @@ class Mart:
     """A published table.
 
     `month` is the month by which its rows are recorded. `replaced` says which rows a build of `months` replaces; with
-    `whole_months`, those are all rows of the recorded months that it touches.
-    `key` and `indexes` belong to the published table. A built one has none, because they would cost a month's build a tenth
-    of its time: rows that break the key fail to be published.
+    `whole_months`, those are all rows of the recorded months that it touches. `key` and `indexes` belong to the
+    published table. A built one has none, because they would cost a month's build a tenth of its time: publication
+    fails on rows that break the key.
     """
 
     name: str
@@ -53,7 +58,7 @@ class Mart:
 
     @property
     def built(self) -> str:
-        """The table that dbt builds."""
+        """The name of the table that dbt builds."""
         return self.name + UNPUBLISHED
 
 
@@ -97,24 +102,25 @@ def create_ledger(connection: Connection, schema: str) -> None:
 
 
 def publish(connection: Connection, schema: str, months: Months) -> list[str]:
-    """Replace the rows of `months` in every mart by what dbt built, and record them.
+    """Replace the rows of `months` in every mart with what dbt built, and record them.
 
-    Return the names of the marts whose table was replaced because its columns changed. Call it in a transaction: readers see
-    nothing of it before the commit. Raise `TransformFailed` when rows break a mart's key, or when a mart has other columns
-    than a build of only some months.
+    Return the names of the marts whose table was replaced because its columns changed. Call it in a transaction:
+    readers see nothing of it before the commit. Raise `TransformFailed` when rows break a mart's key, or when a mart
+    has other columns than a build of only some months.
     """
     replaced = []
     try:
         for mart in MARTS:
             old, new = _columns(connection, schema, mart.name), _columns(connection, schema, mart.built)
             if old == new:
-                _replace_rows(connection, schema, mart, months)
+                log.info("%s.%s: %s", schema, mart.name, _replace_rows(connection, schema, mart, months))
             elif old and months is not None:
                 raise TransformFailed(
-                    f"{schema}.{mart.name} has other columns than its model: drop it, then run again to build all months"
+                    f"{schema}.{mart.name} has other columns than its model: "
+                    "drop it, then run again to build all months"
                 )
             else:
-                _replace_table(connection, schema, mart)
+                log.info("%s.%s: %s", schema, mart.name, _replace_table(connection, schema, mart))
                 replaced += [mart.name] if old else []
     except psycopg.errors.UniqueViolation as error:
         raise TransformFailed(f"{schema}: {error.diag.message_primary}: {error.diag.message_detail}") from error
@@ -124,16 +130,16 @@ def publish(connection: Connection, schema: str, months: Months) -> list[str]:
 
 
 def damage(connection: Connection, schema: str, month: dt.date) -> str | None:
-    """Say how the marts' numbers of rows differ from what the last build left of `month`; return None when they do not.
+    """Return how the marts' numbers of rows differ from what the last build left of `month`; None when they do not.
 
-    Every run asks, so this only counts rows, in milliseconds. `triptych parity` compares the digests.
+    Every run calls this, so it only counts rows, in milliseconds. `triptych parity` compares the digests.
     """
-    asked = {
+    compared = {
         "fct_trips": (sql.SQL("source_month = {}").format(month), sql.SQL("month = {}").format(month)),
         # The dates of a source month may lie anywhere, and the whole table is small.
         "daily_borough_stats": (sql.SQL("true"), sql.SQL("true")),
     }
-    for name, (rows, entries) in asked.items():
+    for name, (rows, entries) in compared.items():
         query = sql.SQL(
             "SELECT (SELECT count(*) FROM {table} WHERE {rows}),"
             " (SELECT coalesce(sum(row_count), 0)::bigint FROM {ledger} WHERE model = {name} AND {entries})"
@@ -149,35 +155,45 @@ def damage(connection: Connection, schema: str, month: dt.date) -> str | None:
 def digests(
     connection: Connection, schema: str, mart: Mart, months: Months = None, *, built: bool = False
 ) -> dict[dt.date, Digest]:
-    """The digest of each month of a published mart (or of its built table) that has rows, of all or of `months`."""
+    """Return the digest of each month (of `months`) that has rows in a published mart, or in its built table."""
     return digest.by_key(connection, mart.month, schema, mart.built if built else mart.name, months)
 
 
-def _replace_rows(connection: Connection, schema: str, mart: Mart, months: Months) -> None:
-    """Move the built rows into the published table, in place of those that they replace."""
+def rows(schema: str, month: dt.date) -> int:
+    """Return how many rows of `month` are in ``fct_trips``."""
+    with connect(f"transform {schema}") as connection:
+        query = sql.SQL("SELECT count(*) FROM {} WHERE source_month = {}")
+        return int(connection.execute(query.format(sql.Identifier(schema, "fct_trips"), month)).fetchall()[0][0])
+
+
+def _replace_rows(connection: Connection, schema: str, mart: Mart, months: Months) -> str:
+    """Move the built rows into the published table, in place of those that they replace; return what was done."""
     if mart.whole_months and months is None:
-        _replace_changed_months(connection, schema, mart)
-        return
+        return _replace_changed_months(connection, schema, mart)
     touched = months if mart.whole_months else _touched(connection, schema, mart, months)
     with ThreadPoolExecutor(1) as pool:
-        # To hash a month takes about as long as to move it. A session of its own, to which the built rows are visible, does
-        # it at the same time.
+        # Hashing a month takes about as long as moving it. A session of its own, to which the built rows are visible,
+        # does it at the same time.
         hashed = pool.submit(_hash_built, schema, mart) if mart.whole_months else None
         _move(connection, schema, mart, months)
     found = hashed.result() if hashed else digests(connection, schema, mart, touched)
-    _record(connection, schema, mart, touched, found)
+    record(connection, schema, mart, touched, found)
+    replaced = "all months" if touched is None else spans_of(touched) or "no month"
+    return f"replaced the rows of {replaced}, now {counted(digest.total(found.values()).rows, 'row')}"
 
 
-def _replace_changed_months(connection: Connection, schema: str, mart: Mart) -> None:
-    """Move the months that came out of a build of all months otherwise than recorded, or that have lost rows since.
+def _replace_changed_months(connection: Connection, schema: str, mart: Mart) -> str:
+    """Move the months whose rows a build of all months changed, or that have lost rows since they were recorded.
 
-    A change of the project seldom changes a row, and a month that is not rewritten leaves no dead rows.
+    A change of the project seldom changes a row, and a month that is not rewritten leaves no dead rows. Return what was
+    done.
     """
     found = digests(connection, schema, mart, built=True)
     query = sql.SQL(
         "SELECT month, coalesce(row_count, 0) = coalesce(rows, 0), content_digest"
         " FROM (SELECT {month} AS month, count(*) AS rows FROM {table} GROUP BY 1) AS there"
-        " FULL JOIN (SELECT month, row_count, content_digest FROM {ledger} WHERE model = {name}) AS recorded USING (month)"
+        " FULL JOIN (SELECT month, row_count, content_digest FROM {ledger} WHERE model = {name}) AS recorded"
+        " USING (month)"
     ).format(
         month=mart.month, table=sql.Identifier(schema, mart.name), ledger=sql.Identifier(schema, LEDGER), name=mart.name
     )
@@ -189,7 +205,11 @@ def _replace_changed_months(connection: Connection, schema: str, mart: Mart) -> 
     ]
     if changed:
         _move(connection, schema, mart, changed)
-        _record(connection, schema, mart, changed, found)
+        record(connection, schema, mart, changed, found)
+    same = spans_of(found.keys() - set(changed)) or "no month"
+    return (
+        f"replaced the rows of {spans_of(changed) or 'no month'}, left those of {same} alone because they are the same"
+    )
 
 
 _INSERT = sql.SQL("INSERT INTO {table} ({columns}) SELECT {columns} FROM {built}")
@@ -205,7 +225,7 @@ def _move(connection: Connection, schema: str, mart: Mart, months: Months) -> No
 
 
 def _touched(connection: Connection, schema: str, mart: Mart, months: Months) -> Months:
-    """The recorded months whose rows change: those of the rows that go, and of those that come."""
+    """Return the recorded months whose rows change: those of the rows that go, and of those that come."""
     if months is None:
         return None
     query = sql.SQL("SELECT {month} FROM {table} WHERE {replaced} UNION SELECT {month} FROM {built}")
@@ -225,12 +245,13 @@ def _compose(query: sql.SQL, schema: str, mart: Mart, months: Months, **more: sq
 
 def _hash_built(schema: str, mart: Mart) -> dict[dt.date, Digest]:
     with connect(f"digest {schema} {mart.name}") as connection:
-        connection.execute("SET max_parallel_workers_per_gather = 0")  # the other core is the one that moves the rows
+        # The other core is busy moving the rows
+        connection.execute("SET max_parallel_workers_per_gather = 0")
         return digests(connection, schema, mart, built=True)
 
 
-def _replace_table(connection: Connection, schema: str, mart: Mart) -> None:
-    """Let the built table be the published one, with key and indexes."""
+def _replace_table(connection: Connection, schema: str, mart: Mart) -> str:
+    """Make the built table the published one, with key and indexes; return what was done."""
     table, built = sql.Identifier(schema, mart.name), sql.Identifier(schema, mart.built)
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
     connection.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(built, sql.Identifier(mart.name)))
@@ -238,11 +259,13 @@ def _replace_table(connection: Connection, schema: str, mart: Mart) -> None:
     connection.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(table, key))
     for column in mart.indexes:
         connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(table, sql.Identifier(column)))
-    _record(connection, schema, mart, None, digests(connection, schema, mart))
+    found = digests(connection, schema, mart)
+    record(connection, schema, mart, None, found)
+    return f"a new table with {counted(digest.total(found.values()).rows, 'row')}"
 
 
-def _record(connection: Connection, schema: str, mart: Mart, months: Months, found: Mapping[dt.date, Digest]) -> None:
-    """Write down the rows and the digest of `months`: those that were `found`, and that the others have none."""
+def record(connection: Connection, schema: str, mart: Mart, months: Months, found: Mapping[dt.date, Digest]) -> None:
+    """Record rows and digest of `months`, as `found` has them; a month that is not in `found` has no rows."""
     ledger = sql.Identifier(schema, LEDGER)
     which = sql.SQL("true") if months is None else sql.SQL("month = ANY ({}::date[])").format(list(months))
     connection.execute(sql.SQL("DELETE FROM {} WHERE model = {} AND {}").format(ledger, mart.name, which))
@@ -253,7 +276,7 @@ def _record(connection: Connection, schema: str, mart: Mart, months: Months, fou
 
 
 def _columns(connection: Connection, schema: str, name: str) -> list[tuple[str, str, bool]]:
-    """Name, type and NOT NULL of each column of a table, in order; none when there is no such table."""
+    """Return name, type and NOT NULL of each column of a table, in order; none when there is no such table."""
     query = """SELECT attname::text, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
                WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
     return connection.execute(query, [sql.Identifier(schema, name).as_string(connection)]).fetchall()

@@ -1,7 +1,7 @@
-"""The dbt models with the lineage that dbt declares, and its tests on data as asset checks.
+"""The dbt models with the lineage that dbt declares, and dbt's data tests as asset checks.
 
-Made from dbt's manifest without dagster-dbt: importing that takes 11-15 s in each run's process, and it needs dbt in
-the same environment, where dbt has one of its own.
+They are made from dbt's manifest, without dagster-dbt: importing that takes 11-15 s in each run's process, and it needs dbt
+in the same environment, where dbt has one of its own.
 """
 
 from collections.abc import Iterator
@@ -11,70 +11,95 @@ import dagster as dg
 
 from core import pipeline, transform
 from core.month import Month
-from core.transform import dbt
-from dagster_impl.defs.resources import Parameters
-from dagster_impl.steps import MONTHS, ONE_MONTH, RETRY, failures, materialized
+from core.transform import Column, Model, lineage
+from dagster_impl.defs.resources import SCHEMA, Parameters
+from dagster_impl.steps import MONTHS, OWNERS, RETRY, failures, materialized, table
 
-MODELS = dbt.lineage()
+MODELS = lineage()
+
+
+def _asset(model: Model) -> dg.AssetSpec:
+    columns = [_column(column) for column in model.columns]
+    code = dg.LocalFileCodeReference(file_path=str(model.path), label=model.path.name)
+    return dg.AssetSpec(
+        model.name,
+        deps=model.depends_on,
+        description=model.description,
+        group_name="dbt",
+        kinds={"dbt", "postgres"},
+        owners=OWNERS,
+        metadata={
+            **table(SCHEMA, model.name, columns),
+            "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[code]),
+        },
+    )
+
+
+def _column(column: Column) -> dg.TableColumn:
+    constraints = dg.TableColumnConstraints(nullable=column.nullable)
+    return dg.TableColumn(column.name, column.type, column.description, constraints)
 
 
 @dg.multi_asset(
     name="transform",
-    specs=[
-        dg.AssetSpec(
-            model.name,
-            deps=model.depends_on,
-            description=model.description,
-            kinds={"dbt", "postgres"},
-            group_name="dbt",
-        )
-        for model in MODELS
-    ],
+    specs=[_asset(model) for model in MODELS],
     partitions_def=MONTHS,
-    backfill_policy=ONE_MONTH,
     retry_policy=RETRY,
-    # Every build makes all four, but without this 1.13.27 refuses each backfill of a diamond, from its own pages too:
-    # "Targeted subset must match between every key", for it compares two equal sets of months with a `!=` of tuples.
+    # One build makes all four, but without this 1.13.27 refuses each backfill of a diamond, from its own pages too: "Targeted
+    # subset must match between every key", because it compares two equal sets of months with the `!=` of tuples.
     can_subset=True,
 )
 def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterator[dg.MaterializeResult[None]]:
-    """One dbt build for all the months that landed since the last one."""
+    """Run one dbt build for all the months that landed since the last one."""
+    run = parameters.run(context.run.run_id)
     with failures():
-        receipt = pipeline.transform(parameters.run(context.run.run_id), Month.parse(context.partition_key))
-    for model in MODELS:  # parents first, as Dagster wants them
+        receipt = pipeline.transform(run, Month.parse(context.partition_key))
+    # Parents come first in MODELS, as Dagster requires.
+    for model in MODELS:
         if dg.AssetKey(model.name) in context.selected_asset_keys:
-            rows = receipt.rows if model.name == "fct_trips" else None  # the one model that has a row for each trip
-            yield materialized(replace(receipt, rows=rows), model.name)
+            # The receipt counts trips, and only this model has one row for each.
+            rows = receipt.rows if model.name == "fct_trips" else None
+            yield materialized(replace(receipt, rows=rows), run.schema, model.name)
 
 
 @dg.multi_asset_check(
     name="check",
     specs=[
-        dg.AssetCheckSpec(test.name, asset=model.name, description=test.description)
+        dg.AssetCheckSpec(test.name, asset=model.name, description=test.description, partitions_def=MONTHS)
         for model in MODELS
         for test in model.tests
-        if test.kind == "data"  # the others are on made-up rows: a failed one stops the build, see `core.transform.dbt`
+        # A unit test uses made-up rows: it says nothing of a month, and stops the build when it fails (`core.transform`).
+        if test.kind == "data"
     ],
     retry_policy=RETRY,
 )
 def checks(context: dg.AssetCheckExecutionContext, parameters: Parameters) -> Iterator[dg.AssetCheckResult]:
-    """What the build's tests on data found for this month, each on its model; a failed one of severity `error` fails the run.
+    """Report what the build's data tests found for this month, each on its model.
 
-    With `strict` all are of that severity. A failed one says in its description what it found of this month's rows.
+    A failed test of severity `error` fails the run; with `strict` every test has that severity. The description of a failed
+    check says how many of this month's rows broke it.
     """
+    run, month = parameters.run(context.run.run_id), Month.parse(context.partition_key)
     with failures():
-        run = parameters.run(context.run.run_id)
-        month = Month.parse(context.op_execution_context.partition_key)
-        day = month.first_day
-        found, trips = transform.results(run.schema, day), transform.rows(run.schema, day)
-        for test in (result for result in found if result.kind == "data"):
-            broken = test.concerns(day)
-            yield dg.AssetCheckResult(
-                passed=not broken,
-                asset_key=test.model,
-                check_name=test.name,
-                severity=dg.AssetCheckSeverity.ERROR if test.fails(run.strict) else dg.AssetCheckSeverity.WARN,
-                description=test.warning(day, trips) if broken else None,
-                metadata={"failures": test.count(day) if broken else 0},
-            )
+        results, trips = transform.results(run.schema, month.first_day), transform.rows(run.schema, month.first_day)
+        yield from (_check(result, month, trips, run.strict) for result in results if result.kind == "data")
         pipeline.check(run, month)
+
+
+def _check(result: transform.Result, month: Month, trips: int, strict: bool) -> dg.AssetCheckResult:
+    day = month.first_day
+    broken = result.concerns(day)
+    return dg.AssetCheckResult(
+        passed=not broken,
+        asset_key=result.model,
+        check_name=result.name,
+        severity=dg.AssetCheckSeverity.ERROR if result.fails(strict) else dg.AssetCheckSeverity.WARN,
+        description=result.warning(day, trips) if broken else None,
+        metadata={"failures": result.count(day) if broken else 0},
+    )
+
+
+@dg.definitions
+def dbt_project() -> dg.Definitions:
+    """Return the models, each with links to its SQL and to the step that builds it, and the checks."""
+    return dg.Definitions(assets=dg.with_source_code_references([models]), asset_checks=[checks])

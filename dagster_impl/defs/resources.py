@@ -3,22 +3,26 @@
 import dagster as dg
 from pydantic import Field
 
-from core.run import STRATEGIES, Run
+from core.run import HELP, Run, StrategyName
 
 
 class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
-    """What to load, and into which schema. A backfill sets other values in its run config, under this resource."""
+    """What to load, and into which schema: the defaults of the launchpad, which a run or a backfill may override.
 
-    source: str = Field(default="tlc", description="A folder, an http(s) prefix, or tlc: the publisher.")
-    # `schema` is a method of every pydantic model: a field of that name warns, so the name differs and the key does not.
-    target: str = Field(default="dagster", alias="schema", description="The PostgreSQL schema that is written.")
-    strategy: str = Field(default="swap", description=f"How a month is published: {', '.join(STRATEGIES)}.")
-    force: bool = Field(default=False, description="Load again even when the ledger shows the same bytes.")
-    accept_suspect: bool = Field(default=False, description="Publish files that look wrong, such as another month's.")
-    strict: bool = Field(default=False, description="Fail a month for a warning of a data test too.")
+    A resource and not a `dg.Config`, which belongs to one op: all four steps of a run share one set of values, and with a
+    `Config` a user would have to enter them four times.
+    """
+
+    source: str = Field(default="tlc", description=HELP["source"])
+    # `schema` is a method of every pydantic model, and a field of that name warns: the field has another name, its key has not.
+    target: str = Field(default="dagster", alias="schema", description=HELP["schema"])
+    strategy: StrategyName = Field(default="swap", description=HELP["strategy"])
+    force: bool = Field(default=False, description=HELP["force"])
+    accept_suspect: bool = Field(default=False, description=HELP["accept_suspect"])
+    strict: bool = Field(default=False, description=HELP["strict"])
 
     def run(self, run_id: str) -> Run:
-        """Return the parameters of one run as the pipeline takes them."""
+        """Return the parameters as the pipeline takes them, for the run `run_id`."""
         return Run(
             source=self.source,
             schema=self.target,
@@ -31,7 +35,14 @@ class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the reso
         )
 
 
+SCHEMA = Parameters().target
+"""The schema that is written unless a run's parameters name another one."""
+
+
 @dg.definitions
 def resources() -> dg.Definitions:
-    """In-process steps: the default executor starts an interpreter for each step, 3.6 CPU s of it four times a month."""
+    """Return the run parameters and an executor that runs the steps in the run's own process.
+
+    The default executor starts an interpreter for each step, which costs 3.6 CPU s, four times a month.
+    """
     return dg.Definitions(resources={"parameters": Parameters()}, executor=dg.in_process_executor)

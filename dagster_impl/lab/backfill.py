@@ -1,42 +1,39 @@
-"""One backfill, from the asking to its last run."""
+"""One backfill through Dagster's daemon, from its launch to the end of its last run."""
 
 import math
 import uuid
-from collections import defaultdict
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import TriptychError
 from core.lab.protocol import BackfillRequest, MonthRecord, Progress, canceled_with_us
 from core.waiting import patiently, until
-from dagster_impl.lab import client as api
-from dagster_impl.lab import history, services
-from dagster_impl.lab.history import month_of, tags_of
+from dagster_impl.lab import queries
+from dagster_impl.lab.client import Client
+from dagster_impl.lab.history import Runs, by_month, is_lost, record
+from dagster_impl.lab.services import jobs_tag
 
 ASSETS = ("raw_zones", "raw_trips", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
-POLL_S = 1.0  # a look costs the web server 30 ms
+
+# A look costs the web server 30 ms.
+POLL_S = 1.0
+
 WAITING = ("NOT_STARTED", "QUEUED")
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
-Runs = dict[str, list[dict[str, Any]]]
-"""The runs of each month, oldest first: more than one when a process was killed and its run tried again."""
-
 Records = dict[str, MonthRecord]
-"""What Dagster recorded of the months that are over."""
+"""What Dagster recorded of the months that have ended."""
 
 
-def partitions(client: api.Client) -> list[str]:
-    """The months that Dagster knows."""
-    asset = client.one(api.PARTITIONS, {"key": {"path": ["raw_trips"]}}, "AssetNode")
+def partitions(client: Client) -> list[str]:
+    """Return the months that Dagster knows."""
+    asset = client.one(queries.PARTITIONS, {"key": {"path": ["raw_trips"]}}, "AssetNode")
     return [str(key) for key in asset["partitionKeys"]]
 
 
-def launch(client: api.Client, wanted: BackfillRequest, months: list[str]) -> str:
-    """Ask for `months` of all six assets; return the backfill's id.
-
-    An attempt whose answer was lost may have been heard: the backfill that it made has our tag.
-    """
-    tag = {"key": services.jobs_tag(wanted.jobs), "value": uuid.uuid4().hex}
+def launch(client: Client, wanted: BackfillRequest, months: list[str]) -> str:
+    """Launch a backfill of `months` of all six assets, and return its id."""
+    tag = {"key": jobs_tag(wanted.jobs), "value": uuid.uuid4().hex}
     params = {
         "assetSelection": [{"path": [asset]} for asset in ASSETS],
         "partitionNames": months,
@@ -45,79 +42,84 @@ def launch(client: api.Client, wanted: BackfillRequest, months: list[str]) -> st
         "runConfigData": {"resources": {"parameters": {"config": wanted.parameters}}},
     }
 
-    def ask() -> str:
-        newest = client.one(api.BACKFILLS, {"limit": 20}, "PartitionBackfills")["results"]
+    def attempt() -> str:
+        # An earlier attempt whose answer was lost may have launched the backfill: then one has our tag.
+        newest = client.one(queries.BACKFILLS, {"limit": 20}, "PartitionBackfills")["results"]
         if ours := [one["id"] for one in newest if tag in one["tags"]]:
             return str(ours[0])
-        return str(client.once(api.LAUNCH, {"params": params}, "LaunchBackfillSuccess")["backfillId"])
+        return str(client.once(queries.LAUNCH, {"params": params}, "LaunchBackfillSuccess")["backfillId"])
 
-    return patiently(ask, client.patience_s)
+    return patiently(attempt, client.patience_s)
 
 
-def follow(client: api.Client, backfill_id: str, wanted: BackfillRequest, progress: Progress) -> Records:
-    """Report progress until the daemon calls the backfill done and no run is left; return the records of its months."""
-    # a month's run and its retries, see run_retries in `instance`
-    variables = {"id": backfill_id, "limit": 3 * len(wanted.months)}
-    asked: set[str] = set()
-    records: Records = {}
-    read: dict[str, str] = {}
+def follow(client: Client, backfill_id: str, wanted: BackfillRequest, progress: Progress) -> Records:
+    """Report progress until the backfill is done and all of its runs have ended; return the records of its months."""
+    watch = Watch(client, backfill_id, len(wanted.months), progress)
+    with canceled_with_us(lambda: client.one(queries.CANCEL, {"id": backfill_id}, "CancelBackfillSuccess")):
+        return until(
+            lambda: patiently(watch.look, client.patience_s), math.inf, POLL_S, f"Dagster's backfill {backfill_id}"
+        )
 
-    def look() -> Records | None:
-        answer = client.one(api.PROGRESS, variables, "PartitionBackfill")
-        runs = _by_month(answer["runs"])
-        for month, tries in runs.items():
-            last = tries[-1]
-            if last["status"] not in ENDED:
-                records.pop(month, None)  # that of a run that is tried again
-                progress(month, "waiting" if last["status"] in WAITING else "running")
-            elif read.get(month) != last["id"]:
-                records[month], read[month] = history.record(month, [_whole(client, run) for run in tries]), last["id"]
-                progress(month, records[month].state, record=records[month])
+
+@dataclass
+class Watch:
+    """What is known of a running backfill."""
+
+    client: Client
+    backfill_id: str
+    months: int
+    progress: Progress
+    records: Records = field(default_factory=dict)
+    recorded: dict[str, str] = field(default_factory=dict)
+    """The id of the last run that each record was made from."""
+    retried: set[str] = field(default_factory=set)
+
+    def look(self) -> Records | None:
+        """Report what has changed since the last look; return the records once the backfill and all its runs have ended."""
+        # A month has one run, and one more for each retry of a killed process (`run_retries` in services.py).
+        variables = {"id": self.backfill_id, "limit": 3 * self.months}
+        answer = self.client.one(queries.PROGRESS, variables, "PartitionBackfill")
+        runs = by_month(answer["runs"])
+        for month, attempts in runs.items():
+            self.report(month, attempts)
         if answer["status"] == "FAILED":
-            raise TriptychError(f"Dagster's backfill {backfill_id} failed: {(answer['error'] or {}).get('message')}")
+            cause = (answer["error"] or {}).get("message")
+            raise TriptychError(f"Dagster's backfill {self.backfill_id} failed: {cause}")
         if not answer["status"].startswith(("COMPLETED", "CANCELED")):
             return None
-        lost = {tries[-1]["id"] for tries in runs.values() if is_lost(tries[-1])} - asked
-        if lost and answer["status"] == "COMPLETED_FAILED":  # not one that a user canceled
-            for run_id in lost:
-                retry(client, backfill_id, run_id)
-                asked.add(run_id)
+        # Not in a backfill that a user has canceled.
+        if answer["status"] == "COMPLETED_FAILED" and self.retry_lost(runs):
             return None
-        return records if records.keys() == runs.keys() else None
+        return self.records if self.records.keys() == runs.keys() else None
 
-    with canceled_with_us(lambda: client.one(api.CANCEL, {"id": backfill_id}, "CancelBackfillSuccess")):
-        # a retry whose answer was lost shows in the next look, or is asked for again
-        return until(lambda: patiently(look, client.patience_s), math.inf, POLL_S, f"Dagster's backfill {backfill_id}")
+    def report(self, month: str, attempts: list[dict[str, Any]]) -> None:
+        """Report the state of a month's last run, with the month's record when that run has ended."""
+        last = attempts[-1]
+        if last["status"] not in ENDED:
+            # A run that is retried had a record of its own.
+            self.records.pop(month, None)
+            self.progress(month, "waiting" if last["status"] in WAITING else "running")
+        elif self.recorded.get(month) != last["id"]:
+            whole = [run | self.client.one(queries.RUN, {"id": run["id"]}, "Run") for run in attempts]
+            self.records[month], self.recorded[month] = record(month, whole), last["id"]
+            self.progress(month, self.records[month].state, record=self.records[month])
 
+    def retry_lost(self, runs: Runs) -> bool:
+        """Retry each run that Dagster announced a retry of, and did not retry; return whether there was one."""
+        lost = {attempts[-1]["id"] for attempts in runs.values() if is_lost(attempts[-1])} - self.retried
+        for run_id in lost:
+            self.retry(run_id)
+            # After the call: if its answer was lost, the next look shows the retry, or asks for it again.
+            self.retried.add(run_id)
+        return bool(lost)
 
-def _whole(client: api.Client, run: dict[str, Any]) -> dict[str, Any]:
-    """A run with its steps and events."""
-    return run | client.one(api.RUN, {"id": run["id"]}, "Run")
+    def retry(self, run_id: str) -> None:
+        """Retry a run, as a run of the same backfill.
 
-
-def _by_month(runs: list[dict[str, Any]]) -> Runs:
-    months: Runs = defaultdict(list)
-    for run in sorted(runs, key=lambda run: float(run["creationTime"])):
-        months[month_of(run)].append(run)
-    return months
-
-
-def retry(client: api.Client, backfill_id: str, run_id: str) -> None:
-    """Start the retry of a run that Dagster lost, as a run of the same backfill.
-
-    Dagster marks a killed run as failed, and only then as one to be tried again. When the backfill's daemon looks in
-    between, it calls the backfill done, and the retry is refused because it is. Seen in one of five kills on a busy machine.
-    """
-    tags = [{"key": "dagster/backfill", "value": backfill_id}]  # without it the new run belongs to no backfill
-    params = {"parentRunId": run_id, "strategy": "FROM_FAILURE", "extraTags": tags}
-    client.once(api.RETRY, {"params": params}, "LaunchRunSuccess")
-
-
-def is_lost(run: Mapping[str, Any]) -> bool:
-    """Whether Dagster announced another try of a failed run, and did not make it."""
-    tags = tags_of(run)
-    return (
-        run["status"] == "FAILURE"
-        and tags.get("dagster/will_retry") == "true"
-        and "dagster/auto_retry_run_id" not in tags
-    )
+        Dagster marks a killed run as failed, and only then as one to be retried. When the backfill's daemon looks in
+        between, the backfill is done, and the retry is refused because it is. Seen in one of five kills on a busy machine.
+        """
+        # Without the tag the new run belongs to no backfill.
+        tags = [{"key": "dagster/backfill", "value": self.backfill_id}]
+        params = {"parentRunId": run_id, "strategy": "FROM_FAILURE", "extraTags": tags}
+        self.client.once(queries.RETRY, {"params": params}, "LaunchRunSuccess")

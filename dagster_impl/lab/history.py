@@ -1,7 +1,8 @@
-"""From what Dagster recorded of a month's runs to the records of the runner contract."""
+"""What Dagster recorded of a month's runs, as records of the runner protocol."""
 
 import datetime as dt
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,25 +14,40 @@ TASK_OF_STEP = {
     "transform": "transform",
     "check": "check",
 }
-"""The contract's name of each step of a run. A step is named after its asset, or as its function says."""
+"""The protocol's name of each step of a run. Dagster names a step after its asset, or as its function says."""
 
-MONTH_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
-"""Where a run's month is written: the second with an explicit backfill policy."""
+NAMES = {"dagster/partition_row_count": "rows", "dagster/row_count": "rows"}
+"""A receipt's names of the metadata that has other names in Dagster."""
+
+Runs = dict[str, list[dict[str, Any]]]
+"""The runs of each month, oldest first: more than one when a process was killed and its run was retried."""
 
 
-def month_of(run: Mapping[str, Any]) -> str:
-    """The month that a run of a backfill is for."""
+def by_month(runs: Sequence[dict[str, Any]]) -> Runs:
+    """Return the runs of a backfill by month."""
+    months: Runs = defaultdict(list)
+    for run in sorted(runs, key=lambda run: float(run["creationTime"])):
+        months[tags_of(run)["dagster/partition"]].append(run)
+    return months
+
+
+def is_lost(run: Mapping[str, Any]) -> bool:
+    """Return whether Dagster announced a retry of a failed run, and did not make it."""
     tags = tags_of(run)
-    return next(tags[name] for name in MONTH_TAGS if name in tags)
+    return (
+        run["status"] == "FAILURE"
+        and tags.get("dagster/will_retry") == "true"
+        and "dagster/auto_retry_run_id" not in tags
+    )
 
 
 def tags_of(run: Mapping[str, Any]) -> dict[str, str]:
-    """A run's tags by key."""
+    """Return a run's tags by key."""
     return {tag["key"]: tag["value"] for tag in run["tags"]}
 
 
 def record(month: str, runs: Sequence[Mapping[str, Any]]) -> MonthRecord:
-    """Sum up the runs of `month`, oldest first: more than one when a process was killed and its run tried again."""
+    """Sum up the runs of `month`, oldest first."""
     stats = [(TASK_OF_STEP[step["stepKey"]], step) for run in runs for step in run["stepStats"]]
     receipts = {task: receipt for task, step in stats if (receipt := _receipt(step))}
     tasks = [_task(task, [step for name, step in stats if name == task], receipts) for task in TASK_OF_STEP.values()]
@@ -45,7 +61,8 @@ def _task(task: str, steps: Sequence[Mapping[str, Any]], receipts: Mapping[str, 
     if not steps:
         return TaskRecord(task, "skipped", 0)
     receipt, first, last = receipts.get(task, {}), steps[0], steps[-1]
-    state: TaskState = "failed"  # also the step of a killed process: it has no end
+    # A step is also failed when its process was killed: it has no end then.
+    state: TaskState = "failed"
     if last["status"] == "SUCCESS":
         state = "unchanged" if receipt.get("state") == "unchanged" else "success"
     attempts = sum(max(1, len(step["attempts"])) for step in steps)
@@ -54,7 +71,7 @@ def _task(task: str, steps: Sequence[Mapping[str, Any]], receipts: Mapping[str, 
 
 def _receipt(step: Mapping[str, Any]) -> dict[str, Any]:
     entries = [entry for event in step["materializations"] for entry in event["metadataEntries"]]
-    return {entry["label"]: _value(entry) for entry in entries}
+    return {NAMES.get(entry["label"], entry["label"]): _value(entry) for entry in entries}
 
 
 def _value(entry: Mapping[str, Any]) -> Any:
@@ -62,13 +79,13 @@ def _value(entry: Mapping[str, Any]) -> Any:
 
 
 def _warnings(run: Mapping[str, Any]) -> list[str]:
-    """What the checks of severity WARN found: these results are all that Dagster keeps of the step's receipt."""
-    found = [event["evaluation"] for event in run["eventConnection"]["events"] if "evaluation" in event]
-    return [each["description"] for each in found if not each["success"] and each["severity"] == "WARN"]
+    """Return what the checks of severity WARN report, which is all that Dagster keeps of the step's receipt."""
+    evaluations = [event["evaluation"] for event in run["eventConnection"]["events"] if "evaluation" in event]
+    return [each["description"] for each in evaluations if not each["success"] and each["severity"] == "WARN"]
 
 
 def _error(run: Mapping[str, Any]) -> str:
-    """The message of the step that failed, or else the run's: then no step lived to say anything."""
+    """Return the message of the step that failed, or the run's own if no step lived to report one."""
     events = run["eventConnection"]["events"]
     for event in events:
         if event["__typename"] == "ExecutionStepFailureEvent":

@@ -1,4 +1,4 @@
-"""Dagster's side of the runner contract (`core.lab.protocol`): it starts nothing, and asks the services for everything."""
+"""The runner of Dagster, see `core.lab.protocol`. It starts no service: it asks the running ones for everything."""
 
 import sys
 import time
@@ -18,32 +18,25 @@ from core.lab.protocol import (
     serve,
 )
 from core.waiting import until
-from dagster_impl.lab import backfill as native
-from dagster_impl.lab import services as stack
-from dagster_impl.lab.client import READY, Client, missing
+from dagster_impl.lab.backfill import follow, launch, partitions
+from dagster_impl.lab.client import Client, missing
+from dagster_impl.lab.queries import READY
+from dagster_impl.lab.services import daemon_note, services
 
-READY_S = 240  # 12 s on two quiet cores, 89 s on crowded ones
-CAPABILITIES = [
-    "services",
-    "web",
-    "native_backfill",
-    "native_partitions",
-    "concurrent_backfills",
-    "asset_lineage",
-    "asset_checks",
-    "per_month_retry",
-    "survives_worker_kill",
-]
+# 12 s on two quiet cores, 89 s on crowded ones.
+READY_S = 240
+
+CAPABILITIES = ["services", "web", "concurrent_backfills", "detached_backfills", "survives_worker_kill"]
 
 
 def describe(_request: dict[str, Any], _progress: Progress) -> Description:
-    """Who this is, without importing Dagster."""
+    """Return who this is, without importing Dagster."""
     return Description("dagster", "Dagster", version("dagster"), CAPABILITIES, ["code", "web"])
 
 
-def services(request: dict[str, Any], _progress: Progress) -> Services:
-    """What to start, and in which order."""
-    return stack.services(Endpoint.from_json(request))
+def start(request: dict[str, Any], _progress: Progress) -> Services:
+    """Return what to start, and in which order."""
+    return services(Endpoint.from_json(request))
 
 
 def ready(request: dict[str, Any], _progress: Progress) -> dict[str, Any]:
@@ -60,12 +53,12 @@ def backfill(request: dict[str, Any], progress: Progress) -> BackfillResult:
     """Launch one backfill through the daemon, and wait for its end."""
     started, wanted = time.monotonic(), BackfillRequest.from_json(request)
     client = Client(Endpoint.from_json(wanted.endpoint))
-    # A month that is no partition would be left out without a word.
-    known = set(native.partitions(client))
+    # Dagster would leave out a month that is no partition, without a message.
+    known = set(partitions(client))
     months = [month for month in wanted.months if month in known]
-    ended = native.follow(client, native.launch(client, wanted, months), wanted, progress) if months else {}
+    ended = follow(client, launch(client, wanted, months), wanted, progress) if months else {}
     records = [ended.get(month) or _without_run(month, known) for month in wanted.months]
-    return BackfillResult.of(version("dagster"), started, records, [stack.daemon_note()])
+    return BackfillResult.of(version("dagster"), started, records, [daemon_note()])
 
 
 def _without_run(month: str, known: set[str]) -> MonthRecord:
@@ -76,4 +69,4 @@ def _without_run(month: str, known: set[str]) -> MonthRecord:
 
 
 if __name__ == "__main__":
-    sys.exit(serve({"describe": describe, "services": services, "ready": ready, "backfill": backfill}))
+    sys.exit(serve({"describe": describe, "services": start, "ready": ready, "backfill": backfill}))

@@ -1,24 +1,30 @@
-"""Dagster's services on one machine: the files they read, and the order in which they start."""
+"""Dagster's services on one machine: the files that they read, and the order in which they start."""
 
+import os
 import sys
 from pathlib import Path
 
 from core.errors import RETRIES
 from core.lab.protocol import Endpoint, Services, Step, write_json
-from core.settings import private, settings
+from core.run import TASK_TIMEOUT_S
+from core.settings import private, seconds
 
 STOCK_DAEMON_S = 30
 MAX_JOBS = 16
 LOCATION = "triptych"
 
+MAX_RUNTIME_S = (1 + RETRIES) * TASK_TIMEOUT_S
+"""How long a run may take. Dagster has no time-out for an attempt at a step, only one for a run: that of an attempt, times the
+attempts. Three downloads that each take their 1,800 s are an honest run of 5,400 s, before it has loaded anything."""
+
 
 def jobs_tag(jobs: int) -> str:
-    """The tag that holds a backfill to `jobs` runs at a time: one key per number, one value per backfill."""
+    """Return the tag key that limits a backfill to `jobs` runs at a time: one key per number, one value per backfill."""
     return f"triptych/jobs-{min(jobs, MAX_JOBS)}"
 
 
 def dagster_yaml() -> dict[str, object]:
-    """The instance's settings. What is not named is Dagster's own default; README.md has the reasons in a table."""
+    """Return the instance's settings. README.md has the reasons in a table; what is not named here has Dagster's default."""
     limits = [
         {"key": jobs_tag(jobs), "value": {"applyLimitPerUniqueValue": True}, "limit": jobs}
         for jobs in range(1, MAX_JOBS + 1)
@@ -27,13 +33,13 @@ def dagster_yaml() -> dict[str, object]:
         "telemetry": {"enabled": False},
         "storage": {"postgres": {"postgres_url": {"env": "TRIPTYCH_DAGSTER_STORAGE"}}},
         "concurrency": {"runs": {"max_concurrent_runs": MAX_JOBS, "tag_concurrency_limits": limits}},
-        # One after the other, twelve runs start in 22 s of launching alone; with threads as fast as the processors allow.
+        # One after the other, twelve runs start in 22 s of launching alone; with threads, as fast as the processors allow.
         "run_queue": {"dequeue_interval_seconds": 1, "dequeue_use_threads": True, "dequeue_num_workers": 4},
-        # A run whose code server was killed with it stays STARTED for ever without the last of these.
-        "run_monitoring": {"enabled": True, "start_timeout_seconds": 300, "max_runtime_seconds": 3600},
-        # A killed process is tried again; a step that failed has its own retries, and a permanent error none.
+        # A run that is killed together with its code server stays STARTED for ever without the last of these.
+        "run_monitoring": {"enabled": True, "start_timeout_seconds": 300, "max_runtime_seconds": MAX_RUNTIME_S},
+        # A killed process is retried. A step that failed has had its own retries, and a permanent error gets none.
         "run_retries": {"enabled": True, "max_retries": RETRIES, "retry_on_asset_or_op_failure": False},
-        # What the pipeline logs, its warnings too, stands on the run's page among Dagster's own events.
+        # What the pipeline logs, its warnings too, appears on the run's page among Dagster's own events.
         "python_logs": {"managed_python_loggers": ["core"], "python_log_level": "INFO"},
     }
 
@@ -51,27 +57,32 @@ def write_files(home: Path, ports: dict[str, int]) -> Path:
     return workspace
 
 
+def daemon_s() -> float:
+    """Return the pause between two looks of Dagster's daemon at its backfills: TRIPTYCH_DAGSTER_DAEMON_S, or 2 s."""
+    return seconds(os.environ, "TRIPTYCH_DAGSTER_DAEMON_S", 2)
+
+
 def daemon_command(workspace: Path) -> list[str]:
-    """The daemon, with the backfill loop that the settings ask for."""
-    loop_s = settings().dagster_daemon_s
+    """Return the command of the daemon, with the backfill loop that the settings ask for."""
+    loop_s = daemon_s()
     patched = [sys.executable, "-m", "dagster_impl.lab.daemon", f"{loop_s:g}"]
     return [*(["dagster-daemon"] if loop_s == STOCK_DAEMON_S else patched), "run", "-w", str(workspace)]
 
 
 def daemon_note() -> str:
-    """What a reader of a backfill's seconds must know of the daemon."""
-    loop_s = settings().dagster_daemon_s
+    """Return what a reader of a backfill's seconds must know of the daemon."""
+    loop_s = daemon_s()
     stock = loop_s == STOCK_DAEMON_S
     return f"backfill daemon loop {loop_s:g} s" + (" (stock)" if stock else f" instead of the stock {STOCK_DAEMON_S} s")
 
 
 def services(endpoint: Endpoint) -> Services:
-    """The code server, the daemon and the web server, all on the loopback."""
+    """Return the code server, the daemon and the web server, all on the loopback."""
     home, ports = Path(endpoint.home), endpoint.ports
     workspace = write_files(home, ports)
     web = f"http://127.0.0.1:{ports['web']}"
     loopback = ["-h", "127.0.0.1", "-p"]
-    # lazily: a server that loads first ends when it can't, and takes the message with it
+    # Lazily: a server that loads the definitions first ends when it can't, and takes the message with it.
     code = ["dagster", "api", "grpc", "--lazy-load-user-code", "-m", "dagster_impl.definitions"]
     steps = [
         Step(start=[*code, "--location-name", LOCATION, *loopback, str(ports["code"])], name="code-server"),
@@ -81,7 +92,7 @@ def services(endpoint: Endpoint) -> Services:
     ]
     env = {
         "DAGSTER_HOME": str(home),
-        # psycopg2 by name: of a plain postgresql:// SQLAlchemy 2.1 makes psycopg 3, with which Dagster's NOTIFY fails
+        # psycopg2 by name: SQLAlchemy 2.1 reads a plain postgresql:// as psycopg 3, with which Dagster's NOTIFY fails.
         "TRIPTYCH_DAGSTER_STORAGE": "postgresql+psycopg2://${METADATA}",
     }
     return Services(env=env, steps=steps, web=web)

@@ -1,6 +1,7 @@
 """Prefect's REST API, as far as a backfill needs it.
 
-Not Prefect's own client: importing it costs 2 CPU seconds for each call of the runner, as much as a month's work.
+This is not Prefect's own client: importing that costs 2 CPU seconds in each call of the runner, as much as a month's
+work.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ DEPLOYMENTS = ("backfill/triptych", "taxi_pipeline/triptych")
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 PAGE = 200
-"""The most that the server gives at once."""
+"""The most objects that the server returns at once."""
 
 Json = dict[str, Any]
 
 
 class Prefect:
-    """A client of one server; a context manager. It bears with a server that does not answer for `patience_s`."""
+    """A client of one server, and a context manager. It repeats a call that is not answered, for up to `patience_s`."""
 
     def __init__(self, url: str, transport: httpx.BaseTransport | None = None, patience_s: float = PATIENCE_S) -> None:
         self.patience_s = patience_s
-        # 60 s: with every core busy, answers of 0.02 s took several seconds
+        # 60 s: with every core busy, answers that take 0.02 s took several seconds.
         self._http = httpx.Client(base_url=f"{url}/api", timeout=60, transport=transport, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -38,7 +39,7 @@ class Prefect:
         self._http.close()
 
     def call(self, method: str, path: str, body: Json | None = None) -> Any:
-        """Send a request that may be repeated and decode the answer; raise unless it is a success."""
+        """Send a request that may be repeated, and return the decoded answer; raise unless it is a success."""
         return patiently(lambda: self._once(method, path, body), self.patience_s)
 
     def _once(self, method: str, path: str, body: Json | None) -> Any:
@@ -52,39 +53,39 @@ class Prefect:
         return answer.json()
 
     def filter(self, kind: str, body: Json) -> list[Json]:
-        """All objects of a kind that a filter matches."""
-        found: list[Json] = []
+        """Return all objects of a kind that the filter `body` matches."""
+        objects: list[Json] = []
         while True:
-            page = self.call("POST", f"/{kind}/filter", {**body, "limit": PAGE, "offset": len(found)})
-            found += page
+            page = self.call("POST", f"/{kind}/filter", {**body, "limit": PAGE, "offset": len(objects)})
+            objects += page
             if len(page) < PAGE:
-                return found
+                return objects
 
     def ready(self) -> bool:
-        """Whether a worker is online and both deployments are there."""
+        """Return whether a worker is online and both deployments exist."""
         workers = self.filter(f"work_pools/{POOL}/workers", {"workers": {"status": {"any_": ["ONLINE"]}}})
         deployments = self.filter("deployments", {"work_pools": {"name": {"any_": [POOL]}}})
         return bool(workers) and len(deployments) == len(DEPLOYMENTS)
 
     def start_backfill(self, parameters: Json) -> str:
-        """Make a run of the deployment `backfill`; return its id."""
+        """Create a run of the deployment `backfill`; return its id."""
         deployment = self.call("GET", "/deployments/name/backfill/triptych")
-        # the key: an attempt whose answer was lost may have been heard, and the next one then finds its run
+        # An attempt whose answer was lost may have created the run; by the key the next attempt finds it.
         body = {"parameters": parameters, "idempotency_key": uuid.uuid4().hex}
         run: Json = self.call("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
         return str(run["id"])
 
     def state(self, run_id: str) -> Json:
-        """The state of a flow run: type, name, message."""
+        """Return the state of a flow run: type, name, and message."""
         state: Json = self.call("GET", f"/flow_runs/{run_id}")["state"]
         return state
 
     def cancel(self, run_id: str) -> None:
-        """Ask for the end of a backfill. The server then cancels the months that it has started, within 20 s."""
+        """Cancel a backfill. The server then cancels the months that it has started, within 20 s."""
         self.call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
 
     def months_of(self, backfill_id: str) -> dict[str, list[Json]]:
-        """The runs of each month that a backfill has made so far, oldest first: more than one when a process was killed."""
+        """Return a backfill's runs so far by month, oldest first: a month has several when a process was killed."""
         body = {"flow_runs": {"parent_flow_run_id": {"any_": [backfill_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
         months: dict[str, list[Json]] = {}
         for run in self.filter("flow_runs", body):

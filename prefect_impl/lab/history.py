@@ -1,10 +1,10 @@
-"""From what Prefect recorded of a month's runs to the record of the runner contract."""
+"""A month's record for the runner protocol, from what Prefect recorded of the month's runs."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from core import errors
 from core.lab.protocol import MonthRecord, TaskRecord, TaskState, month_record
@@ -12,72 +12,85 @@ from core.run import TASKS
 from prefect_impl.lab.client import FINAL, Json, Prefect
 
 SETTLE_S = {"COMPLETED": 60.0, "FAILED": 20.0, "CRASHED": 5.0, "CANCELLED": 5.0}
-"""How long after a run its task runs may still be on their way: they come from an event stream, up to 6 s late on a
-busy machine. A run that fails before its first task never has any, and a killed one leaves some unfinished for good."""
+"""How long after a run's end its task runs may still arrive: they come from an event stream, up to 6 s late on a busy
+machine. A run that fails before its first task has none, and a killed run leaves some unfinished for good."""
 
 
 def record(prefect: Prefect, runs: Sequence[Json]) -> MonthRecord | None:
-    """What Prefect recorded of a month's runs, oldest first; None while task runs of the last one are on their way."""
+    """Return what Prefect recorded of a month's `runs`, oldest first; None while more of the last one may arrive."""
     last, order = runs[-1], [run["id"] for run in runs]
     of_runs = {"flow_runs": {"id": {"any_": order}}}
-    tasks = sorted(prefect.filter("task_runs", of_runs), key=lambda task: order.index(task["flow_run_id"]))
+    tasks = prefect.filter("task_runs", of_runs)
     of_last = [task for task in tasks if task["flow_run_id"] == last["id"]]
     if not settled(last, of_last):
         return None
     tables = prefect.filter("artifacts", {**of_runs, "artifacts": {"type": {"any_": ["table"]}}})
-    tables.sort(key=lambda table: order.index(table["flow_run_id"]))
+    for recorded in (tasks, tables):
+        recorded.sort(key=lambda each: order.index(each["flow_run_id"]))
     receipts = receipts_of(tables)
-    tries = {name: [task for task in tasks if step(task) == name] for name in TASKS}
-    completed = last["state_type"] == "COMPLETED"
-    records = [
-        task_record(name, tries[name], receipts.get(name, {}), completed) for name in TASKS if tries[name] or completed
-    ]
+    records = task_records(tasks, receipts, last["state_type"] == "COMPLETED")
     return month_record(last["parameters"]["month"], records, receipts, cause(last, of_last))
 
 
+def settled(run: Json, tasks: list[Json]) -> bool:
+    """Return whether the end of every task run of an ended `run` has arrived, or no more of them are expected.
+
+    A run creates no task run after one that failed, except that it always loads both the zones and the month.
+    """
+    ended = {step(task): task["state_type"] for task in tasks if task["state_type"] in FINAL}
+    last = next((name for name in TASKS if ended.get(name) == "FAILED"), TASKS[-1])
+    expected = {*TASKS[: TASKS.index(last) + 1], "ingest_month"}
+    age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(run["end_time"])
+    return ended.keys() >= expected or age.total_seconds() > SETTLE_S[run["state_type"]]
+
+
 def receipts_of(tables: Sequence[Json]) -> dict[str, Json]:
-    """The receipts in a month's artifacts, oldest first, by step: the last one that says of a change, or else the last one."""
+    """Return the receipt of each step, from a month's artifacts, oldest first.
+
+    It is the last one that reports a change, or else the last one: what a run finds unchanged after a killed run is
+    what the killed run did.
+    """
     receipts: dict[str, Json] = {}
     for receipt in (each for table in tables for each in json.loads(table["data"])):
-        # what a run finds unchanged after a killed one is what the killed one did
         if receipt["task"] not in receipts or receipt["state"] != "unchanged":
             receipts[receipt["task"]] = receipt
     return receipts
 
 
-def settled(run: Json, tasks: list[Json]) -> bool:
-    """Whether all four task runs have reached their end, or no more news of them is to be hoped for."""
-    ended = [task for task in tasks if task["state_type"] in FINAL or task["state_name"] == "NotReady"]
-    age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(run["end_time"])
-    return len(ended) == len(TASKS) or age.total_seconds() > SETTLE_S[run["state_type"]]
-
-
 def step(task: Json) -> str:
-    """Which of the four a task run is: its key is the function's name and a hash of its source.
+    """Return which step a task run is. Its key is the function's name and a hash of its source.
 
-    Not its name: Prefect adds a random suffix to it, and one that the task sets is not kept when its process is killed.
+    Its name would not tell: Prefect adds a random suffix, and a name that the task sets is lost when its process is
+    killed.
     """
     return str(task["task_key"]).rpartition("-")[0]
 
 
-def task_record(name: str, tries: Sequence[Json], receipt: Json, completed: bool = False) -> TaskRecord:
-    """A step's task runs, oldest first, as the contract has them: the last one's state, and the attempts of all.
+def task_records(tasks: Sequence[Json], receipts: Mapping[str, Json], completed: bool) -> list[TaskRecord]:
+    """Return the record of each step from a month's task runs, oldest first; none when the month has no task run.
 
-    NotReady: a task that it waits for failed, so it stays pending for good. In a run that `completed` every step did:
-    a restart of the server loses what the event stream says of its task runs, and never the receipt.
+    In a run that `completed` every step did: a restart of the server loses task runs, which come from its event
+    stream, and never a receipt.
     """
+    if not tasks and not completed:
+        return []
+    tries = {name: [task for task in tasks if step(task) == name] for name in TASKS}
+    return [task_record(name, tries[name], receipts.get(name, {}), completed) for name in TASKS]
+
+
+def task_record(name: str, tries: Sequence[Json], receipt: Json, completed: bool = False) -> TaskRecord:
+    """Return a step's record from its task runs, oldest first: the state of the last one, and the attempts of all."""
     last = tries[-1] if tries else {"state_type": "PENDING", "end_time": None}
     state: TaskState = "skipped" if last["state_type"] == "PENDING" else "failed"
     if completed or last["state_type"] == "COMPLETED":
         state = "unchanged" if receipt.get("state") == "unchanged" else "success"
     attempts = max(sum(task["run_count"] for task in tries), int(completed))
-    return TaskRecord(
-        name, state, attempts, tries[0]["start_time"] if tries else None, last["end_time"], receipt.get("rows")
-    )
+    started_at = tries[0]["start_time"] if tries else None
+    return TaskRecord(name, state, attempts, started_at, last["end_time"], receipt.get("rows"))
 
 
 def cause(run: Json, tasks: list[Json]) -> str | None:
-    """Why a run did not complete: what its first failed task says, or the run itself if it was killed or cancelled."""
+    """Return why a run did not complete: the message of its first failed task, or else the run's own."""
     if run["state_type"] == "COMPLETED":
         return None
     failed = {step(task): task["state"] for task in tasks if task["state_type"] == "FAILED"}
@@ -86,7 +99,7 @@ def cause(run: Json, tasks: list[Json]) -> str | None:
 
 
 def one_line(message: str) -> str:
-    """The exception's own words. An error of ours says it all; that of a bug needs its name: `KeyError: 'rows'`."""
+    """Return the exception's message in one line, after the name of its class unless that is ours: `KeyError: 'x'`."""
     _, _, raised = message.partition("run encountered an exception")
     text = " ".join((raised.lstrip(": ") or message).split())
     name, _, words = text.partition(": ")

@@ -1,4 +1,4 @@
-"""One lab for the session: real services, started once, shared by all cases, ended at the end."""
+"""One lab for the session: real services, started once, shared by all tests, and ended at the end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOY = Path(__file__).resolve().parents[1] / "toy_impl"
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """The lab in a state folder of its own. A tool's services come up with its first case, and stay up for the others."""
+    """The lab, in its own state folder. An orchestrator's services start with its first test, and stay up."""
     work = tmp_path_factory.mktemp("contract")
     sample.ensure(work / "published", parse_months(f"{MONTHS[0]}..{MONTHS[-1]}"), rows=ROWS)
     state = replace(settings(), home=work / "state", stall_s=600, impls=(*settings().impls, TOY))
@@ -29,13 +29,24 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         with Lab(state) as lab:
             yield Bench(lab, work)
     finally:
-        Postgres(state.home / "postgres").wipe()  # as root the cluster lies outside of the temporary folder
+        # As root, the cluster lies outside the temporary folder.
+        Postgres(state.home / "postgres").wipe()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A case that takes `orchestrator` runs once for each that is registered, the control among them."""
+    """A test that takes `orchestrator` runs once for each registered one, the baseline included."""
     if "orchestrator" in metafunc.fixturenames:
         metafunc.parametrize("orchestrator", list(orchestrators(settings())), scope="session")
+
+
+@pytest.fixture(autouse=True)
+def fail_without_the_capability(request: pytest.FixtureRequest) -> None:
+    """Where the orchestrator lacks the capability that a test asks for, the test must fail, for the declared reason."""
+    if marker := request.node.get_closest_marker("capability"):
+        bench: Bench = request.getfixturevalue("bench")
+        description = bench.description(request.getfixturevalue("orchestrator"))
+        if reason := description.lacks.get(marker.args[0]):
+            request.applymarker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
 
 
 @pytest.fixture

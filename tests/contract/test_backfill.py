@@ -1,4 +1,4 @@
-"""What a backfill leaves behind, on every orchestrator: the golden run's tables, and a record of how it came to them."""
+"""What a backfill leaves behind, on every orchestrator: the baseline's tables, and a record of how it made them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ THREE = MONTHS[:3]
 
 @pytest.fixture(scope="module")
 def first(bench: Bench, orchestrator: str) -> tuple[Schema, BackfillResult]:
-    """Three months, backfilled into a schema of its own."""
+    """Three months, loaded into a schema of their own."""
     schema = bench.schema()
     return schema, bench.backfill(orchestrator, THREE, bench.folder, schema)
 
 
-def test_it_is_identical_to_the_golden_run(bench: Bench, first: tuple[Schema, BackfillResult]) -> None:
+def test_its_tables_are_identical_to_the_baselines(bench: Bench, first: tuple[Schema, BackfillResult]) -> None:
     schema, result = first
     assert result.status == "success"
     assert [(month.month, month.state, month.error) for month in result.months] == [(m, "success", None) for m in THREE]
-    assert bench.tables(schema) == bench.golden(bench.folder, THREE)
+    assert bench.tables(schema) == bench.baseline(bench.folder, THREE)
 
 
 def test_an_independent_reader_finds_no_difference(bench: Bench, first: tuple[Schema, BackfillResult]) -> None:
@@ -70,10 +70,10 @@ def test_no_secret_is_in_what_it_returns(bench: Bench, first: tuple[Schema, Back
     assert bench.password not in json.dumps(result.to_json())
 
 
-def test_no_secret_is_left_in_what_the_tool_keeps(
+def test_no_secret_is_left_in_what_the_orchestrator_keeps(
     bench: Bench, orchestrator: str, first: tuple[Schema, BackfillResult]
 ) -> None:
-    """Its home, its logs, its history, and what `ps` shows of it; and no other user may look into the first two."""
+    """Nor in its logs, in its history and in what `ps` shows; and no other user may read its home and its logs."""
     folder = bench.lab.settings.home / orchestrator
     assert [path for path in (folder, *folder.iterdir()) if path.is_dir() and path.stat().st_mode & 0o077] == []
     commands = [(str(each), " ".join(each.info["cmdline"] or []).encode()) for each in living(folder)]
@@ -86,12 +86,13 @@ def test_its_services_listen_on_loopback_only(
 ) -> None:
     found = [each for process in living(bench.lab.settings.home) for each in process.info["net_connections"] or []]
     listening = {each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN and len(each.laddr) == 2}
-    listening = {address.removeprefix("::ffff:") for address in listening}  # gRPC writes IPv4 so
+    # gRPC binds IPv4 addresses mapped into IPv6.
+    listening = {address.removeprefix("::ffff:") for address in listening}
     assert listening == {"127.0.0.1"}, "PostgreSQL at least"
 
 
 def living(folder: Path) -> list[psutil.Process]:
-    """What runs on behalf of `folder`, asked at once: processes come and go."""
+    """Return the processes that run on behalf of `folder`, all read at once: they come and go."""
     pids = {process.pid for process in processes.members(folder)}
     return [each for each in psutil.process_iter(["cmdline", "net_connections"]) if each.pid in pids]
 
@@ -102,18 +103,18 @@ def test_the_same_again_changes_nothing(bench: Bench, orchestrator: str, first: 
     again = bench.backfill(orchestrator, THREE, bench.folder, schema)
     assert [(month.month, month.state) for month in again.months] == [(month, "unchanged") for month in THREE]
     assert bench.ledger(schema) == before
-    assert bench.tables(schema) == bench.golden(bench.folder, THREE)
+    assert bench.tables(schema) == bench.baseline(bench.folder, THREE)
 
 
 def test_months_out_of_order_with_a_gap_then_the_range_over_them(bench: Bench, orchestrator: str) -> None:
     schema = bench.schema()
     scattered = bench.backfill(orchestrator, (MONTHS[2], MONTHS[0]), bench.folder, schema)
     assert {month.month: month.state for month in scattered.months} == {MONTHS[2]: "success", MONTHS[0]: "success"}
-    assert bench.tables(schema) == bench.golden(bench.folder, (MONTHS[0], MONTHS[2]))
+    assert bench.tables(schema) == bench.baseline(bench.folder, (MONTHS[0], MONTHS[2]))
     whole = bench.backfill(orchestrator, THREE, bench.folder, schema)
     states = {month.month: month.state for month in whole.months}
     assert states == {MONTHS[0]: "unchanged", MONTHS[1]: "success", MONTHS[2]: "unchanged"}
-    assert bench.tables(schema) == bench.golden(bench.folder, THREE)
+    assert bench.tables(schema) == bench.baseline(bench.folder, THREE)
 
 
 def test_a_file_that_the_publisher_replaced_is_loaded_again(bench: Bench, orchestrator: str) -> None:
@@ -122,7 +123,7 @@ def test_a_file_that_the_publisher_replaced_is_loaded_again(bench: Bench, orches
     bench.replace(folder, THREE[0])
     result = bench.backfill(orchestrator, THREE[:2], folder, schema)
     assert [(month.month, month.state) for month in result.months] == [(THREE[0], "success"), (THREE[1], "unchanged")]
-    assert bench.tables(schema) == bench.golden(folder, THREE[:2]) != bench.golden(bench.folder, THREE[:2])
+    assert bench.tables(schema) == bench.baseline(folder, THREE[:2]) != bench.baseline(bench.folder, THREE[:2])
 
 
 def test_real_months_are_identical_too(
@@ -134,16 +135,16 @@ def test_real_months_are_identical_too(
     assert [(month.month, month.state, month.error) for month in result.months] == [
         (m, "success", None) for m in months
     ]
-    assert bench.tables(schema) == bench.golden(folder, months)
+    assert bench.tables(schema) == bench.baseline(folder, months)
     assert bench.oracle(schema, folder, months) == []
 
 
-def test_a_fourth_tool_is_a_folder_and_is_compared_like_the_others(bench: Bench) -> None:
-    """The toy lies outside of the adapters' folders, and nothing here or in the lab knows it but by TRIPTYCH_IMPLS."""
+def test_a_fourth_orchestrator_is_a_folder_and_is_compared_like_the_others(bench: Bench) -> None:
+    """The toy lies outside the checkout's adapters, and the lab knows it by TRIPTYCH_IMPLS only."""
     schema = bench.schema()
     result = bench.backfill("toy", THREE, bench.folder, schema)
     assert [(month.month, month.state, month.error) for month in result.months] == [(m, "success", None) for m in THREE]
-    assert bench.tables(schema) == bench.golden(bench.folder, THREE)
+    assert bench.tables(schema) == bench.baseline(bench.folder, THREE)
     assert {entry.loader for entry in bench.ledger(schema).values()} == {"toy"}
 
 

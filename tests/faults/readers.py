@@ -1,11 +1,13 @@
-"""Readers beside two tools: ``python -m tests.faults.readers [--on TOOL,TOOL] [--minutes 5]`` (``make readers``).
+"""Readers beside two orchestrators (``make readers``).
 
-Two tools backfill the same months into the same schema again and again, while the publisher replaces months and renames
-zones, so that builds of some months and of all months alternate. All the while readers look at the marts:
+    python -m tests.faults.readers [--on NAME,NAME] [--minutes 5]
 
-    one statement    READ COMMITTED: the rows of fct_trips, the trips of daily_borough_stats and both records agree
-    one snapshot     REPEATABLE READ, begun before a publication and looked at after it: every month of both marts has the
-                     digest that `mart_ledger` records of it in that snapshot, and no month is missing
+Two orchestrators backfill the same months into the same schema again and again, while the publisher replaces months and
+renames zones, so that builds of some months and of all months alternate. All the time readers look at the marts:
+
+    one statement    READ COMMITTED: the rows of fct_trips, the trips of daily_borough_stats and both records agree one
+    snapshot     REPEATABLE READ, begun before a publication and read after it: every month of both marts has the digest
+                     that `mart_ledger` records for it in that snapshot, and no month is missing
     one COPY         READ COMMITTED: ``COPY (SELECT ...)`` of fct_trips is never empty
 
 Exit code 1 when a reader saw an empty, partial or contradicting mart, or a backfill failed.
@@ -46,14 +48,14 @@ MONTHS = parse_months("2024-01..2024-03")
 VERSIONS = 3
 SCHEMA = "readers"
 PAUSE_S = 0.02
-"""Between two looks: without it the readers take the cores from the tools that they look at."""
+"""Between two looks: without it the readers would take the cores from the orchestrators."""
 WAIT_S = 20.0
 """How long a snapshot waits for a publication before it looks anyway."""
 
 
 @dataclass
 class Seen:
-    """What the readers found: the number of looks of each kind, the publications that a snapshot outlived, and what was wrong."""
+    """What the readers saw: the number of looks of each kind, the snapshots that outlived a publication, and errors."""
 
     looks: Counter[str] = field(default_factory=Counter)
     outlived: int = 0
@@ -66,7 +68,7 @@ class Seen:
 
 @contextmanager
 def watching(dsn: str, schema: str) -> Iterator[Seen]:
-    """Let three readers look at the marts of `schema`, which are built, until the block ends."""
+    """Let three readers look at the marts of `schema`, which exist already, until the block ends."""
     seen, over = Seen(), threading.Event()
     looks: tuple[Callable[[Connection, str], Iterator[str]], ...] = (one_statement, one_copy)
 
@@ -95,7 +97,7 @@ def watching(dsn: str, schema: str) -> Iterator[Seen]:
 
 
 def one_statement(connection: Connection, schema: str) -> Iterator[str]:
-    """Both marts and both records in one statement of READ COMMITTED."""
+    """Compare both marts and both records in one statement of READ COMMITTED."""
     query = f"""
         SELECT (SELECT count(*) FROM {schema}.fct_trips),
                (SELECT sum(trips) FROM {schema}.daily_borough_stats),
@@ -109,21 +111,25 @@ def one_statement(connection: Connection, schema: str) -> Iterator[str]:
 
 
 def one_copy(connection: Connection, schema: str) -> Iterator[str]:
-    """A COPY of a query, which takes its snapshot before it has its locks."""
+    """COPY a query, which takes its snapshot before it has its locks."""
     with connection.cursor().copy(f"COPY (SELECT 1 FROM {schema}.fct_trips) TO STDOUT".encode()) as rows:
         if not sum(1 for _ in rows):
             yield "no rows"
 
 
 def one_snapshot(dsn: str, schema: str, over: threading.Event) -> tuple[list[str], int]:
-    """Take a snapshot, wait for a publication, then look; say what is wrong, and whether there was a publication."""
+    """Take a snapshot, wait for a publication, then look; return what is wrong, and whether there was a publication."""
     with psycopg.connect(dsn) as reader, psycopg.connect(dsn, autocommit=True) as other:
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         before = built_at(reader, schema)
         end = time.monotonic() + WAIT_S
         while (after := built_at(other, schema)) == before and not over.is_set() and time.monotonic() < end:
             over.wait(0.05)
-        held = {(mart.name, month): found.hex for mart in MARTS for month, found in marts.digests(reader, schema, mart).items()}  # fmt: skip
+        held = {
+            (mart.name, month): found.hex
+            for mart in MARTS
+            for month, found in marts.digests(reader, schema, mart).items()
+        }
         query = f"SELECT model, month, content_digest FROM {schema}.mart_ledger"
         recorded = {(model, month): found for model, month, found in reader.execute(query.encode())}
     wrong = sorted(f"{model} {month:%Y-%m}" for (model, month), _ in held.items() ^ recorded.items())
@@ -133,12 +139,12 @@ def one_snapshot(dsn: str, schema: str, over: threading.Event) -> tuple[list[str
 
 
 def built_at(connection: Connection, schema: str) -> dt.datetime:
-    """When a mart was last published."""
+    """Return when a mart was last published."""
     return connection.execute(f"SELECT max(built_at) FROM {schema}.mart_ledger".encode()).fetchall()[0][0]  # type: ignore[no-any-return]
 
 
 class Publisher:
-    """A folder with versions of three months and of the lookup, of which one each is published."""
+    """A folder with versions of three months and of the lookup, one of each published."""
 
     def __init__(self, folder: Path, rows: int, seed: int) -> None:
         self.folder, self._rows, self._draw = folder, rows, random.Random(seed)
@@ -150,7 +156,7 @@ class Publisher:
         self.change()
 
     def change(self, *, zones: bool = False) -> None:
-        """Publish a version of each month, drawn; with `zones`, another spelling of a borough as well."""
+        """Publish a version of each month, drawn at random; with `zones`, also another spelling of a borough."""
         for month in MONTHS:
             version = self.folder / f"version-{self._draw.randrange(VERSIONS)}"
             self._put(sample.file_name(month), (version / sample.file_name(month)).read_bytes())
@@ -164,24 +170,32 @@ class Publisher:
 
 
 def run(
-    lab: Lab, tools: list[Orchestrator], publisher: Publisher, schema: str, seconds: float, say: Callable[[str], None]
+    lab: Lab,
+    orchestrators: list[Orchestrator],
+    publisher: Publisher,
+    schema: str,
+    seconds: float,
+    say: Callable[[str], None],
 ) -> Seen:
-    """Let `tools` backfill side by side, round after round, until `seconds` are over; return what the readers saw."""
+    """Let `orchestrators` backfill side by side, round after round, for `seconds`; return what the readers saw."""
 
-    def backfill(tool: Orchestrator, force: bool) -> None:
+    def backfill(orchestrator: Orchestrator, force: bool) -> None:
         request = BackfillRequest([str(month) for month in MONTHS], str(publisher.published), schema, force=force)
-        result = lab.backfill(tool, request)
-        errors = [f"{tool.name} {month.month}: {month.error}" for month in result.months if month.state == "failed"]
-        # Each tool may have fetched what the publisher replaced since: the other one's version is the newer one.
+        result = lab.backfill(orchestrator, request)
+        errors = [
+            f"{orchestrator.name} {month.month}: {month.error}" for month in result.months if month.state == "failed"
+        ]
+        # Either may have fetched a file that the publisher has replaced since: then the other's version is the newer
+        # one.
         failed.extend(error for error in errors if "another attempt" not in error)
 
     failed: list[str] = []
-    backfill(tools[0], force=False)
+    backfill(orchestrators[0], force=False)
     end = time.monotonic() + seconds
-    with watching(lab.dsn, schema) as seen, ThreadPoolExecutor(len(tools)) as pool:
+    with watching(lab.dsn, schema) as seen, ThreadPoolExecutor(len(orchestrators)) as pool:
         for number in itertools.count(1):
             publisher.change(zones=number % 3 == 0)
-            for done in [pool.submit(backfill, tool, number % 2 == 0) for tool in tools]:
+            for done in [pool.submit(backfill, each, number % 2 == 0) for each in orchestrators]:
                 done.result()
             say(f"round {number}: {seen}")
             if time.monotonic() > end or failed:
@@ -193,17 +207,17 @@ def run(
 def main() -> int:
     """Run, and print what was seen; return 1 when a reader saw what it must not see."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--on", default="airflow,prefect", help="two tools, comma separated")
+    parser.add_argument("--on", default="airflow,prefect", help="two orchestrators, comma separated")
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--rows", type=int, default=2000, help="rows of a month")
     parser.add_argument("--seed", type=int, default=7)
     asked = parser.parse_args()
     with TemporaryDirectory(prefix="triptych-readers-") as work:
         state = replace(settings(), home=Path(work) / "state")
-        tools = select(asked.on, state)
+        orchestrators = select(asked.on, state)
         with Lab(state) as lab:
             publisher = Publisher(Path(work), asked.rows, asked.seed)
-            seen = run(lab, tools, publisher, SCHEMA, 60 * asked.minutes, lambda line: print(line, flush=True))
+            seen = run(lab, orchestrators, publisher, SCHEMA, 60 * asked.minutes, lambda line: print(line, flush=True))
         from core.lab.postgres import Postgres
 
         Postgres(state.home / "postgres", state.pg_bin).wipe()

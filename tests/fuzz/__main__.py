@@ -1,10 +1,11 @@
-"""Load hostile files until something fails.
+"""Load hostile files until something breaks.
 
-    python -m tests.fuzz [--cases 20000] [--seed N] [--case N | --known] [--minutes M]
-        [--real FOLDER] [--findings FOLDER] [--server-every N]
+    python -m tests.fuzz [--cases 20000] [--seed N] [--case N | --known] [--minutes M] [--real FOLDER]
+        [--findings FOLDER] [--server-every N]
 
 A case depends on its seed and its number alone (and on the version of pyarrow that writes the good files). Every Nth
-(twentieth) goes into the server that TRIPTYCH_DSN names, where one is named. Exit code 1 when there was a finding.
+file (every twentieth) is loaded into the server that TRIPTYCH_DSN names, if it names one. The exit code is 1 when there
+was a finding.
 """
 
 from __future__ import annotations
@@ -30,26 +31,24 @@ PROGRESS_S = 10.0
 
 
 def case(seed: int, number: int) -> Case:
-    """The case of that number."""
+    """Return the case of that number."""
     rng = random.Random(f"{seed}/{number}")
     return csv_files.make(rng) if number % 6 == 5 else parquet_files.make(rng)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line. Exit code 0, or 1 when there was a finding."""
-    parser = argparse.ArgumentParser(prog="tests.fuzz", description="Load hostile files until something fails.")
+    """Run the cases; return 1 when there was a finding."""
+    parser = argparse.ArgumentParser(prog="tests.fuzz", description="Load hostile files until something breaks.")
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--case", type=int, help="this one only")
+    parser.add_argument("--case", type=int, help="this case only")
+    parser.add_argument("--known", action="store_true", help="the files of tests.fuzz.known instead")
+    parser.add_argument("--minutes", type=float, default=1e6, help="stop after so long, with the summary")
+    parser.add_argument("--real", type=Path, help="a folder of real months, which are mutated as well")
     parser.add_argument(
-        "--known", action="store_true", help="those that were found, or foreseen, instead (tests.fuzz.known)"
+        "--findings", type=Path, default=settings().home / "findings", help="where files with a finding are kept"
     )
-    parser.add_argument("--minutes", type=float, default=1e6, help="end then, with the summary of what was done")
-    parser.add_argument("--real", type=Path, help="a folder of real months: they are mutated as well")
-    parser.add_argument(
-        "--findings", type=Path, default=settings().home / "findings", help="where files with a finding go"
-    )
-    parser.add_argument("--server-every", type=int, default=20, help="how many of the files go into TRIPTYCH_DSN")
+    parser.add_argument("--server-every", type=int, default=20, help="load every Nth file into TRIPTYCH_DSN")
     args = parser.parse_args(argv)
     every = args.server_every if settings().dsn else 0
     if args.real:
@@ -64,7 +63,8 @@ def main(argv: list[str] | None = None) -> int:
         until = time.monotonic() + 60 * args.minutes
         found = harness.run(make, numbers, every)
         again = f"--seed {args.seed}" + (f" --real {args.real}" if args.real else "")
-        with contextlib.closing(found):  # its process ends before its folder
+        # The child must end before its folder is deleted.
+        with contextlib.closing(found):
             outcomes = _watched(found, make, len(numbers), until, args.findings, again)
     _summary(outcomes)
     return int(any(outcome.finding for outcome in outcomes))
@@ -78,7 +78,7 @@ def _watched(
     findings: Path,
     again: str,
 ) -> list[Outcome]:
-    """Show the progress; keep the files with a finding in `findings`, and say how to load them again."""
+    """Show the progress, keep the files with a finding in `findings`, and say how to load them again."""
     outcomes: list[Outcome] = []
     shown = time.monotonic()
     for number, outcome in found:
@@ -99,7 +99,7 @@ def _watched(
 
 
 def _summary(outcomes: list[Outcome]) -> None:
-    """Return a line for each kind of case: the outcomes, and the worst of them."""
+    """Print a line for each kind: the outcomes of its cases, and the worst memory and time."""
     kinds: defaultdict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         kinds[outcome.kind].append(outcome)

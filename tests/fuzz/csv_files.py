@@ -1,4 +1,4 @@
-"""Lookups of zones, and what can be done to them."""
+"""Zone lookups, and ways to damage them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def enlarge(rng: Rng) -> bytes:
 
 
 def columns(rng: Rng) -> bytes:
-    """A column of another name, one more, one less, doubled, or in another place."""
+    """Rename, add, drop, double or move a column."""
     rows = [line.split(b",", 3) for line in _lines(rng)]
     order = rng.choice(([3, 2, 1, 0], [0, 1, 2], [0, 1, 2, 3, 3], [0, 0, 1, 2, 3], [1, 2, 3], [0], []))
     lines = [b",".join(row[place] for place in order if place < len(row)) for row in rows]
@@ -120,7 +120,7 @@ _TEXTS = (
 
 
 def rows(rng: Rng) -> bytes:
-    """Rows with odd keys and texts, short, long, or there already."""
+    """Add rows with odd keys and texts, with too few or too many fields, or with a key that exists already."""
     more = []
     for _ in range(rng.choice((1, 1, 3))):
         fields = [rng.choice(_KEYS), *(b'"' + rng.choice(_TEXTS) + b'"' for _ in range(rng.choice((3, 3, 3, 2, 4, 0))))]
@@ -138,7 +138,7 @@ def noise(rng: Rng) -> bytes:
 
 
 def many(rng: Rng) -> bytes:
-    """Many rows of distinct keys."""
+    """Write many rows with distinct keys."""
     count = rng.choice((300, 20_000, 200_000))
     return b"LocationID,Borough,Zone,service_zone\n" + b"".join(b"%d,a,b,c\n" % key for key in range(count))
 

@@ -1,9 +1,9 @@
-"""Load hostile files in separate processes: the outcome of each, in how much time and memory.
+"""Hostile files, loaded in processes of their own: the outcome of each, its time and its memory.
 
-The real path is taken: `core.extract.extract` from a folder, then `core.load.batches`, or the whole `core.load.load`
-into the server that TRIPTYCH_DSN names. Two outcomes are allowed: an error of `core.errors` in one line that names the
-file, or a load of the file's rows. Everything else is a finding: another exception, a process that dies, no end, too
-much memory, other rows.
+A file takes the real path: `core.extract.extract` from a folder, then `core.load.batches`, or the whole
+`core.load.load` into the server that TRIPTYCH_DSN names. Two outcomes are allowed: an error of `core.errors`, in one
+line that names the file, or a load of exactly what is in the file. Anything else is a finding: another exception, a
+process that dies or does not end, too much memory, other rows.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from tests.fuzz import parquet_files
 from tests.fuzz.parquet_files import MONTH, Case
 
 MEMORY_MB = 600
-"""What a load may take besides what Python and Arrow take when they are imported."""
+"""Memory that a load may take, in addition to what Python and Arrow take when they are imported."""
 
 BATCH = 50
 """Cases for one process."""
 
 CPU_S, WALL_S = 60, 300
-"""After so much of either a process is ended, and that is a finding. The slowest of the files here takes a tenth."""
+"""A process that takes more of either is ended, which is a finding. The slowest file here takes a tenth."""
 
 ADDRESS_SPACE = 12 << 30
-"""What would take more than this fails, and spares the machine."""
+"""A load that needs more than this fails, which protects the machine."""
 
 MESSAGE = 500
 
@@ -53,7 +53,7 @@ SCHEMA = "fuzz"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case. `finding` says what is wrong with that, if anything is."""
+    """The outcome of a case. `finding` says what is wrong with it, if anything is."""
 
     kind: str
     outcome: str
@@ -65,7 +65,7 @@ class Outcome:
 def run(
     make: Callable[[int], Case], numbers: Sequence[int], server_every: int = 0
 ) -> Generator[tuple[int, Outcome], None, None]:
-    """Load the cases of those numbers, every `server_every`th into the server; yield the outcome of each."""
+    """Load the cases of those numbers, every `server_every`th into the server; yield the outcome of each, in order."""
     while numbers:
         answered = 0
         for outcome in _batch(make, numbers[:BATCH], server_every):
@@ -75,7 +75,7 @@ def run(
 
 
 def _batch(make: Callable[[int], Case], numbers: Sequence[int], server_every: int) -> Iterator[Outcome]:
-    """Run some cases in one process, which is cheaper than one for each; if it dies, its current case is the last."""
+    """Load some cases in one process, which is cheaper than one for each. If it dies, its current case is the last."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -97,7 +97,7 @@ def _batch(make: Callable[[int], Case], numbers: Sequence[int], server_every: in
 
 
 def _lines(read: int, child: int) -> Iterator[bytes]:
-    """What the child reports. It is ended when a report is overdue."""
+    """Yield the child's reports. A child whose report is overdue is killed."""
     rest = b""
     while select.select([read], [], [], WALL_S)[0]:
         if not (piece := os.read(read, 1 << 16)):
@@ -123,12 +123,12 @@ def _child(make: Callable[[int], Case], numbers: Sequence[int], server_every: in
             os.write(write, json.dumps(asdict(outcome)).encode() + b"\n")
         code = 0
     except BrokenPipeError:
-        # The rest is not needed.
+        # The parent wants no more reports.
         pass
     except BaseException:
         traceback.print_exc()
     finally:
-        # Skip what the parent does at its end.
+        # The parent's exit handlers are not ours.
         os._exit(code)
 
 
@@ -179,7 +179,7 @@ def _count(dataset: Dataset, file: Extracted) -> int:
 
 
 def unclear(error: TriptychError, name: str) -> str:
-    """What is wrong with a message, if anything is."""
+    """Return what is wrong with a message, or an empty text."""
     message = str(error)
     if not isinstance(error, PermanentError):
         return f"{type(error).__name__} would be tried again: {message[:300]!r}"
@@ -191,7 +191,7 @@ def unclear(error: TriptychError, name: str) -> str:
 
 
 def _difference(case: Case, file: Extracted) -> str:
-    """What an independent reader sees otherwise; of a file that is damaged, the number of its rows only."""
+    """Return what an independent reader reads differently; for a damaged file, compare the number of rows only."""
     if case.like is None:
         declared = pq.read_metadata(file.path).num_rows if case.name.endswith(".parquet") else _rows
         return "" if declared == _rows else f"{declared} rows are declared, {_rows} were loaded"
@@ -200,7 +200,8 @@ def _difference(case: Case, file: Extracted) -> str:
     try:
         expected = oracle.expected_zones(like) if like.suffix == ".csv" else oracle.expected_trips(str(MONTH), like)
     except (NotImplementedError, TypeError):
-        return ""  # pandas reads no string_view, and has no rounding of a float16
+        # pandas cannot read string_view, and cannot round a float16.
+        return ""
     except Exception as error:
         return f"the second reader refuses it: {type(error).__name__}: {str(error)[:200]!r}"
     found = _plain(file)
@@ -211,7 +212,7 @@ def _difference(case: Case, file: Extracted) -> str:
 
 
 def _plain(file: Extracted) -> list[tuple[Any, ...]]:
-    """The rows that are loaded, in the oracle's form."""
+    """Return the loaded rows in the oracle's form."""
     dataset, month = (GREEN, MONTH) if file.name.endswith(".parquet") else (ZONES, None)
     rows: list[tuple[Any, ...]] = []
     for batch in batches(dataset, file, month):
@@ -230,7 +231,7 @@ def _plain(file: Extracted) -> list[tuple[Any, ...]]:
 
 
 def _reset_peak() -> float:
-    """Reset the peak; return what is in use now, in MB."""
+    """Forget the peak so far; return the memory in use, in MB."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return _peak()
@@ -243,4 +244,5 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-parquet_files.table()  # once, before the processes are forked
+# Once, before the processes are forked.
+parquet_files.table()

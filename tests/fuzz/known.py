@@ -1,4 +1,4 @@
-"""The files that once failed, or were foreseen to: made here, each with what must become of it."""
+"""Files that once broke the loader, or were expected to: each with the error that it must lead to."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from tests.fuzz.parquet_files import (
 )
 
 Expected = tuple[type[TriptychError], str]
-"""The error, and what its message says."""
+"""The error, and a part of its message."""
 
 
 def _declared(*fields: thrift.Field) -> bytes:
-    """A file of nothing but these fields of a footer."""
+    """Return a file of nothing but a footer with these fields."""
     footer = thrift.struct(*fields)
     return b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
 
 
 def _one_bit() -> bytes:
-    """The first page says that it is one of data, and no longer of a dictionary."""
+    """Return a file whose first page claims to hold data and not a dictionary."""
     content = bytearray(good()["publisher"])
     content[page_headers(bytes(content))[0] + 1] ^= 2
     return bytes(content)
 
 
 def _twice() -> bytes:
-    """A page whose header states its size twice: a small one, then the true one."""
+    """Return a file whose page headers state the size twice: a small one, then the true one."""
 
     def pages(name: str, physical: int) -> list[Page]:
         return [_Twice(plain(physical, 10), 10)]
@@ -55,11 +55,12 @@ class _Twice(Page):
     @property
     def bytes(self) -> bytes:
         whole = super().bytes
-        return whole[:2] + b"\x05\x04\x02" + b"\x05\x04" + whole[3:]  # field 2 by its number, not by the distance
+        # Field 2 by its number, not by the distance from the field before.
+        return whole[:2] + b"\x05\x04\x02" + b"\x05\x04" + whole[3:]
 
 
 def _texts(text: str, rows: int = 20_000, short: int = 0) -> bytes:
-    """A month with `text` in every row, but for some `short` ones that stand before it."""
+    """Return a month with `text` in every row after the first `short` ones."""
     values = [*map(str, range(short)), *[text] * (rows - short)]
     return written(_with("store_and_fwd_flag", pa.array(values), rows), compression="zstd")
 
@@ -78,15 +79,12 @@ def _renamed(name: str) -> bytes:
 
 
 def _delta() -> bytes:
-    return written(
-        _with("store_and_fwd_flag", pa.array(["N"] * 10), 10),
-        use_dictionary=False,
-        column_encoding={"store_and_fwd_flag": "DELTA_BYTE_ARRAY"},
-    )
+    month = _with("store_and_fwd_flag", pa.array(["N"] * 10), 10)
+    return written(month, use_dictionary=False, column_encoding={"store_and_fwd_flag": "DELTA_BYTE_ARRAY"})
 
 
 def _rows(count: int) -> bytes:
-    """What `count` rows declare, and a hundred of them."""
+    """Return a file that declares `count` rows and holds a hundred."""
     return crafted(repeated(100), count)
 
 
@@ -153,7 +151,7 @@ CASES: dict[str, tuple[Callable[[], bytes], Expected]] = {
     "a type that paints the terminal": (lambda: _struct("\x1b[2J"), (SchemaDrift, r"is struct<\x1b[2J: int64>")),
     "a type of many letters": (lambda: _struct("a" * 5000), (SchemaDrift, "is struct<aaaa")),
 }
-"""How each is made, and what must be said of it."""
+"""How each file is made, and what its error must say."""
 
 LOOKUPS: dict[str, tuple[Callable[[], bytes], Expected]] = {
     "five megabytes": (
@@ -183,7 +181,7 @@ LOOKUPS: dict[str, tuple[Callable[[], bytes], Expected]] = {
         (SchemaDrift, "row 266 is '2147483648'"),
     ),
 }
-"""The same of the zone lookup."""
+"""The same for the zone lookup."""
 
 
 @functools.cache
@@ -194,5 +192,5 @@ def _all() -> list[Case]:
 
 
 def case(number: int) -> Case:
-    """The case of that number."""
+    """Return the case of that number."""
     return _all()[number]

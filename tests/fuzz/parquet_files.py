@@ -1,4 +1,4 @@
-"""Parquet files of every encoding, and what can be done to them."""
+"""Parquet files in every encoding, and ways to damage them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Rng = random.Random
 
 
 class Case(NamedTuple):
-    """A file to be loaded. `like` is one with the rows that an independent reader must find there, if it is loaded."""
+    """A file to load. If the load succeeds, its rows must be those that an independent reader reads from `like`."""
 
     kind: str
     name: str
@@ -50,7 +50,8 @@ ENCODINGS: dict[str, dict[str, Any]] = {
     "checksums": {"compression": "zstd", "write_page_checksum": True},
     "page index": {"compression": "zstd", "write_page_index": True, "row_group_size": 50},
     "split": {
-        "compression": "zstd", "use_dictionary": False, "column_encoding": dict.fromkeys(_DOUBLES, "BYTE_STREAM_SPLIT"),
+        "compression": "zstd", "use_dictionary": False,
+        "column_encoding": dict.fromkeys(_DOUBLES, "BYTE_STREAM_SPLIT"),
     },
     "deltas": {
         "compression": "none", "use_dictionary": False,
@@ -62,7 +63,7 @@ ENCODINGS: dict[str, dict[str, Any]] = {
 
 @functools.cache
 def table(rows: int = ROWS) -> pa.Table:
-    """A month in which every column has NULLs or not as the publisher's, without metadata."""
+    """Return a month without metadata whose columns have NULLs where the publisher's have them."""
     return sample.table(MONTH, rows=rows).replace_schema_metadata(None)
 
 
@@ -74,12 +75,12 @@ def written(content: pa.Table, **options: Any) -> bytes:
 
 @functools.cache
 def good() -> dict[str, bytes]:
-    """The same month in every encoding."""
+    """Return the same month in every encoding."""
     return {name: written(table(), **options) for name, options in ENCODINGS.items()}
 
 
 REAL: list[bytes] = []
-"""Files of the publisher's, where a caller has some."""
+"""Files of the publisher, if a caller has some."""
 
 
 def base(rng: Rng) -> bytes:
@@ -92,18 +93,18 @@ def base(rng: Rng) -> bytes:
 
 
 def footer_of(content: bytes) -> tuple[int, bytes]:
-    """Where the footer begins, and what it is."""
+    """Return where the footer begins, and its bytes."""
     length = int.from_bytes(content[-8:-4], "little")
     return len(content) - 8 - length, content[-8 - length : -8]
 
 
 def with_footer(content: bytes, footer: bytes) -> bytes:
-    """The same pages under another footer."""
+    """Return the same pages with another footer."""
     return content[: footer_of(content)[0]] + footer + len(footer).to_bytes(4, "little") + b"PAR1"
 
 
 def page_headers(content: bytes) -> list[int]:
-    """Where the columns' first pages begin."""
+    """Return where the columns' first pages begin."""
     metadata = pq.read_metadata(io.BytesIO(content))
     chunks = [
         metadata.row_group(g).column(c) for g in range(metadata.num_row_groups) for c in range(metadata.num_columns)
@@ -228,7 +229,7 @@ def declare(rng: Rng) -> bytes:
 
 
 def declare_page(rng: Rng) -> bytes:
-    """Other numbers in a page's header, of as many bytes as the old ones had: what lies behind stays where it was."""
+    """Change numbers in a page's header to others of the same size, so that what follows stays in its place."""
     content = bytearray(base(rng))
     place = rng.choice(page_headers(bytes(content)))
     for _ in range(rng.choice((1, 1, 2))):
@@ -237,7 +238,8 @@ def declare_page(rng: Rng) -> bytes:
         new = bytes([128 | rng.randrange(128) for _ in range(width - 1)]) + bytes([rng.choice((0, 1, 63, 126, 127))])
         content[place + spot.start : place + spot.end] = new
         if spot.what != "number":
-            break  # what follows is no longer a header that can be walked
+            # What follows can no longer be read as a header.
+            break
     return bytes(content)
 
 
@@ -253,7 +255,7 @@ _TEXTS: tuple[Any, ...] = (
 
 
 def _types() -> list[tuple[pa.DataType, tuple[Any, ...]]]:
-    """Types, and values of each, which are repeated down the column."""
+    """Return types, each with values that are repeated down the column."""
     numbers = [
         (kind, values)
         for kind in (
@@ -304,7 +306,7 @@ def column(rng: Rng, rows: int) -> pa.Array:
 
 
 def retype(rng: Rng) -> bytes:
-    """Columns of other types, with values that fit the declared ones or do not."""
+    """Give columns other types, with values that fit the declared types or do not."""
     content = table()
     for name in rng.sample(content.column_names, rng.choice((1, 1, 1, 2, 5))):
         content = content.set_column(content.column_names.index(name), name, column(rng, len(content)))
@@ -312,12 +314,13 @@ def retype(rng: Rng) -> bytes:
     options.pop("column_encoding", None)
     try:
         return written(content, **options)
-    except pa.ArrowInvalid:  # version 1 has no nanoseconds
+    except pa.ArrowInvalid:
+        # Version 1 has no nanoseconds.
         return written(content, compression="zstd")
 
 
 def re_encode(rng: Rng) -> bytes:
-    """The same rows, otherwise written."""
+    """Write the same rows in another way."""
     options = {
         "compression": rng.choice(("none", "snappy", "zstd", "gzip", "lz4", "brotli")),
         "use_dictionary": rng.choice((True, False, ["store_and_fwd_flag"])),
@@ -345,7 +348,7 @@ NAMES = (
 
 
 def rename(rng: Rng) -> bytes:
-    """A column under another name, or one more, or one twice, or one less, or none at all."""
+    """Rename, add, double or drop a column, or drop all of them."""
     content = table()
     names = list(content.column_names)
     place = rng.randrange(len(names))
@@ -365,17 +368,19 @@ def rename(rng: Rng) -> bytes:
 
 
 def annotate(rng: Rng) -> bytes:
-    """Metadata of the file that some readers believe: Arrow's schema, pandas' index."""
+    """Add metadata that some readers believe: Arrow's schema, pandas' index."""
     key = rng.choice((b"ARROW:schema", b"pandas", b"\xff\xfe", b"", b"org.apache.spark.sql.parquet.row.metadata"))
     value: bytes = rng.choice((
         b"", b"\0", b"not base64!", b"/////w==", b"A" * 1000, b"\xff" * 100, b"{",
         b'{"index_columns": ["VendorID"], "columns": []}',
         b'{"index_columns": [{"kind": "range", "start": 0, "stop": 99999999999, "step": 1}], "columns": [], '
-        b'"column_indexes": []}', b"[" * 100_000, b"x" * 900_000,
+        b'"column_indexes": []}',
+        b"[" * 100_000, b"x" * 900_000,
         b"x" * 3_000_000,
     ))  # fmt: skip
     store = key != b"ARROW:schema"
-    if not store and rng.random() < 0.5:  # a real one with damage
+    if not store and rng.random() < 0.5:
+        # A real schema, damaged.
         schema = pa.schema([(n, rng.choice(_types())[0]) for n in table().column_names])
         out = bytearray(schema.serialize().to_pybytes())
         for _ in range(rng.choice((0, 1, 3))):
@@ -390,7 +395,7 @@ def annotate(rng: Rng) -> bytes:
 
 
 class Page(NamedTuple):
-    """A page as its header declares it. `packed` and `size` are the content's where they are None."""
+    """A page as its header declares it. `packed` and `size` are those of the content if they are None."""
 
     content: bytes
     values: int
@@ -422,7 +427,8 @@ _CODECS = {"none": 0, "snappy": 1, "gzip": 2, "zstd": 6}
 
 _LOCAL_MICROSECONDS: list[thrift.Field] = [
     (10, thrift.STRUCT, [(8, thrift.STRUCT, [(1, 2, b""), (2, thrift.STRUCT, [(2, thrift.STRUCT, [])])])])
-]  # a logical type: a timestamp, not adjusted to UTC, its unit
+]
+"""A logical type: a timestamp, not adjusted to UTC, in microseconds."""
 
 
 def packed(content: bytes, codec: str) -> bytes:
@@ -432,7 +438,7 @@ def packed(content: bytes, codec: str) -> bytes:
 def crafted(
     pages: Callable[[str, int], list[Page]], rows: int, codec: str = "none", groups: int = 1, required: bool = True
 ) -> bytes:
-    """A file of the declared columns with pages of one's own, which are the same in every row group."""
+    """Return a file of the declared columns with pages of the caller's, which are the same in every row group."""
     schema = table().schema
     root: list[thrift.Field] = [(4, thrift.BINARY, b"schema"), (5, thrift.I32, len(schema))]
     leaves, chunks, body = [], [], b"PAR1"
@@ -449,12 +455,15 @@ def crafted(
         body += b"".join(page.bytes for page in made)
         values = sum(page.values for page in made if page.kind != 2)
         about: list[thrift.Field] = [
-            (1, thrift.I32, physical), (2, thrift.LIST, (thrift.I32, [0, 3, 8])),
+            (1, thrift.I32, physical),
+            (2, thrift.LIST, (thrift.I32, [0, 3, 8])),
             (3, thrift.LIST, (thrift.BINARY, [field.name.encode()])),
-            (4, thrift.I32, _CODECS[codec]), (5, thrift.I64, values), (6, thrift.I64, len(body) - start),
+            (4, thrift.I32, _CODECS[codec]),
+            (5, thrift.I64, values),
+            (6, thrift.I64, len(body) - start),
             (7, thrift.I64, len(body) - start),
             (9, thrift.I64, first),
-        ]  # fmt: skip
+        ]
         if dictionary:
             about.append((11, thrift.I64, start))
         chunks.append([(2, thrift.I64, start), (3, thrift.STRUCT, about)])
@@ -480,12 +489,12 @@ def plain(physical: int, values: int) -> bytes:
 
 
 def indices(values: int, bits: int = 1) -> bytes:
-    """Dictionary indices, all of them 0, in a few bytes however many they are."""
+    """Return dictionary indices, all of them 0, in a few bytes however many they are."""
     return bytes([bits]) + thrift.varint(values << 1) + bytes((bits + 7) // 8)
 
 
 def repeated(rows: int, text: bytes = b"Y") -> Callable[[str, int], list[Page]]:
-    """Pages of one value, which every row refers to."""
+    """Return pages of one value, to which every row refers."""
 
     def pages(_: str, physical: int) -> list[Page]:
         value = len(text).to_bytes(4, "little") + text if physical == 6 else plain(physical, 1)
@@ -495,35 +504,43 @@ def repeated(rows: int, text: bytes = b"Y") -> Callable[[str, int], list[Page]]:
 
 
 def bomb(rng: Rng) -> bytes:
-    """Sizes that are declared and not there, or that a few bytes unpack to."""
+    """Declare sizes that are not there, or that a few bytes unpack to."""
     how = rng.randrange(8)
     size = rng.choice((100, 20_000, 900_000, 1 << 24, (1 << 31) - 1))
-    if how == 0:  # one long text for every row
+    # One long text for every row.
+    if how == 0:
         return crafted(
             repeated(rng.choice((1, 300, 20_000)), b"N" * rng.choice((1, 256, 257, 60_000, 1_000_000))),
             rng.choice((1, 300, 20_000)),
         )
-    if how == 1:  # many rows
+    # Many rows.
+    if how == 1:
         rows = rng.choice((1, 1000, 100_000, 2_000_000))
         return crafted(repeated(rows), rows, groups=rng.choice((1, 2)))
-    if how == 2:  # rows that are only declared
+    # Rows that are only declared.
+    if how == 2:
         return crafted(repeated(100), size, groups=rng.choice((1, 50)))
-    if how == 3:  # pages whose header lies
+    # Pages whose header lies.
+    if how == 3:
         return crafted(
             lambda _, kind: [
                 Page(plain(kind, 10), size, size=rng.choice((None, size)), packed=rng.choice((None, None, size)))
             ],
             10,
         )
-    if how == 4:  # pages that unpack to much
-        values = rng.choice((100, 100_000, 1_500_000))  # the last: 252 MB of pages, just below the limit
+    # Pages that unpack to a lot.
+    if how == 4:
+        # The last: 252 MB of pages, just below the limit.
+        values = rng.choice((100, 100_000, 1_500_000))
         codec = rng.choice(("zstd", "gzip", "snappy"))
         return crafted(
             lambda _, kind: [Page(packed(plain(kind, values), codec), values, size=values * WIDTH[kind])], values, codec
         )
-    if how == 5:  # dictionaries that declare much
+    # Dictionaries that declare a lot.
+    if how == 5:
         return crafted(lambda _, kind: [Page(plain(kind, 3), size, kind=2), Page(indices(300), 300, encoding=8)], 300)
-    if how == 6:  # indices beyond the dictionary, of odd widths
+    # Indices beyond the dictionary, of odd widths.
+    if how == 6:
         bits = rng.choice((0, 1, 8, 31, 32, 33, 255))
         run = bytes([bits]) + thrift.varint(300 << 1) + rng.randbytes(4)
         return crafted(lambda _, kind: [Page(plain(kind, 2), 2, kind=2), Page(run, 300, encoding=8)], 300)
@@ -537,7 +554,7 @@ def bomb(rng: Rng) -> bytes:
 
 
 def head_bomb(rng: Rng) -> bytes:
-    """A footer that declares a long list."""
+    """Return a footer that declares a long list."""
     count = rng.choice((20, 9_999, 10_001, 900_000, (1 << 31) - 1, 1 << 40))
     of = rng.choice((0, 1, 5, 8, 9, 11, 12))
     body = b"\x15\x02" + rng.choice((b"\x19", b"\x39", b"\x59", b"\x99", b"\xe9")) + thrift.list_head(count, of)
@@ -567,7 +584,7 @@ MUTATORS: dict[str, tuple[Callable[[Rng], bytes], int]] = {
     "bomb": (bomb, 8),
     "head bomb": (head_bomb, 4),
 }
-"""What is done, and how often."""
+"""Ways to damage a file, each with its weight."""
 
 
 def make(rng: Rng) -> Case:

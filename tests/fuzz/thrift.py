@@ -1,6 +1,6 @@
-"""Thrift's compact protocol: write footers and page headers that no writer would, and find the numbers in real ones.
+"""Thrift's compact protocol: write footers and page headers that no writer would, locate the numbers in real ones.
 
-It shares nothing with `core.load.thrift`, which is what it is to test.
+It shares nothing with `core.load.thrift`, which it tests.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def integer(number: int) -> bytes:
 
 
 def struct(*fields: Field) -> bytes:
-    """A struct's bytes; its fields come in the order of their numbers."""
+    """Return a struct's bytes; its fields must be in the order of their numbers."""
     out, last = b"", 0
     for number, kind, value in fields:
         out += bytes([number - last << 4 | kind]) + _value(kind, value)
@@ -37,7 +37,8 @@ def struct(*fields: Field) -> bytes:
 
 def _value(kind: int, value: Any) -> bytes:
     if isinstance(value, bytes):
-        return varint(len(value)) + value if kind == BINARY else value  # a bool has no bytes
+        # A bool has no bytes.
+        return varint(len(value)) + value if kind == BINARY else value
     if kind == LIST:
         of, entries = value
         return list_head(len(entries), of) + b"".join(_value(of, entry) for entry in entries)
@@ -45,12 +46,12 @@ def _value(kind: int, value: Any) -> bytes:
 
 
 def list_head(count: int, of: int) -> bytes:
-    """The head of a list that declares `count` entries, whatever comes after it."""
+    """Return the head of a list that declares `count` entries, whatever follows it."""
     return bytes([count << 4 | of]) if count < 15 else bytes([0xF0 | of]) + varint(count)
 
 
 class Spot(NamedTuple):
-    """Where a number, a list's head or a text's length stands."""
+    """The place of a number, a list's head or a text's length."""
 
     what: str
     start: int
@@ -59,7 +60,7 @@ class Spot(NamedTuple):
 
 
 def spots(content: bytes) -> list[Spot]:
-    """All of them in a struct, in the order of the bytes. It must be one that a writer wrote."""
+    """Return all spots in a struct, in the order of the bytes. The struct must be a valid one."""
     return list(_struct(content, [0]))
 
 

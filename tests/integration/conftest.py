@@ -1,6 +1,6 @@
-"""One database for all tests of this folder, emptied after each: to make and drop one takes half a second, every time.
+"""One database for all tests of this folder, emptied after each: to create and drop one takes half a second.
 
-And a state folder for the tests of the lab, with tools of a few lines.
+And a state folder for the tests of the lab, with orchestrators of a few lines.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import pytest
 from psycopg import sql
 
 from core.lab import processes, sample
-from core.lab.session import end_all
+from core.lab.state import end_all
 from core.lab.warm_dbt import WarmDbt
 from core.settings import Settings, settings
 from core.transform import dbt
 from core.waiting import until
 from tests.integration import loading
-from tests.integration.fake_tools import MakeTool, make_tool
+from tests.integration.fake_orchestrators import MakeOrchestrator, make_orchestrator
 from tests.integration.loading import MONTH, OTHER
 from tests.integration.marts import Publisher
 
@@ -31,7 +31,8 @@ TOY = Path(__file__).resolve().parents[1] / "toy_impl"
 @pytest.fixture(scope="session")
 def database(postgres: str) -> Iterator[str]:
     """The DSN of a database of our own."""
-    name = f"test_integration_{os.getpid()}"  # two sessions may share a server
+    # Two sessions may share a server.
+    name = f"test_integration_{os.getpid()}"
     quoted = sql.Identifier(name)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(quoted))
@@ -48,7 +49,8 @@ def warehouse(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
     settings.cache_clear()
     yield database
-    monkeypatch.undo()  # with what the test itself has set: undone after us, that would bring ours back
+    # Including what the test itself has set: undone later, it would restore our values.
+    monkeypatch.undo()
     settings.cache_clear()
     with psycopg.connect(database, autocommit=True) as connection:
         _empty(connection)
@@ -98,9 +100,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def warm_dbt(server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let dbt be served warm, and fail where it would start cold."""
-    monkeypatch.setattr(dbt, "warm_folder", lambda _: server)
-    monkeypatch.setattr(dbt, "_run_cold", lambda *_: pytest.fail("a cold start"))
+    """Let the warm server run every dbt command; fail a test where it does not."""
+    (socket,) = server.glob("*.sock")
+
+    def run(command: dbt.Command) -> dbt.Completed:
+        return dbt.run_warm(command, socket) or pytest.fail("a cold start")
+
+    monkeypatch.setattr(dbt, "run", run)
 
 
 @pytest.fixture
@@ -125,6 +131,6 @@ def state(tmp_path: Path, postgres: str) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def tool(tmp_path: Path) -> MakeTool:
+def orchestrator(tmp_path: Path) -> MakeOrchestrator:
     """Make an orchestrator for this test."""
-    return lambda name="fake", **how: make_tool(tmp_path, name, **how)
+    return lambda name="fake", **how: make_orchestrator(tmp_path, name, **how)

@@ -1,4 +1,4 @@
-"""What the tests of transforms share: a publisher of hand-made rows, a reader who asks all the time, a project of one's own."""
+"""What the tests of transforms share: a publisher of hand-made rows, a busy reader, a copy of the dbt project."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Publisher:
         (folder / "taxi_zone_lookup.csv").write_text(ZONES, newline="")
 
     def land(self, schema: str, month: str, rows: Sequence[Row]) -> None:
-        """Publish `rows` as `month`'s file and load it; what a row does not say is an ordinary value."""
+        """Publish `rows` as `month`'s file and load it; columns that a row does not set have ordinary values."""
         noon = dt.datetime.combine(Month.parse(month).first_day, dt.time(12))
         ordinary = {
             "VendorID": 2, "lpep_pickup_datetime": noon, "lpep_dropoff_datetime": noon + dt.timedelta(minutes=10),
@@ -52,17 +52,17 @@ class Publisher:
         columns = [pa.field(column.published, column.kind.arrow) for column in GREEN.columns]
         table = pa.Table.from_pylist([ordinary | row for row in rows], schema=pa.schema(columns))
         pq.write_table(table, self.folder / f"green_tripdata_{month}.parquet")
-        job = self.job(schema)
-        pipeline.ingest_zones(job)
-        pipeline.ingest_month(job, Month.parse(month))
+        run = self.run(schema)
+        pipeline.ingest_zones(run)
+        pipeline.ingest_month(run, Month.parse(month))
 
-    def job(self, schema: str) -> Run:
-        # rows of any month, or none
+    def run(self, schema: str) -> Run:
+        # Suspect files too: tests publish rows of other months, or none
         return Run(source=str(self.folder), schema=schema, loader="test", accept_suspect=True)
 
 
 def query(text: str, schema: str) -> list[tuple[Any, ...]]:
-    """Ask the warehouse; ``{}`` in `text` is the schema."""
+    """Return what the warehouse answers to `text`, in which ``{}`` is the schema."""
     with connect("test") as connection:
         return connection.execute(sql.SQL(text).format(sql.Identifier(schema))).fetchall()
 
@@ -74,7 +74,7 @@ def forget_version(schema: str, dataset: str) -> None:
 
 
 class Watch:
-    """Asks `look` again and again from a session of its own while the block runs; gives the set of answers."""
+    """Calls `look` again and again in a session of its own while the block runs; collects the set of its results."""
 
     def __init__(self, look: Callable[[psycopg.Connection[Any]], tuple[int, ...]]) -> None:
         self.look, self.seen, self.over = look, set[tuple[int, ...]](), threading.Event()
@@ -82,7 +82,7 @@ class Watch:
 
     def __enter__(self) -> set[tuple[int, ...]]:
         self.reader: Future[None] = self.pool.submit(self._read)
-        until(lambda: self.seen or None, 30, 0.01, "the reader's first look")
+        until(lambda: self.seen or None, 30, 0.01, "the reader's first result")
         return self.seen
 
     def __exit__(self, *error: object) -> None:
@@ -98,7 +98,7 @@ class Watch:
 
 
 def project_copy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A dbt project of the test's own, in place of ours."""
+    """Copy our dbt project and use the copy in its place; return its folder."""
     project = folder / "dbt"
     shutil.copytree(dbt.PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
     monkeypatch.setattr(dbt, "PROJECT", project)

@@ -31,7 +31,8 @@ from core.errors import (
     UsageError,
 )
 from core.lab import sample
-from core.lab.postgres import Postgres, server_user
+from core.lab.postgres import Postgres
+from core.lab.postgres_binaries import server_user
 from core.month import Month, parse_months
 from core.run import Receipt, Run
 from core.settings import settings

@@ -1,4 +1,4 @@
-"""The benchmarks of reloads and inserts, small: that they count what was written, and compare equal contents."""
+"""The benchmarks of reloads and inserts, in small: they count what was written, and compare equal contents."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks import claims, growth, inserts, measure
-from benchmarks.proxy import delayed
+from benchmarks.harness import measure
+from benchmarks.harness.proxy import delayed
+from benchmarks.strategies import claims, growth, inserts
 from core import digest, load
 from core.run import STRATEGIES
 from tests.integration.loading import connect
@@ -41,22 +42,24 @@ def test_each_strategy_writes_and_leaves_dead_what_it_says(at: measure.Server) -
 
 
 @pytest.mark.parametrize("way", [inserts.copy, inserts.execute, inserts.executemany])
-def test_each_way_to_insert_gives_the_same_rows(at: measure.Server, way: object, tmp_path: Path) -> None:
-    """The ways of the peers need their own environment; the benchmark itself compares all six."""
+def test_each_way_to_insert_leaves_the_same_rows(at: measure.Server, way: object, tmp_path: Path) -> None:
+    """The peers' ways need an environment of their own; the benchmark itself compares all six."""
     load.begin("claims")
     at.execute(f"CREATE TABLE {inserts.TABLE} (LIKE claims.raw_trips)")
     path = claims.write_file(tmp_path / "claims.parquet", ROWS)
     inserts.copy(path, 300)()
     expected = claims.content()
     assert callable(way)
-    for _ in range(2):  # each empties the table first
+    # Each empties the table first.
+    for _ in range(2):
         way(path, 300)()
         assert claims.content() == expected != digest.total([])
     assert expected.rows == 300
 
 
-def test_a_round_trip_is_measured_on_the_way_that_the_address_leads(at: measure.Server) -> None:
+def test_a_round_trip_is_measured_through_the_proxy(at: measure.Server) -> None:
     with delayed(at.dsn, 0.01) as far:
         assert claims.round_trip_ms(far) >= 20
-        with connect(far) as connection:  # the password and the database came along
+        # The DSN still names the password and the database.
+        with connect(far) as connection:
             assert connection.execute("SELECT current_database()").fetchall() == [(at.dsn.rpartition("/")[2],)]

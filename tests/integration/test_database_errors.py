@@ -1,9 +1,11 @@
-"""What PostgreSQL refuses, ends or keeps waiting is one line of the right class, which says what to do."""
+"""When PostgreSQL refuses, ends or delays work, the error has the right class, and one line that says what to do."""
 
 from __future__ import annotations
 
 import ast
+import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,13 +35,13 @@ WAIT_S = 30.0
 
 
 def use(dsn: str) -> None:
-    """Enter a connection as the pipeline has them, and leave it."""
+    """Connect as the pipeline does, and disconnect."""
     with connect("test", dsn=dsn) as connection:
         connection.execute("SELECT 1")
 
 
 def test_only_one_module_connects() -> None:
-    """A psycopg error that nobody translates is reported as a bug. So whoever connects does it through `core.database`."""
+    """A psycopg error that is not translated is reported as a bug. So every connection is made by `core.database`."""
     found = [
         str(path.relative_to(ROOT))
         for path in (ROOT / "core").rglob("*.py")
@@ -49,14 +51,14 @@ def test_only_one_module_connects() -> None:
     assert set(found) == {"core/database.py"}
 
 
-# --- connections --------------------------------------------------------------------------------------------------------
+# --- connections ---
 
 NO_CONNECTION = "; no connection is free: run fewer tools at a time, or fewer --jobs, or raise "
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A state folder whose server has four connections; gives the folder and the server's DSN."""
+    """Start a server that allows four connections; yield its state folder and its DSN."""
     home = tmp_path_factory.mktemp("small")
     options = {"max_connections": "4", "superuser_reserved_connections": "2", "autovacuum": "off"}
     server = Postgres(home / "postgres", options=options)
@@ -68,7 +70,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
 
 @contextmanager
 def taken(dsn: str) -> Iterator[None]:
-    """All connections of the server are in use."""
+    """Use all connections of the server."""
     with ExitStack() as stack:
 
         def take() -> bool | None:
@@ -90,18 +92,20 @@ def test_a_server_without_a_free_connection_is_transient(small: tuple[Path, str]
         message = refusal(DatabaseUnavailable, lambda: use(dsn))
         assert "too many clients already" in message and message.endswith(f"{NO_CONNECTION}max_connections")
     ordinary = make_conninfo(dsn, user="ordinary", password="p")
-    with psycopg.connect(dsn), psycopg.connect(dsn):  # of the two others both are kept for superusers
+    # The two other connections are reserved for superusers
+    with psycopg.connect(dsn), psycopg.connect(dsn):
         message = refusal(DatabaseUnavailable, lambda: use(ordinary))
         assert "connection slots are reserved" in message and message.endswith(f"{NO_CONNECTION}max_connections")
 
 
-def test_the_lab_says_so_too_and_calls_it_no_bug(
+def test_the_lab_reports_it_too_and_does_not_call_it_a_bug(
     small: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home, dsn = small
     monkeypatch.setenv("TRIPTYCH_HOME", str(home))
     monkeypatch.delenv("TRIPTYCH_DSN", raising=False)
-    monkeypatch.setattr(Postgres, "stop", lambda _: None)  # no other lab uses the server, so this one would end it
+    # No other lab uses the server, so this one would end it
+    monkeypatch.setattr(Postgres, "stop", lambda _: None)
     settings.cache_clear()
     with taken(dsn):
         assert main(["ledger"]) == 1
@@ -111,7 +115,7 @@ def test_the_lab_says_so_too_and_calls_it_no_bug(
 
 
 @pytest.mark.parametrize("limited", ["ROLE", "DATABASE"])
-def test_a_limit_of_a_role_or_a_database_is_told_as_such(warehouse: str, limited: str) -> None:
+def test_a_connection_limit_of_a_role_or_a_database_is_named(warehouse: str, limited: str) -> None:
     role = f"limited_{os.getpid()}"
     with connect_bare(warehouse, autocommit=True) as admin:
         name = sql.Identifier(role if limited == "ROLE" else admin.info.dbname)
@@ -129,12 +133,12 @@ def test_a_limit_of_a_role_or_a_database_is_told_as_such(warehouse: str, limited
     assert message.endswith(f"{NO_CONNECTION}the limit (ALTER ROLE or ALTER DATABASE ... CONNECTION LIMIT)")
 
 
-# --- time ---------------------------------------------------------------------------------------------------------------
+# --- time ---
 
 
 @contextmanager
 def limit(dsn: str, name: str, value: str) -> Iterator[None]:
-    """A limit holds for whoever connects to the database, until the block ends."""
+    """Set a limit for everyone who connects to the database, until the block ends."""
     with connect_bare(make_conninfo(dsn, options=f"-c {name}=0"), autocommit=True) as admin:
         words = sql.Identifier(admin.info.dbname), sql.SQL(name)
         admin.execute(sql.SQL("ALTER DATABASE {} SET {} = {}").format(*words, value))
@@ -145,7 +149,7 @@ def limit(dsn: str, name: str, value: str) -> Iterator[None]:
 
 
 def exceed(name: str) -> None:
-    """Do in one session what the limit `name` ends."""
+    """Exceed the limit `name` in one session."""
     with connect("test", autocommit=name == "idle_session_timeout") as connection:
         pid = connection.info.backend_pid
         connection.execute("SELECT 1")
@@ -164,13 +168,13 @@ def exceed(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"]
 )
-def test_a_limit_of_time_is_named_with_what_to_do(warehouse: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_time_limit_is_named_with_what_to_do(warehouse: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with limit(warehouse, name, "200ms"):
         check_limit(warehouse, monkeypatch, name)
 
 
 def check_limit(warehouse: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """What exceeds the limit is told, and what is told helps."""
+    """The message names the limit, and its remedy works."""
     message = refusal(DatabaseUnavailable, lambda: exceed(name))
     assert "check that it runs" not in message
     assert f"; {name} ended it: raise it for this role (ALTER ROLE ... SET {name} = 0 is no limit)" in message
@@ -179,10 +183,10 @@ def check_limit(warehouse: str, monkeypatch: pytest.MonkeyPatch, name: str) -> N
     settings.cache_clear()
     with connect("test") as connection:
         assert connection.execute(sql.SQL("SHOW {}").format(sql.SQL(name))).fetchone() == ("0",)
-        assert f"-c {name}=0" in dbt._environment(connection.info, "plain", None)["PGOPTIONS"]
+        assert f"-c {name}=0" in dbt.environment(connection.info, "plain", None)["PGOPTIONS"]
 
 
-def test_a_load_that_takes_too_long_for_its_role_says_so(warehouse: str, tmp_path: Path) -> None:
+def test_a_load_that_exceeds_a_time_limit_names_it(warehouse: str, tmp_path: Path) -> None:
     month = Month(2024, 1)
     sample.ensure(tmp_path / "published", [month], rows=20_000)
     fence = load.begin("plain")
@@ -193,20 +197,20 @@ def test_a_load_that_takes_too_long_for_its_role_says_so(warehouse: str, tmp_pat
     assert load.load(order).state == "success"
 
 
-def test_a_build_that_takes_too_long_for_its_role_says_so(warehouse: str, tmp_path: Path) -> None:
-    """dbt's sessions are others than ours: a lock on what they read makes them take too long."""
+def test_a_build_that_exceeds_a_time_limit_names_it(warehouse: str, tmp_path: Path) -> None:
+    """dbt has sessions of its own: a lock on a table that they read makes them exceed it."""
     month = Month(2024, 1)
     sample.ensure(tmp_path / "published", [month], rows=200)
-    job = Run(str(tmp_path / "published"), "plain", loader="plain")
-    ingest_zones(job)
-    ingest_month(job, month)
+    run = Run(str(tmp_path / "published"), "plain", loader="plain")
+    ingest_zones(run)
+    ingest_month(run, month)
     with limit(warehouse, "statement_timeout", "2s"), psycopg.connect(warehouse) as holder:
         holder.execute("LOCK TABLE plain.raw_trips IN ACCESS EXCLUSIVE MODE")
         message = refusal(DatabaseUnavailable, lambda: transform.refresh("plain"))
     assert message.startswith("dbt: ") and "; statement_timeout ended it: " in message
 
 
-def test_a_statement_that_somebody_cancels_is_no_server_that_is_down(warehouse: str) -> None:
+def test_a_canceled_statement_is_not_reported_as_a_server_that_is_down(warehouse: str) -> None:
     def cancel() -> None:
         with connect("test") as connection:
             connection.execute("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(60)")
@@ -217,7 +221,7 @@ def test_a_statement_that_somebody_cancels_is_no_server_that_is_down(warehouse: 
     )
 
 
-# --- locks --------------------------------------------------------------------------------------------------------------
+# --- locks ---
 
 
 @pytest.fixture
@@ -227,7 +231,7 @@ def short_wait(warehouse: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wait_for(*words: str) -> str:
-    """The message of who waits for a lock in vain."""
+    """Return the message of a wait for a lock in vain."""
 
     def wait() -> None:
         with connect("plain green 2024-01") as connection:
@@ -236,8 +240,8 @@ def wait_for(*words: str) -> str:
     return refusal(Busy, wait)
 
 
-def test_who_waits_in_vain_is_told_who_holds_the_lock(warehouse: str, short_wait: None) -> None:
-    """Another month of the same command holds it as often as another run does: the name of its session says which."""
+def test_a_wait_in_vain_names_the_holders_of_the_lock(warehouse: str, short_wait: None) -> None:
+    """It may be another month of the same command, or another run: the name of the session says which."""
     name = ("table", "plain", "green")
     with connect("plain green 2024-02") as one, connect("plain green 2024-03") as two:
         lock(one, *name, shared=True)
@@ -251,13 +255,26 @@ def test_who_waits_in_vain_is_told_who_holds_the_lock(warehouse: str, short_wait
         assert f", and {holder} 2024-02 and {holder} 2024-03 hold it;" in wait_for(*name)
 
 
-def test_a_holder_without_a_name_is_told_by_its_pid(warehouse: str, short_wait: None) -> None:
+def test_a_wait_for_a_lock_is_logged(
+    warehouse: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "core")
+    with connect("test") as connection:
+        lock(connection, "free")
+        assert caplog.messages == []
+        monkeypatch.setattr(database, "MOMENT_S", 0.0)
+        lock(connection, "x", "y")
+    (line,) = caplog.messages
+    assert re.fullmatch(r"waited \d+\.\d s for the lock x y", line)
+
+
+def test_a_holder_without_a_name_is_named_by_its_pid(warehouse: str, short_wait: None) -> None:
     with psycopg.connect(warehouse) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [lock_key("x", "y")])
         assert f", and a session (pid {connection.info.backend_pid}) holds it;" in wait_for("x", "y")
 
 
-def test_a_holder_that_can_not_be_seen_is_left_out(
+def test_holders_that_can_not_be_queried_are_left_out(
     warehouse: str, short_wait: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:

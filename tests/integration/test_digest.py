@@ -1,4 +1,4 @@
-"""The digest changes with every change of content, and with nothing else."""
+"""The digest changes when the content changes, and for no other reason."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ TABLE = """
         exact numeric(12, 2), at timestamp, zoned timestamptz, flag boolean
     );
     INSERT INTO d.t
-    SELECT make_date(2024, 1 + g % 3, 1), g, 'note ' || g % 7, g / 7.0, -g / 3.0, g / 100.0, timestamp '2024-01-01' + g * interval '1 hour',
-           timestamptz '2024-01-01 00:00+00' + g * interval '1 hour', g % 2 = 0
+    SELECT make_date(2024, 1 + g % 3, 1), g, 'note ' || g % 7, g / 7.0, -g / 3.0, g / 100.0,
+           timestamp '2024-01-01' + g * interval '1 hour', timestamptz '2024-01-01 00:00+00' + g * interval '1 hour',
+           g % 2 = 0
     FROM generate_series(1, 300) AS g;
+    -- two rows are equal
     INSERT INTO d.t SELECT * FROM d.t WHERE row_number = 9
-"""  # two rows are equal
+"""
 
 
 @pytest.fixture
@@ -42,7 +44,9 @@ CHANGES = {
     "both of two equal rows lost": "DELETE FROM d.t WHERE row_number = 9",
     "a pair of equal rows doubled": "INSERT INTO d.t SELECT * FROM d.t WHERE row_number = 9",
     "another pair of equal rows": "UPDATE d.t SET row_number = 10 WHERE row_number = 9",
-    "two values of a column exchanged": "UPDATE d.t SET tip = CASE row_number WHEN 1 THEN -2 / 3.0 ELSE -1 / 3.0 END WHERE row_number < 3",
+    "two values of a column exchanged": (
+        "UPDATE d.t SET tip = CASE row_number WHEN 1 THEN -2 / 3.0 ELSE -1 / 3.0 END WHERE row_number < 3"
+    ),
     "values moved to another column": "UPDATE d.t SET fare = tip, tip = fare WHERE row_number = 1",
     "all values moved to another column": "UPDATE d.t SET fare = tip, tip = fare",
     "NULL for empty text": "UPDATE d.t SET note = NULL WHERE row_number = 1",
@@ -78,7 +82,7 @@ STATES = [
 ]
 
 
-def test_each_of_these_doubles_is_another(connection: Connection) -> None:
+def test_each_of_these_doubles_has_another_digest(connection: Connection) -> None:
     found = {}
     for state in STATES:
         connection.execute(f"UPDATE d.t SET fare = {state} WHERE row_number = 1".encode())
@@ -89,7 +93,7 @@ def test_each_of_these_doubles_is_another(connection: Connection) -> None:
 TEXTS = ["NULL", "''", "' '", "'N/A'", "'n/a'", "'é'", "E'e\\u0301'", "'0'", "'NULL'"]
 
 
-def test_each_of_these_texts_is_another(connection: Connection) -> None:
+def test_each_of_these_texts_has_another_digest(connection: Connection) -> None:
     found = {}
     for text in TEXTS:
         connection.execute(f"UPDATE d.t SET note = {text} WHERE row_number = 1".encode())
@@ -99,7 +103,7 @@ def test_each_of_these_texts_is_another(connection: Connection) -> None:
 
 @pytest.mark.parametrize("bit", range(64))
 def test_one_flipped_bit_of_a_double_changes_it(connection: Connection, bit: int) -> None:
-    """The bits go in by binary COPY, which takes them as they are: so they do for NaN's, too."""
+    """Binary COPY writes the bits as they are, those of a NaN too."""
     before = of(connection)
     with connection.transaction(force_rollback=True):
         rows = connection.execute("SELECT float8send(fare) FROM d.t WHERE row_number = 7").fetchall()
@@ -119,16 +123,19 @@ SAME = {
     "with dead rows": "CREATE TABLE d.u AS TABLE d.t; UPDATE d.u SET tip = tip; INSERT INTO d.u SELECT * FROM d.u; "
     "DELETE FROM d.u WHERE ctid NOT IN (SELECT max(ctid) FROM d.u GROUP BY row_number, tip); "
     "INSERT INTO d.u SELECT * FROM d.t WHERE row_number = 9 LIMIT 1",
-    "partitioned": "CREATE TABLE d.u (LIKE d.t) PARTITION BY LIST (source_month); CREATE TABLE d.u_1 PARTITION OF d.u FOR VALUES IN "
-    "('2024-01-01'); CREATE TABLE d.u_2 PARTITION OF d.u DEFAULT; INSERT INTO d.u TABLE d.t",
-    "a partition with its columns in another order": "CREATE TABLE d.u (LIKE d.t) PARTITION BY LIST (source_month); CREATE TABLE d.u_1 "
-    "(flag boolean, zoned timestamptz, note text, row_number integer, source_month date, fare double precision, tip double precision, "
-    "exact numeric(12, 2), at timestamp); ALTER TABLE d.u ATTACH PARTITION d.u_1 DEFAULT; INSERT INTO d.u TABLE d.t",
-    "a dropped column": "CREATE TABLE d.u (gone text, LIKE d.t); INSERT INTO d.u SELECT 'x', * FROM d.t; ALTER TABLE d.u DROP gone",
+    "partitioned": "CREATE TABLE d.u (LIKE d.t) PARTITION BY LIST (source_month); "
+    "CREATE TABLE d.u_1 PARTITION OF d.u FOR VALUES IN ('2024-01-01'); "
+    "CREATE TABLE d.u_2 PARTITION OF d.u DEFAULT; INSERT INTO d.u TABLE d.t",
+    "a partition with its columns in another order": "CREATE TABLE d.u (LIKE d.t) PARTITION BY LIST (source_month); "
+    "CREATE TABLE d.u_1 (flag boolean, zoned timestamptz, note text, row_number integer, source_month date, "
+    "fare double precision, tip double precision, exact numeric(12, 2), at timestamp); "
+    "ALTER TABLE d.u ATTACH PARTITION d.u_1 DEFAULT; INSERT INTO d.u TABLE d.t",
+    "a dropped column": "CREATE TABLE d.u (gone text, LIKE d.t); INSERT INTO d.u SELECT 'x', * FROM d.t; "
+    "ALTER TABLE d.u DROP gone",
     "indexed": "CREATE TABLE d.u AS TABLE d.t; CREATE INDEX ON d.u (note); CREATE INDEX ON d.u (source_month, fare)",
     "a view": "CREATE VIEW d.u AS SELECT * FROM d.t",
-    "a column called as the query's own words": "CREATE TABLE d.u AS SELECT source_month, row_number AS t, note AS bytes, fare AS row, "
-    "tip, exact, at, zoned, flag FROM d.t",
+    "columns named like words of the query": "CREATE TABLE d.u AS SELECT source_month, row_number AS t, "
+    "note AS bytes, fare AS row, tip, exact, at, zoned, flag FROM d.t",
     "unlogged": "CREATE UNLOGGED TABLE d.u AS TABLE d.t",
 }
 
@@ -142,8 +149,9 @@ def test_how_the_rows_are_stored_does_not_matter(connection: Connection, form: s
 
 SESSION = [
     "DateStyle = 'SQL, DMY'", "TimeZone = 'Asia/Kathmandu'", "extra_float_digits = -15", "IntervalStyle = 'iso_8601'",
-    "bytea_output = 'escape'", "search_path = 'd'", "lc_numeric = 'C'", "work_mem = '64kB'", "enable_hashagg = off", "jit = on",
-    "xmlbinary = 'hex'", "array_nulls = off", "standard_conforming_strings = off", "default_transaction_isolation = 'serializable'",
+    "bytea_output = 'escape'", "search_path = 'd'", "lc_numeric = 'C'", "work_mem = '64kB'", "enable_hashagg = off",
+    "jit = on", "xmlbinary = 'hex'", "array_nulls = off", "standard_conforming_strings = off",
+    "default_transaction_isolation = 'serializable'",
 ]  # fmt: skip
 
 
@@ -174,14 +182,15 @@ def test_how_many_processes_read_does_not_matter(connection: Connection, workers
     connection.execute("INSERT INTO d.t SELECT t.* FROM d.t CROSS JOIN generate_series(1, 99)")
     before = of(connection)
     for setting in (
-        "parallel_setup_cost = 0", "parallel_tuple_cost = 0", "min_parallel_table_scan_size = 0", f"max_parallel_workers_per_gather = {workers}",
+        "parallel_setup_cost = 0", "parallel_tuple_cost = 0", "min_parallel_table_scan_size = 0",
+        f"max_parallel_workers_per_gather = {workers}",
     ):  # fmt: skip
         connection.execute(f"SET {setting}".encode())
     connection.execute("ANALYZE d.t")
     assert of(connection) == before
 
 
-def test_all_processes_that_read_hash_as_well_and_make_each_rows_bytes_once(connection: Connection) -> None:
+def test_every_process_that_reads_also_hashes_and_makes_each_rows_bytes_once(connection: Connection) -> None:
     """A month of 60,000 rows is enough for a second process."""
     connection.execute("CREATE TABLE d.u AS SELECT t.* FROM d.t CROSS JOIN generate_series(1, 300)")
     with connection.transaction():
@@ -198,8 +207,8 @@ def test_all_processes_that_read_hash_as_well_and_make_each_rows_bytes_once(conn
     assert outputs[-1] == "Output: record_send(t.*)"
 
 
-def test_it_is_pinned_for_all_time(connection: Connection) -> None:
-    """A digest written down by one version must be found by the next: change `_VERSION` when this has to change."""
+def test_the_digest_of_these_rows_never_changes(connection: Connection) -> None:
+    """Every version must compute the digests that older ones recorded: change `_VERSION` when this has to change."""
     connection.execute("CREATE TABLE d.u (a integer, b text, c double precision)")
     connection.execute("INSERT INTO d.u VALUES (1, 'one', 1.5), (NULL, '', 'NaN'), (2, NULL, '-0')")
     assert of(connection, "u") == "04709c3addf61c7753d091cbc935a580"
@@ -218,7 +227,7 @@ def test_a_months_digest_is_that_of_its_rows_alone(connection: Connection) -> No
     assert digest.by_month(connection, "d", "t")["2024-02"] == digest.table(connection, "d", "u")
 
 
-def test_rows_without_a_month_are_not_passed_over(connection: Connection) -> None:
+def test_rows_without_a_month_are_counted(connection: Connection) -> None:
     connection.execute("UPDATE d.t SET source_month = NULL WHERE row_number = 1")
     assert digest.total(digest.by_month(connection, "d", "t").values()) == digest.table(connection, "d", "t")
 
@@ -237,7 +246,7 @@ def test_a_table_of_no_columns_still_counts_its_rows(connection: Connection) -> 
 
 
 @pytest.mark.parametrize("name", ['say "hi"', "100%", "%s", "{0}", "Łódź", "semi;colon", "T", "x" * 63])
-def test_any_name_will_do(connection: Connection, name: str) -> None:
+def test_any_name_of_a_table_works(connection: Connection, name: str) -> None:
     schema = sql.Identifier(name)
     connection.execute(
         sql.SQL("CREATE SCHEMA {}; CREATE TABLE {} AS TABLE d.t").format(schema, sql.Identifier(name, name))

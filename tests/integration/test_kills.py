@@ -1,6 +1,6 @@
-"""A slice of `make soak`: what is killed, cut or filled at any point of a load loses nothing, nor do loaders that are killed at random.
+"""A slice of `make soak`: no fault at any point of a load loses anything, and neither do random kills.
 
-And the harness is tested: it finds every point, and notices a loader that is broken.
+The harness is tested as well: it sees every point, and notices a broken loader.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Any
 
 import pytest
 
-from benchmarks.stage import FAULTS
 from core.run import STRATEGIES
 from core.settings import ROOT
+from tests.faults.stage import FAULTS
 
 pytestmark = pytest.mark.slow
 
 
 def python(*words: str) -> subprocess.CompletedProcess[str]:
-    """A process of its own: benchmarks fork, and the test runner has threads."""
+    """Run Python in a process of its own, because fault injection forks and the test runner has threads."""
     return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
 
 
 def run(folder: Path, module: str, *words: str) -> dict[str, Any]:
-    """Run a benchmark, and give its results."""
-    done = python("-m", f"benchmarks.{module}", "--folder", str(folder), *words)
+    """Run a fault injection; return its results."""
+    done = python("-m", f"tests.faults.{module}", "--folder", str(folder), *words)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     results: dict[str, Any] = json.loads((folder / f"{module}.json").read_text())
     return results
@@ -38,7 +38,7 @@ def run(folder: Path, module: str, *words: str) -> dict[str, Any]:
 # --- every point ------------------------------------------------------------------------------------------------------
 
 
-def test_a_fault_at_any_point_of_any_strategy_leaves_nothing_that_the_next_run_does_not_mend(tmp_path: Path) -> None:
+def test_the_next_run_repairs_what_a_fault_at_any_point_of_any_strategy_leaves(tmp_path: Path) -> None:
     rows = run(tmp_path, "kill_points", "--step", "load", "--sample", "1")["rows"]
     assert {row["strategy"] for row in rows} == set(STRATEGIES)
     killed = {row["name"] for row in rows if row["scenario"] == "swap, replaced month" and "SIGKILL" in row["faults"]}
@@ -54,8 +54,10 @@ def test_a_fault_at_any_point_of_any_strategy_leaves_nothing_that_the_next_run_d
 
 WATCH = """
 import sys
-from benchmarks import injector, kill_points, stage
-CHANGES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink", "fcntl.flock")
+from tests.faults import injector, kill_points, stage
+CHANGES = (
+    "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink", "fcntl.flock"
+)
 watched = injector.Points.watched
 def audited(self):
     def look(event, arguments):
@@ -79,7 +81,7 @@ with stage.stage() as at, kill_points.bench(at) as made:
 
 @pytest.fixture(scope="module")
 def undisturbed() -> subprocess.CompletedProcess[str]:
-    """One run of each scenario: what the harness saw, and what the server and the interpreter report."""
+    """One run of each scenario: what the harness sees, and what the server and the interpreter report."""
     done = python("-c", WATCH)
     assert done.returncode == 0, done.stderr[-2000:]
     return done
@@ -91,7 +93,7 @@ def test_every_statement_that_the_server_gets_is_a_point(undisturbed: subprocess
     for text in scenarios:
         points = re.findall(r"^point: (?!connect|close|COPY:)(\w+)", text, re.MULTILINE)
         got = re.findall(r"^triptych pid=[^|]*\|LOG:  (?:statement|execute [^:]*):\s+(\w+)", text, re.MULTILINE)
-        # as multisets: a statement that begins a transaction is a point around another one
+        # As multisets: a statement that begins a transaction is a point around another one.
         assert Counter(map(str.upper, got)) == Counter(map(str.upper, points)), text.splitlines()[0]
 
 
@@ -114,14 +116,14 @@ def apart(connection, schema, entry):
 ledger.write = apart
 Partial._sweep = lambda folder: None
 """
-"""A ledger row in a transaction of its own, and files that nobody takes away."""
+"""A ledger row in a transaction of its own, and partial files that stay."""
 
 UNTRANSLATED = """
 import contextlib
 from core import database
 database.translated = lambda dsn: contextlib.nullcontext()
 """
-"""Errors of another library."""
+"""Errors that stay those of psycopg."""
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ database.translated = lambda dsn: contextlib.nullcontext()
 def test_a_broken_loader_is_noticed(tmp_path: Path, breaking: str, words: list[str], said: list[str]) -> None:
     words = ["--step", "load", "--only", "zones", "--jobs", "1", "--folder", str(tmp_path), "--fault", *words]
     done = python(
-        "-c", f"{breaking}\nfrom benchmarks import kill_points\nraise SystemExit(kill_points.main({words!r}))"
+        "-c", f"{breaking}\nfrom tests.faults import kill_points\nraise SystemExit(kill_points.main({words!r}))"
     )
     assert done.returncode == 1, done.stdout[-2000:] + done.stderr[-2000:]
     assert [line for line in said if line not in done.stdout] == []

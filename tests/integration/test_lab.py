@@ -1,10 +1,9 @@
-"""Services and runners: found again, shared, ended whole, and clear about what went wrong."""
+"""Services and runners: used again, shared, ended completely, and clear about what went wrong."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import sys
@@ -19,13 +18,16 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core import digest
 from core.errors import PermanentError, TransientError, UsageError
-from core.lab import processes, services, session
+from core.lab import processes, services, session, steps
+from core.lab.identity import Identity
 from core.lab.protocol import BackfillRequest
 from core.lab.registry import Orchestrator, select
-from core.lab.session import Lab, end_all, survey
+from core.lab.session import Lab
+from core.lab.signals import Interrupted
+from core.lab.state import end_all, survey
 from core.settings import Settings
 from core.waiting import until
-from tests.integration.fake_tools import WAIT, WEB, MakeTool
+from tests.integration.fake_orchestrators import WAIT, WEB, MakeOrchestrator
 
 pytestmark = pytest.mark.slow
 
@@ -34,17 +36,17 @@ def request(*months: str) -> BackfillRequest:
     return BackfillRequest(list(months) or ["2024-01"], "nowhere", "fake")
 
 
-def pids(lab: Lab, tool: Orchestrator) -> list[int]:
-    return [each.pid for each in lab.start([tool])[tool.name].processes]
+def pids(lab: Lab, orchestrator: Orchestrator) -> list[int]:
+    return [each.pid for each in lab.start([orchestrator])[orchestrator.name].processes]
 
 
 def web(**more: str) -> dict[str, str]:
-    """A tool with one service."""
+    """Return how to make an orchestrator with one service."""
     return {"ports": "['web']", "steps": f"{WEB}, {WAIT}", **more}
 
 
-def test_services_are_found_again_and_the_last_one_out_ends_them(state: Settings, tool: MakeTool) -> None:
-    fake = tool(**web())
+def test_services_are_used_again_and_their_last_user_ends_them(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    fake = orchestrator(**web())
     with Lab(state) as first:
         found = pids(first, fake)
         with Lab(state) as second:
@@ -53,8 +55,8 @@ def test_services_are_found_again_and_the_last_one_out_ends_them(state: Settings
     assert not any(psutil.pid_exists(pid) for pid in found)
 
 
-def test_kept_services_stay_until_they_are_ended(state: Settings, tool: MakeTool) -> None:
-    fake = tool(**web())
+def test_kept_services_stay_until_they_are_ended(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    fake = orchestrator(**web())
     with Lab(state) as lab:
         found = pids(lab, fake)
         lab.keep()
@@ -65,8 +67,8 @@ def test_kept_services_stay_until_they_are_ended(state: Settings, tool: MakeTool
     assert [service.state for service in survey(state) if service.name == "fake"] == ["not running"]
 
 
-def test_services_that_died_are_started_anew(state: Settings, tool: MakeTool) -> None:
-    fake = tool(**web())
+def test_services_that_died_are_started_again(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    fake = orchestrator(**web())
     with Lab(state) as lab:
         (killed,) = pids(lab, fake)
         os.kill(killed, signal.SIGKILL)
@@ -78,8 +80,10 @@ def test_services_that_died_are_started_anew(state: Settings, tool: MakeTool) ->
 @pytest.mark.parametrize(
     "told", [{"TRIPTYCH_TLC_URL": "http://elsewhere"}, {"AWS_SECRET_ACCESS_KEY": "s3cret"}], ids=["address", "key"]
 )
-def test_services_of_other_settings_are_not_used(state: Settings, tool: MakeTool, told: dict[str, str]) -> None:
-    fake = tool(**web())
+def test_services_of_other_settings_are_not_used(
+    state: Settings, orchestrator: MakeOrchestrator, told: dict[str, str]
+) -> None:
+    fake = orchestrator(**web())
     with Lab(state) as lab, Lab(replace(state, passed_on=told)) as other:
         lab.start([fake])
         with pytest.raises(UsageError, match=r"fake: its services run with other settings .*triptych down"):
@@ -88,8 +92,10 @@ def test_services_of_other_settings_are_not_used(state: Settings, tool: MakeTool
         assert written == []
 
 
-def test_a_tool_without_services_has_none_that_know_other_settings(state: Settings, tool: MakeTool) -> None:
-    fake = tool()
+def test_an_orchestrator_without_services_has_none_that_know_other_settings(
+    state: Settings, orchestrator: MakeOrchestrator
+) -> None:
+    fake = orchestrator()
     with Lab(state) as lab, Lab(replace(state, passed_on={"AWS_REGION": "elsewhere"})) as other:
         for each in (lab, other, lab):
             assert each.start([fake])["fake"].processes == []
@@ -97,9 +103,9 @@ def test_a_tool_without_services_has_none_that_know_other_settings(state: Settin
 
 @pytest.mark.parametrize("text", ["", "{}", "null", "[1]"])
 @pytest.mark.parametrize("pattern", ["services.json", "once.json", f"*{processes.LEADER}"])
-def test_a_torn_record_is_as_good_as_none(state: Settings, tool: MakeTool, pattern: str, text: str) -> None:
+def test_a_torn_record_counts_as_none(state: Settings, orchestrator: MakeOrchestrator, pattern: str, text: str) -> None:
     once = 'Step(run=[python, "-c", ""], once=True)'
-    fake = tool(ports="['web']", steps=f"{once}, {WEB}, {WAIT}")
+    fake = orchestrator(ports="['web']", steps=f"{once}, {WEB}, {WAIT}")
     with Lab(state) as lab:
         found = pids(lab, fake)
         for path in state.home.rglob(pattern):
@@ -114,25 +120,26 @@ def is_alive(pid: int) -> bool:
     return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def test_a_service_that_dies_says_why_and_takes_the_others_along(state: Settings, tool: MakeTool) -> None:
-    dies = 'Step(start=[python, "-c", "import time; time.sleep(0.2); raise SystemExit(\'no such broker\')"], name="broker")'
-    fake = tool(**web(steps=f"{WEB}, {dies}, Step(wait='http://127.0.0.1:1/')"))
+def test_a_service_that_dies_says_why_and_ends_the_others(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    code = "import time; time.sleep(0.2); raise SystemExit('no such broker')"
+    dies = f'Step(start=[python, "-c", "{code}"], name="broker")'
+    fake = orchestrator(**web(steps=f"{WEB}, {dies}, Step(wait='http://127.0.0.1:1/')"))
     with Lab(state) as lab:
         with pytest.raises(PermanentError, match=r"fake: broker ended with 1: no such broker; see .*/logs/broker\.log"):
             lab.start([fake])
         assert processes.members(state.home) == []
 
 
-def test_a_step_that_fails_says_why(state: Settings, tool: MakeTool) -> None:
-    fake = tool(steps='Step(run=[python, "-c", "raise SystemExit(\'no tables\')"], name="migrate")')
+def test_a_step_that_fails_says_why(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    fake = orchestrator(steps='Step(run=[python, "-c", "raise SystemExit(\'no tables\')"], name="migrate")')
     with Lab(state) as lab, pytest.raises(PermanentError, match=r"ended with 1: no tables; see .*/logs/migrate\.log"):
         lab.start([fake])
 
 
 def test_a_port_that_was_taken_in_the_meantime_costs_one_more_try(
-    state: Settings, tool: MakeTool, monkeypatch: pytest.MonkeyPatch
+    state: Settings, orchestrator: MakeOrchestrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = tool(**web())
+    fake = orchestrator(**web())
     choose: Callable[[list[str]], dict[str, int]] = services.free_ports
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -144,9 +151,9 @@ def test_a_port_that_was_taken_in_the_meantime_costs_one_more_try(
 
 
 def test_a_port_that_is_taken_again_is_a_clear_line(
-    state: Settings, tool: MakeTool, monkeypatch: pytest.MonkeyPatch
+    state: Settings, orchestrator: MakeOrchestrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = tool(**web(steps=WEB + ", Step(wait='http://127.0.0.1:1/')"))
+    fake = orchestrator(**web(steps=WEB + ", Step(wait='http://127.0.0.1:1/')"))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -158,36 +165,36 @@ def test_a_port_that_is_taken_again_is_a_clear_line(
             lab.start([fake])
 
 
-def test_tools_start_side_by_side(state: Settings, tool: MakeTool, tmp_path: Path) -> None:
+def test_orchestrators_start_side_by_side(state: Settings, orchestrator: MakeOrchestrator, tmp_path: Path) -> None:
     meet = (
-        "Step(run=[python, '-c', 'import sys, time; from pathlib import Path; mine, other = map(Path, sys.argv[1:]); mine.touch()\\n"
+        "Step(run=[python, '-c', 'import sys, time; from pathlib import Path\\n"
+        "mine, other = map(Path, sys.argv[1:]); mine.touch()\\n"
         "while not other.exists(): time.sleep(0.01)', {mine!r}, {other!r}], name='meet')"
     )
     here, there = str(tmp_path / "here"), str(tmp_path / "there")
     both = [
-        tool("one", steps=meet.format(mine=here, other=there)),
-        tool("two", steps=meet.format(mine=there, other=here)),
+        orchestrator("one", steps=meet.format(mine=here, other=there)),
+        orchestrator("two", steps=meet.format(mine=there, other=here)),
     ]
     with Lab(state) as lab:
         assert set(lab.start(both)) == {"one", "two"}
 
 
-def test_a_once_step_is_not_repeated(state: Settings, tool: MakeTool, tmp_path: Path) -> None:
+def test_a_once_step_is_not_repeated(state: Settings, orchestrator: MakeOrchestrator, tmp_path: Path) -> None:
     count = "import sys; open(sys.argv[1], 'a').write('x')"
     steps = ", ".join(
         f'Step(run=[python, "-c", "{count}", "{tmp_path / name}"], once={once})'
         for name, once in (("a", True), ("b", False))
     )
-    fake = tool(**web(steps=f"{steps}, {WEB}, {WAIT}"))
+    fake = orchestrator(**web(steps=f"{steps}, {WEB}, {WAIT}"))
     for _ in range(2):
         with Lab(state) as lab:
             lab.start([fake])
     assert [(tmp_path / name).read_text() for name in "ab"] == ["x", "xx"]
 
 
-def test_metadata_is_a_database_beside_the_warehouse(state: Settings, tool: MakeTool) -> None:
-    look = "import os, psycopg; print(psycopg.connect(os.environ['META']).execute('SELECT current_database()').fetchone()[0])"
-    fake = tool(env="{'META': 'postgresql://${METADATA}'}", steps=f'Step(run=[python, "-c", "{look}"], name="look")')
+def test_metadata_is_a_database_beside_the_warehouse(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    fake = orchestrator(env="{'META': '${METADATA}'}", steps=f'Step(run=[python, "-c", """{SHOW}"""], name="look")')
     with Lab(state) as lab:
         lab.start([fake])
         name = (state.home / "fake" / "logs" / "look.log").read_text().strip()
@@ -195,10 +202,10 @@ def test_metadata_is_a_database_beside_the_warehouse(state: Settings, tool: Make
         assert name != conninfo_to_dict(lab.dsn)["dbname"]
 
 
-def test_wiping_drops_the_tools_databases_on_a_server_of_ones_own(
-    state: Settings, tool: MakeTool, monkeypatch: pytest.MonkeyPatch
+def test_wiping_drops_the_orchestrators_databases_on_the_users_server(
+    state: Settings, orchestrator: MakeOrchestrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = tool(env="{'META': '${METADATA}'}", steps='Step(run=[python, "-c", ""], name="look")')
+    fake = orchestrator(env="{'META': '${METADATA}'}", steps='Step(run=[python, "-c", ""], name="look")')
     with Lab(state) as lab:
         lab.start([fake])
         warehouse = conninfo_to_dict(lab.dsn)["dbname"]
@@ -212,13 +219,15 @@ def test_wiping_drops_the_tools_databases_on_a_server_of_ones_own(
     assert re.fullmatch(r"database triptych_fake_\w{8}: dropped", dropped)
 
 
-def test_how_the_dsn_wants_the_server_to_be_known_reaches_the_tools() -> None:
+def test_the_certificate_settings_of_the_dsn_reach_the_orchestrators() -> None:
     dsn = "postgresql://u:p@host/d?sslmode=verify-full&sslrootcert=/ca.pem&application_name=x"
     assert session._tls(dsn) == {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/ca.pem"}
 
 
-def test_a_user_who_may_not_create_databases_is_told(state: Settings, tool: MakeTool, postgres: str) -> None:
-    fake = tool(env="{'META': '${METADATA}'}", steps='Step(run=[python, "-c", ""], name="look")')
+def test_a_user_who_may_not_create_databases_is_told(
+    state: Settings, orchestrator: MakeOrchestrator, postgres: str
+) -> None:
+    fake = orchestrator(env="{'META': '${METADATA}'}", steps='Step(run=[python, "-c", ""], name="look")')
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute("CREATE ROLE limited LOGIN PASSWORD 'limited'")
         try:
@@ -232,23 +241,25 @@ def test_a_user_who_may_not_create_databases_is_told(state: Settings, tool: Make
             connection.execute("DROP ROLE limited")
 
 
-def test_a_runner_sees_a_scrubbed_environment(state: Settings, tool: MakeTool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runner_sees_a_scrubbed_environment(
+    state: Settings, orchestrator: MakeOrchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SECRET_OF_THE_SHELL", "1")
-    fake = tool(body="notes += [f'{key}={value}' for key, value in os.environ.items()] + [os.getcwd()]")
+    fake = orchestrator(body="notes += [f'{key}={value}' for key, value in os.environ.items()] + [os.getcwd()]")
     with Lab(state) as lab:
         result = lab.backfill(fake, request())
         seen = dict(note.partition("=")[::2] for note in result.notes)
         assert seen.keys() - {"LC_CTYPE"} == {
-            "HOME", "HTTP_PROXY", "LANG", "NO_PROXY", "PATH", "TRIPTYCH_DBT", "TRIPTYCH_DSN", "TRIPTYCH_HOME", "TRIPTYCH_OWNER",
-            str(fake.cwd),
+            "HOME", "HTTP_PROXY", "LANG", "NO_PROXY", "PATH", "TRIPTYCH_DBT", "TRIPTYCH_DSN", "TRIPTYCH_HOME",
+            "TRIPTYCH_OWNER", str(fake.cwd),
         }  # fmt: skip
         assert seen["HOME"] == str(state.home / "fake" / "home")
         assert "127.0.0.1" in seen["NO_PROXY"]
         assert seen["PATH"].startswith(str(fake.python.parent))
 
 
-def test_progress_is_passed_on_as_it_comes(state: Settings, tool: MakeTool) -> None:
-    fake = tool(body="for month in months: progress(month, 'running'); progress(month, 'success', 'done')")
+def test_progress_is_passed_on_as_it_comes(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    fake = orchestrator(body="for month in months: progress(month, 'running'); progress(month, 'success', 'done')")
     seen: list[tuple[str, str, str]] = []
     with Lab(state) as lab:
         lab.backfill(fake, request("2024-01", "2024-02"), lambda *fact: seen.append(fact))
@@ -269,9 +280,11 @@ def test_progress_is_passed_on_as_it_comes(state: Settings, tool: MakeTool) -> N
         ("raise TransientError('busy')", "busy"),
     ],
 )
-def test_a_runner_that_fails_has_failed_all_months(state: Settings, tool: MakeTool, body: str, error: str) -> None:
+def test_a_runner_that_fails_has_failed_all_months(
+    state: Settings, orchestrator: MakeOrchestrator, body: str, error: str
+) -> None:
     with Lab(state) as lab:
-        result = lab.backfill(tool(body=body), request("2024-01", "2024-02"))
+        result = lab.backfill(orchestrator(body=body), request("2024-01", "2024-02"))
     assert (result.status, [month.state for month in result.months]) == ("failed", ["failed", "failed"])
     for month in result.months:
         assert month.error is not None
@@ -279,28 +292,30 @@ def test_a_runner_that_fails_has_failed_all_months(state: Settings, tool: MakeTo
         assert "\n" not in month.error
 
 
-def test_a_wrong_call_is_not_a_failed_backfill(state: Settings, tool: MakeTool) -> None:
+def test_a_wrong_call_is_not_a_failed_backfill(state: Settings, orchestrator: MakeOrchestrator) -> None:
     with Lab(state) as lab, pytest.raises(UsageError, match="no such flag"):
-        lab.backfill(tool(body="raise UsageError('no such flag')"), request())
+        lab.backfill(orchestrator(body="raise UsageError('no such flag')"), request())
 
 
-def test_a_runner_that_is_stuck_is_ended_with_all_it_started(state: Settings, tool: MakeTool) -> None:
-    fake = tool(body="subprocess.Popen(['sleep', '300'], start_new_session=True); signal.pause()")
+def test_a_runner_that_stalls_is_ended_with_all_it_started(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    fake = orchestrator(body="subprocess.Popen(['sleep', '300'], start_new_session=True); signal.pause()")
     with Lab(replace(state, stall_s=2)) as lab:
         result = lab.backfill(fake, request())
         assert "was ended: no progress for 2 s" in str(result.months[0].error)
         assert processes.members(state.home) == []
 
 
-def test_a_tool_that_does_not_come_up_does_not_hold_back_the_others(state: Settings, tool: MakeTool) -> None:
-    broken = tool("broken", steps='Step(run=[python, "-c", "raise SystemExit(3)"])')
+def test_an_orchestrator_that_does_not_come_up_does_not_hold_back_the_others(
+    state: Settings, orchestrator: MakeOrchestrator
+) -> None:
+    broken = orchestrator("broken", steps='Step(run=[python, "-c", "raise SystemExit(3)"])')
     with Lab(state) as lab:
-        results = lab.backfills({broken: request(), tool("fine"): request()})
+        results = lab.backfills({broken: request(), orchestrator("fine"): request()})
     assert {name: result.status for name, result in results.items()} == {"broken": "failed", "fine": "success"}
 
 
-def test_no_password_is_written_down(state: Settings, tool: MakeTool) -> None:
-    fake = tool(**web(env="{'META': '${METADATA}'}", body="print(sorted(request))"))
+def test_no_password_is_written_down(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    fake = orchestrator(**web(env="{'META': '${METADATA}'}", body="print(sorted(request))"))
     password = str(conninfo_to_dict(str(state.dsn))["password"])
     with Lab(state) as lab:
         lab.backfill(fake, request())
@@ -317,10 +332,10 @@ LOOK = "import psycopg; notes.append(str(psycopg.connect(os.environ['TRIPTYCH_DS
 
 
 @pytest.mark.parametrize("by", ["password file", "service file"])
-def test_what_libpq_reads_besides_the_dsn_reaches_the_tools(
-    state: Settings, tool: MakeTool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+def test_what_libpq_reads_besides_the_dsn_reaches_the_orchestrators(
+    state: Settings, orchestrator: MakeOrchestrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    """They have another HOME and none of our PG* variables: the lab looks up what these say, and tells them."""
+    """They have another HOME and none of our PG* variables: the lab reads what these say, and passes it on."""
     parts = conninfo_to_dict(str(state.dsn))
     password = parts.pop("password")
     secret = tmp_path / "secret"
@@ -334,7 +349,9 @@ def test_what_libpq_reads_besides_the_dsn_reaches_the_tools(
         secret.write_text("\n".join(["[mine]", *lines, ""]))
         monkeypatch.setenv("PGSERVICEFILE", str(secret))
         dsn = "service=mine"
-    fake = tool(env="{'META': '${METADATA}'}", steps=f'Step(run=[python, "-c", """{SHOW}"""], name="look")', body=LOOK)
+    fake = orchestrator(
+        env="{'META': '${METADATA}'}", steps=f'Step(run=[python, "-c", """{SHOW}"""], name="look")', body=LOOK
+    )
     with Lab(replace(state, dsn=dsn)) as lab:
         result = lab.backfill(fake, request())
     assert (result.status, result.months[0].error) == ("success", None)
@@ -343,8 +360,10 @@ def test_what_libpq_reads_besides_the_dsn_reaches_the_tools(
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022])
-def test_no_other_user_can_read_what_a_session_leaves(state: Settings, tool: MakeTool, umask: int) -> None:
-    fake = tool(**web(steps=f"{WEB}, {WAIT}", body="(Path(request['endpoint']['home']) / 'made').mkdir()"))
+def test_no_other_user_can_read_what_a_session_leaves(
+    state: Settings, orchestrator: MakeOrchestrator, umask: int
+) -> None:
+    fake = orchestrator(**web(steps=f"{WEB}, {WAIT}", body="(Path(request['endpoint']['home']) / 'made').mkdir()"))
     before = os.umask(umask)
     try:
         with Lab(state) as lab:
@@ -358,7 +377,7 @@ def test_no_other_user_can_read_what_a_session_leaves(state: Settings, tool: Mak
 
 
 def test_a_function_of_somebody_else_does_not_change_a_digest(state: Settings) -> None:
-    """In `public` it would fit the call better than the server's own, which takes a bigint: the oldest trick with search_path."""
+    """In `public` it would match the call better than the server's own, which takes a bigint."""
     with psycopg.connect(str(state.dsn), autocommit=True) as connection:
         connection.execute("CREATE SCHEMA mine; CREATE TABLE mine.t AS SELECT 1 AS x")
         connection.execute("CREATE FUNCTION public.hashbyteaextended(bytea, int) RETURNS bigint LANGUAGE sql RETURN 7")
@@ -370,7 +389,7 @@ def test_a_function_of_somebody_else_does_not_change_a_digest(state: Settings) -
             connection.execute("DROP FUNCTION public.hashbyteaextended(bytea, int); DROP SCHEMA mine CASCADE")
 
 
-def test_a_fourth_tool_is_a_folder_and_nothing_else(state: Settings) -> None:
+def test_a_fourth_orchestrator_is_a_folder_and_nothing_else(state: Settings) -> None:
     (toy,) = select("toy", state)
     with Lab(state) as lab:
         running = lab.start([toy])["toy"]
@@ -379,7 +398,9 @@ def test_a_fourth_tool_is_a_folder_and_nothing_else(state: Settings) -> None:
 
 
 def test_a_group_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
-    stubborn = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)"
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)"
+    )
     child = processes.Child(
         ["python3", "-c", stubborn],
         name="deaf",
@@ -424,7 +445,7 @@ def test_a_process_that_hides_its_mark_is_found(tmp_path: Path) -> None:
     assert child.wait(5) == -signal.SIGTERM
     assert processes.members(owner) == []
     for pid in log.read_text().split():
-        until(lambda pid=int(pid): not psutil.pid_exists(pid) or None, 10, 0.02, "burial by init")  # type: ignore[misc]
+        until(lambda pid=int(pid): not psutil.pid_exists(pid) or None, 10, 0.02, "init to reap it")  # type: ignore[misc]
 
 
 def test_workers_of_a_killed_leader_are_found(tmp_path: Path) -> None:
@@ -436,51 +457,40 @@ def test_workers_of_a_killed_leader_are_found(tmp_path: Path) -> None:
     child.wait(5)
     assert [process.pid for process in processes.members(owner)] == [same_session]
     assert processes.end(owner) == 1
-    os.kill(own_session, signal.SIGKILL)  # with neither mark nor session nor parent it can't be known
+    # Without mark, session and parent, it can't be recognized.
+    os.kill(own_session, signal.SIGKILL)
 
 
 def test_a_recycled_pid_is_not_taken_for_the_process(tmp_path: Path) -> None:
-    mine = processes.Identity.of("me", os.getpid())
+    mine = Identity.of("me", os.getpid())
     assert mine.process() is not None
     assert replace(mine, started=mine.started - 60).process() is None
     assert replace(mine, boot="another start of the machine").process() is None
 
 
-@pytest.mark.skipif(not psutil.LINUX, reason="who writes to a deleted file is read from /proc")
-def test_what_runs_is_found_when_its_folder_was_deleted(tmp_path: Path) -> None:
-    """With the leaders' names in it; and Airflow's processes and PostgreSQL's write over their mark."""
-    owner = tmp_path / "owner"
-    words = ["env", "-u", processes.MARK, "sleep", "300"]
-    child = processes.Child(words, name="hidden", env=dict(os.environ), cwd=tmp_path, log=owner / "log", owner=owner)
-    shutil.rmtree(owner)
-    assert [process.pid for process in processes.members(owner)] == [child.identity.pid]
-    assert processes.members(tmp_path / "other") == []
-    assert processes.end(owner) == 1
-    assert child.wait(5) == -signal.SIGTERM
-
-
-@pytest.mark.skipif(not psutil.LINUX, reason="elsewhere a process's start stays as it was told at first")
-def test_a_clock_that_is_set_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel tells the time of its start in whole seconds, by the clock of now: some hundredths may move it by one."""
+@pytest.mark.skipif(not psutil.LINUX, reason="elsewhere the start of a process does not follow the clock")
+def test_setting_the_clock_hides_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel states its boot time in whole seconds of the current clock: some hundredths may move it by one."""
     log, owner = tmp_path / "log", tmp_path / "owner"
     child = processes.Child([sys.executable, "-c", HIDDEN], name="hidden", env={}, cwd=tmp_path, log=log, owner=owner)
     until(lambda: log.read_text().count("\n") == 2 or None, 30, 0.02, "both")
     moved = psutil.boot_time() + 1
     monkeypatch.setattr("psutil._pslinux.boot_time", lambda: moved)
-    monkeypatch.setattr(processes, "MARK", "NOT_SEEN")  # as with Airflow and PostgreSQL, which write over it
+    # As with Airflow and PostgreSQL, which write over it.
+    monkeypatch.setattr(processes, "MARK", "NOT_SEEN")
     assert child.identity.process() is not None
     assert len(processes.members(owner)) == 3
     assert processes.end(owner) == 3
     assert child.wait(5) == -signal.SIGTERM
 
 
-def test_an_interrupted_session_leaves_nothing(state: Settings, tool: MakeTool) -> None:
-    fake = tool(body="progress(months[0], 'running'); signal.pause()")
+def test_an_interrupted_session_leaves_nothing(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    fake = orchestrator(body="progress(months[0], 'running'); signal.pause()")
 
     def interrupt(*_: str) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(processes.Interrupted, match="SIGTERM"), Lab(state) as lab:
+    with pytest.raises(Interrupted, match="SIGTERM"), Lab(state) as lab:
         lab.backfills({fake: request()}, interrupt)
     assert processes.members(state.home) == []
 
@@ -499,8 +509,8 @@ def test_unreadable_progress_is_not_lost(tmp_path: Path) -> None:
 
 
 def test_a_bad_step_is_a_transient_error_after_its_deadline(
-    state: Settings, tool: MakeTool, monkeypatch: pytest.MonkeyPatch
+    state: Settings, orchestrator: MakeOrchestrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "STEP_S", 0.3)
+    monkeypatch.setattr(steps, "STEP_S", 0.3)
     with Lab(state) as lab, pytest.raises(TransientError, match=r"fake: http://127.0.0.1:1/: not done after 0.3 s"):
-        lab.start([tool(steps="Step(wait='http://127.0.0.1:1/')")])
+        lab.start([orchestrator(steps="Step(wait='http://127.0.0.1:1/')")])

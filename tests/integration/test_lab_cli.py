@@ -1,4 +1,4 @@
-"""The command line as a process: how it ends, what it leaves, what it says."""
+"""The command line as a process: how it ends, what it leaves, and what it prints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 
 from core.lab import processes
 from core.lab.postgres import Postgres
-from tests.integration.fake_tools import WAIT, WEB, make_tool
+from core.lab.signals import ENDING
+from tests.integration.fake_orchestrators import WAIT, WEB, make_orchestrator
 
 pytestmark = pytest.mark.slow
 
@@ -30,26 +31,28 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(tmp_path: Path, home: Path, postgres: str) -> Iterator[Run]:
-    """Start a command in a state folder of its own, with three tools: `quick`, `endless`, and `half`, which ends its first month.
+    """Start a command in its own state folder, with three orchestrators: `quick`, `endless`, and `half`.
 
-    The session's PostgreSQL is the warehouse, but for `embedded`: then it has one of its own, which takes seconds.
+    `half` ends one month.
+    The session's PostgreSQL is the warehouse, except with `embedded`: then it has one of its own, which takes seconds.
     """
     web = {"ports": "['web']", "steps": f"{WEB}, {WAIT}"}
-    make_tool(tmp_path, "quick", body="progress(months[0], 'success')", **web)
-    make_tool(
+    make_orchestrator(tmp_path, "quick", body="progress(months[0], 'success')", **web)
+    make_orchestrator(
         tmp_path, "endless", **web,
-        body="subprocess.Popen(['sleep', '300'], start_new_session=True); progress(months[0], 'running'); signal.pause()",
+        body="subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+        "progress(months[0], 'running'); signal.pause()",
     )  # fmt: skip
     half = "progress(months[0], 'success'); progress(months[1], 'running'); signal.pause()"
-    make_tool(tmp_path, "half", body=half, **web)
+    make_orchestrator(tmp_path, "half", body=half, **web)
     impls = os.pathsep.join(str(tmp_path / f"{name}_impl") for name in ("quick", "endless", "half"))
     env = {**os.environ, "TRIPTYCH_HOME": str(home), "TRIPTYCH_IMPLS": impls}
     started: list[subprocess.Popen[str]] = []
 
     def run(*words: str, before: Sequence[str] = (), embedded: bool = False) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [*before, *TRIPTYCH, *words], env={**env, "TRIPTYCH_DSN": "" if embedded else postgres}, cwd=tmp_path, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            [*before, *TRIPTYCH, *words], env={**env, "TRIPTYCH_DSN": "" if embedded else postgres}, cwd=tmp_path,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         started.append(process)
         return process
@@ -87,8 +90,9 @@ def test_a_signal_ends_all_that_was_started(
 ) -> None:
     command = working(start, source, embedded=number == signal.SIGTERM)
     assert len(processes.members(home)) >= 3, "a service, a runner, and what the runner started"
-    os.killpg(command.pid, number)  # as a terminal does: to the whole foreground group
-    os.killpg(command.pid, number)  # an impatient user
+    # As a terminal does: to the whole foreground group; and a second time, as an impatient user does.
+    os.killpg(command.pid, number)
+    os.killpg(command.pid, number)
     _, said = command.communicate(timeout=60)
     assert (command.returncode, said.splitlines()) == (
         code,
@@ -106,11 +110,11 @@ def test_an_interrupted_backfill_reports_what_had_ended(start: Run, source: str,
     out, _ = command.communicate(timeout=60)
     assert command.returncode == 130
     assert "half: 1 success, 2 failed in " in out and "half 2024-02 failed: half backfill was interrupted" in out
-    months = json.loads(facts.read_text())["loaders"]["half"]["months"]
+    months = json.loads(facts.read_text())["orchestrators"]["half"]["months"]
     assert [(month["state"], month["attempts"]) for month in months] == [("success", 1), ("failed", 1), ("failed", 0)]
 
 
-def test_a_service_that_dies_is_told_on_the_screen(start: Run, home: Path, source: str) -> None:
+def test_a_service_that_dies_is_reported_on_the_screen(start: Run, home: Path, source: str) -> None:
     command = working(start, source)
     assert command.stderr is not None
     (service,) = json.loads((home / "endless" / "services.json").read_text())["processes"]
@@ -132,7 +136,7 @@ def test_down_ends_what_a_killed_command_left(start: Run, home: Path, source: st
     assert nothing_runs(home)
 
 
-def test_the_next_command_finds_what_a_killed_one_left_and_ends_it(start: Run, home: Path, source: str) -> None:
+def test_the_next_command_uses_what_a_killed_one_left_and_ends_it(start: Run, home: Path, source: str) -> None:
     command = working(start, source)
     command.kill()
     command.wait()
@@ -148,8 +152,8 @@ def test_the_next_command_finds_what_a_killed_one_left_and_ends_it(start: Run, h
     assert service["pid"] not in {process.pid for process in processes.members(home)}
 
 
-def test_services_of_another_triptych_are_ended_and_started_anew(start: Run, home: Path, source: str) -> None:
-    """It may have written down other facts of its processes; their mark tells whose they are."""
+def test_services_of_another_version_are_ended_and_started_again(start: Run, home: Path, source: str) -> None:
+    """It may have recorded other facts of its processes; their mark says whose they are."""
     command = working(start, source)
     command.kill()
     command.wait()
@@ -173,7 +177,7 @@ def test_services_react_to_signals_even_when_we_were_told_to_ignore_them(start: 
     working(start, source, before=["sh", "-c", 'trap "" INT TERM HUP; exec "$0" "$@"'])
     ignored = {process.pid: int(_status(process.pid, "SigIgn"), 16) for process in processes.members(home)}
     assert len(ignored) >= 3
-    for number in processes.ENDING:
+    for number in ENDING:
         assert not any(mask >> (number - 1) & 1 for mask in ignored.values())
 
 
@@ -189,7 +193,7 @@ def test_a_backfill_leaves_nothing_and_writes_its_facts(start: Run, home: Path, 
     assert "2024-01  success" in said
     facts = json.loads((tmp_path / "facts.json").read_text())
     assert (facts["months"], facts["schema"]) == (["2024-01"], None)
-    assert facts["loaders"]["quick"]["months"][0]["state"] == "success"
+    assert facts["orchestrators"]["quick"]["months"][0]["state"] == "success"
     assert nothing_runs(home)
 
 

@@ -1,4 +1,4 @@
-"""Parity says what differs, where, and what is not there."""
+"""Parity says what differs, where, and what is missing."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from core.lab import audit, sample
 from core.lab.display import parity_lines
 from core.lab.parity import TABLES, Parity, compare, hold
 from core.run import Run
-from core.transform import builds, marts
+from core.transform import marts, pending
 from tests.integration.loading import MONTH, attempt, attempt_zones
 
-ROWS = """VALUES (date '2024-01-01', date '2024-01-31', 1), ('2024-01-01', '2024-01-31', 1), ('2024-02-01', '2024-02-29', 2),
-                 ('2024-02-01', '2008-12-31', 3)) AS t (source_month, pickup_date, n)"""
+ROWS = """VALUES (date '2024-01-01', date '2024-01-31', 1), ('2024-01-01', '2024-01-31', 1),
+                 ('2024-02-01', '2024-02-29', 2), ('2024-02-01', '2008-12-31', 3))
+          AS t (source_month, pickup_date, n)"""
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -55,10 +56,11 @@ def load(connection: Connection, *schemas: str) -> None:
 
 def build(connection: Connection, schema: str, *, record: bool = True) -> None:
     """Record that the marts are what a build of all that is loaded left; without `record`, that there are none."""
-    builds._create_ledger(connection, schema)
-    builds._write_versions(connection, schema, transform.loaded_versions(connection, schema))
+    pending.create_ledger(connection, schema)
+    marts.create_ledger(connection, schema)
+    pending.write_versions(connection, schema, transform.loaded_versions(connection, schema))
     for mart in marts.MARTS if record else ():
-        marts._record(connection, schema, mart, None, marts.digests(connection, schema, mart))
+        marts.record(connection, schema, mart, None, marts.digests(connection, schema, mart))
 
 
 def parity(connection: Connection, *schemas: str) -> Parity:
@@ -66,10 +68,10 @@ def parity(connection: Connection, *schemas: str) -> Parity:
     return compare(connection, schemas, "plain")
 
 
-def test_equal_schemas_are_identical_and_the_control_comes_first(connection: Connection) -> None:
+def test_equal_schemas_are_identical_and_the_baseline_comes_first(connection: Connection) -> None:
     load(connection, "airflow", "plain", "dagster")
     found = parity(connection, "airflow", "dagster", "plain", "prefect")
-    assert (found.identical, found.golden, found.schemas) == (True, "plain", ["plain", "airflow", "dagster"])
+    assert (found.identical, found.baseline, found.schemas) == (True, "plain", ["plain", "airflow", "dagster"])
     assert found.absent == ["prefect"]
     facts = found.to_json()
     assert facts["identical"] is True
@@ -112,12 +114,12 @@ def test_a_missing_table_is_a_difference(connection: Connection) -> None:
     assert {table["table"]: table["airflow"] for table in found.to_json()["tables"]}["fct_trips"] is None
 
 
-def test_without_the_control_the_first_is_golden(connection: Connection) -> None:
+def test_without_the_baseline_the_first_schema_takes_its_place(connection: Connection) -> None:
     load(connection, "airflow", "dagster")
-    assert parity(connection, "plain", "airflow", "dagster").golden == "airflow"
+    assert parity(connection, "plain", "airflow", "dagster").baseline == "airflow"
 
 
-def test_one_schema_alone_is_held_against_its_ledgers(connection: Connection) -> None:
+def test_one_schema_alone_is_compared_with_its_ledgers(connection: Connection) -> None:
     load(connection, "plain")
     found = parity(connection, "plain", "airflow")
     assert (found.identical, found.as_recorded, found.absent) == (False, True, ["airflow"])
@@ -138,11 +140,11 @@ def test_what_was_not_asked_for_is_not_called_missing(connection: Connection) ->
     connection.rollback()
     connection.execute("DROP SCHEMA plain CASCADE")
     line = next(iter(parity_lines(parity(connection, "plain", "airflow"), "plain")))
-    assert line == "there is no schema plain, the golden run: compared with airflow"
+    assert line == "there is no schema plain, the baseline: compared with airflow"
 
 
-def test_a_load_that_comes_meanwhile_waits(connection: Connection, dsn: str) -> None:
-    """Else its rows would be seen, because they are frozen, and the ledger's row of them would not."""
+def test_a_load_during_the_comparison_waits(connection: Connection, dsn: str) -> None:
+    """Otherwise its rows would be seen, because they are frozen, but not the ledger's row of them."""
     load(connection, "plain", "airflow")
     hold(connection, ["plain"])
     with psycopg.connect(dsn, autocommit=True) as other:
@@ -169,6 +171,7 @@ def test_nothing_loaded_in_a_schema_that_is_there_is_said(connection: Connection
 
 BOTH = "2024-01..2024-02"
 
+BUILDS = "`triptych backfill {} --on plain`, from the same --source, builds it"
 FORCE = "`triptych backfill {} --on plain --force`, from the same --source, {} it"
 
 LOADED_ELSE = "is not what its ledger says"
@@ -261,7 +264,7 @@ def test_rows_of_a_mart_that_belong_to_no_loaded_month_are_named(connection: Con
 def test_a_mart_that_is_gone_is_named(connection: Connection) -> None:
     load(connection, "plain")
     assert damaged(connection, "DROP TABLE plain.fct_trips") == [
-        "plain.fct_trips is gone since its last build: `triptych backfill 2024-01 --on plain`, from the same --source, builds it"
+        f"plain.fct_trips is gone since its last build: {BUILDS.format('2024-01')}"
     ]
 
 
@@ -277,7 +280,7 @@ def test_marts_of_which_nothing_was_recorded_are_told_apart(connection: Connecti
 def test_what_is_loaded_and_not_built_is_named(connection: Connection) -> None:
     load(connection, "plain")
     assert damaged(connection, "DELETE FROM plain.transform_ledger WHERE month = '2024-02-01'") == [
-        "plain: 2024-02 is loaded and not built yet: `triptych backfill 2024-02 --on plain`, from the same --source, builds it"
+        f"plain: 2024-02 is loaded and not built yet: {BUILDS.format('2024-02')}"
     ]
     (line,) = damaged(connection, "UPDATE plain.load_ledger SET fence = 2 WHERE month = '2024-01-01'")
     assert line.startswith("plain: 2024-01..2024-02 are loaded and not built yet: ")
@@ -300,9 +303,7 @@ def test_what_is_built_and_no_longer_loaded_is_named(connection: Connection) -> 
         "DELETE FROM plain.load_ledger WHERE month = '2024-02-01'",
         "DELETE FROM plain.raw_trips WHERE n > 1",
     )
-    assert said == [
-        "plain: 2024-02 is built and no longer loaded: `triptych backfill 2024-01 --on plain`, from the same --source, builds it"
-    ]
+    assert said == [f"plain: 2024-02 is built and no longer loaded: {BUILDS.format('2024-01')}"]
 
 
 @pytest.mark.parametrize(
@@ -314,13 +315,16 @@ def test_what_is_built_and_no_longer_loaded_is_named(connection: Connection) -> 
          [loads("plain.load_ledger", "says 7 rows of zones, and raw_zones has 4", "2024-01")]),
         ("UPDATE plain.load_ledger SET seen = 0 WHERE month = '2024-02-01'",
          [loads("plain.load_ledger 2024-02", "has seen 0 of green, below its fence 1", "2024-02")]),
-        ("UPDATE plain.load_ledger SET seen = 9 * 10 ^ 15 WHERE month IS NULL; ALTER SEQUENCE plain.load_fence RESTART 5",
-         ["plain.load_fence stands at 4, below 9000000000000000 in load_ledger: the next load raises it above the ledger"]),
+        ("UPDATE plain.load_ledger SET seen = 9 * 10 ^ 15 WHERE month IS NULL;"
+         "ALTER SEQUENCE plain.load_fence RESTART 5",
+         ["plain.load_fence stands at 4, below 9000000000000000 in load_ledger: "
+          "the next load raises it above the ledger"]),
         ("DROP SEQUENCE plain.load_fence",
          ["plain.load_fence is missing: the next load creates it above the ledger"]),
         ("UPDATE plain.load_ledger SET dataset = 'fhv' WHERE month IS NULL; DELETE FROM plain.raw_zones",
-         ["plain.load_ledger names the dataset 'fhv', which this version does not know: compare with the version that loaded it",
-          "plain: the zones are loaded and not built yet: `triptych backfill 2024-01 --on plain`, from the same --source, builds it"]),
+         ["plain.load_ledger names the dataset 'fhv', which this version does not know: "
+          "compare with the version that loaded it",
+          f"plain: the zones are loaded and not built yet: {BUILDS.format('2024-01')}"]),
     ],
 )  # fmt: skip
 def test_a_number_of_the_load_ledger_that_was_changed_is_named(

@@ -1,4 +1,4 @@
-"""What dies in mid-backfill is told, and started again; what had ended by then is reported as it ended."""
+"""What dies during a backfill is reported and started again; what had ended by then is reported as it ended."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from psycopg import sql
 from core import ledger
 from core.errors import PermanentError
 from core.lab import processes, sample, supervisor
+from core.lab.identity import Identity
 from core.lab.postgres import Postgres
-from core.lab.processes import Identity
 from core.lab.protocol import BackfillRequest, BackfillResult
-from core.lab.registry import CONTROL, Orchestrator, orchestrators
-from core.lab.services import Running
-from core.lab.session import Lab, end_all, survey
+from core.lab.registry import BASELINE, Orchestrator, orchestrators
+from core.lab.running import Running
+from core.lab.session import Lab
+from core.lab.state import end_all, survey
 from core.lab.supervisor import Supervisor
 from core.month import Month, parse_months
 from core.settings import Settings
 from core.waiting import until
-from tests.integration.fake_tools import WAIT, WEB, MakeTool
+from tests.integration.fake_orchestrators import WAIT, WEB, MakeOrchestrator
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +55,7 @@ progress(months[1], "success")
 
 @dataclass
 class Told:
-    """What a lab said, and when."""
+    """The lines that a lab reported, and when."""
 
     lines: list[tuple[float, str]] = field(default_factory=list)
 
@@ -62,7 +63,7 @@ class Told:
         self.lines.append((time.monotonic(), line))
 
     def wait(self, text: str, since: int = 0) -> str:
-        """The first line after the first `since` that holds `text`, as soon as it is told."""
+        """Return the first line after the first `since` that holds `text`, as soon as it is reported."""
 
         def probe() -> str | None:
             return next((line for _, line in self.lines[since:] if text in line), None)
@@ -70,15 +71,15 @@ class Told:
         return until(probe, BACK_S, 0.02, f"a line with {text!r}; told was {self.lines}")
 
     def after(self, moment: float, text: str) -> float:
-        """How long after `moment` it was told."""
+        """Return how long after `moment` it was reported."""
         return next(when for when, line in self.lines if text in line) - moment
 
 
 @pytest.fixture
-def two(tool: MakeTool) -> Orchestrator:
-    """A tool with two services, whose backfill has ended its first month and waits in the second until it may go on."""
+def two(orchestrator: MakeOrchestrator) -> Orchestrator:
+    """An orchestrator with two services, whose backfill ends its first month, and waits in the second until `go_on`."""
     body = "from pathlib import Path\nhome = Path(request['endpoint']['home'])" + GO
-    return tool(ports="['web', 'other']", steps=f"{WEB}, {WAIT}, {OTHER}, {OTHER_WAIT}", body=body)
+    return orchestrator(ports="['web', 'other']", steps=f"{WEB}, {WAIT}, {OTHER}, {OTHER_WAIT}", body=body)
 
 
 def request() -> BackfillRequest:
@@ -86,11 +87,11 @@ def request() -> BackfillRequest:
 
 
 @contextmanager
-def working(lab: Lab, tool: Orchestrator) -> Iterator[Future[BackfillResult]]:
-    """A backfill in the middle of its second month."""
+def working(lab: Lab, orchestrator: Orchestrator) -> Iterator[Future[BackfillResult]]:
+    """Run a backfill, and enter the block in the middle of its second month."""
     seen: list[tuple[str, str, str]] = []
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(lab.backfill, tool, request(), lambda *fact: seen.append(fact))
+        future = pool.submit(lab.backfill, orchestrator, request(), lambda *fact: seen.append(fact))
         try:
             until(lambda: (MONTHS[1], "running", "") in seen or future.done() or None, BACK_S, 0.02, "the second month")
             assert not future.done(), future.result()
@@ -110,7 +111,7 @@ def running(state: Settings) -> Running:
 
 
 def kill(identity: Identity) -> float:
-    """End it as the OOM killer does; return when."""
+    """End it as the OOM killer does; return the time."""
     os.kill(identity.pid, signal.SIGKILL)
     return time.monotonic()
 
@@ -122,7 +123,7 @@ def answers(port: int) -> bool | None:
         return None
 
 
-def test_a_service_that_is_killed_is_told_and_restarted_on_its_port(state: Settings, two: Orchestrator) -> None:
+def test_a_service_that_is_killed_is_reported_and_restarted_on_its_port(state: Settings, two: Orchestrator) -> None:
     told = Told()
     with Lab(state, told) as lab, working(lab, two) as future:
         before = running(state)
@@ -216,16 +217,22 @@ def test_what_down_ended_is_not_started_again(state: Settings, two: Orchestrator
     assert [line for _, line in told.lines if "restarted" in line] == []
 
 
-def test_what_a_dead_service_leaves_goes_before_its_restart(state: Settings, tool: MakeTool) -> None:
-    """A worker that it forked would keep its port."""
+def test_what_a_dead_service_leaves_is_ended_before_its_restart(
+    state: Settings, orchestrator: MakeOrchestrator
+) -> None:
+    """A worker that it forked would hold its port."""
     forks = (
         "import os, sys; from http.server import *; "
-        "server = HTTPServer(('127.0.0.1', int(sys.argv[1])), SimpleHTTPRequestHandler); os.fork(); server.serve_forever()"
+        "server = HTTPServer(('127.0.0.1', int(sys.argv[1])), SimpleHTTPRequestHandler); "
+        "os.fork(); server.serve_forever()"
     )
     start = f'Step(start=[python, "-c", """{forks}""", str(ports["web"])], name="forking")'
     body = "from pathlib import Path\nhome = Path(request['endpoint']['home'])" + GO
     told = Told()
-    with Lab(state, told) as lab, working(lab, tool(ports="['web']", steps=f"{start}, {WAIT}", body=body)) as future:
+    with (
+        Lab(state, told) as lab,
+        working(lab, orchestrator(ports="['web']", steps=f"{start}, {WAIT}", body=body)) as future,
+    ):
         kill(running(state).processes[0])
         told.wait("restarted forking (1 of 3)")
         assert running(state).dead == []
@@ -233,17 +240,19 @@ def test_what_a_dead_service_leaves_goes_before_its_restart(state: Settings, too
         assert future.result(BACK_S).status == "success"
 
 
-def test_a_service_that_dies_before_it_is_ready_is_not_waited_for(state: Settings, tool: MakeTool) -> None:
+def test_a_service_that_dies_before_it_is_ready_is_not_waited_for(
+    state: Settings, orchestrator: MakeOrchestrator
+) -> None:
     dies = """import pathlib, sys, time
 while not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.02)
 sys.exit('no such broker')"""
     start = f"Step(start=[python, '-c', {dies!r}, str(home / 'asked')], name='broker')"
     ready = "from pathlib import Path; (Path(request['home']) / 'asked').touch(); signal.pause()"
     with Lab(state) as lab, pytest.raises(PermanentError, match=r"fake: broker ended with 1: no such broker; see"):
-        lab.start([tool(steps=start, ready=ready)])
+        lab.start([orchestrator(steps=start, ready=ready)])
 
 
-def test_a_killed_postgresql_is_told_and_restarted_on_its_port(state: Settings, two: Orchestrator) -> None:
+def test_a_killed_postgresql_is_reported_and_restarted_on_its_port(state: Settings, two: Orchestrator) -> None:
     told, own = Told(), replace(state, dsn=None)
     try:
         with Lab(own, told) as lab, working(lab, two) as future:
@@ -261,7 +270,7 @@ def test_a_killed_postgresql_is_told_and_restarted_on_its_port(state: Settings, 
 
 
 @pytest.mark.skipif(not Settings.read({}).dbt.exists(), reason="there is no dbt on this machine: `make setup`")
-def test_a_killed_warm_dbt_is_told_and_restarted(state: Settings, two: Orchestrator) -> None:
+def test_a_killed_warm_dbt_server_is_reported_and_restarted(state: Settings, two: Orchestrator) -> None:
     told = Told()
     with Lab(replace(state, dbt=Settings.read({}).dbt), told) as lab, working(lab, two) as future:
         (server,) = processes.leaders(state.home / "dbt" / "warm")
@@ -274,7 +283,7 @@ def test_a_killed_warm_dbt_is_told_and_restarted(state: Settings, two: Orchestra
 
 
 class Mortal:
-    """A unit of one process that ends at once, whatever is done."""
+    """A unit of one process that cannot be started again."""
 
     name = "mortal"
 
@@ -308,11 +317,16 @@ def test_a_restart_that_fails_counts(monkeypatch: pytest.MonkeyPatch, vital: boo
 # --- what is reported when there is no result
 
 
-def test_there_is_no_limit_on_the_whole_as_long_as_months_end(state: Settings, tool: MakeTool) -> None:
+def test_there_is_no_limit_on_the_whole_as_long_as_months_end(state: Settings, orchestrator: MakeOrchestrator) -> None:
     stall_s = 8
-    body = f"for month in months:\n    for state in ('running', 'success'): time.sleep({stall_s / 2}); progress(month, state)"
+    body = f"""
+for month in months:
+    for state in ('running', 'success'):
+        time.sleep({stall_s / 2})
+        progress(month, state)
+"""
     with Lab(replace(state, stall_s=stall_s)) as lab:
-        result = lab.backfill(tool(body=body), request())
+        result = lab.backfill(orchestrator(body=body), request())
     assert result.status == "success", result
 
 
@@ -325,9 +339,9 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS)
 def test_what_had_ended_is_reported_as_it_ended(
-    state: Settings, tool: MakeTool, end: str, add_entry: Callable[..., Any]
+    state: Settings, orchestrator: MakeOrchestrator, end: str, add_entry: Callable[..., Any]
 ) -> None:
-    """With its record where the runner gave one, else with what the ledger has."""
+    """With its record where the runner passed one on, else with the ledger's entry."""
     months = [str(month) for month in parse_months("2024-01..2024-06")]
     add_entry("2024-02", rows=2)
     add_entry("2024-04", rows=4)
@@ -341,9 +355,10 @@ progress(months[4], "running")
 {ENDS[end]}
 """
     with Lab(replace(state, stall_s=10)) as lab:
-        result = lab.backfill(tool(body=body), replace(request(), months=months, schema=add_entry.schema))  # type: ignore[attr-defined]
+        result = lab.backfill(orchestrator(body=body), replace(request(), months=months, schema=add_entry.schema))  # type: ignore[attr-defined]
     assert [(month.state, month.attempts, month.rows) for month in result.months] == [
-        ("success", 3, 1), ("unchanged", 1, 2), ("failed", 1, None), ("failed", 1, 4), ("failed", 1, None), ("failed", 0, None),
+        ("success", 3, 1), ("unchanged", 1, 2), ("failed", 1, None), ("failed", 1, 4), ("failed", 1, None),
+        ("failed", 0, None),
     ]  # fmt: skip
     assert result.months[1].digest == "digest"
     errors = [month.error or "" for month in result.months]
@@ -356,7 +371,7 @@ progress(months[4], "running")
 
 @pytest.fixture
 def add_entry(postgres: str) -> Iterator[Callable[..., None]]:
-    """Write a line into the ledger of a schema of our own, as if it was loaded a minute from now."""
+    """Write an entry into the ledger of a schema of our own, as if it had been loaded a minute from now."""
     schema = f"tally_{os.getpid()}"
 
     def add(month: str, rows: int, loader: str = "fake") -> None:
@@ -375,7 +390,7 @@ def add_entry(postgres: str) -> Iterator[Callable[..., None]]:
 
 
 def moved(made: Path, to: Path, month: Month) -> None:
-    """Publish the rows of `made` with all their times in `month`."""
+    """Write the rows of `made` with all their times in `month`."""
     table, first = pq.read_table(made), dt.datetime.combine(month.first_day, dt.time())
     for name in ("lpep_pickup_datetime", "lpep_dropoff_datetime"):
         position = table.schema.get_field_index(name)
@@ -385,7 +400,7 @@ def moved(made: Path, to: Path, month: Month) -> None:
 
 
 def test_148_months_in_one_command(state: Settings, tmp_path: Path) -> None:
-    """From the first month that the publisher has on. The generator begins later: one of its months, moved, stands in for each."""
+    """From the publisher's first month on. The generator begins later: one of its months, moved, stands in for each."""
     months = parse_months("2013-08..2025-11")
     assert len(months) == 148
     folder, made = tmp_path / "published", tmp_path / "2024-01.parquet"
@@ -397,7 +412,7 @@ def test_148_months_in_one_command(state: Settings, tmp_path: Path) -> None:
     own = replace(state, dbt=Settings.read({}).dbt)
     wanted = BackfillRequest([str(month) for month in months], str(folder), f"many_{os.getpid()}")
     with Lab(own) as lab:
-        result = lab.backfill(orchestrators(own)[CONTROL], wanted)
+        result = lab.backfill(orchestrators(own)[BASELINE], wanted)
         with lab.connect() as connection:
             connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(wanted.schema)))
     assert {month.state for month in result.months} == {"success"}, [month.error for month in result.months][:3]

@@ -1,4 +1,4 @@
-"""The ledger says what is loaded, from which bytes, by whom; and which attempt is the younger one."""
+"""The ledger records what is loaded, from which bytes, by whom, and which attempt is the younger one."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from tests.integration.loading import MONTH, OTHER, SCHEMA, WAIT_S, attempt, att
 
 def entry(month: dt.date | None = MONTH.first_day, fence: int = 7, seen: int = 0) -> ledger.Entry:
     return ledger.Entry(
-        dataset="green", month=month, source_file="it's 100%.parquet", source_sha256="a" * 64, source_bytes=2**40, row_count=3,
-        content_digest="b" * 32, declaration="c" * 16, strategy="swap", loader="plain", run_id="run", fence=fence, seen=seen,
+        dataset="green", month=month, source_file="it's 100%.parquet", source_sha256="a" * 64, source_bytes=2**40,
+        row_count=3, content_digest="b" * 32, declaration="c" * 16, strategy="swap", loader="plain", run_id="run",
+        fence=fence, seen=seen,
     )  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def test_an_entry_says_where_the_rows_came_from(folder: Path, warehouse: str) ->
     assert dataclasses.replace(found, loaded_at=None) == done.entry
 
 
-def test_a_table_of_that_name_that_is_not_ours_is_told_apart(folder: Path, warehouse: str) -> None:
+def test_another_table_of_that_name_is_told_apart(folder: Path, warehouse: str) -> None:
     attempt(folder)
     with connect("test") as connection:
         connection.execute("CREATE SCHEMA theirs; CREATE TABLE theirs.load_ledger (x int)")
@@ -97,7 +98,7 @@ def test_an_entry_reads_back_as_it_was_written(warehouse: str) -> None:
         assert ledger.read(connection, SCHEMA, "zones", MONTH) is None
 
 
-def test_a_confirmed_entry_is_the_same_publication(warehouse: str) -> None:
+def test_a_confirmed_entry_is_still_the_same_publication(warehouse: str) -> None:
     load.begin(SCHEMA)
     with connect("test") as connection:
         for month in (MONTH, OTHER):
@@ -110,7 +111,7 @@ def test_a_confirmed_entry_is_the_same_publication(warehouse: str) -> None:
     assert before.seen < other.seen < confirmed.seen
 
 
-def test_fences_grow_and_survive_what_is_rolled_back(folder: Path, warehouse: str) -> None:
+def test_fencing_tokens_grow_and_survive_a_rollback(folder: Path, warehouse: str) -> None:
     fences = [load.begin(SCHEMA) for _ in range(3)]
     with connect("test") as connection, connection.transaction(force_rollback=True):
         fences.append(ledger.next_fence(connection, SCHEMA))
@@ -126,7 +127,7 @@ def test_each_schema_has_its_own_ledger(folder: Path, warehouse: str) -> None:
         assert list(ledger.entries(connection, "two")) == []
 
 
-def test_a_month_far_ahead_and_one_far_back_can_be_written_down(warehouse: str) -> None:
+def test_a_month_far_ahead_and_one_far_back_can_be_recorded(warehouse: str) -> None:
     load.begin(SCHEMA)
     with connect("test") as connection:
         for month in (Month(2013, 8), Month(9999, 12)):
@@ -137,7 +138,7 @@ def test_a_month_far_ahead_and_one_far_back_can_be_written_down(warehouse: str) 
 @pytest.mark.parametrize(
     ("change", "state"), [("row_count = 7", "success"), ("seen = 0", "unchanged"), ("seen = 9 * 10 ^ 15", "unchanged")]
 )
-def test_the_next_load_puts_changed_numbers_right(folder: Path, warehouse: str, change: str, state: str) -> None:
+def test_the_next_load_corrects_changed_numbers(folder: Path, warehouse: str, change: str, state: str) -> None:
     first = attempt(folder).entry
     execute(f"UPDATE {SCHEMA}.load_ledger SET {change}")
     late = order(folder)
@@ -147,12 +148,14 @@ def test_the_next_load_puts_changed_numbers_right(folder: Path, warehouse: str, 
     assert load.load(late).superseded
 
 
-# --- a sequence that is behind the ledger: a database restored or replicated without its value ------------------------------
+# --- a sequence that is behind the ledger: a database restored or replicated without its value ---
 
 RESTORED = {
     "with its first value": f"ALTER SEQUENCE {SCHEMA}.load_fence RESTART",
     "with a small value": f"ALTER SEQUENCE {SCHEMA}.load_fence RESTART WITH 1",
-    "at the ledger's own number": f"SELECT setval('{SCHEMA}.load_fence', (SELECT max(seen) FROM {SCHEMA}.load_ledger), false)",
+    "at the ledger's own number": (
+        f"SELECT setval('{SCHEMA}.load_fence', (SELECT max(seen) FROM {SCHEMA}.load_ledger), false)"
+    ),
     "without it": f"DROP SEQUENCE {SCHEMA}.load_fence",
     "without it, to a clock that is behind": (
         f"UPDATE {SCHEMA}.load_ledger SET seen = 9 * 10 ^ 15; DROP SEQUENCE {SCHEMA}.load_fence"
@@ -171,7 +174,7 @@ def recorded() -> int:
 
 
 @pytest.mark.parametrize("restored", RESTORED)
-def test_a_fence_behind_the_ledger_blocks_nothing(folder: Path, warehouse: str, restored: str) -> None:
+def test_a_sequence_behind_the_ledger_blocks_nothing(folder: Path, warehouse: str, restored: str) -> None:
     first = attempt(folder)
     attempt(folder, OTHER)
     execute(RESTORED[restored])
@@ -184,7 +187,7 @@ def test_a_fence_behind_the_ledger_blocks_nothing(folder: Path, warehouse: str, 
     assert changed.entry.seen > changed.entry.fence > before
 
 
-def test_a_raised_fence_is_told_once(folder: Path, warehouse: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_raised_sequence_is_logged_once(folder: Path, warehouse: str, caplog: pytest.LogCaptureFixture) -> None:
     attempt(folder)
     load.begin(SCHEMA)
     assert caplog.record_tuples == []
@@ -196,13 +199,14 @@ def test_a_raised_fence_is_told_once(folder: Path, warehouse: str, caplog: pytes
     assert line.startswith(f"{SCHEMA}.load_fence stood at 1, below ")
 
 
-def test_attempts_that_find_the_fence_behind_at_once_raise_it_once(
+def test_concurrent_attempts_raise_the_sequence_once(
     folder: Path, warehouse: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     attempt(folder)
     execute(RESTORED["with a small value"])
     before = recorded()
-    with connect("test") as drawing:  # a load that drew its number, and did not commit yet
+    # A load that has drawn its number, and has not committed yet
+    with connect("test") as drawing:
         drawing.execute(f"SELECT nextval('{SCHEMA}.load_fence')".encode())
         with running(*[lambda: load.begin(SCHEMA)] * 3) as begun:
             waiting(warehouse, 3)
@@ -216,7 +220,8 @@ def test_an_attempt_from_before_the_restore_does_not_publish_over_a_younger_one(
     attempt(folder)
     for _ in range(5):
         load.begin(SCHEMA)
-    late = order(folder)  # its number is above the ledger that is restored
+    # Its number is above the restored ledger
+    late = order(folder)
     execute(RESTORED["with its first value"])
     loading.write(folder, seed=2)
     younger = attempt(folder)

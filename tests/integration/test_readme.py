@@ -1,4 +1,4 @@
-"""What the README shows is what comes out."""
+"""The output that the README shows is the real one."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from core.settings import ROOT
 pytestmark = pytest.mark.slow
 
 
-def test_the_table_of_the_demo_is_what_the_demo_leaves(warehouse: str, tmp_path: Path) -> None:
+def test_the_table_in_the_readme_is_what_the_demo_leaves(warehouse: str, tmp_path: Path) -> None:
     months = parse_months(DEMO_MONTHS)
     sample.ensure(tmp_path / "published", months)
-    job = Run(str(tmp_path / "published"), "plain", loader="plain")
-    pipeline.ingest_zones(job)
+    run = Run(str(tmp_path / "published"), "plain", loader="plain")
+    pipeline.ingest_zones(run)
     for month in months:
-        pipeline.ingest_month(job, month)
-    pipeline.transform(job, months[0])
+        pipeline.ingest_month(run, month)
+    pipeline.transform(run, months[0])
     with connect("test") as connection:
-        found = {name: digest.table(connection, "plain", name) for name in TABLES}
+        left = {name: digest.table(connection, "plain", name) for name in TABLES}
     shown = re.findall(r"^(\w+) +([\d,]+)((?: +[0-9a-f]{12}){4})$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert [(name, rows, set(digests.split())) for name, rows, digests in shown] == [
-        (name, f"{table.rows:,}", {table.hex[:12]}) for name, table in found.items()
+        (name, f"{table.rows:,}", {table.hex[:12]}) for name, table in left.items()
     ]

@@ -6,8 +6,10 @@ import csv
 import datetime as dt
 import fcntl
 import json
+import logging
+import re
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
@@ -24,7 +26,7 @@ from core.errors import Busy, CheckFailed, DatabaseUnavailable, TransformFailed,
 from core.month import Month, parse_months
 from core.run import Run
 from core.settings import settings
-from core.transform import dbt
+from core.transform import dbt, project
 from core.waiting import until
 from tests.integration.marts import Publisher, Row, Watch, forget_version, project_copy, query
 
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(params=["cold", "warm"])
 def either_way(request: pytest.FixtureRequest) -> str:
-    """Once with a dbt of its own, once with one that is served."""
+    """Run the test twice: with a cold dbt, and with the warm server."""
     if request.param == "warm":
         request.getfixturevalue("warm_dbt")
     return str(request.param)
@@ -41,13 +43,13 @@ def either_way(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def starts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The commands that dbt was started with."""
+    """The dbt commands that were run."""
     commands: list[str] = []
     run = dbt.run
 
-    def counted(arguments: Sequence[str], *rest: Any, **named: Any) -> Any:
-        commands.append(arguments[0])
-        return run(arguments, *rest, **named)
+    def counted(command: dbt.Command) -> dbt.Completed:
+        commands.append(command.arguments[0])
+        return run(command)
 
     monkeypatch.setattr(dbt, "run", counted)
     return commands
@@ -85,7 +87,7 @@ HARD: list[Row] = [
 
 @pytest.mark.usefixtures("warm_dbt")
 def test_the_life_of_a_schema(publisher: Publisher, starts: list[str], background: ThreadPoolExecutor) -> None:
-    """Coalescing, waiting, hard values, a replaced and an emptied month, readers meanwhile, and a full refresh at the end."""
+    """Coalescing, waiting, hard values, a replaced and an emptied month, a reader, and a full refresh at the end."""
     stray = {"lpep_pickup_datetime": dt.datetime(2024, 1, 1, 9)}
     for month, rows in (
         ("2024-01", HARD),
@@ -100,7 +102,8 @@ def test_the_life_of_a_schema(publisher: Publisher, starts: list[str], backgroun
     assert transform.refresh("plain").state == "unchanged"
     assert starts == ["build"], "nothing is pending: no dbt at all"
 
-    # NaN and what numeric(10, 2) can't hold are NULL; -0.0 is 0; half a cent is rounded away from zero; nothing divides by zero.
+    # NaN and values that numeric(10, 2) can't hold are NULL; -0.0 is 0; half a cent is rounded away from zero; nothing
+    # is divided by zero.
     columns = (
         "fare_amount, tip_amount, total_amount, tip_share, fare_per_mile, payment_label, dropoff_borough, rate_code_id"
     )
@@ -126,7 +129,7 @@ def test_the_life_of_a_schema(publisher: Publisher, starts: list[str], backgroun
     assert untouched == query(
         "SELECT xmin::text, ctid::text FROM {}.fct_trips WHERE source_month = '2024-01-01' ORDER BY 2", "plain"
     )
-    assert view == query("SELECT '{}.stg_trips'::regclass::oid", "plain"), "no month is a reason to make a view anew"
+    assert view == query("SELECT '{}.stg_trips'::regclass::oid", "plain"), "no month is a reason to create a view again"
     assert query("SELECT count(*) FROM {}.fct_trips WHERE source_month = '2024-02-01'", "plain") == [(0,)]
     assert query(
         "SELECT pickup_date::text, trips, source_months::text FROM {}.daily_borough_stats ORDER BY 1", "plain"
@@ -138,12 +141,12 @@ def test_the_life_of_a_schema(publisher: Publisher, starts: list[str], backgroun
 
     forget_version("plain", "project")
     assert transform.refresh("plain").full
-    assert digests("plain") == by_months, "month by month and all at once give the same tables"
+    assert digests("plain") == by_months, "month by month and all at once lead to the same tables"
 
     with connect("test") as connection:
         connection.execute("DROP VIEW plain.stg_zones")
     done = transform.refresh("plain")
-    assert (done.state, done.months) == ("success", ()), "a dropped view is missed, and no month is rebuilt for it"
+    assert (done.state, done.months) == ("success", ()), "a dropped view is built again, and no month is rebuilt for it"
     with connect("test") as connection:
         connection.execute("DROP TABLE plain.daily_borough_stats")
     assert transform.refresh("plain").full, "a mart that is gone can only be built from all months"
@@ -153,7 +156,8 @@ def test_the_life_of_a_schema(publisher: Publisher, starts: list[str], backgroun
 
 def month_of_march(connection: psycopg.Connection[Any]) -> tuple[int, int, int]:
     count, low, high = connection.execute(
-        "SELECT count(*), min(fare_amount)::int, max(fare_amount)::int FROM plain.fct_trips WHERE source_month = '2024-03-01'"
+        "SELECT count(*), min(fare_amount)::int, max(fare_amount)::int FROM plain.fct_trips"
+        " WHERE source_month = '2024-03-01'"
     ).fetchall()[0]
     assert connection.execute("SELECT count(*) > 0 FROM plain.daily_borough_stats").fetchall() == [(True,)]
     return count, low, high
@@ -163,7 +167,7 @@ def month_of_march(connection: psycopg.Connection[Any]) -> tuple[int, int, int]:
 def test_a_build_that_is_killed_leaves_nothing_to_clean_up(
     publisher: Publisher, warehouse: str, background: ThreadPoolExecutor
 ) -> None:
-    """dbt killed, interrupted, its sessions ended: all are tried again. And the password is nowhere on the way."""
+    """dbt is killed or interrupted, or its sessions end: each is tried again. And the password is nowhere."""
     password = str(psycopg.conninfo.conninfo_to_dict(warehouse)["password"])
     publisher.land("plain", "2024-01", [{}] * 10)
 
@@ -200,7 +204,7 @@ DBT_SESSIONS = "FROM pg_stat_activity WHERE datname = current_database() AND app
 
 @contextmanager
 def raw_trips_held() -> Iterator[None]:
-    """Let a build begin, and wait at its first look at the raw trips."""
+    """Hold the lock that a build waits for when it first reads the raw trips."""
     with connect("test") as connection:
         connection.execute("LOCK TABLE plain.raw_trips IN ACCESS EXCLUSIVE MODE")
         yield
@@ -216,14 +220,14 @@ def waiting_sessions() -> bool | None:
 
 
 def descendants() -> list[psutil.Process]:
-    """Our processes. The server's are among them and come and go, so all is asked at once, and who is gone is left out."""
+    """Return our processes. The server's come and go, so all are queried at once, and ended ones are left out."""
     ours = {process.pid for process in psutil.Process().children(recursive=True)}
     asked = psutil.process_iter(["cmdline", "net_connections"])
     return [process for process in asked if process.pid in ours and process.info["cmdline"]]
 
 
 def dbt_process() -> psutil.Process:
-    """The one at the other end of dbt's sessions: a child of ours, or of the warm server."""
+    """Return the process at the other end of dbt's sessions: a child of ours, or of the warm server."""
     ports = {port for (port,) in ask(f"SELECT client_port {DBT_SESSIONS}")}
     (found,) = [
         process
@@ -234,32 +238,77 @@ def dbt_process() -> psutil.Process:
 
 
 @pytest.mark.usefixtures("warm_dbt")
+def test_a_refresh_logs_what_it_builds_and_why(
+    publisher: Publisher, warehouse: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """First build, nothing to do, one month, and all months of which none has other rows; never a secret."""
+    caplog.set_level(logging.INFO, "core")
+    publisher.land("plain", "2024-01", [{}] * 3)
+    publisher.land("plain", "2024-02", [{}, {"PULocationID": 999}])
+
+    lines = logged_by_refresh(caplog)
+    assert lines[0] == "plain: building all 2 months: this is the first build"
+    built = re.fullmatch(r"plain: dbt built (.*) in [\d.]+ s", lines[1])
+    assert built and sorted(built[1].split(", ")) == sorted(project.model_names())
+    passed, tests = re.fullmatch(r"plain: (\d+) of (\d+) tests passed", lines[2]).groups()  # type: ignore[union-attr]
+    assert int(passed) == int(tests) - 1
+    assert lines[3:] == [
+        "plain: test pickup_zone_is_known on stg_trips (error): 1 failure",
+        "plain.fct_trips: a new table with 4 rows",
+        "plain.daily_borough_stats: a new table with 2 rows",
+    ]
+
+    (line,) = logged_by_refresh(caplog)
+    assert line.startswith("plain: nothing has changed since its last build, at 20")
+
+    publisher.land("plain", "2024-02", [{}])
+    lines = logged_by_refresh(caplog)
+    assert lines[0] == "plain: building 2024-02: 2024-02 loaded"
+    assert "plain.fct_trips: replaced the rows of 2024-02, now 1 row" in lines
+
+    forget_version("plain", "project")
+    lines = logged_by_refresh(caplog)
+    assert lines[0] == "plain: building all 2 months: the dbt project changed"
+    same = "replaced the rows of no month, left those of 2024-01..2024-02 alone because they are the same"
+    assert f"plain.fct_trips: {same}" in lines
+
+    assert str(psycopg.conninfo.conninfo_to_dict(warehouse)["password"]) not in caplog.text
+
+
+def logged_by_refresh(caplog: pytest.LogCaptureFixture) -> list[str]:
+    before = len(caplog.messages)
+    transform.refresh("plain")
+    return caplog.messages[before:]
+
+
+@pytest.mark.usefixtures("warm_dbt")
 def test_one_months_bad_rows_hold_back_no_other_month(publisher: Publisher) -> None:
     publisher.land("plain", "2024-01", [{}] * 3)
     publisher.land("plain", "2024-02", [{}, {"PULocationID": 999}, {}])
-    job = publisher.job("plain")
+    run = publisher.run("plain")
     january, february = parse_months("2024-01..2024-02")
 
-    assert pipeline.transform(job, january).rows == 3
-    assert pipeline.transform(job, february).to_json()["state"] == "unchanged"
-    assert pipeline.transform(job, february).rows == 2
-    receipt = pipeline.check(job, january)
+    assert pipeline.transform(run, january).rows == 3
+    assert pipeline.transform(run, february).to_json()["state"] == "unchanged"
+    assert pipeline.transform(run, february).rows == 2
+    receipt = pipeline.check(run, january)
     assert receipt.detail is not None and "tests passed" in receipt.detail
     with pytest.raises(
         CheckFailed, match=r"^2024-02: 1 of \d+ tests failed: pickup_zone_is_known on stg_trips"
     ) as failure:
-        pipeline.check(job, february)
+        pipeline.check(run, february)
     assert "\n" not in str(failure.value)
     with pytest.raises(UsageError, match="2024-03"):
-        pipeline.check(job, Month.parse("2024-03"))
+        pipeline.check(run, Month.parse("2024-03"))
 
     publisher.land("plain", "2024-03", [{}])
     assert transform.refresh("plain").months == (dt.date(2024, 3, 1),)
     with pytest.raises(CheckFailed, match=r"pickup_zone_is_known on stg_trips: 1 row;"):
-        pipeline.check(job, february)  # nobody has mended it
+        # A build of another month does not repair it
+        pipeline.check(run, february)
     publisher.land("plain", "2024-02", [{}])
     assert transform.refresh("plain").months == (dt.date(2024, 2, 1),)
-    assert pipeline.check(job, february).state == "success"
+    assert pipeline.check(run, february).state == "success"
 
 
 @pytest.mark.usefixtures("warm_dbt")
@@ -269,8 +318,8 @@ def test_schemas_whose_names_dbt_may_confuse(publisher: Publisher, schemas: tupl
     january, february = parse_months("2024-01..2024-02")
     for schema in schemas:
         publisher.land(schema, "2024-01", [{}] * 3)
-        assert pipeline.transform(publisher.job(schema), january).rows == 3
-        assert pipeline.check(publisher.job(schema), january).state == "success"
+        assert pipeline.transform(publisher.run(schema), january).rows == 3
+        assert pipeline.check(publisher.run(schema), january).state == "success"
     for schema, rows in zip(schemas, (4, 5), strict=True):
         publisher.land(schema, "2024-02", [{}] * rows)
         assert not transform.refresh(schema).full
@@ -281,14 +330,15 @@ def test_schemas_whose_names_dbt_may_confuse(publisher: Publisher, schemas: tupl
 
 
 STRANGE = [
-    "'; DROP TABLE raw_zones; --", "{{ 7 * 7 }}{% raw %}", "<script>alert(1)</script>", '=HYPERLINK("http://evil")', "@SUM(1)",
-    'say "hi", twice', "new\nline", "\\N", "NULL", "\x1b[31m\u202e", " blanks ", "Ünï 😀", "%s {0} $1", "x" * 256, "\\", "",
+    "'; DROP TABLE raw_zones; --", "{{ 7 * 7 }}{% raw %}", "<script>alert(1)</script>",
+    '=HYPERLINK("http://evil")', "@SUM(1)", 'say "hi", twice', "new\nline", "\\N", "NULL", "\x1b[31m\u202e",
+    " blanks ", "Ünï 😀", "%s {0} $1", "x" * 256, "\\", "",
 ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("warm_dbt")
 def test_a_zones_name_is_data_and_nothing_else(publisher: Publisher) -> None:
-    """SQL, templates, HTML, formulas, escapes: they come out of the marts to the letter as they went in."""
+    """SQL, templates, HTML, formulas, escapes: the marts have them exactly as they were published."""
     zones = {266 + number: name for number, name in enumerate(STRANGE)}
     with (publisher.folder / "taxi_zone_lookup.csv").open("a", newline="", encoding="utf-8") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows((key, name, name, name) for key, name in zones.items())
@@ -302,10 +352,10 @@ def test_a_zones_name_is_data_and_nothing_else(publisher: Publisher) -> None:
     assert {name for (name,) in ask("SELECT borough FROM plain.daily_borough_stats")} == set(STRANGE)
 
 
-def test_cold_and_warm_give_the_same(
+def test_a_cold_and_a_warm_dbt_build_the_same(
     publisher: Publisher, background: ThreadPoolExecutor, request: pytest.FixtureRequest
 ) -> None:
-    """The same tables and test results, first for all and then for one month; warm, two schemas at once."""
+    """Tables and test results are the same, for all months and for one; the warm one builds two schemas at once."""
     bad = [*HARD, {"PULocationID": 999}]
 
     def refresh(*schemas: str) -> list[Any]:
@@ -335,7 +385,7 @@ def test_cold_and_warm_give_the_same(
 def test_a_project_that_changes_while_dbt_is_warm(
     publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the server has parsed and compiled is no longer what is there: each call sees the files as they are."""
+    """The server has parsed and compiled older files, and each call sees the files as they are now."""
     macro = project_copy(tmp_path, monkeypatch) / "tests" / "generic" / "expression_is_true.sql"
     publisher.land("plain", "2024-01", [{}])
     text = macro.read_text()
@@ -347,8 +397,8 @@ def test_a_project_that_changes_while_dbt_is_warm(
 
 
 @pytest.mark.usefixtures("either_way")
-def test_a_model_that_fails(publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line that names model and cause; what is recorded as built stays as it was."""
+def test_a_model_that_fails_is_named(publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is one line with model and cause; what is recorded as built stays as it was."""
     project = project_copy(tmp_path, monkeypatch)
     model = project / "models" / "marts" / "daily_borough_stats.sql"
     model.write_text(model.read_text().replace("count(*) as trips", "count(*) / 0 as trips"))
@@ -362,12 +412,14 @@ def test_a_model_that_fails(publisher: Publisher, tmp_path: Path, monkeypatch: p
 
     (project / "models" / "exposures.yml").write_text("exposures: [")
     with pytest.raises(TransformFailed, match=r"^the dbt project does not parse: .*exposures\.yml") as failure:
-        dbt.lineage()
+        transform.lineage()
     assert "\n" not in str(failure.value)
 
 
-def test_a_lock_that_is_not_freed(publisher: Publisher, starts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refresh elsewhere, or a dbt whose refresh was killed: wait for the deadline, then say so."""
+def test_a_lock_that_is_not_freed_in_time_is_an_error(
+    publisher: Publisher, starts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another refresh holds it, or a dbt whose refresh was killed."""
     publisher.land("plain", "2024-01", [{}])
     monkeypatch.setenv("TRIPTYCH_LOCK_WAIT_S", "0.2")
     settings.cache_clear()
@@ -392,10 +444,10 @@ def test_lineage_needs_no_database(
     monkeypatch.delenv("TRIPTYCH_DSN")
     settings.cache_clear()
 
-    first, second = background.map(lambda _: dbt.lineage(), range(2))
+    first, second = background.map(lambda _: transform.lineage(), range(2))
     assert first == second
     count = len(starts)
-    found = {model.name: model for model in dbt.lineage()}
+    found = {model.name: model for model in transform.lineage()}
     assert len(starts) == count, "the manifest is kept"
     assert {name: model.depends_on for name, model in found.items()} == {
         "stg_trips": ("raw_trips",),
@@ -403,7 +455,7 @@ def test_lineage_needs_no_database(
         "fct_trips": ("stg_trips", "stg_zones"),
         "daily_borough_stats": ("fct_trips",),
     }
-    assert tuple(sorted(found)) == dbt.model_names()
+    assert tuple(sorted(found)) == project.model_names()
     assert all(model.description for model in found.values())
     assert all(test.description for model in found.values() for test in model.tests)
     assert [test.name for test in found["daily_borough_stats"].tests] == [
@@ -414,19 +466,19 @@ def test_lineage_needs_no_database(
 
 @pytest.mark.usefixtures("warm_dbt")
 def test_all_real_months_pass_all_tests(warehouse: str, real_data: Path) -> None:
-    """Every test, warnings too, holds on what the publisher really published."""
-    job = Run(source=str(real_data), schema="plain", loader="test")
+    """Every test, including the warnings, passes on the real files of the publisher."""
+    run = Run(source=str(real_data), schema="plain", loader="test")
     months = [Month.parse(path.stem.rpartition("_")[2]) for path in sorted((real_data / "green").glob("*.parquet"))]
-    pipeline.ingest_zones(job)
-    loaded = {month: pipeline.ingest_month(job, month).rows for month in months}
+    pipeline.ingest_zones(run)
+    loaded = {month: pipeline.ingest_month(run, month).rows for month in months}
 
-    pipeline.transform(job, months[0])
+    pipeline.transform(run, months[0])
     failed = [result for result in transform.results("plain", months[0].first_day) if not result.passed]
     assert not failed
     assert {month: transform.rows("plain", month.first_day) for month in months} == loaded
 
 
-def test_a_schema_without_raw_tables(warehouse: str) -> None:
+def test_a_schema_without_raw_tables_is_refused(warehouse: str) -> None:
     with pytest.raises(UsageError, match="schema 'plain' has no raw_trips: load zones and a month first"):
         transform.refresh("plain")
     with pytest.raises(
@@ -437,13 +489,13 @@ def test_a_schema_without_raw_tables(warehouse: str) -> None:
 
 @pytest.mark.usefixtures("warm_dbt")
 def test_the_ledger_says_how_fresh_the_source_is(publisher: Publisher, tmp_path: Path) -> None:
-    """`dbt source freshness`, which no build runs, warns of a loader that has published nothing for 45 days."""
+    """`dbt source freshness`, which no build runs, warns when no loader has published anything for 45 days."""
     publisher.land("plain", "2024-01", [{}])
 
     def freshness() -> tuple[str, dt.datetime]:
         with connect("test") as connection:
-            environment = dbt._environment(connection.info, "plain", None)
-        assert dbt.run(["source", "freshness"], tmp_path, environment).returncode == 0
+            environment = dbt.environment(connection.info, "plain", None)
+        assert dbt.run(dbt.Command(["source", "freshness"], tmp_path, environment)).returncode == 0
         (found,) = json.loads((tmp_path / "sources.json").read_text())["results"]
         assert found["unique_id"] == "source.triptych.tlc.raw_trips"
         return found["status"], dt.datetime.fromisoformat(found["max_loaded_at"])

@@ -1,8 +1,8 @@
-"""Why the partition is the file's month: the usual way to reload a month, and what it does to the publisher's files.
+"""Why the partition is the file's month: the usual way to reload a month, and what it does to the publisher's rows.
 
-"Delete the month, then append the file" is what most pipelines do to be safe to run again, with the month taken from
+"Delete the month, then append the file" is how most pipelines make a load safe to run again, with the month taken from
 the pickup. But a month's file holds pickups of other months. So a run deletes rows that came with another file, and
-leaves rows of its own that lie outside of the month, which the next run of the same file then appends once more.
+leaves rows of its own that lie outside the month, which the next run of the same file then appends once more.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ PUBLISHED = ["VendorID", "lpep_pickup_datetime", "lpep_dropoff_datetime", "fare_
 
 
 class Damage(NamedTuple):
-    """Published rows that a table does not hold, and rows that it holds too often."""
+    """Published rows that are missing in a table, and rows that it holds too often."""
 
     lost: int
     gained: int
 
 
 class Case(NamedTuple):
-    """Three neighbouring months in a folder, and what the usual pattern must make of them, counted by hand."""
+    """Three neighboring months in a folder, and what the usual pattern must do to them, counted by hand."""
 
     folder: Path
     months: tuple[Month, ...]
@@ -54,9 +54,12 @@ def generated(tmp_path: Path) -> Case:
     return Case(
         tmp_path / "files",
         months,
-        once=Damage(lost=8 + 8, gained=0),  # what lies after its month goes when the next month is loaded
-        twice=Damage(lost=8 + 8, gained=4 + 8 + 3 * 3),  # and what no run deletes comes twice: December, April, 3 x 3
-        backwards=Damage(lost=4 + 4, gained=0),  # in the other order other rows go
+        # Loading a month deletes the rows of that month that came with the file before.
+        once=Damage(lost=8 + 8, gained=0),
+        # And rows that no run deletes are there twice: December, April, 3 x 3.
+        twice=Damage(lost=8 + 8, gained=4 + 8 + 3 * 3),
+        # In the opposite order, other rows are lost.
+        backwards=Damage(lost=4 + 4, gained=0),
     )
 
 
@@ -90,7 +93,7 @@ def test_the_usual_pattern_loses_and_gains_rows_and_depends_on_the_order(warehou
 
 
 def usual_load(connection: psycopg.Connection, month: Month) -> None:
-    """Delete the month, then append the file, in one transaction: safe to run again, or so it seems."""
+    """Delete the month, then append the file, in one transaction, which seems safe to run again."""
     with connection.transaction():
         connection.execute(
             "DELETE FROM trips WHERE pickup >= %s AND pickup < %s", [month.first_day, month.next().first_day]
@@ -135,20 +138,21 @@ def count(connection: psycopg.Connection, query: str) -> int:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("order", ["once", "twice", "backwards"])
-def test_ours_holds_every_row_once_whatever_runs(
+def test_our_table_holds_every_row_once_in_whatever_order(
     warehouse: str, generated: Case, strategy: StrategyName, order: str
 ) -> None:
     months = generated.months
     check_ours(warehouse, generated, {"once": months, "twice": months * 2, "backwards": months[::-1]}[order], strategy)
 
 
-def test_ours_holds_every_real_row_once(warehouse: str, real: Case) -> None:
+def test_our_table_holds_every_real_row_once(warehouse: str, real: Case) -> None:
     check_ours(warehouse, real, (*real.months, *reversed(real.months)), "swap")
 
 
 def check_ours(dsn: str, case: Case, runs: Iterable[Month], strategy: StrategyName) -> None:
-    job = Run(str(case.folder), "ours", loader="plain", strategy=strategy, force=True)
-    states = {pipeline.ingest_month(job, month).state for month in runs}
-    assert states == {"success"}  # forced: nothing was passed over as unchanged
+    run = Run(str(case.folder), "ours", loader="plain", strategy=strategy, force=True)
+    states = {pipeline.ingest_month(run, month).state for month in runs}
+    # `force`: no month was skipped as unchanged.
+    assert states == {"success"}
     files = {str(month): case.path(month) for month in case.months}
     assert oracle.differences(dsn, "ours", files, case.folder / sample.ZONES, ["raw_trips"]) == []

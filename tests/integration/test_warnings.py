@@ -1,4 +1,4 @@
-"""A data test of severity ``warn`` that a month's rows break: told with the month's own counts, and fatal when strict."""
+"""A data test of severity ``warn`` that a month's rows break: reported with its own counts, and fatal when strict."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_dbt")]
 
 MONTHS = parse_months("2024-01..2024-03")
 JANUARY, FEBRUARY, MARCH = MONTHS
-ROWS = 2000  # with fewer, the 15 rows that the generator puts outside of a month are a warning of their own
+ROWS = 2000
+"""With fewer, the 15 rows that the generator puts outside a month would be a warning of their own."""
 CODES = "codes_are_documented on fct_trips"
 FARES = "negative_fares_are_rare on fct_trips"
 
@@ -39,30 +40,30 @@ def folder(tmp_path: Path) -> Path:
 
 
 def part(broken: int, rows: int | None) -> str:
-    """Return what a finding says of so many of a month's rows."""
+    """Return how a finding states a part of a month's rows."""
     assert rows is not None
     return f"{broken} of {rows:,} rows, {100 * broken / rows:.3g} %"
 
 
-def test_each_month_is_told_its_own_counts(
+def test_each_month_reports_its_own_counts(
     warehouse: str, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = Run(source=str(folder), schema="plain", loader="test")
-    pipeline.ingest_zones(job)
-    rows = {month: pipeline.ingest_month(job, month).rows for month in MONTHS}
+    run = Run(source=str(folder), schema="plain", loader="test")
+    pipeline.ingest_zones(run)
+    rows = {month: pipeline.ingest_month(run, month).rows for month in MONTHS}
     transform.refresh("plain")
 
     about = "Vendor, rate, payment and trip codes are ones seen before."
-    (line,) = pipeline.check(job, JANUARY).warnings
+    (line,) = pipeline.check(run, JANUARY).warnings
     assert line.startswith(f"{CODES}: {part(12, rows[JANUARY])} (also 2024-02: 800). {about}")
-    codes, fares = pipeline.check(job, FEBRUARY).warnings
+    codes, fares = pipeline.check(run, FEBRUARY).warnings
     assert codes.startswith(f"{CODES}: {part(800, rows[FEBRUARY])} (also 2024-01: 12). {about}")
     assert fares.startswith(f"{FARES}: {part(600, rows[FEBRUARY])}. "), (
-        "rows, and not the one group that the test finds"
+        "it counts rows, not the one group that the test returns"
     )
-    assert pipeline.check(job, MARCH).warnings == ()
+    assert pipeline.check(run, MARCH).warnings == ()
 
-    strict = dataclasses.replace(job, strict=True)
+    strict = dataclasses.replace(run, strict=True)
     with pytest.raises(CheckFailed) as failure:
         pipeline.check(strict, FEBRUARY)
     assert str(failure.value).startswith("2024-02: 2 of ")
@@ -72,19 +73,19 @@ def test_each_month_is_told_its_own_counts(
 
     caplog.clear()
     with caplog.at_level(logging.INFO, "core"):
-        pipeline.check(job, JANUARY)
+        pipeline.check(run, JANUARY)
     assert [(record.levelname, record.name) for record in caplog.records] == [
         ("INFO", "core.pipeline"),
         ("WARNING", "core.pipeline"),
     ]
     assert line in caplog.messages[1]
 
-    # A file that was put right takes its month out of the findings, and no other
+    # A corrected file removes its month from the findings, and no other.
     sample.write_month(folder / sample.file_name(FEBRUARY), FEBRUARY, rows=ROWS)
-    pipeline.ingest_month(job, FEBRUARY)
+    pipeline.ingest_month(run, FEBRUARY)
     transform.refresh("plain")
-    assert pipeline.check(job, FEBRUARY).warnings == ()
-    assert pipeline.check(job, JANUARY).warnings[0].startswith(f"{CODES}: {part(12, rows[JANUARY])}. ")
+    assert pipeline.check(run, FEBRUARY).warnings == ()
+    assert pipeline.check(run, JANUARY).warnings[0].startswith(f"{CODES}: {part(12, rows[JANUARY])}. ")
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -106,6 +107,6 @@ def test_a_backfill_reports_warnings_or_fails_for_them(
     assert '"state": "success", "detail": "1 warning"' in progress.read_text()
     again = plain.backfill(request.to_json(), Progress(progress))
     assert [month.summary for month in again.months] == ["unchanged, 1 warning", "unchanged"], (
-        "it is told until it is put right"
+        "it is reported until it is corrected"
     )
     assert BackfillResult.from_json(again.to_json()) == again

@@ -18,7 +18,7 @@ from core.lab import sample
 from core.month import Month, parse_months
 from core.run import Receipt, Run
 from core.settings import ROOT
-from core.transform import builds
+from core.transform import build
 from tests.integration import loading
 from tests.integration.loading import MONTH, SCHEMA, connect, relations, rows
 
@@ -131,7 +131,7 @@ def test_a_yellow_month_is_no_reason_to_build_the_models(folder: Path, warehouse
     ingest(folder, dataset="green")
     ingest(folder)
     with database.connect("test") as connection:
-        plan = builds._plan(connection, SCHEMA, None)
+        plan = build._plan(connection, SCHEMA, None)
     assert {name for name, _ in plan.versions} == {"project", "green", "zones"}
 
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.proxy import delayed, proxy
+from benchmarks.harness.proxy import delayed, proxy
 
 WAIT_S = 30.0
 
 
 @pytest.fixture
 def echo() -> Iterator[tuple[str, int]]:
-    """A server that sends back what it gets, and ends its side when the client has ended its own."""
+    """A server that sends back what it gets, and closes its side once the client has closed its own."""
 
     def serve(connection: socket.socket) -> None:
         with connection:
@@ -64,12 +64,13 @@ def test_an_answer_takes_two_delays_more(echo: tuple[str, int]) -> None:
 
 
 def test_what_does_not_wait_for_an_answer_is_delayed_once(echo: tuple[str, int]) -> None:
-    """As pipelining does: 50 messages behind each other take one round trip, not 50."""
+    """As in pipelining: 50 messages in a row take one round trip, not 50."""
     with proxy(echo, 0.1) as port, connected(port) as connection:
         start = time.monotonic()
         for number in range(50):
             connection.sendall(bytes([number]))
-            time.sleep(0.001)  # so that they are 50 chunks
+            # So that they are 50 chunks.
+            time.sleep(0.001)
         assert receive(connection, 50) == bytes(range(50))
         assert 0.2 <= time.monotonic() - start < 5
 
@@ -80,7 +81,8 @@ def test_many_bytes_on_many_connections_arrive_in_order(echo: tuple[str, int]) -
     found: dict[int, bytes] = {}
 
     def take(number: int, connection: socket.socket) -> None:
-        found[number] = receive(connection, len(sent[number]) + 1)  # one more than there is: to the end
+        # One byte more than was sent, so that it reads to the end.
+        found[number] = receive(connection, len(sent[number]) + 1)
 
     with proxy(echo, 0.001) as port:
         connections = [connected(port) for _ in sent]
@@ -108,7 +110,8 @@ def test_a_server_that_is_not_there_ends_the_connection() -> None:
 def test_a_client_that_vanishes_holds_nothing_up(echo: tuple[str, int]) -> None:
     with proxy(echo, 0) as port:
         with connected(port) as gone:
-            gone.sendall(b"x" * 5_000_000)  # the echo of it is never read
+            # The echo is never read.
+            gone.sendall(b"x" * 5_000_000)
         with connected(port) as other:
             other.sendall(b"?")
             assert receive(other, 1) == b"?"
@@ -122,7 +125,7 @@ def test_the_address_keeps_user_password_and_database(echo: tuple[str, int]) -> 
         assert tail.endswith("/db") and tail != f"{echo[0]}:{echo[1]}/db"
 
 
-def test_a_deaf_one_delivers_the_question_and_loses_the_answer() -> None:
+def test_a_deaf_proxy_delivers_the_question_and_loses_the_answer() -> None:
     deaf, got = threading.Event(), list[bytes]()
 
     def answer(listener: socket.socket) -> None:

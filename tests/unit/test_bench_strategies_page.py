@@ -1,4 +1,4 @@
-"""The page on load strategies says what its results say: figures, spread, verdicts, and what is an extrapolation."""
+"""The page on load strategies agrees with its results: figures, spread, verdicts, and what is extrapolated."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import growth, strategies_page
-from benchmarks.claims import METHODS
-from benchmarks.markdown import number
-from benchmarks.measure import BenchmarkError
+from benchmarks.harness.markdown import number
+from benchmarks.harness.measure import BenchmarkError
+from benchmarks.strategies import growth
+from benchmarks.strategies import page as strategies_page
+from benchmarks.strategies.claims import METHODS
 from core import load
 from core.run import STRATEGIES
 
@@ -54,22 +55,22 @@ def claimed() -> dict[str, Any]:
 
 
 def line(page: str, start: str) -> list[str]:
-    """The cells of the one line of a table that starts so."""
+    """Return the cells of the one line of a table that starts with `start`."""
     (found,) = [each for each in page.splitlines() if each.startswith(start)]
     return [cell.strip() for cell in found.strip("|").split("|")]
 
 
 def test_each_strategy_has_its_docstring_and_what_an_older_snapshot_sees() -> None:
-    page = strategies_page.page(growing(), claimed())
+    page = strategies_page.page({**growing(), "claims": claimed()})
     for name in STRATEGIES:
         section = page.split(f"## {name}\n")[1].split("\n## ")[0]
         assert load.strategy(name).trade_offs in section
         assert f"sees the {load.strategy(name).older_snapshot} month." in section
-    assert page.count("No other load of the table runs meanwhile.") == 1
+    assert page.count("No other load of the table runs at the same time.") == 1
 
 
 def test_a_line_holds_median_spread_and_the_worst_wait() -> None:
-    page = strategies_page.page(growing(), claimed())
+    page = strategies_page.page({**growing(), "claims": claimed()})
     assert line(page, "| overwrite | 24 |") == [
         "overwrite", "24", "3", "14.8 (14.8-14.9)", "576", "1,440,000", "123,456", "5.00", "13.0",
     ]  # fmt: skip
@@ -78,7 +79,7 @@ def test_a_line_holds_median_spread_and_the_worst_wait() -> None:
 
 
 def test_factors_have_their_verdict_at_each_distance() -> None:
-    page = strategies_page.page(growing(), claimed())
+    page = strategies_page.page({**growing(), "claims": claimed()})
     copy, multi = page.split('### "COPY')[1].split('### "multi')
     assert line(copy, "| psycopg 3 `executemany`")[1:] == ["7.00x: holds", "4.00x: holds"]
     assert line(copy, "| psycopg2 `execute_values`")[1:] == ["20.0x: more", "20.0x: more"]
@@ -94,7 +95,7 @@ def test_a_claimed_factor_holds_from_four_fifths_to_five_quarters(slow: float, f
 
 
 def test_the_methods_are_all_in_the_table_with_the_rows_that_they_got() -> None:
-    page = strategies_page.page(growing(), claimed())
+    page = strategies_page.page({**growing(), "claims": claimed()})
     for name, method in METHODS.items():
         assert line(page.split("### ")[0], f"| {method.words} |")[1:] == [
             f"{found} ({found}-{found})" for found in (number(US_PER_ROW[delay][name]) for delay in (0, 10))
@@ -103,8 +104,9 @@ def test_the_methods_are_all_in_the_table_with_the_rows_that_they_got() -> None:
 
 
 def test_600_million_rows_are_called_an_extrapolation() -> None:
-    page = strategies_page.page(growing(), claimed())
-    assert line(page, "| 600,000 |")[1:4] == ["6.43", "0.24", "32.2"]  # the third rounds are a little slower
+    page = strategies_page.page({**growing(), "claims": claimed()})
+    # The third rounds are a little slower.
+    assert line(page, "| 600,000 |")[1:4] == ["6.43", "0.24", "32.2"]
     assert line(page, "| 600,000,000 |")[1:] == ["6,000", "240", "30,002", "**extrapolated** by a factor of 167"]
     assert "The largest table measured had 3,600,000 rows" in page
 
@@ -122,7 +124,7 @@ def test_the_verdict_on_an_overwrite_counts_in_swaps(few: float, many: float, fo
 
 
 def test_a_page_without_claims_or_with_one_size_says_what_is_missing() -> None:
-    page = strategies_page.page(growing((6,)), None)
+    page = strategies_page.page(growing((6,)))
     assert "a slope needs at least two sizes" in page
     assert "### " in page and "COPY is" not in page
 

@@ -1,4 +1,4 @@
-"""The benchmarks' own parts: what is measured, in which order, and that pages say what the results say."""
+"""The benchmarks' own parts: what is measured, in which order, and that the pages agree with the results."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import digest_methods, digest_race, load_methods, load_page, load_race, markdown, measure, report, run
-from benchmarks.measure import BenchmarkError, Server, Spread
+from benchmarks.digest import methods as digest_methods
+from benchmarks.digest import page as digest_page
+from benchmarks.digest import race as digest_race
+from benchmarks.harness import markdown, measure, report, run
+from benchmarks.harness.measure import BenchmarkError, Server, Spread
+from benchmarks.load import methods as load_methods
+from benchmarks.load import page as load_page
+from benchmarks.load import race as load_race
 from core.settings import ROOT, settings
 
 BURN_S = 0.2
@@ -42,7 +48,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def parent() -> Iterator[subprocess.Popen[str]]:
-    """A process that starts children as a postmaster does: some end and are waited for, some stay."""
+    """A process that starts children as a postmaster does: it waits for those that end, and some stay."""
     words = [sys.executable, "-c", PARENT]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
@@ -52,7 +58,7 @@ def parent() -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize("children", [["end"], ["stay"], ["end", "stay", "end"]])
-def test_what_a_servers_processes_used_counts_once_whether_they_ended_or_not(
+def test_cpu_time_of_a_servers_processes_counts_once_whether_they_ended_or_not(
     parent: subprocess.Popen[str], children: list[str]
 ) -> None:
     assert parent.stdin and parent.stdout
@@ -67,12 +73,12 @@ def test_what_a_servers_processes_used_counts_once_whether_they_ended_or_not(
 
 @pytest.fixture
 def nowhere(tmp_path: Path) -> Server:
-    """A server for methods that do not ask it anything: this process."""
+    """A server for methods that never connect to it: this process."""
     return Server("postgresql://nobody@127.0.0.1:1/none", psutil.Process(), tmp_path)
 
 
 def prepare(**arguments: Any) -> Any:
-    """A method: prints, and gives back what it was called with."""
+    """A method that prints, and returns its arguments."""
     print("a library's chatter")
     if arguments.get("fail"):
         raise ValueError("no such luck")
@@ -98,7 +104,7 @@ def test_rounds_are_interleaved() -> None:
     assert list(measure.interleaved({})) == []
 
 
-def test_the_spread_is_the_median_and_both_ends() -> None:
+def test_the_spread_is_the_median_and_both_extremes() -> None:
     assert measure.spread([3.0, 1.0, 2.0, 9.0]) == Spread(2.5, 1.0, 9.0)
 
 
@@ -153,50 +159,50 @@ def load_results(*more: measure.Row) -> dict[str, Any]:
     return {**ABOUT, "rows": [*rows, *more]}
 
 
-def test_the_load_page_gives_medians_ends_and_verdicts() -> None:
+def test_the_load_page_shows_medians_extremes_and_verdicts() -> None:
     page = load_page.page(load_results(load_row("triptych-copy", 1_000_000, 1, 1.26)))
     assert "| `triptych-step` | 1.60 | 1.50 - 2.70 | 1.60 | 0.80 | 0.80 | 200 | 3 |" in page
     assert "| the whole step, 60,000 rows, x limit | at most 1.80 | 1.60 | met |" in page
     assert "| the COPY itself, 1,000,000 rows, x limit | at most 1.05 | 1.26 | missed by 20% |" in page
     assert '| CPU of `to_sql(method="multi")` / of the whole step, 60,000 rows | at least 150 | 200 | met |' in page
-    assert "To compute 150 times less" not in page
+    assert "To need 150 times less" not in page
 
 
 def test_the_load_page_says_what_a_round_that_was_not_run_would_take() -> None:
     rows = [row for row in load_results()["rows"] if row["method"] == "limit"]
     page = load_page.page({**ABOUT, "rows": [*rows, load_row("pandas-to-sql-multi", 60_000, 1, 30.0)]})
-    said = "a round took 30.0 s at 60,000 rows, and in line with the rows it would take 8.33 minutes here"
+    said = "a round took 30.0 s at 60,000 rows, and in proportion it would take 8.33 minutes here"
     assert f"`pandas-to-sql-multi` was not run at this size: {said}.\n" in page.partition("## 1,000,000 rows")[2]
     page = load_page.page({**ABOUT, "rows": [*rows, load_row("adbc", 1_000_000, 1, 2.0)]})
     assert "`adbc` was not run at this size.\n" in page.partition("## 1,000,000 rows")[0]
 
 
-def test_the_load_page_says_what_the_step_may_compute_when_it_computes_more() -> None:
+def test_the_load_page_says_what_cpu_time_the_aim_allows_when_the_step_takes_more() -> None:
     page = load_page.page(load_results(load_row("pandas-to-sql-multi", 1_000_000, 1, 300.0),
                                        load_row("triptych-step", 1_000_000, 1, 3.0)))  # fmt: skip
     assert "/ of the whole step, 1,000,000 rows | at least 150 | 100 | missed by 50% |" in page
-    assert "less than `multi` at 1,000,000 rows, the step may take 2.00 s of CPU. It takes 3.00 s; the limit" in page
-    assert "less than `multi` at 60,000 rows" not in page
+    assert "less CPU than `multi` at 1,000,000 rows, the step may take 2.00 s. It takes 3.00 s; the limit" in page
+    assert "less CPU than `multi` at 60,000 rows" not in page
 
 
 def test_the_load_page_says_when_a_table_holds_something_else() -> None:
     assert "NOT" not in load_page.page(load_results())
     page = load_page.page(load_results(load_row("adbc", 60_000, 1, 2.0, digest="e" * 32)))
-    assert "NOT the content of the limit: `adbc`." in page
+    assert "These methods did NOT leave the content of the limit: `adbc`." in page
 
 
-def test_the_digest_page_says_when_equal_tables_were_not_found_equal() -> None:
+def test_the_digest_page_says_when_a_method_took_equal_tables_for_different_ones() -> None:
     row: measure.Row = {"rows": 60_000, "client_cpu_s": 1.0, "server_cpu_s": 1.0, "peak_rss_mb": 1.0, "wall_s": 2.0}
     ours = [row | {"method": "triptych-digest", "ratio_to_copy_out": 0.5, "equal": True, "round": n} for n in (1, 2)]
     out = row | {"method": "copy-out", "ratio_to_copy_out": 1.0, "equal": None, "round": 1}
     other = row | {"method": "datacompy", "ratio_to_copy_out": 3.0, "equal": False, "round": 1}
-    page = digest_race.page({**ABOUT, "rows": [*ours, out, other]})
+    page = digest_page.page({**ABOUT, "rows": [*ours, out, other]})
     assert "| the digest, 60,000 rows, x copying out | at most 1.00 | 0.50 | met |" in page
     assert "| NO |" in next(line for line in page.splitlines() if line.startswith("| `datacompy`"))
-    assert "| does not look |" in next(line for line in page.splitlines() if line.startswith("| `copy-out`"))
+    assert "| does not compare |" in next(line for line in page.splitlines() if line.startswith("| `copy-out`"))
 
 
-def test_every_method_of_the_races_is_there_and_says_what_it_is() -> None:
+def test_every_method_of_the_races_exists_and_has_a_description() -> None:
     methods = [getattr(load_methods, name.replace("-", "_")) for name in load_race.ROUNDS]
     methods += [digest_methods.METHODS[name] for name in digest_race.ROUNDS]
     assert all(method.__doc__ for method in methods)
@@ -221,42 +227,44 @@ def test_the_raced_file_has_exactly_the_rows_asked_for_and_no_nan(tmp_path: Path
 
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[list[str]]]:
-    """What `benchmarks.run` starts, without it being started: `claims` fails, `load_race` writes what it measured."""
+    """What `benchmarks.harness.run` would start. In its place `claims` fails, and `load` writes results."""
     calls: list[list[str]] = []
 
     def call(words: list[str]) -> int:
         module, *arguments = words[2:]
         calls.append([module, *arguments])
-        if module == "benchmarks.load_race":
+        if module == "benchmarks.load.race":
             measure.write("load", ABOUT, load_results()["rows"], Path(arguments[arguments.index("--folder") + 1]))
-        return 3 if module == "benchmarks.claims" else 0
+        return 3 if module == "benchmarks.strategies.claims" else 0
 
     monkeypatch.setattr(run, "call", call)
-    monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(
+        report, "PAGES", {"load": report.Page(str(tmp_path / "load.md"), "benchmarks.load.page", tmp_path)}
+    )
     monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
     settings.cache_clear()
     yield calls
     settings.cache_clear()
 
 
-def test_a_benchmark_that_fails_is_told_and_costs_the_others_nothing(
+def test_a_benchmark_that_fails_is_reported_and_the_others_still_run(
     called: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run.main(["claims", "load_race", "--quick"]) == 1
-    assert [module for module, *_ in called] == ["benchmarks.claims", "benchmarks.load_race"]
+    assert run.main(["claims", "load", "--quick"]) == 1
+    assert [module for module, *_ in called] == ["benchmarks.strategies.claims", "benchmarks.load.race"]
     said = capsys.readouterr()
     assert "--- claims: FAILED, exit code 3" in said.out and "benchmarks: claims failed" in said.err
     assert "| `triptych-step` |" in (tmp_path / "state" / "benchmarks" / "load.md").read_text()
     assert run.main(["growth", "--quick"]) == 0
 
 
-def test_a_trial_is_published_nowhere_and_a_whole_run_takes_no_toy_figures(
+def test_a_trial_is_published_nowhere_and_a_full_run_takes_no_toy_figures(
     called: list[list[str]], tmp_path: Path
 ) -> None:
     run.main(["growth", "--quick"])
     run.main(["growth"])
-    toy = ["--folder", str(tmp_path / "state" / "benchmarks"), *run.QUICK["growth"].split()]
-    assert called == [["benchmarks.growth", *toy], ["benchmarks.growth", "--folder", str(tmp_path / "results")]]
+    toy = ["--folder", str(tmp_path / "state" / "benchmarks"), *run.PROGRAMS["growth"].quick.split()]
+    assert called == [["benchmarks.strategies.growth", *toy], ["benchmarks.strategies.growth"]]
 
 
 INTERRUPTED = """
@@ -266,16 +274,17 @@ try:
     print("at work", flush=True)
     signal.pause()
 except KeyboardInterrupt:
-    time.sleep(1)  # to end a server takes as long
-    print("tidied up", flush=True)
+    # Stopping a server takes as long.
+    time.sleep(1)
+    print("cleaned up", flush=True)
 """
 
 
-def test_a_benchmark_that_is_interrupted_may_tidy_up() -> None:
+def test_a_benchmark_that_is_interrupted_may_clean_up() -> None:
     outer = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from benchmarks import run
+from benchmarks.harness import run
 run.call([sys.executable, "-c", {INTERRUPTED!r}])
 """
     words = [sys.executable, "-c", outer]
@@ -284,46 +293,44 @@ run.call([sys.executable, "-c", {INTERRUPTED!r}])
     ) as process:
         assert process.stdout and process.stdout.readline() == "at work\n"
         os.killpg(process.pid, signal.SIGINT)
-        assert process.stdout.read() == "tidied up\n"
+        assert process.stdout.read() == "cleaned up\n"
         assert process.wait() != 0
 
 
-@pytest.mark.parametrize("name", run.QUICK)
-def test_every_benchmark_understands_what_a_trial_says_to_it(
+@pytest.mark.parametrize("name", run.PROGRAMS)
+def test_every_program_accepts_the_arguments_of_its_trial(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", [name, *run.QUICK[name].split(), "--folder", "x", "--nonsense"])
+    program = run.PROGRAMS[name]
+    monkeypatch.setattr(sys, "argv", [name, *program.quick.split(), "--folder", "x", "--nonsense"])
     with pytest.raises(SystemExit):
-        importlib.import_module(f"benchmarks.{name}").main()
+        importlib.import_module(program.module).main()
     assert capsys.readouterr().err.endswith("error: unrecognized arguments: --nonsense\n")
 
 
-def test_one_command_measures_all_that_the_pages_show_of_loads_and_transforms() -> None:
+def test_one_command_measures_everything_on_the_pages_of_loads_and_transforms() -> None:
     words = subprocess.run(
         ["make", "-n", "bench-load"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert {*run.QUICK} - {*words} == {"soak", "kill_points"} and "--quick" not in words
-
-
-RENDERED = [name for name in report.PAGES if (measure.RESULTS / f"{name}.json").exists()]
+    assert {*run.PROGRAMS} - {*words} == {"soak", "kill_points"} and "--quick" not in words
 
 
 def test_every_result_has_its_page_and_every_page_its_result() -> None:
-    results = {path.stem for path in measure.RESULTS.glob("*.json")}
+    results = {path.stem for folder in (measure.RESULTS, measure.FAULT_RESULTS) for path in folder.glob("*.json")}
+    assert results == {*run.PROGRAMS} == {*report.PAGES} | {page.part for page in report.PAGES.values() if page.part}
     pages = {str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "benchmarks").glob("*.md")}
-    assert {report.PARTS.get(name, name) for name in results} <= set(report.PAGES)
-    assert pages <= {report.PAGES[name][0] for name in RENDERED}
+    assert pages | {"docs/faults.md"} == {page.path for page in report.PAGES.values()}
 
 
-@pytest.mark.parametrize("name", RENDERED)
-def test_the_committed_page_says_what_the_committed_results_say(name: str) -> None:
-    """`python -m benchmarks.report` writes it again."""
-    assert (ROOT / report.PAGES[name][0]).read_text() == report.render(name)
+@pytest.mark.parametrize("name", report.PAGES)
+def test_the_committed_page_agrees_with_the_committed_results(name: str) -> None:
+    """`python -m benchmarks.harness.report` writes the page."""
+    assert (ROOT / report.PAGES[name].path).read_text() == report.render(name)
 
 
-@pytest.mark.parametrize("name", RENDERED)
-def test_committed_results_say_on_what_they_were_measured(name: str) -> None:
-    result = measure.read(name)
+@pytest.mark.parametrize("name", report.PAGES)
+def test_committed_results_say_what_they_were_measured_on(name: str) -> None:
+    result = measure.read(name, report.PAGES[name].results)
     assert {"machine", "versions", "measured_at", "rows"} <= set(result)
     assert result["rows"]
     assert "postgresql://" not in json.dumps(result)

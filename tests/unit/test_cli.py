@@ -1,4 +1,4 @@
-"""Wrong calls answer with one line and exit code 2, before anything is started."""
+"""A usage error is one line and exit code 2, before anything is started."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import PermanentError, UsageError
-from core.lab import cli
+from core.lab import arguments, cli
 from core.lab.protocol import BackfillRequest, BackfillResult, MonthRecord
 from core.lab.registry import Orchestrator
 from core.settings import settings
@@ -33,10 +33,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("backfill 2024-03..2024-01 --on plain", "the range 2024-03..2024-01 ends before it starts"),
         ("backfill 2024-01", "Missing option '--on'"),
         ("backfill --on plain", "Missing argument"),
-        ("backfill 2024-01 --on luigi", "unknown tool 'luigi': choose from plain, "),
+        ("backfill 2024-01 --on luigi", "unknown orchestrator 'luigi': choose from plain, "),
         (
             "backfill 2024-01 --on plain --strategy merge",
-            "'merge' is not a strategy: choose one of swap, delete-append, overwrite, upsert",
+            "'merge' is not one of 'swap', 'delete-append', 'overwrite', 'upsert'",
         ),
         ("backfill 2024-01 --on plain --jobs 0", "--jobs"),
         ("backfill 2024-01 --on plain --source /no/such/folder", "--source /no/such/folder: no such folder"),
@@ -53,12 +53,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("parity --schemas plain,a-b", "'a-b' can't be a schema name"),
         ("ledger --schema 1st", "'1st' can't be a schema name"),
         ("parity --schemas ,", "--schemas ',' names no schema"),
-        ("up luigi", "unknown tool 'luigi'"),
+        ("up luigi", "unknown orchestrator 'luigi'"),
         ("backfil", "No such command 'backfil'"),
         ("backfill 2024-01 --on plain --dry-run", "No such option: --dry-run"),
     ],
 )
-def test_a_wrong_call_is_one_line(words: str, message: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_usage_error_is_one_line(words: str, message: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(words.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -90,12 +90,13 @@ def test_a_folder_that_is_not_ours_is_not_deleted(
     assert (out, err.count("\n"), str(tmp_path / name) in err) == ("", 1, True)
 
 
-def test_a_file_of_facts_that_can_not_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+def test_a_json_file_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Root may write everywhere.
+    monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(UsageError, match=f"--json {tmp_path}/x: you may not write to the folder {tmp_path}"):
-        cli._check_target(tmp_path / "x")
+        arguments.check_json(tmp_path / "x")
     with pytest.raises(PermanentError, match=f"--json {tmp_path}: Is a directory; the tables are as the ledger says"):
-        cli._write(tmp_path, {})  # made a folder meanwhile
+        arguments.write(tmp_path, {})
     assert list(tmp_path.parent.glob(f".{tmp_path.name}.*")) == []
 
 
@@ -111,7 +112,7 @@ def test_a_signal_while_samples_are_written_leaves_none_half_written(home: Path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
-def test_output_that_can_not_be_written_is_no_bug() -> None:
+def test_output_that_cannot_be_written_is_no_bug() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "core.lab.cli", "status"], stdout=full, stderr=subprocess.PIPE, text=True
@@ -126,11 +127,11 @@ def test_help_is_no_error(words: list[str], capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("source", ["tlc", "https://host/x", "s3://bucket/x", "az://container/x", "gs://bucket/x"])
-def test_a_source_elsewhere_is_handed_on_as_it_is(source: str) -> None:
-    assert cli._source(source, []) == source
+def test_a_source_elsewhere_is_passed_on_as_it_is(source: str) -> None:
+    assert arguments.resolve_source(source, [], settings()) == source
 
 
-def test_help_waits_for_nothing_heavy() -> None:
+def test_help_imports_nothing_heavy() -> None:
     code = "import sys; from core.lab import cli; cli.main(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"pyarrow", "psycopg", "httpx", "psutil", "rich"} & set(done.stderr.split())
@@ -162,20 +163,20 @@ def test_a_hostile_name_of_a_folder_is_one_line_for_a_terminal(name: str, capsys
     assert err.rstrip("\n").isprintable()
 
 
-def test_the_facts_of_a_backfill_have_the_promised_shape() -> None:
-    tool = Orchestrator("plain", "m", Path("python"), Path())
+def test_the_json_of_a_backfill_has_the_documented_shape() -> None:
+    orchestrator = Orchestrator("plain", "m", Path("python"), Path())
     months = [MonthRecord("2024-01", "success", 1, 7, "sha", "digest", "start", "end", warnings=["odd"])]
     request = BackfillRequest(["2024-01"], "sample", "plain")
     facts = cli.backfill_json(
-        ["2024-01"], None, {tool: request}, {"plain": BackfillResult("success", "3", 1.5, months)}
+        ["2024-01"], None, {orchestrator: request}, {"plain": BackfillResult("success", "3", 1.5, months)}
     )
     assert json.loads(json.dumps(facts)) == facts
     assert facts["months"] == ["2024-01"]
-    (loader,) = facts["loaders"].values()  # type: ignore[attr-defined]
-    assert {key: loader[key] for key in ("status", "version", "seconds", "schema")} == {
+    (plain,) = facts["orchestrators"].values()  # type: ignore[attr-defined]
+    assert {key: plain[key] for key in ("status", "version", "seconds", "schema")} == {
         "status": "success", "version": "3", "seconds": 1.5, "schema": "plain",
     }  # fmt: skip
-    assert loader["months"][0].items() >= {
+    assert plain["months"][0].items() >= {
         "month": "2024-01", "state": "success", "attempts": 1, "rows": 7, "source_sha256": "sha", "digest": "digest",
         "started_at": "start", "ended_at": "end", "error": None,
         "warnings": ["odd"],

@@ -1,4 +1,4 @@
-"""Names that somebody else chose (schemas, loaders) are shown as they are, and do nothing to the terminal."""
+"""Names that somebody else chose (schemas, orchestrators) are shown as they are, and cannot control the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documents say to type exists, and what they link to is there."""
+"""The commands and links in the documents work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
 def code(page: Path) -> list[str]:
-    """The lines of a page's code blocks, without what stands behind a #."""
+    """Return the lines of a page's code blocks, without the comments behind a #."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     return [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
 
@@ -39,16 +39,18 @@ def test_make_targets_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_command_lines_are_understood(page: Path) -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group: it has several
+    # It is a group: it has several commands.
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for line in code(page):
         if match := re.match(r"(?:\$ )?(?:\.venvs/lab/bin/)?triptych ([a-z].*)", line):
             verb, *words = shlex.split(match[1])
-            commands[verb].make_context(verb, words)  # raises on an unknown command, option or missing value
+            # Raises on an unknown command or option, or a missing value.
+            commands[verb].make_context(verb, words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_files_that_are_named_exist(page: Path) -> None:
-    """A claim that names its code and its test is worth what they are."""
+    """A claim names its code and its test, so both must exist."""
     named = re.findall(
         r"`((?:core|dbt|tests|benchmarks|\w+_impl|\*_impl)/[\w./*-]+\.(?:py|sql|yml|yaml))`", page.read_text()
     )

@@ -1,4 +1,4 @@
-"""The class of an error decides whether a step is tried again, so the tree is part of what the tools rely on."""
+"""The class of an error decides whether a step is tried again, so orchestrators rely on the tree."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def test_the_tree_at_the_top_of_the_module_shows_every_error(kind: type[Triptych
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("a\nb\r\tc", r"a\nb\r\tc"), ("\x1b[31mred\x07", r"\x1b[31mred\x07"), ("\u202egpj.exe", r"\u202egpj.exe"), ("\udce9", r"\udce9"),
+        ("a\nb\r\tc", r"a\nb\r\tc"), ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("\u202egpj.exe", r"\u202egpj.exe"), ("\udce9", r"\udce9"),
         ("Zürich, 100% {x} $1 \\ 'a'", "Zürich, 100% {x} $1 \\ 'a'"),
     ],
 )  # fmt: skip
@@ -52,7 +53,8 @@ def test_a_message_is_one_line_and_safe_for_a_terminal(text: str, shown: str) ->
 
 
 SECRETS = [
-    "postgresql://me:s3cret@host/db", "see postgresql://me:s3%40cret@h:1/x, and http://a:s3cret@b", "http://me:s3@s3/s3@host/x",
+    "postgresql://me:s3cret@host/db", "see postgresql://me:s3%40cret@h:1/x, and http://a:s3cret@b",
+    "http://me:s3@s3/s3@host/x",
     "host=h password=s3cret x", r"host=h password='s3 cr\'s3t' user=u", "postgresql:///db?password=s3cret",
 ]  # fmt: skip
 

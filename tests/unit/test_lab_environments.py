@@ -1,4 +1,4 @@
-"""Environments: what decides their content, and what is said when one can't be made."""
+"""Environments: what decides their content, and the message when one can't be made."""
 
 from __future__ import annotations
 
@@ -13,29 +13,12 @@ from core.lab.environments import Environment, SetupError, discover
 from core.settings import ROOT
 from core.waiting import until
 
-PINS = """\
-# via nobody
-Some_Pkg==1.0
-    # via triptych
-colorama==0.4 ; sys_platform == 'win32'
-numpy==2.4 ; python_full_version < '3.12'
-numpy==2.5 ; python_full_version >= '3.12'
-"""
-
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Environment:
     (tmp_path / "pyproject.toml").write_text("[project]\n")
-    (tmp_path / "requirements.txt").write_text(PINS)
+    (tmp_path / "requirements.txt").write_text("numpy==2.4\n")
     return Environment("one", tmp_path, tmp_path / "requirements.txt")
-
-
-def installed(tmp_path: Path, text: str) -> Path:
-    """A uv that gives `text` as what is installed."""
-    uv = tmp_path / "uv"
-    uv.write_text(f"#!/bin/sh\ncat <<'EOF'\n{text}\nEOF\n")
-    uv.chmod(0o755)
-    return uv
 
 
 def test_every_folder_with_pins_is_an_environment(tmp_path: Path) -> None:
@@ -43,11 +26,12 @@ def test_every_folder_with_pins_is_an_environment(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "requirements.txt").touch()
     assert [(each.name, each.editable, each.on_request) for each in discover(tmp_path)] == [
-        ("lab", True, False), ("airflow", True, False), ("luigi", True, False), ("dbt", False, False), ("bench", True, True),
+        ("lab", True, False), ("airflow", True, False), ("luigi", True, False), ("dbt", False, False),
+        ("bench", True, True),
     ]  # fmt: skip
 
 
-def test_what_the_benchmarks_need_is_made_only_when_it_is_named() -> None:
+def test_the_benchmarks_environment_is_made_only_when_it_is_named() -> None:
     everything = discover(ROOT)
     names = [each.name for each in everything]
     made = {each.name for each in environments._select(everything, [], every=False)}
@@ -56,30 +40,7 @@ def test_what_the_benchmarks_need_is_made_only_when_it_is_named() -> None:
     assert [each.name for each in environments._select(everything, [], every=True)] == names
 
 
-def test_pins_are_read_with_their_markers(environment: Environment) -> None:
-    assert environment.pins() == {
-        "some-pkg": ({"1.0"}, True), "colorama": ({"0.4"}, False), "numpy": ({"2.4", "2.5"}, False),
-    }  # fmt: skip
-
-
-def test_what_is_installed_is_compared_with_the_pins(environment: Environment, tmp_path: Path) -> None:
-    assert environments.verify(environment, installed(tmp_path, "some.pkg==1.0\nnumpy==2.5\n-e file:///x")) == 3
-
-
-@pytest.mark.parametrize(
-    ("found", "message"),
-    [
-        ("some-pkg==1.1", "one: some-pkg is 1.1, pinned is 1.0"),
-        ("numpy==2.4", "one: some-pkg is missing, pinned is 1.0"),
-        ("some-pkg==1.0\nnumpy==1.0", "one: numpy is 1.0, pinned is 2.4 or 2.5"),
-    ],
-)
-def test_a_step_back_is_not_silent(environment: Environment, tmp_path: Path, found: str, message: str) -> None:
-    with pytest.raises(SetupError, match=message):
-        environments.verify(environment, installed(tmp_path, found))
-
-
-def test_the_stamp_follows_all_that_decides_the_content(environment: Environment) -> None:
+def test_the_stamp_follows_everything_that_decides_the_content(environment: Environment) -> None:
     environment.python.parent.mkdir(parents=True)
     environment.python.touch()
     assert not environment.is_current()
@@ -99,8 +60,8 @@ def test_a_failure_is_one_line_without_a_secret(environment: Environment, tmp_pa
     uv.write_text("#!/bin/sh\necho 'error: could not fetch' >&2\necho '  https://me:secret@host/simple' >&2\nexit 2\n")
     uv.chmod(0o755)
     with pytest.raises(SetupError) as caught:
-        environments.verify(environment, uv)
-    assert str(caught.value) == "one: `uv pip freeze` failed: error: could not fetch https://***@host/simple"
+        environments.make(environment, uv)
+    assert str(caught.value) == "one: `uv venv --quiet` failed: error: could not fetch https://***@host/simple"
 
 
 def test_an_unknown_environment_is_named() -> None:
@@ -113,7 +74,7 @@ def test_an_unknown_environment_is_named() -> None:
 
 def test_it_runs_before_anything_is_installed() -> None:
     done = subprocess.run(
-        [sys.executable, "-S", "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); import core.lab.environments"],
+        [sys.executable, "-S", "-I", "-c", f"import sys; sys.path[:0] = [{str(ROOT)!r}]; import core.lab.environments"],
         capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
@@ -126,7 +87,7 @@ def test_an_environment_that_is_in_use_is_not_replaced(environment: Environment,
     with subprocess.Popen([program, "300"]) as running:
         try:
             until(lambda: environments._users(environment.folder) or None, 10, 0.01, "what it runs, in /proc")
-            with pytest.raises(SetupError, match=rf"one: .* runs \(pids {running.pid}\): .* `triptych down`"):
+            with pytest.raises(SetupError, match=rf"one: .* in use \(pids {running.pid}\): .* `triptych down`"):
                 environments.make(environment, tmp_path / "uv")
         finally:
             running.kill()

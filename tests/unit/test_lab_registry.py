@@ -1,8 +1,8 @@
-"""Orchestrators are found, not listed; capabilities have a meaning."""
+"""Orchestrators are discovered, not listed; each declares which capabilities it has, and why it lacks the others."""
 
 from __future__ import annotations
 
-import subprocess
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 
 from core.errors import UsageError
+from core.lab import capabilities
 from core.lab.capabilities import CAPABILITIES
 from core.lab.leases import Lease, drop_keep, kept
-from core.lab.protocol import Description, read_result, write_json
-from core.lab.registry import CONTROL, orchestrators, select
+from core.lab.protocol import Description
+from core.lab.registry import BASELINE, orchestrators, select
 from core.settings import ROOT, Settings
 
 TOY = Path(__file__).resolve().parents[1] / "toy_impl"
 
 
-def test_the_control_comes_first_and_every_folder_counts() -> None:
+def test_the_baseline_comes_first_and_every_folder_counts() -> None:
     names = list(orchestrators(Settings.read({})))
     assert names == [
-        CONTROL,
+        BASELINE,
         *sorted(path.parent.parent.name.removesuffix("_impl") for path in ROOT.glob("*_impl/lab/runner.py")),
     ]
 
@@ -31,33 +32,47 @@ def test_a_folder_elsewhere_is_one_more() -> None:
     settings = Settings.read({"TRIPTYCH_IMPLS": str(TOY)})
     toy = orchestrators(settings)["toy"]
     assert (toy.module, toy.cwd, toy.python) == ("toy_impl.lab.runner", TOY.parent, Path(sys.executable))
-    assert [tool.name for tool in select("toy,plain,toy", settings)] == ["toy", "plain"]
+    assert [each.name for each in select("toy,plain,toy", settings)] == ["toy", "plain"]
 
 
-def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_adapter_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"TRIPTYCH_IMPLS: .* is not a folder <name>_impl with a lab/runner.py"):
         orchestrators(replace(Settings.read({}), impls=(tmp_path,)))
 
 
 @pytest.mark.parametrize("names", ["luigi", "", "plain,", "Plain"])
 def test_an_unknown_name_is_refused_with_the_known_ones(names: str) -> None:
-    with pytest.raises(UsageError, match=r"unknown tool .*: choose from plain, "):
+    with pytest.raises(UsageError, match=r"unknown orchestrator .*: choose from plain, "):
         select(names, Settings.read({}))
 
 
-@pytest.mark.parametrize("tool", orchestrators(Settings.read({})).values(), ids=lambda tool: tool.name)
-def test_what_a_tool_says_of_itself_has_a_meaning(tool: object, tmp_path: Path) -> None:
-    one = orchestrators(Settings.read({}))[tool.name]  # type: ignore[attr-defined]
-    write_json(tmp_path / "request", {})
-    words = [str(one.python), "-m", one.module, "describe", str(tmp_path / "request"), str(tmp_path / "result")]
-    subprocess.run(words, cwd=one.cwd, check=True, env={"HOME": str(tmp_path)})
-    description = Description.from_json(read_result(tmp_path / "result"))
-    assert description.name == one.name
-    assert description.version
-    assert set(description.capabilities) <= CAPABILITIES.keys()
+@pytest.fixture(scope="module")
+def descriptions() -> list[Description]:
+    """What each orchestrator of the checkout declares."""
+    return capabilities.describe_all()
 
 
-def test_the_last_one_out_ends_a_service_once(tmp_path: Path) -> None:
+def test_each_describes_itself(descriptions: list[Description]) -> None:
+    assert [each.name for each in descriptions] == list(orchestrators(Settings.read({})))
+    assert all(each.title and each.version for each in descriptions)
+
+
+def test_each_has_a_capability_or_says_why_not(descriptions: list[Description]) -> None:
+    for each in descriptions:
+        assert sorted([*each.capabilities, *each.lacks]) == sorted(CAPABILITIES), each.name
+        assert all(reason.endswith(".") for reason in each.lacks.values())
+
+
+def test_the_page_of_capabilities_is_current(descriptions: list[Description]) -> None:
+    assert capabilities.PAGE.read_text() == capabilities.page(descriptions), "run python -m core.lab.capabilities"
+
+
+def test_a_contract_test_asks_for_each_capability() -> None:
+    tests = "".join(path.read_text() for path in (ROOT / "tests" / "contract").glob("test_*.py"))
+    assert set(re.findall(r'@pytest\.mark\.capability\("(\w+)"\)', tests)) == CAPABILITIES.keys()
+
+
+def test_the_last_user_ends_a_service_once(tmp_path: Path) -> None:
     ended: list[str] = []
     first, second = Lease(tmp_path), Lease(tmp_path)
     first.release(lambda: ended.append("first"))

@@ -1,4 +1,4 @@
-"""Months are read strictly: what is not a month must not reach a path, a partition's name or a tool."""
+"""Months are parsed strictly: other text must not reach a path, a partition's name or an orchestrator."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UsageError
-from core.month import EARLIEST, Month, parse_months
+from core.month import EARLIEST, Month, parse_months, spans
 
-# No deadline: a busy machine is not a fault. The same examples each time: a build does not fail by chance.
+# No deadline: a busy machine is not a fault. The same examples each time: no run fails by chance.
 settings.register_profile("steady", deadline=None, derandomize=True, database=None)
 settings.load_profile("steady")
 
@@ -21,11 +21,12 @@ MONTHS = st.builds(Month, st.integers(2014, 9998), st.integers(1, 12))
 @pytest.mark.parametrize(
     "text",
     [
-        "2024-13", "2024-00", "2024-1", "24-01", "2024-01-01", "2024/01", "202401", "2024-01\n", " 2024-01", "", "today",
-        "-2024-01", "../../etc", "2024-01/../../etc", "2024-01; DROP SCHEMA public", "２０２４-０１", "٢٠٢٤-٠١", "2024-0١",
+        "2024-13", "2024-00", "2024-1", "24-01", "2024-01-01", "2024/01", "202401", "2024-01\n", " 2024-01", "",
+        "today", "-2024-01", "../../etc", "2024-01/../../etc", "2024-01; DROP SCHEMA public",
+        "２０２４-０１", "٢٠٢٤-٠١", "2024-0١",
     ],
 )  # fmt: skip
-def test_what_is_not_a_month_is_refused_with_its_text(text: str) -> None:
+def test_text_that_is_not_a_month_is_refused_and_quoted(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         Month.parse(text)
     assert repr(text) in str(caught.value) and "YYYY-MM" in str(caught.value)
@@ -39,7 +40,7 @@ def test_a_month_before_the_first_published_one_is_refused() -> None:
 
 
 @given(MONTHS)
-def test_a_month_reads_back_what_it_prints(month: Month) -> None:
+def test_a_printed_month_parses_to_itself(month: Month) -> None:
     assert Month.parse(str(month)) == month
     assert month.first_day == dt.date.fromisoformat(f"{month}-01")
 
@@ -51,7 +52,7 @@ def test_the_next_month_begins_where_this_one_ends(month: Month) -> None:
     assert month.next().first_day.day == 1
 
 
-def test_ranges_hold_both_ends_and_lists_keep_their_order() -> None:
+def test_ranges_include_both_ends_and_lists_keep_their_order() -> None:
     assert [str(month) for month in parse_months("2024-12, 2023-11..2024-02,2024-01")] == [
         "2024-12", "2023-11", "2023-12", "2024-01", "2024-02",
     ]  # fmt: skip
@@ -68,6 +69,15 @@ def test_a_month_named_twice_counts_once(months: list[Month]) -> None:
 def test_a_malformed_list_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_months(text)
+
+
+@given(st.sets(MONTHS, min_size=1, max_size=8))
+def test_months_in_spans_parse_to_themselves(months: set[Month]) -> None:
+    assert parse_months(spans(map(str, months))) == tuple(sorted(months))
+
+
+def test_months_in_a_row_are_written_as_a_range() -> None:
+    assert spans(["2024-06", "2024-01", "2023-12", "2024-02"]) == "2023-12..2024-02,2024-06"
 
 
 def test_a_range_that_ends_before_it_starts_is_refused_with_the_right_one() -> None:

@@ -25,6 +25,7 @@ import pytest
 
 from core.errors import UsageError
 from core.lab import sample
+from core.lab.sample.__main__ import main
 from core.month import Month, parse_months
 
 ROWS = 4_000
@@ -366,7 +367,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_wrong_call_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert sample.main([str(tmp_path), *arguments]) == 2
+    assert main([str(tmp_path), *arguments]) == 2
     printed = capsys.readouterr().err
     assert message in printed and printed.count("\n") == 1
 
@@ -445,7 +446,7 @@ def test_yellow_rows_stay_the_same_over_releases() -> None:
 
 
 def test_the_command_line_writes_yellow_months(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert sample.main([str(tmp_path), "2024-01", "--cab", "yellow", "--rows", "500"]) == 0
+    assert main([str(tmp_path), "2024-01", "--cab", "yellow", "--rows", "500"]) == 0
     assert (tmp_path / "yellow_tripdata_2024-01.parquet").exists()
     assert capsys.readouterr().out.startswith("2024-01")
 

@@ -1,4 +1,4 @@
-"""One reader of the environment: defaults, overrides, and what is malformed is named."""
+"""One reader of the environment: defaults, overrides, and an error that names a malformed variable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_an_empty_environment_means_the_defaults() -> None:
     assert (found.home, found.dsn, found.tlc_url) == (ROOT / ".triptych", None, TLC_URL)
 
 
-def test_an_empty_variable_is_one_that_is_not_set() -> None:
+def test_an_empty_variable_counts_as_not_set() -> None:
     empty = dict.fromkeys(("TRIPTYCH_HOME", "TRIPTYCH_DSN", "TRIPTYCH_TLC_URL", "TRIPTYCH_LOCK_WAIT_S", "PG_BIN"), "")
     found, default = Settings.read(empty), Settings.read({})
     assert (found.home, found.dsn, found.tlc_url, found.lock_wait_s, found.pg_bin) == (
@@ -24,7 +24,7 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
     )  # fmt: skip
 
 
-def test_what_is_set_counts(tmp_path: Path) -> None:
+def test_a_variable_overrides_the_default(tmp_path: Path) -> None:
     found = Settings.read(
         {
             "TRIPTYCH_HOME": str(tmp_path), "TRIPTYCH_DSN": "postgresql://h/d", "TRIPTYCH_LOCK_WAIT_S": "0.5",
@@ -35,8 +35,8 @@ def test_what_is_set_counts(tmp_path: Path) -> None:
     assert (found.tlc_url, found.pg_bin) == ("http://localhost:1/x", Path("/opt/pg/bin"))
 
 
-def test_the_limit_of_a_silent_backfill_follows_the_longest_download_and_stays_in_the_lab() -> None:
-    """Services that run are not of other settings because one backfill has another limit."""
+def test_the_stall_limit_follows_the_download_limit_and_stays_in_the_lab() -> None:
+    """Running services need no restart because one backfill has another limit: it is not among their settings."""
     assert Settings.read({}).stall_s == 7200
     assert Settings.read({"TRIPTYCH_DOWNLOAD_S": "3600"}).stall_s == 14_400
     found = Settings.read({"TRIPTYCH_STALL_S": "60", "TRIPTYCH_DOWNLOAD_S": "30"})
@@ -55,21 +55,21 @@ def test_a_relative_home_does_not_move_with_the_working_directory(
     [("file", "not a folder"), ("loop", "loop"), ("x" * 300, "File name too long"), ("\udcff", "not UTF-8")],
     ids=["file", "loop", "long", "not utf-8"],
 )
-def test_a_home_that_is_no_folder_is_refused(tmp_path: Path, name: str, reason: str) -> None:
+def test_a_home_that_is_not_a_folder_is_refused(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(UsageError, match=f"TRIPTYCH_HOME=.*{reason}.*; name a folder that you may write to"):
         Settings.read({"TRIPTYCH_HOME": str(tmp_path / name)})
 
 
-def test_a_home_that_can_not_be_made_is_refused(tmp_path: Path) -> None:
+def test_a_home_that_can_not_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for home in (tmp_path / "file" / "home", Path("/proc/home")):
         with pytest.raises(UsageError, match=f"TRIPTYCH_HOME={home}: .*; name a folder that you may write to"):
             state_folder(home)
 
 
-def test_only_a_home_that_was_new_or_empty_is_ours_from_end_to_end(tmp_path: Path) -> None:
+def test_only_a_home_that_was_new_or_empty_is_wholly_ours(tmp_path: Path) -> None:
     for name in ("empty", "full"):
         (tmp_path / name).mkdir()
     (tmp_path / "full" / "thesis").touch()
@@ -81,7 +81,7 @@ def test_only_a_home_that_was_new_or_empty_is_ours_from_end_to_end(tmp_path: Pat
 
 
 @pytest.mark.parametrize("text", ["soon", "5 s", "nan", "inf", "0", "-1", "1e-9", "1e12"])
-def test_a_wait_that_is_no_sensible_number_of_seconds_is_refused(text: str) -> None:
+def test_a_malformed_number_of_seconds_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="TRIPTYCH_LOCK_WAIT_S=") as caught:
         Settings.read({"TRIPTYCH_LOCK_WAIT_S": text})
     assert repr(text) in str(caught.value)
@@ -92,13 +92,13 @@ def test_a_missing_dsn_is_named_with_what_to_do() -> None:
         Settings.read({}).require_dsn()
 
 
-def test_the_password_does_not_show_when_settings_are_printed() -> None:
+def test_printed_settings_do_not_show_the_password() -> None:
     found = Settings.read({"TRIPTYCH_DSN": "postgresql://u:s3cret@h/d"})
     assert "s3cret" not in f"{found!r} {found}"
 
 
 @pytest.mark.parametrize("text", ["much", "nan", "0", "-1", "1e12"])
-def test_a_limit_that_is_no_sensible_number_is_refused(text: str) -> None:
+def test_a_malformed_limit_is_refused(text: str) -> None:
     for name in ("TRIPTYCH_MAX_FILE_MB", "TRIPTYCH_DOWNLOAD_S"):
         with pytest.raises(UsageError, match=f"{name}=") as caught:
             Settings.read({name: text})
@@ -130,55 +130,56 @@ def test_the_files_with_aws_profiles_are_passed_on_by_absolute_name(
         assert Settings.read({"HOME": str(tmp_path), "AWS_CONFIG_FILE": named}).passed_on == config
 
 
-# --- the DSN from a file ------------------------------------------------------------------------------------------------
+# --- the DSN from a file ---
 
 DSN = "postgresql://u:s3cret@h/d"
 
 
-def written(path: Path, text: str = DSN + "\n", mode: int = 0o600) -> dict[str, str]:
-    """An environment that names a file with a DSN."""
+def write_dsn(path: Path, text: str = DSN + "\n", mode: int = 0o600) -> dict[str, str]:
+    """Write a file with a DSN; return an environment that names it."""
     path.write_text(text)
     path.chmod(mode)
     return {"TRIPTYCH_DSN_FILE": str(path)}
 
 
-def test_the_dsn_may_be_in_a_file_and_goes_no_further(tmp_path: Path) -> None:
-    found = Settings.read(written(tmp_path / "dsn"))
+def test_the_dsn_may_be_in_a_file_and_is_not_passed_on(tmp_path: Path) -> None:
+    found = Settings.read(write_dsn(tmp_path / "dsn"))
     assert (found.dsn, found.passed_on) == (DSN, {})
-    assert Settings.read(written(tmp_path / "read-only", mode=0o400)).dsn == DSN
+    assert Settings.read(write_dsn(tmp_path / "read-only", mode=0o400)).dsn == DSN
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o644, 0o666])
 def test_a_file_with_a_secret_that_others_may_open_is_refused(tmp_path: Path, mode: int) -> None:
-    environ = written(tmp_path / "dsn", mode=mode)
+    environ = write_dsn(tmp_path / "dsn", mode=mode)
     with pytest.raises(UsageError, match=r"^TRIPTYCH_DSN_FILE=.*dsn is not yours alone: .*`chmod 600` it$") as caught:
         Settings.read(environ)
     assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
-def test_a_file_with_a_secret_that_is_somebody_elses_is_refused(tmp_path: Path) -> None:
-    environ = written(tmp_path / "dsn")
+def test_a_file_with_a_secret_of_another_owner_is_refused(tmp_path: Path) -> None:
+    environ = write_dsn(tmp_path / "dsn")
     os.chown(tmp_path / "dsn", 65534, -1)
     with pytest.raises(UsageError, match="is not yours alone"):
         Settings.read(environ)
 
 
-def test_what_is_no_file_with_a_secret_is_refused_at_once(tmp_path: Path) -> None:
+def test_other_than_a_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
     (tmp_path / "folder").mkdir(mode=0o700)
     refused = {
-        "pipe": "is not a regular file", "folder": "is not a regular file", "none": "No such file", "x" * 300: "File name too long",
+        "pipe": "is not a regular file", "folder": "is not a regular file",
+        "none": "No such file", "x" * 300: "File name too long",
     }  # fmt: skip
     for name, said in refused.items():
         with pytest.raises(UsageError, match=said):
             Settings.read({"TRIPTYCH_DSN_FILE": str(tmp_path / name)})
     with pytest.raises(UsageError, match="is empty: write postgresql"):
-        Settings.read(written(tmp_path / "empty", " \n"))
+        Settings.read(write_dsn(tmp_path / "empty", " \n"))
 
 
-def test_the_file_that_a_link_leads_to_is_looked_at(tmp_path: Path) -> None:
-    written(tmp_path / "dsn", mode=0o644)
+def test_the_target_of_a_link_is_checked(tmp_path: Path) -> None:
+    write_dsn(tmp_path / "dsn", mode=0o644)
     (tmp_path / "link").symlink_to("dsn")
     with pytest.raises(UsageError, match="is not yours alone"):
         Settings.read({"TRIPTYCH_DSN_FILE": str(tmp_path / "link")})
@@ -186,16 +187,16 @@ def test_the_file_that_a_link_leads_to_is_looked_at(tmp_path: Path) -> None:
     assert Settings.read({"TRIPTYCH_DSN_FILE": str(tmp_path / "link")}).dsn == DSN
 
 
-def test_a_dsn_is_named_once(tmp_path: Path) -> None:
+def test_a_dsn_and_a_file_with_one_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="are both set"):
-        Settings.read({**written(tmp_path / "dsn"), "TRIPTYCH_DSN": DSN})
+        Settings.read({**write_dsn(tmp_path / "dsn"), "TRIPTYCH_DSN": DSN})
 
 
-# --- folders ------------------------------------------------------------------------------------------------------------
+# --- folders ---
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_a_private_folder_is_ours_alone_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+def test_a_private_folder_is_for_its_owner_only_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     there = tmp_path / "there"
     there.mkdir()
     there.chmod(0o755)

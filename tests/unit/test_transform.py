@@ -1,4 +1,4 @@
-"""What a refresh decides, and what it makes of dbt's words; no dbt, no database."""
+"""What a refresh decides, and how it reads dbt's output; without dbt, without a database."""
 
 from __future__ import annotations
 
@@ -14,23 +14,29 @@ import pytest
 
 from core.errors import Busy, DatabaseUnavailable, DiskFull, TransformFailed, TransientError, TriptychError
 from core.settings import ROOT
-from core.transform import PROJECT, ZONES, Result, dbt
-from core.transform.builds import Plan
+from core.transform import PROJECT, ZONES, Result, dbt, project
+from core.transform.dbt_errors import raise_if_stopped
+from core.transform.manifest import DbtTest
+from core.transform.pending import Plan
 
 JANUARY, FEBRUARY = dt.date(2024, 1, 1), dt.date(2024, 2, 1)
+DECEMBER = ("green", dt.date(2023, 12, 1))
+"""A month that is no longer in the load ledger."""
+
 VERSIONS = {PROJECT: "p", ZONES: "1 z", ("green", JANUARY): "2 a", ("green", FEBRUARY): "3 b"}
 
 
 def plan(*changed: Any, missing: tuple[str, ...] = ()) -> Plan:
-    return Plan(VERSIONS, frozenset(changed), missing)
+    """A plan after a build from which `changed` differ: by their version, or because they are no longer loaded."""
+    return Plan(VERSIONS, VERSIONS | dict.fromkeys(changed, "older"), missing)
 
 
-def test_nothing_changed_is_nothing_to_do() -> None:
+def test_nothing_is_built_when_nothing_changed() -> None:
     assert plan().is_empty
 
 
 def test_only_months_that_changed_are_rebuilt() -> None:
-    pending = plan(("green", FEBRUARY), ("green", dt.date(2023, 12, 1)))  # December was taken out of the ledger
+    pending = plan(("green", FEBRUARY), DECEMBER)
     assert (pending.full, pending.months) == (False, (dt.date(2023, 12, 1), FEBRUARY))
 
 
@@ -50,14 +56,31 @@ def test_a_missing_view_rebuilds_no_month() -> None:
     ],
     ids=["project", "zones", "trips-gone", "stats-gone", "damaged"],
 )
-def test_what_concerns_all_months_rebuilds_them_all(pending: Plan) -> None:
+def test_a_change_for_all_months_rebuilds_them_all(pending: Plan) -> None:
     assert (pending.full, pending.months) == (True, (JANUARY, FEBRUARY))
+
+
+@pytest.mark.parametrize(
+    ("pending", "reasons"),
+    [
+        (Plan(VERSIONS, {}), ["this is the first build"]),
+        (plan(PROJECT, ZONES), ["the dbt project changed", "the zones changed"]),
+        (plan(("green", FEBRUARY), DECEMBER), ["2024-02 loaded", "2023-12 no longer loaded"]),
+        (plan(("green", JANUARY), ("green", FEBRUARY)), ["2024-01..2024-02 loaded"]),
+        (plan(missing=("stg_zones",)), ["stg_zones missing"]),
+        (replace(plan(), damaged="fct_trips has 0 rows"), ["fct_trips has 0 rows"]),
+        (plan(), []),
+    ],
+    ids=["first", "project-and-zones", "months", "both-months", "missing", "damaged", "nothing"],
+)
+def test_a_plan_says_why_there_is_something_to_build(pending: Plan, reasons: list[str]) -> None:
+    assert list(pending.reasons) == reasons
 
 
 @pytest.mark.parametrize(
     ("months", "concerned"),
     [
-        pytest.param(None, True, id="not-told"),
+        pytest.param(None, True, id="unknown"),
         pytest.param({"2024-01-01": 1}, True, id="this"),
         pytest.param({"2024-02-01": 1}, False, id="other"),
     ],
@@ -85,13 +108,13 @@ DAYS = [f"2024-{number:02}-01" for number in range(1, 8)]
         ("stg_trips", None, "n on stg_trips: 9 rows, of months that the test does not name"),
     ],
 )
-def test_a_finding_counts_the_months_own_rows(model: str, months: dict[str, int] | None, line: str) -> None:
+def test_a_finding_counts_the_rows_of_its_month(model: str, months: dict[str, int] | None, line: str) -> None:
     result = Result("n", model, "data", "warn", False, 9, "About it.", months)
     assert result.finding(MARCH, 5) == line
     assert result.warning(MARCH, 5) == f"{line}. About it."
 
 
-def test_a_share_that_rounds_to_nothing_is_not_nothing() -> None:
+def test_a_share_that_would_round_to_zero_is_shown_as_small() -> None:
     result = Result("n", "fct_trips", "data", "warn", False, 1, "", {"2024-03-01": 1})
     assert result.finding(MARCH, 59_760) == "n on fct_trips: 1 of 59,760 rows, under 0.1 %"
 
@@ -100,11 +123,11 @@ def test_a_share_that_rounds_to_nothing_is_not_nothing() -> None:
     ("severity", "strict", "fails"),
     [("error", False, True), ("error", True, True), ("warn", False, False), ("warn", True, True)],
 )
-def test_a_warning_fails_a_month_only_when_asked_to(severity: str, strict: bool, fails: bool) -> None:
+def test_a_warning_fails_a_month_only_in_a_strict_run(severity: str, strict: bool, fails: bool) -> None:
     assert Result("n", "m", "data", severity, False, 1, "", {}).fails(strict) is fails
 
 
-def found(months: dict[str, int] | None, message: str = "") -> Result:
+def result(months: dict[str, int] | None, message: str = "") -> Result:
     rows = 9 if months is None else sum(months.values())
     return Result("n", "m", "data", "error", months == {}, rows, message, months)
 
@@ -113,7 +136,7 @@ def found(months: dict[str, int] | None, message: str = "") -> Result:
     ("before", "now", "built", "after"),
     [
         pytest.param({"2024-01-01": 3}, {}, [FEBRUARY], {"2024-01-01": 3}, id="another-month-was-built"),
-        pytest.param({"2024-01-01": 3}, {}, [JANUARY], {}, id="it-was-mended"),
+        pytest.param({"2024-01-01": 3}, {}, [JANUARY], {}, id="it-was-repaired"),
         pytest.param({"2024-01-01": 3}, {}, None, {}, id="all-were-built"),
         pytest.param({"2024-01-01": 3}, {}, [], {"2024-01-01": 3}, id="none-was-built"),
         pytest.param({}, {"2024-02-01": 2}, [FEBRUARY], {"2024-02-01": 2}, id="a-new-one"),
@@ -121,21 +144,21 @@ def found(months: dict[str, int] | None, message: str = "") -> Result:
             {"2024-01-01": 3}, {"2024-02-01": 2}, [FEBRUARY], {"2024-01-01": 3, "2024-02-01": 2}, id="one-more"
         ),
         pytest.param({"2024-01-01": 3}, {"2024-01-01": 1}, [JANUARY], {"2024-01-01": 1}, id="other-rows"),
-        pytest.param(None, {}, [FEBRUARY], {}, id="it-could-not-tell-before"),
-        pytest.param({"2024-01-01": 3}, None, [FEBRUARY], None, id="it-can-not-tell"),
+        pytest.param(None, {}, [FEBRUARY], {}, id="months-unknown-before"),
+        pytest.param({"2024-01-01": 3}, None, [FEBRUARY], None, id="months-unknown-now"),
     ],
 )
-def test_what_was_found_stands_until_its_month_is_built_again(
+def test_a_result_stands_until_its_month_is_built_again(
     before: dict[str, int] | None, now: dict[str, int] | None, built: list[dt.date] | None, after: dict[str, int] | None
 ) -> None:
-    known = found(now, "now").after(found(before, "before"), built)
-    assert known == replace(found(after), message=known.message)
+    known = result(now, "now").after(result(before, "before"), built)
+    assert known == replace(result(after), message=known.message)
     if known.months:
         assert known.message == ("now" if now else "before")
 
 
-def test_a_test_that_was_never_run_is_known_by_what_it_found() -> None:
-    assert found({"2024-01-01": 1}).after(None, [FEBRUARY]) == found({"2024-01-01": 1})
+def test_the_first_result_of_a_test_is_taken_as_it_is() -> None:
+    assert result({"2024-01-01": 1}).after(None, [FEBRUARY]) == result({"2024-01-01": 1})
 
 
 def test_a_passed_test_concerns_no_month() -> None:
@@ -157,20 +180,20 @@ def test_a_passed_test_concerns_no_month() -> None:
         ('connection to server at "127.0.0.1", port 1 failed: Connection refused', DatabaseUnavailable),
     ],
 )
-def test_the_cause_decides_the_class(message: str, kind: type[TriptychError]) -> None:
+def test_the_cause_decides_the_class_of_the_error(message: str, kind: type[TriptychError]) -> None:
     with pytest.raises(kind, match=r"^dbt: model m: ") as failure:
         stopped(0, [{"unique_id": "model.triptych.m", "status": "error", "message": message}])
     assert "\n" not in str(failure.value)
     assert "compiled code" not in str(failure.value)
 
 
-def test_a_kill_is_tried_again() -> None:
+def test_a_killed_dbt_is_tried_again() -> None:
     with pytest.raises(TransientError, match="ended by SIGKILL"):
         stopped(-9, [])
 
 
-def test_what_was_interrupted_is_not_done() -> None:
-    """dbt writes what it had done until then, as if that was all."""
+def test_an_interrupted_build_is_tried_again() -> None:
+    """dbt writes down what it had done until then, as if that was all."""
     done = [{"unique_id": "model.triptych.m", "status": "success", "message": "INSERT 0 1"}]
     for results, output in ((done, ""), ([], "Traceback\nKeyboardInterrupt\n\n")):
         with pytest.raises(TransientError, match="interrupted before it was done"):
@@ -192,15 +215,15 @@ def test_a_failed_data_test_stops_nothing_and_a_failed_unit_test_does() -> None:
 
 def stopped(code: int, results: list[dict[str, Any]], output: str = "", password: str = "", kind: Any = "data") -> None:
     process = subprocess.CompletedProcess(["dbt"], code, output, "")
-    dbt._raise_if_stopped(process, results, {"t": dbt.DbtTest("t", "m", kind, "error", "")}, Path("folder"), password)
+    raise_if_stopped(process, results, {"t": DbtTest("t", "m", kind, "error", "")}, Path("folder"), password)
 
 
-# --- a dbt that ends badly ------------------------------------------------------------------------------------------------
+# --- a dbt that ends badly ---
 
 BUILD = """
 import resource, sys
 from types import SimpleNamespace
-from core.transform import dbt
+from core.transform import dbt_build
 from core import errors
 server = SimpleNamespace(
     host="h", port=1, user="u", dbname="d", password="", get_parameters=lambda: {"host": "h"}
@@ -208,7 +231,7 @@ server = SimpleNamespace(
 if len(sys.argv) > 1:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 try:
-    dbt.build(server, "plain", None, views=False, unit_tests=False)
+    dbt_build.build_models(server, "plain", None, views=False, unit_tests=False)
 except errors.TriptychError as error:
     print(f"{type(error).__name__}: {error}", end="")
 """
@@ -218,7 +241,7 @@ SERVER = ("h", "1", "d", "plain")
 
 
 def end_of_a_build(home: Path, script: str, *words: str) -> str:
-    """The class and the message of a build by a dbt that is this shell script; with a word, no file may get a byte."""
+    """Return class and message of a build whose dbt is this shell script; with a word, no file may grow."""
     fake = home / "dbt.sh"
     fake.write_text(f'#!/bin/sh\nwhile [ "$1" != --target-path ]; do shift; done\n{script}\n')
     fake.chmod(0o755)
@@ -232,23 +255,23 @@ def end_of_a_build(home: Path, script: str, *words: str) -> str:
 @pytest.mark.parametrize(
     ("end", "kind"), [("kill -9 $$", "TransientError: dbt was ended by SIGKILL"), ("exit 2", "TransformFailed: dbt: ")]
 )
-def test_half_a_file_of_results_is_none(tmp_path: Path, end: str, kind: str) -> None:
+def test_half_a_file_of_results_counts_as_none(tmp_path: Path, end: str, kind: str) -> None:
     assert end_of_a_build(tmp_path, f'printf \'{{"results": [\' > "$2/run_results.json"; {end}').startswith(kind)
 
 
-def test_a_disk_that_has_no_room_for_dbts_message_either(tmp_path: Path) -> None:
+def test_a_disk_without_room_for_dbts_message_is_a_full_disk(tmp_path: Path) -> None:
     folder = tmp_path / "dbt" / f"plain-{hashlib.sha256(chr(0).join(SERVER[:3]).encode()).hexdigest()[:8]}"
     message = end_of_a_build(tmp_path, "exit 2", "no room")
     assert message == f"DiskFull: no room under {folder}: make some, then run again"
 
 
-def test_the_projects_version_follows_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_version_of_the_project_follows_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dbt, "PROJECT", tmp_path)
     (tmp_path / "a.sql").write_text("select 1")
-    first = dbt.project_version()
+    first = project.version()
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "b.sql").write_text("compiled")
     (tmp_path / "README.md").write_text("words")
-    assert dbt.project_version() == first
+    assert project.version() == first
     (tmp_path / "a.sql").rename(tmp_path / "c.sql")
-    assert dbt.project_version() != first
+    assert project.version() != first

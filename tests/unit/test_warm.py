@@ -1,4 +1,4 @@
-"""A script that is kept warm does what a fresh start of it does, for each caller anew, and ends when the caller does."""
+"""A script that is kept warm does for each caller what a fresh start of it does, and ends when the caller does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from core.transform import warm
+from core.lab import dbt_server
+from core.transform import dbt_client
 from core.waiting import until
 
 TOY = """
@@ -75,11 +76,17 @@ class Served:
     def call(
         self, *words: str, env: dict[str, str] | None = None, keep_open: tuple[int, ...] = ()
     ) -> tuple[int | None, str, str]:
-        """Give the return code and what was written to both streams."""
+        """Return the return code and what was written to both streams."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            code = warm.call(
-                self.path, words, cwd=self.path.parent, env=env or {}, stdout=out.fileno(), stderr=err.fileno(), keep_open=keep_open
-            )  # fmt: skip
+            code = dbt_client.call(
+                self.path,
+                words,
+                cwd=self.path.parent,
+                env=env or {},
+                stdout=out.fileno(),
+                stderr=err.fileno(),
+                keep_open=keep_open,
+            )
             texts = [(file.seek(0), file.read().decode())[1] for file in (out, err)]
         return code, texts[0], texts[1]
 
@@ -95,7 +102,7 @@ def start(folder: Path, *first_call: str) -> Served:
     words = [
         sys.executable,
         "-P",
-        warm.__file__,
+        dbt_server.__file__,
         str(folder / "socket"),
         "toy",
         str(folder / "warm_up.py"),
@@ -107,7 +114,7 @@ def start(folder: Path, *first_call: str) -> Served:
 
 
 def test_sigterm_ends_a_server_that_warms_up(tmp_path: Path) -> None:
-    """What it runs then may catch an exception that a handler raises: dbt catches all."""
+    """The warm-up may catch an exception that a signal handler raises: dbt catches all."""
     served = start(tmp_path, "stubborn", str(tmp_path / "begun"))
     until((tmp_path / "begun").exists, 30, 0.01, "the warm-up")
     served.process.terminate()
@@ -136,10 +143,10 @@ def test_a_call_has_the_callers_arguments_environment_folder_and_streams(toy: Se
     }  # fmt: skip
 
 
-def test_a_call_leaves_nothing_to_the_next_one(toy: Served) -> None:
+def test_a_call_leaves_nothing_behind_for_the_next_one(toy: Served) -> None:
     for _ in range(3):
         code, out, _ = toy.call("facts", "0")
-        assert (code, facts(out)["calls"]) == (0, 2), "the first call was the warm-up, and each other one is the second"
+        assert (code, facts(out)["calls"]) == (0, 2), "the warm-up was the first call, and each other one is the second"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +163,7 @@ def test_standard_input_is_empty(toy: Served) -> None:
     assert toy.call("read")[0] == 0
 
 
-def test_a_lock_that_is_handed_over_is_held_until_the_call_ends(toy: Served, tmp_path: Path) -> None:
+def test_an_inherited_lock_is_held_until_the_call_ends(toy: Served, tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as other, ThreadPoolExecutor(1) as pool:
         with (tmp_path / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -179,14 +186,14 @@ def test_calls_run_side_by_side(toy: Served, tmp_path: Path) -> None:
 def hanging(
     toy: Served, tmp_path: Path, pool: ThreadPoolExecutor, keep_open: tuple[int, ...] = ()
 ) -> tuple[Any, psutil.Process]:
-    """A call that does not end by itself, and its process."""
+    """Start a call that does not end by itself; return it and its process."""
     note = tmp_path / "pid"
     call = pool.submit(toy.call, "hang", str(note), keep_open=keep_open)
     pid = until(lambda: note.read_text() if note.exists() and note.read_text() else None, 30, 0.01, "the call's pid")
     return call, psutil.Process(int(pid))
 
 
-def test_a_call_that_is_killed_says_by_which_signal(toy: Served, tmp_path: Path) -> None:
+def test_a_killed_call_returns_its_signal(toy: Served, tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         call, process = hanging(toy, tmp_path, pool)
         process.send_signal(signal.SIGTERM)
@@ -194,7 +201,7 @@ def test_a_call_that_is_killed_says_by_which_signal(toy: Served, tmp_path: Path)
     assert toy.call("facts", "0")[0] == 0
 
 
-def test_a_server_that_dies_in_mid_call_is_a_killed_call(toy: Served, tmp_path: Path) -> None:
+def test_a_server_that_dies_during_a_call_counts_as_a_killed_call(toy: Served, tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         call, process = hanging(toy, tmp_path, pool)
         waiter = process.parent()
@@ -207,8 +214,8 @@ def test_a_server_that_dies_in_mid_call_is_a_killed_call(toy: Served, tmp_path: 
 def test_a_call_ends_with_its_caller(toy: Served, tmp_path: Path) -> None:
     note = tmp_path / "pid"
     script = (
-        "import sys; from pathlib import Path; from core.transform import warm\n"
-        "warm.call(Path(sys.argv[1]), ['hang', sys.argv[2]], cwd=Path('/'), env={}, stdout=1, stderr=2)"
+        "import sys; from pathlib import Path; from core.transform import dbt_client\n"
+        "dbt_client.call(Path(sys.argv[1]), ['hang', sys.argv[2]], cwd=Path('/'), env={}, stdout=1, stderr=2)"
     )
     caller = subprocess.Popen([sys.executable, "-c", script, str(toy.path), str(note)])
     pid = int(until(lambda: note.read_text() if note.exists() and note.read_text() else None, 30, 0.01, "the pid"))
@@ -227,19 +234,19 @@ def test_a_call_waits_for_a_server_that_warms_up(tmp_path: Path) -> None:
     served.process.communicate(timeout=30)
 
 
-@pytest.mark.parametrize("there", ["nothing", "a dead server's socket", "a path that is too long"])
-def test_without_a_server_nothing_is_run(tmp_path: Path, there: str) -> None:
-    path = tmp_path / ("x" * 200 if there == "a path that is too long" else "socket")
-    if there == "a dead server's socket":
+@pytest.mark.parametrize("path_is", ["nothing", "a dead server's socket", "too long"])
+def test_without_a_server_nothing_is_run(tmp_path: Path, path_is: str) -> None:
+    path = tmp_path / ("x" * 200 if path_is == "too long" else "socket")
+    if path_is == "a dead server's socket":
         served = start(tmp_path, "facts", "0")
         served.process.kill()
         served.process.communicate(timeout=30)
         assert path.exists()
-    assert warm.call(path, ["facts", "0"], cwd=tmp_path, env={}, stdout=1, stderr=2) is None
+    assert dbt_client.call(path, ["facts", "0"], cwd=tmp_path, env={}, stdout=1, stderr=2) is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
-def test_a_server_that_could_hang_its_calls_does_not_serve(tmp_path: Path) -> None:
+def test_a_server_with_threads_does_not_serve(tmp_path: Path) -> None:
     served = start(tmp_path, "thread")
     output, _ = served.process.communicate(timeout=30)
     assert served.process.returncode == 1
@@ -247,8 +254,8 @@ def test_a_server_that_could_hang_its_calls_does_not_serve(tmp_path: Path) -> No
     assert served.call("facts", "0")[0] is None
 
 
-def test_a_script_that_is_not_installed_is_said_so(tmp_path: Path) -> None:
-    words = [sys.executable, "-P", warm.__file__, str(tmp_path / "socket"), "no-such-script", "no-such-file"]
+def test_a_script_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    words = [sys.executable, "-P", dbt_server.__file__, str(tmp_path / "socket"), "no-such-script", "no-such-file"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("no-such-script: 0 console scripts of this name in ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import inspect
 import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, RetryAction
+from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow.serialization.encoders import coerce_to_core_timetable
 from airflow.timetables.base import TimeRestriction
 
@@ -20,7 +23,7 @@ from airflow_impl.lab.services import DAGS
 from core import errors, pipeline
 from core.lab.protocol import BackfillRequest
 from core.month import EARLIEST, Month
-from core.run import TASKS, Run
+from core.run import HELP, STRATEGIES, TASK_TIMEOUT_S, TASKS, Run, RunParameters
 
 HEAVY = ("pyarrow", "psycopg", "pgpq", "pandas", "core.pipeline", "core.load", "core.extract")
 PARAMETERS = BackfillRequest(months=["2024-01"], source="tlc", schema="s").parameters
@@ -48,8 +51,14 @@ def timetable(dag: DAG) -> Any:
 
 
 def run(**values: Any) -> Any:
-    """What a task sees of its DAG run."""
+    """Return what a task sees of its DAG run."""
     return SimpleNamespace(**{"run_id": "a-run", "partition_key": "2024-01"} | values)
+
+
+def context_of(task: Any, events: OutletEventAccessors, **values: Any) -> dict[str, Any]:
+    """Return what Airflow passes to a task that asks for it by name."""
+    context = {"params": PARAMETERS, "dag_run": run(**values), "outlet_events": events}
+    return {name: context[name] for name in inspect.signature(task.python_callable).parameters}
 
 
 def utc(year: int, month: int) -> Any:
@@ -97,9 +106,29 @@ def test_it_starts_with_the_publishers_first_month_and_does_not_catch_up(dag: DA
 
 
 def test_its_params_are_the_run_parameters(dag: DAG) -> None:
-    fields = {field.name for field in dataclasses.fields(Run)} - {"run_id", "loader"}
-    assert set(dag.params) == fields == set(PARAMETERS)
+    assert set(dag.params) == {field.name for field in dataclasses.fields(RunParameters)} == set(PARAMETERS)
     Run.of(dict(dag.params), "airflow")
+
+
+def test_the_form_explains_every_field_and_offers_the_strategies(dag: DAG) -> None:
+    assert {name: dag.params.get_param(name).description for name in dag.params} == HELP
+    assert dag.params.get_param("strategy").schema["enum"] == list(STRATEGIES)
+
+
+def test_its_pages_say_what_it_is_and_whose(dag: DAG) -> None:
+    assert dag.description and "partition key" in (dag.doc_md or "")
+    # A page shows an indented paragraph as code, and Airflow strips the indentation of a DAG's text only.
+    assert [task.task_id for task in dag.tasks if not task.doc_md or "\n" in task.doc_md] == []
+    assert {task.owner for task in dag.tasks} == {"triptych"}
+
+
+def test_the_tasks_that_write_tables_name_them_as_assets(dag: DAG) -> None:
+    assert {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks} == {
+        "ingest_zones": ["raw_zones"],
+        "ingest_month": ["raw_trips"],
+        "transform": ["fct_trips", "daily_borough_stats"],
+        "check": [],
+    }
 
 
 def test_a_receipt_is_one_xcom(dag: DAG) -> None:
@@ -117,14 +146,20 @@ def test_a_bug_is_not_tried_again(dag: DAG) -> None:
     assert dag.get_task("check").retry_policy.evaluate(KeyError("rows"), 1, 2).action is RetryAction.FAIL
 
 
-def test_its_retries_are_those_of_every_tool(dag: DAG) -> None:
+def test_an_attempt_that_hangs_fails_its_task(dag: DAG) -> None:
+    for task in dag.tasks:
+        assert task.execution_timeout == dt.timedelta(seconds=TASK_TIMEOUT_S)
+        assert task.retry_policy.evaluate(AirflowTaskTimeout("2 h"), 1, 2).action is RetryAction.FAIL
+
+
+def test_its_retries_are_those_of_every_orchestrator(dag: DAG) -> None:
     for task in dag.tasks:
         assert (task.retries, task.retry_delay) == (errors.RETRIES, dt.timedelta(seconds=errors.RETRY_DELAY_S))
         assert not task.retry_exponential_backoff
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_calls_its_step_and_gives_the_receipt(dag: DAG, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_calls_its_step_and_returns_the_receipt(dag: DAG, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[Any, ...]] = []
 
     def step(*arguments: Any) -> pipeline.Receipt:
@@ -132,15 +167,20 @@ def test_a_task_calls_its_step_and_gives_the_receipt(dag: DAG, name: str, monkey
         return pipeline.Receipt(name, "success", rows=3)
 
     monkeypatch.setattr(pipeline, name, step)
-    receipt = dag.get_task(name).python_callable(params=PARAMETERS, dag_run=run())
+    task, events = dag.get_task(name), OutletEventAccessors()
+    receipt = task.python_callable(**context_of(task, events))
     month = () if name == "ingest_zones" else (Month(2024, 1),)
     assert calls == [(Run("tlc", "s", loader="airflow", run_id="a-run"), *month)]
     assert receipt == {"task": name, "state": "success", "rows": 3}
+    assert {event.name: events[event].extra for event in events} == {
+        asset.name: {"schema": "s", "state": "success"} for asset in task.outlets
+    }
 
 
 def test_a_run_without_a_month_says_what_to_do(dag: DAG) -> None:
     with pytest.raises(errors.UsageError, match="no month: trigger it with a partition key, such as 2024-01"):
-        dag.get_task("ingest_month").python_callable(params=PARAMETERS, dag_run=run(partition_key=None))
+        task = dag.get_task("ingest_month")
+        task.python_callable(**context_of(task, OutletEventAccessors(), partition_key=None))
 
 
 def test_a_run_of_no_month_is_refused(module: ModuleType) -> None:
@@ -149,5 +189,5 @@ def test_a_run_of_no_month_is_refused(module: ModuleType) -> None:
 
 
 def test_a_run_with_an_unknown_parameter_is_refused(module: ModuleType) -> None:
-    with pytest.raises(errors.UsageError, match="colour"):
-        module.run_of(PARAMETERS | {"colour": "green"}, run())
+    with pytest.raises(errors.UsageError, match="color"):
+        module.run_of(PARAMETERS | {"color": "green"}, run())

@@ -1,4 +1,4 @@
-"""The code location: what is in it, and that it says what dbt says."""
+"""The code location: what is in it, and that it agrees with dbt."""
 
 import datetime as dt
 import re
@@ -13,8 +13,9 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from core.errors import RETRIES, RETRY_DELAY_S
 from core.month import EARLIEST
+from core.run import HELP, STRATEGIES
 from core.settings import ROOT
-from core.transform import dbt
+from core.transform import lineage
 
 TABLES = {"raw_zones", "raw_trips", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats"}
 
@@ -40,7 +41,7 @@ def test_assets_are_named_as_tables(graph: AssetGraph) -> None:
 
 
 def test_lineage_is_that_of_the_sql(graph: AssetGraph) -> None:
-    """Read from dbt's SQL here, not from its manifest: another way to the same facts."""
+    """Read dbt's SQL, not its manifest, as an independent source of the same facts."""
     for model in (ROOT / "dbt" / "models").rglob("*.sql"):
         text = model.read_text()
         parents = set(re.findall(r"ref\('(\w+)'\)", text)) | set(re.findall(r"source\('\w+', *'(\w+)'\)", text))
@@ -49,9 +50,63 @@ def test_lineage_is_that_of_the_sql(graph: AssetGraph) -> None:
 
 
 def test_each_data_test_is_a_check_of_its_model(graph: AssetGraph) -> None:
-    declared = {(model.name, test.name) for model in dbt.lineage() for test in model.tests if test.kind == "data"}
+    declared = {(model.name, test.name) for model in lineage() for test in model.tests if test.kind == "data"}
     assert declared
     assert {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys} == declared
+
+
+def test_a_model_has_the_columns_and_the_code_that_dbt_declares(graph: AssetGraph) -> None:
+    for model in lineage():
+        metadata = graph.get(dg.AssetKey(model.name)).metadata
+        columns = metadata["dagster/column_schema"].columns
+        assert [(c.name, c.type, c.description) for c in columns] == [
+            (c.name, c.type, c.description) for c in model.columns
+        ]
+        sql, python = metadata["dagster/code_references"].code_references
+        assert Path(sql.file_path) == model.path
+        assert model.path.is_file()
+        assert Path(python.file_path) == ROOT / "dagster_impl" / "defs" / "models.py"
+
+
+def test_columns_have_the_types_and_constraints_of_the_contract(graph: AssetGraph) -> None:
+    schema = graph.get(dg.AssetKey("fct_trips")).metadata["dagster/column_schema"]
+    columns = {column.name: (column.type, column.constraints.nullable) for column in schema.columns}
+    assert columns["source_month"] == ("date", False)
+    assert columns["total_amount"] == ("numeric(10, 2)", True)
+
+
+def test_each_asset_has_a_table_an_owner_a_description_and_a_link_to_its_code(graph: AssetGraph) -> None:
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.metadata["dagster/table_name"] == f"dagster.{key.to_user_string()}"
+        assert node.metadata["dagster/code_references"].code_references
+        assert node.owners
+        assert node.description
+
+
+def test_a_check_has_the_partitions_of_its_asset(graph: AssetGraph) -> None:
+    for key in graph.asset_check_keys:
+        assert graph.get(key).partitions_def == graph.get(key.asset_key).partitions_def
+
+
+def test_the_launchpad_offers_the_strategies_and_explains_each_parameter(repository: dg.RepositoryDefinition) -> None:
+    schema = repository.get_top_level_resources()["parameters"].config_schema.as_field()
+    fields = schema.config_type.fields
+    assert {name: field.description for name, field in fields.items()} == HELP
+    assert [value.config_value for value in fields["strategy"].config_type.enum_values] == list(STRATEGIES)
+
+
+def test_a_strategy_that_does_not_exist_is_refused_before_a_run_starts(repository: dg.RepositoryDefinition) -> None:
+    wrong = {"resources": {"parameters": {"config": {"strategy": "merge"}}}}
+    with pytest.raises(dg.DagsterInvalidConfigError, match="delete-append"):
+        dg.validate_run_config(repository.get_implicit_global_asset_job_def(), wrong)
+
+
+def test_the_definitions_import_no_arrow() -> None:
+    """Each run is a process that imports them, and Arrow costs as much as half of them."""
+    code = "import sys; from dagster_impl.definitions import defs; defs().get_repository_def(); print('pyarrow' in sys.modules)"
+    imported = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert imported.stdout.split() == ["False"]
 
 
 def test_each_asset_has_a_partition_for_each_complete_month(graph: AssetGraph) -> None:
@@ -63,9 +118,10 @@ def test_each_asset_has_a_partition_for_each_complete_month(graph: AssetGraph) -
         assert (months[0], months[-1]) == (EARLIEST, f"{last:%Y-%m}")
 
 
-def test_a_run_is_a_month(graph: AssetGraph) -> None:
+def test_no_asset_has_a_backfill_policy(graph: AssetGraph) -> None:
+    """Dagster's default is a run for each month. With any policy, the results of the checks have no month."""
     for key in graph.get_all_asset_keys():
-        assert graph.get(key).backfill_policy == dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
+        assert graph.get(key).backfill_policy is None
 
 
 def test_each_step_has_the_retries_of_the_pipeline(repository: dg.RepositoryDefinition) -> None:
@@ -81,7 +137,7 @@ def test_steps_run_in_the_process_of_their_run(repository: dg.RepositoryDefiniti
 
 
 def test_the_reason_for_can_subset_still_holds() -> None:
-    """When this fails, the comparison is mended: take `can_subset` from the models, for they are built together."""
+    """When this fails, Dagster has fixed the comparison: remove `can_subset` from the models, which are built together."""
     from dagster_impl.steps import MONTHS
 
     one = MONTHS.subset_with_partition_keys(["2024-01"])

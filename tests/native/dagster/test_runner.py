@@ -1,4 +1,4 @@
-"""The runner without services: its files, its queries, and what it makes of Dagster's answers."""
+"""The runner without services: its files, its queries, and how it reads Dagster's answers."""
 
 import json
 import subprocess
@@ -14,24 +14,32 @@ from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
 from core import waiting
-from core.errors import TransientError, TriptychError
+from core.errors import RETRIES, TransientError, TriptychError
 from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint, Progress
-from core.settings import Settings, settings
-from dagster_impl.lab import backfill as native
-from dagster_impl.lab import client, history, runner, services
+from core.settings import settings
+from dagster_impl.lab import backfill, client, history, queries, runner, services
+
+QUERIES = {name: document for name, document in vars(queries).items() if name.isupper()}
 
 
-@pytest.mark.parametrize("name", ["READY", "PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "CANCEL", "RETRY", "RUN"])
+@pytest.mark.parametrize("name", QUERIES)
 def test_each_query_fits_the_schema_of_this_version(name: str) -> None:
     schema = create_schema().graphql_schema
-    assert validate(schema, parse(getattr(client, name))) == []
+    assert validate(schema, parse(QUERIES[name])) == []
 
 
 def test_dagster_accepts_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIPTYCH_DAGSTER_STORAGE", "postgresql+psycopg2://u:p@127.0.0.1:1/d")
     services.write_files(tmp_path, {"code": 1, "web": 2})
-    found, _ = dagster_instance_config(str(tmp_path))
-    assert found["run_retries"] == {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}
+    config, _ = dagster_instance_config(str(tmp_path))
+    assert config["run_retries"] == {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}
+
+
+def test_the_longest_honest_run_is_not_ended() -> None:
+    """That is three downloads which each take their time, and then the waits for a lock, the load and the build."""
+    limit = services.dagster_yaml()["run_monitoring"]
+    assert isinstance(limit, dict)
+    assert limit["max_runtime_seconds"] >= (1 + RETRIES) * (settings().download_s + settings().lock_wait_s)
 
 
 def test_services_hold_no_secret_and_listen_on_the_loopback(tmp_path: Path) -> None:
@@ -54,11 +62,8 @@ def test_the_daemon_is_stock_or_labelled(
     seconds: str, command: list[str], note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRIPTYCH_DAGSTER_DAEMON_S", seconds)
-    settings.cache_clear()
-    assert Settings.read().dagster_daemon_s == float(seconds)
     assert " ".join(command) in " ".join(services.daemon_command(Path("w.yaml")))
     assert services.daemon_note() == note
-    settings.cache_clear()
 
 
 def test_the_patched_loop_is_the_one_that_the_daemon_reads() -> None:
@@ -94,11 +99,12 @@ def run(status: str, *steps: dict[str, Any], events: list[dict[str, Any]] | None
     return {"status": status, "stepStats": list(steps), "eventConnection": {"events": events or []}}
 
 
+ROWS = {"dagster/partition_row_count": 3}
 TAIL = (step("transform", start=12, state="unchanged"), step("check", start=14))
 
 
 def test_a_month_is_what_its_steps_recorded() -> None:
-    ingest = step("raw_trips", attempts=2, state="success", rows=3, source_sha256="ab", digest="cd")
+    ingest = step("raw_trips", attempts=2, state="success", source_sha256="ab", digest="cd", **ROWS)
     record = history.record("2024-01", [run("SUCCESS", step("raw_zones", state="unchanged"), ingest, *TAIL)])
     assert (record.state, record.attempts, record.rows, record.digest, record.error) == ("success", 2, 3, "cd", None)
     assert [task.state for task in record.tasks] == ["unchanged", "success", "unchanged", "success"]
@@ -107,12 +113,12 @@ def test_a_month_is_what_its_steps_recorded() -> None:
 
 def test_the_attempts_of_a_killed_run_count() -> None:
     killed = run("FAILURE", step("raw_zones"), step("raw_trips", "IN_PROGRESS"))
-    again = run("SUCCESS", step("raw_trips", start=11, state="success", rows=3), *TAIL)
-    record = history.record("2024-01", [killed, again])
+    retry = run("SUCCESS", step("raw_trips", start=11, state="success", **ROWS), *TAIL)
+    record = history.record("2024-01", [killed, retry])
     assert (record.state, record.attempts, record.error) == ("success", 2, None)
 
 
-def test_a_killed_run_without_another_is_told_as_dagster_tells_it() -> None:
+def test_a_killed_run_without_a_retry_has_the_error_that_dagster_reports() -> None:
     events = [{"__typename": "RunFailureEvent", "message": "Run worker exited unexpectedly\n"}]
     record = history.record("2024-01", [run("FAILURE", step("raw_trips", "IN_PROGRESS"), events=events)])
     assert (record.state, record.error) == ("failed", "Run worker exited unexpectedly")
@@ -128,21 +134,21 @@ def test_the_error_is_the_line_of_the_step_that_failed() -> None:
 
 
 def evaluation(severity: str, success: bool, description: str | None) -> dict[str, Any]:
-    found = {"severity": severity, "success": success, "description": description}
-    return {"__typename": "AssetCheckEvaluationEvent", "evaluation": found}
+    details = {"severity": severity, "success": success, "description": description}
+    return {"__typename": "AssetCheckEvaluationEvent", "evaluation": details}
 
 
-def test_warnings_are_those_of_the_receipts_and_of_the_checks() -> None:
+def test_the_warnings_of_the_receipts_and_of_the_checks_are_reported() -> None:
     events = [evaluation("WARN", True, None), evaluation("WARN", False, "odd"), evaluation("ERROR", True, None)]
-    ingest = step("raw_trips", state="success", rows=3)
+    ingest = step("raw_trips", state="success", **ROWS)
     ingest["materializations"][0]["metadataEntries"].append({"label": "warnings", "jsonString": '["late"]'})
     record = history.record("2024-01", [run("SUCCESS", step("raw_zones"), ingest, *TAIL, events=events)])
     assert (record.warnings, record.summary) == (["late", "odd"], "success, 2 warnings")
 
 
-@pytest.mark.parametrize("tag", ["dagster/partition", "dagster/asset_partition_range_start"])
-def test_a_run_says_its_month(tag: str) -> None:
-    assert history.month_of({"tags": [{"key": "x", "value": "y"}, {"key": tag, "value": "2024-01"}]}) == "2024-01"
+def test_the_runs_of_a_month_are_sorted_by_their_creation() -> None:
+    runs = [listed_run("b", "2024-01", "STARTED", created=2), listed_run("a", "2024-01", "FAILURE", created=1)]
+    assert [run["id"] for run in history.by_month(runs)["2024-01"]] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -155,16 +161,13 @@ def test_a_run_says_its_month(tag: str) -> None:
         ("STARTED", {}, False),
     ],
 )
-def test_a_retry_is_lost_when_it_was_announced_and_not_made(status: str, tags: dict[str, str], lost: bool) -> None:
+def test_a_retry_that_was_announced_and_not_made_is_lost(status: str, tags: dict[str, str], lost: bool) -> None:
     listed = [{"key": key, "value": value} for key, value in tags.items()]
-    assert native.is_lost({"status": status, "tags": listed}) is lost
+    assert history.is_lost({"status": status, "tags": listed}) is lost
 
 
 Fault = httpx.Response | httpx.HTTPError | dict[str, Any] | None
-NAMES = {
-    getattr(client, name): name
-    for name in ("READY", "PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "CANCEL", "RETRY", "RUN")
-}
+NAMES = {document: name for name, document in QUERIES.items()}
 
 REFUSED = httpx.ConnectError("refused")
 LOST = httpx.ReadError("the connection was reset")
@@ -184,13 +187,13 @@ DOWN: list[Fault] = [
         }
     },
 ]
-"""What a web server answers while it, or its database, restarts."""
+"""Answers of a web server that restarts, or whose database restarts."""
 
 
 class Web:
-    """A web server that makes backfills, whose months' runs go through `looks`. `faults` take the place of its first answers.
+    """A web server that launches backfills, whose months' runs go through `looks`. `faults` replace its first answers to a query.
 
-    A refused connection is not heard; every other call is.
+    A refused connection never reaches it; every other call has its effect.
     """
 
     def __init__(self, *looks: tuple[str, dict[str, str]], **faults: list[Fault]) -> None:
@@ -235,7 +238,7 @@ class Web:
         return {"__typename": "PartitionBackfill", "status": status, "error": None, "runs": listed}
 
     def on_run(self, id: str) -> dict[str, Any]:
-        ingest = step("raw_trips", state="success", rows=3)
+        ingest = step("raw_trips", state="success", **ROWS)
         return {"__typename": "Run", **run("", step("raw_zones", state="unchanged"), ingest, *TAIL)} | {
             "status": id.split()[-1]
         }
@@ -255,10 +258,10 @@ def listed_run(id: str, month: str, status: str, created: float = 1) -> dict[str
 
 
 @pytest.fixture
-def backfill(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., BackfillResult]:
-    """The verb, against a `Web`."""
+def run_backfill(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., BackfillResult]:
+    """Return the verb, against a `Web`."""
     monkeypatch.setattr(waiting, "PAUSE_S", 0.0)
-    monkeypatch.setattr(native, "POLL_S", 0.0)
+    monkeypatch.setattr(backfill, "POLL_S", 0.0)
 
     def verb(web: Web, months: list[str], patience_s: float = 60) -> BackfillResult:
         web_server = client.Client(Endpoint("home", {"web": 1}), httpx.MockTransport(web), patience_s)
@@ -273,56 +276,58 @@ ENDED = ("COMPLETED_SUCCESS", {"2024-01": "SUCCESS"})
 
 
 @pytest.mark.parametrize("call", ["PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "RUN"])
-def test_a_restart_at_any_call_is_bridged(call: str, backfill: Callable[..., BackfillResult]) -> None:
+def test_a_restart_during_any_call_is_survived(call: str, run_backfill: Callable[..., BackfillResult]) -> None:
     faults = [REFUSED, REFUSED, *DOWN] if call != "LAUNCH" else [REFUSED, REFUSED, LOST]
     web = Web(("REQUESTED", {"2024-01": "STARTED"}), ENDED, **{call: list(faults)})
-    result = backfill(web, ["2024-01"])
+    result = run_backfill(web, ["2024-01"])
     assert (result.status, result.months[0].attempts, result.months[0].rows) == ("success", 1, 3)
     assert web.faults[call] == []
-    assert len(web.backfills) == 1, "what a lost answer made is found, and not made twice"
+    assert len(web.backfills) == 1, "a backfill whose answer was lost is not launched twice"
 
 
 @pytest.mark.parametrize("fault", [REFUSED, LOST, DOWN[-1]])
-def test_a_retry_whose_answer_was_lost_is_made_once(fault: Fault, backfill: Callable[..., BackfillResult]) -> None:
+def test_a_retry_whose_answer_was_lost_is_not_made_twice(
+    fault: Fault, run_backfill: Callable[..., BackfillResult]
+) -> None:
     web = Web(("COMPLETED_FAILED", {"2024-01": "FAILURE"}), RETRY=[fault])
-    assert backfill(web, ["2024-01"]).status == "success"
+    assert run_backfill(web, ["2024-01"]).status == "success"
     assert web.retried == ["2024-01 FAILURE"]
 
 
-def test_what_ended_before_the_web_server_died_is_told_with_its_record(
-    backfill: Callable[..., BackfillResult], tmp_path: Path
+def test_a_month_that_ended_before_the_web_server_died_is_reported_with_its_record(
+    run_backfill: Callable[..., BackfillResult], tmp_path: Path
 ) -> None:
     web = Web(
         ("REQUESTED", {"2024-01": "SUCCESS", "2024-02": "STARTED"}),
         PROGRESS=[None, None, httpx.Response(500, text="down")],
     )
     with pytest.raises(TransientError, match="answered 500: down"):
-        backfill(web, ["2024-01", "2024-02"], patience_s=0)
-    told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
-    assert [(one["month"], one["state"], one["record"] is not None) for one in told] == [
+        run_backfill(web, ["2024-01", "2024-02"], patience_s=0)
+    reported = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert [(one["month"], one["state"], one["record"] is not None) for one in reported] == [
         ("2024-01", "success", True), ("2024-02", "running", False),
     ]  # fmt: skip
-    assert web.asked[-1] == "CANCEL", "Dagster must not go on alone"
+    assert web.asked[-1] == "CANCEL", "Dagster must not go on without us"
 
 
 NO_ASSET: Fault = {"data": {"x": {"__typename": "AssetNotFoundError", "message": "no raw_trips"}}}
 
 
-def test_a_web_server_that_has_not_found_the_code_server_is_borne_with(
-    backfill: Callable[..., BackfillResult],
+def test_a_web_server_that_does_not_reach_the_code_server_yet_is_asked_again(
+    run_backfill: Callable[..., BackfillResult],
 ) -> None:
     web = Web(ENDED, PARTITIONS=[NO_ASSET, NO_ASSET], READY=[None, None, None])
-    assert backfill(web, ["2024-01"]).status == "success"
+    assert run_backfill(web, ["2024-01"]).status == "success"
 
 
-def test_what_is_not_there_is_told_at_once(backfill: Callable[..., BackfillResult]) -> None:
+def test_a_missing_asset_is_reported_at_once(run_backfill: Callable[..., BackfillResult]) -> None:
     web = Web(ENDED, PARTITIONS=[NO_ASSET])
     with pytest.raises(TriptychError, match="Dagster answered AssetNotFoundError: no raw_trips"):
-        backfill(web, ["2024-01"])
+        run_backfill(web, ["2024-01"])
     assert web.asked == ["PARTITIONS", "READY"]
 
 
-def test_a_refused_query_is_not_asked_again() -> None:
+def test_a_refused_query_is_not_sent_again() -> None:
     answers = iter([{"errors": [{"message": "Cannot query field 'x'"}]}])
     web_server = client.Client(
         Endpoint("", {"web": 1}), httpx.MockTransport(lambda _: httpx.Response(400, json=next(answers)))

@@ -1,4 +1,4 @@
-"""What a run does: jobs, metadata, checks, and which errors are tried again. In one process, without services."""
+"""What a run does: its parameters, metadata, checks, and which errors are retried. In one process, without services."""
 
 import datetime as dt
 import logging
@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from core import pipeline
+from core.datasets import GREEN, ZONES, Dataset
 from core.errors import BadFile, CheckFailed, SourceUnavailable
 from core.run import Receipt, Run
 from core.transform import Result
@@ -37,29 +38,60 @@ def attempts(result: dg.ExecuteInProcessResult, step: str) -> int:
 
 def message(result: dg.ExecuteInProcessResult, step: str) -> str:
     failure = next(event for event in result.get_step_failure_events() if event.step_key == step)
-    told = failure.step_failure_data.user_failure_data
-    assert told is not None
-    return str(told.description)
+    data = failure.step_failure_data.user_failure_data
+    assert data is not None
+    return str(data.description)
+
+
+def materialization(result: dg.ExecuteInProcessResult, step: str) -> dg.AssetMaterialization:
+    (event,) = result.asset_materializations_for_node(step)
+    return event
 
 
 def test_the_receipt_is_the_metadata_and_the_digest_the_data_version(steps: Steps) -> None:
     steps(ingest_month=INGESTED)
-    (event,) = run(raw_trips).asset_materializations_for_node("raw_trips")
-    found = {name: entry.value for name, entry in event.metadata.items()}
-    assert found == INGESTED.to_json() | {"dagster/row_count": 3}
+    event = materialization(run(raw_trips, parameters=Parameters(schema="trips")), "raw_trips")
+    values = {name: entry.value for name, entry in event.metadata.items() if name != "dagster/column_schema"}
+    assert values == {
+        "state": "success",
+        "bytes": 99,
+        "source_sha256": "ab12",
+        "digest": "cd34",
+        "dagster/partition_row_count": 3,
+        "dagster/table_name": "trips.raw_trips",
+    }
     assert event.tags is not None
     assert event.tags["dagster/data_version"] == "cd34"
     assert event.partition == MONTH
 
 
-def test_the_job_is_what_the_run_config_says(steps: Steps) -> None:
+def test_a_lookup_counts_the_rows_of_the_whole_table(steps: Steps) -> None:
+    steps(ingest_zones=Receipt("ingest_zones", "unchanged", rows=265))
+    metadata = materialization(run(raw_zones), "raw_zones").metadata
+    assert metadata["dagster/row_count"].value == 265
+    assert "dagster/partition_row_count" not in metadata
+
+
+@pytest.mark.parametrize(("asset", "dataset"), [(raw_zones, ZONES), (raw_trips, GREEN)])
+def test_a_raw_table_has_the_columns_that_its_dataset_declares(
+    steps: Steps, asset: dg.AssetsDefinition, dataset: Dataset
+) -> None:
+    steps()
+    schema = materialization(run(asset), dataset.table).metadata["dagster/column_schema"].value
+    assert isinstance(schema, dg.TableSchema)
+    assert [(column.name, column.type, column.constraints.nullable) for column in schema.columns] == [
+        (column.name, column.kind.postgres, column.nullable) for column in dataset.table_columns
+    ]
+
+
+def test_the_pipeline_gets_the_parameters_of_the_run_config(steps: Steps) -> None:
     seen = steps()
     parameters = Parameters(source="/data", schema="trips", strategy="delete-append", force=True)
     result = run(raw_zones, parameters=parameters)
     assert seen == [Run("/data", "trips", "delete-append", True, loader="dagster", run_id=result.run_id)]
 
 
-def test_someone_who_materialises_by_hand_loads_the_publishers_file(steps: Steps) -> None:
+def test_a_run_without_parameters_loads_the_publishers_file(steps: Steps) -> None:
     seen = steps()
     result = run(raw_zones)
     assert seen == [Run("tlc", "dagster", loader="dagster", run_id=result.run_id)]
@@ -69,17 +101,19 @@ def test_only_the_model_with_a_row_for_each_trip_counts_rows(steps: Steps) -> No
     steps(transform=Receipt("transform", "success", MONTH, rows=7))
     events = run(models).asset_materializations_for_node("transform")
     assert {e.asset_key.to_user_string() for e in events} == {model.name for model in MODELS}
-    assert {e.asset_key.to_user_string() for e in events if "rows" in e.metadata} == {"fct_trips"}
+    assert {e.asset_key.to_user_string() for e in events if "dagster/partition_row_count" in e.metadata} == {
+        "fct_trips"
+    }
 
 
 def test_a_failed_test_fails_the_check_of_its_model_and_the_run(steps: Steps) -> None:
     bad, *good = [test for model in MODELS for test in model.tests if test.kind == "data"]
-    found = [Result(t.name, t.model, "data", t.severity, True, 0, "", {}) for t in good]
+    others = [Result(t.name, t.model, "data", t.severity, True, 0, "", {}) for t in good]
     broken = Result(bad.name, bad.model, "data", bad.severity, False, 2, "got 2 rows", {"2024-01-01": 2})
-    steps(results=[broken, *found], check=CheckFailed(f"1 test failed: {bad.name}"))
+    steps(results=[broken, *others], check=CheckFailed(f"1 test failed: {bad.name}"))
     result = run(models, checks)
     failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
-    assert [(e.asset_key.to_user_string(), e.check_name) for e in failed] == [(bad.model, bad.name)]
+    assert [(e.asset_key.to_user_string(), e.check_name, e.partition) for e in failed] == [(bad.model, bad.name, MONTH)]
     assert len(result.get_asset_check_evaluations()) == 1 + len(good)
     assert message(result, "check") == f"1 test failed: {bad.name}"
     assert not result.success
@@ -90,7 +124,7 @@ LINE = "odd on fct_trips: 2 of 8 rows, 25 % (also 2024-02: 7). About it."
 
 
 def passed() -> list[Result]:
-    """A result of each data test that passed."""
+    """Return a result of each data test: all have passed."""
     tests = [test for model in MODELS for test in model.tests if test.kind == "data"]
     return [Result(t.name, t.model, "data", t.severity, True, 0, "", {}) for t in tests]
 
@@ -113,20 +147,21 @@ def test_a_warning_counts_the_months_own_rows_and_fails_only_a_strict_run(
     assert result.success is not strict
 
 
-def test_what_the_pipeline_logs_is_among_the_events_of_the_run(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_page_shows_what_the_pipeline_logs(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
     steps()
     monkeypatch.setattr(pipeline, "ingest_zones", lambda _: pipeline._logged(Receipt("z", "success", warnings=(LINE,))))
     with dg.instance_for_test(overrides={"python_logs": dagster_yaml()["python_logs"]}) as instance:
         result = dg.materialize(
             [raw_zones], partition_key=MONTH, resources={"parameters": Parameters()}, instance=instance
         )
-        told = [(entry.level, entry.user_message) for entry in instance.all_logs(result.run_id) if entry.step_key]
-    assert (logging.INFO, "z: success") in told
-    assert (logging.WARNING, f"z: {LINE}") in told
-    logging.getLogger("core").setLevel(logging.NOTSET)  # Dagster leaves its own
+        lines = [(entry.level, entry.user_message) for entry in instance.all_logs(result.run_id) if entry.step_key]
+    assert (logging.INFO, "z: success") in lines
+    assert (logging.WARNING, f"z: {LINE}") in lines
+    # Dagster leaves its own level behind.
+    logging.getLogger("core").setLevel(logging.NOTSET)
 
 
-def test_a_transient_error_is_tried_again(steps: Steps) -> None:
+def test_a_transient_error_is_retried(steps: Steps) -> None:
     steps(ingest_month=[SourceUnavailable("503"), INGESTED])
     result = run(raw_trips)
     assert result.success
@@ -134,22 +169,22 @@ def test_a_transient_error_is_tried_again(steps: Steps) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "line"),
     [(BadFile("not parquet: fetch it again"), "not parquet: fetch it again"), (KeyError("fare"), "KeyError: 'fare'")],
 )
-def test_a_permanent_error_and_a_bug_are_not(steps: Steps, error: Exception, told: str) -> None:
+def test_a_permanent_error_and_a_bug_are_not_retried(steps: Steps, error: Exception, line: str) -> None:
     steps(ingest_month=error)
     result = run(raw_trips, models)
     assert attempts(result, "raw_trips") == 1
-    assert message(result, "raw_trips") == told
+    assert message(result, "raw_trips") == line
     assert attempts(result, "transform") == 0
 
 
 @pytest.mark.parametrize(
-    ("error", "again"), [(SourceUnavailable("503"), True), (BadFile("html"), False), (KeyError("fare"), False)]
+    ("error", "retried"), [(SourceUnavailable("503"), True), (BadFile("html"), False), (KeyError("fare"), False)]
 )
-def test_the_error_says_whether_another_attempt_may_help(error: Exception, again: bool) -> None:
+def test_a_failure_allows_a_retry_only_after_a_transient_error(error: Exception, retried: bool) -> None:
     with pytest.raises(dg.Failure) as raised, failures():
         raise error
-    assert raised.value.allow_retries is again
+    assert raised.value.allow_retries is retried
     assert raised.value.__cause__ is error

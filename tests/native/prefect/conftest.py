@@ -1,4 +1,4 @@
-"""Runs in Prefect's environment, on a throw-away server: ``.venvs/prefect/bin/pytest tests/native/prefect``."""
+"""Tests that run in Prefect's environment, on a temporary server: ``.venvs/prefect/bin/pytest tests/native/prefect``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-# Prefect reads its settings when it is imported, so this comes before any fixture.
+# Prefect reads its settings when it is imported, so they are set before any fixture.
 HOME = tempfile.TemporaryDirectory(prefix="prefect-home-")
-os.environ |= {"PREFECT_HOME": HOME.name, "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+os.environ |= {
+    "PREFECT_HOME": HOME.name,
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "core",
+}
 
 from prefect.settings import PREFECT_API_URL  # noqa: E402
 from prefect.testing.utilities import prefect_test_harness  # noqa: E402
@@ -22,13 +27,13 @@ from prefect_impl.lab.client import Prefect  # noqa: E402
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Take the home away again."""
+    """Delete the home."""
     HOME.cleanup()
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Prefect]:
-    """A client of a server for the whole session: it takes 10 s to start on an idle machine, 40 s on a busy one."""
+    """Yield a client of a server for the whole session: it takes 10 s to start on an idle machine, 40 s on a busy one."""
     with prefect_test_harness(server_startup_timeout=300):
         url = str(PREFECT_API_URL.value())
         with Prefect(url.removesuffix("/api")) as prefect:
@@ -36,7 +41,7 @@ def server() -> Iterator[Prefect]:
 
 
 class Steps:
-    """Stands in for the pipeline's four steps: what was called, in order, and what a step does besides."""
+    """Stands in for the pipeline's four steps: which were called, in order, and what else a step does."""
 
     def __init__(self) -> None:
         self.called: list[str] = []
@@ -59,7 +64,7 @@ class Steps:
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
-    """The pipeline's steps, replaced."""
+    """Replace the pipeline's steps."""
     stand_in = Steps()
     for task in ("ingest_zones", "ingest_month", "transform", "check"):
         monkeypatch.setattr(pipeline, task, stand_in.step(task))

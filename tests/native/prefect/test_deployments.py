@@ -1,4 +1,4 @@
-"""prefect.yaml: what it registers exists, agrees with the flows, and holds for every machine."""
+"""prefect.yaml: what it registers exists, agrees with the flows, and works on every machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ each = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda one: str(on
 
 
 @each
-def test_the_entrypoint_is_a_flow_whose_parameters_it_can_give(deployment: dict[str, Any]) -> None:
+def test_the_entrypoint_is_a_flow_that_takes_its_parameters(deployment: dict[str, Any]) -> None:
     flow: Flow[..., Any] = load_flow_from_entrypoint(deployment["entrypoint"])
     assert f"{flow.name}/{deployment['name']}" in client.DEPLOYMENTS
     month = {"month": "2024-01"} if flow.name == "taxi_pipeline" else {"months": ["2024-01"]}
@@ -37,6 +37,6 @@ def test_a_parent_never_waits_in_the_queue_of_its_months() -> None:
     assert [one["work_pool"]["work_queue_name"] for one in DEPLOYMENTS] == ["months", "backfills"]
 
 
-def test_nothing_is_pulled_and_no_path_is_of_one_machine() -> None:
+def test_nothing_is_pulled_and_no_path_belongs_to_one_machine() -> None:
     assert yaml.safe_load(FILE.read_text())["pull"] == []
     assert not [line for line in FILE.read_text().splitlines() if " /" in line and not line.lstrip().startswith("#")]

@@ -1,8 +1,9 @@
-"""The flows: what a month's steps share, how they fail and are tried again, and what the parent makes of its months."""
+"""The flows: the options of the tasks, how a month fails and is retried, and which months a backfill runs."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -14,25 +15,26 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ParameterTypeError
 from prefect.states import Completed, Crashed, Failed
+from prefect.utilities.callables import parameter_schema
 
 from core import waiting
 from core.errors import RETRIES, RETRY_DELAY_S, BadFile, Busy, SourceUnavailable
 from core.lab.protocol import MonthRecord
-from core.run import TASKS, Receipt, RunParameters
+from core.run import HELP, STRATEGIES, TASK_TIMEOUT_S, TASKS, Receipt, RunParameters
 from core.waiting import until
-from prefect_impl import flows, selection
+from prefect_impl import flows, receipts, selection
 from prefect_impl.lab import history
 from prefect_impl.lab.client import Json, Prefect
 from tests.native.prefect.conftest import Steps
 
-PARAMETERS = RunParameters("folder", 'a "schema"')
+PARAMETERS = RunParameters("folder", "a_schema")
 COMPLETED, FAILED, CRASHED = StateType.COMPLETED, StateType.FAILED, StateType.CRASHED
 
 TASK = [getattr(flows, name) for name in TASKS]
 
 
 def raises(error: Exception, times: int = 1_000) -> Callable[[], None]:
-    """What a step does: raise `error` the first `times` times."""
+    """Return what a step does: raise `error` the first `times` times."""
     left = [error] * times
 
     def act() -> None:
@@ -46,32 +48,32 @@ def raises(error: Exception, times: int = 1_000) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("task", TASK, ids=TASKS)
-def test_every_step_has_the_policies_of_core(task: Task[..., None]) -> None:
-    policies = {"retries": RETRIES, "retry_delay_seconds": RETRY_DELAY_S, "retry_condition_fn": flows.is_transient}
-    policies |= {"cache_policy": NO_CACHE, "persist_result": False}
-    assert {name: getattr(task, name) for name in policies} == policies
+def test_every_task_has_the_retries_and_the_timeout_of_core_and_no_cache(task: Task[..., Receipt]) -> None:
+    options = {"retries": RETRIES, "retry_delay_seconds": RETRY_DELAY_S, "retry_condition_fn": flows.is_transient}
+    options |= {"timeout_seconds": TASK_TIMEOUT_S, "cache_policy": NO_CACHE, "persist_result": False}
+    assert {name: getattr(task, name) for name in options} == options
 
 
 @pytest.mark.parametrize(
     ("error", "again"),
     [(SourceUnavailable("503"), True), (Busy("lock"), True), (BadFile("html"), False), (KeyError("bug"), False)],
 )
-def test_only_a_transient_error_is_tried_again(error: Exception, again: bool) -> None:
+def test_only_a_transient_error_is_retried(error: Exception, again: bool) -> None:
     assert flows.is_transient(flows.check, None, Failed(data=error)) is again  # type: ignore[arg-type]
 
 
-def test_a_receipt_is_kept_when_the_server_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_receipt_is_saved_once_the_server_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "PAUSE_S", 0.0)
-    faults, kept = [httpx.ConnectError("refused"), httpx.ReadError("reset")], []
+    faults, saved = [httpx.ConnectError("refused"), httpx.ReadError("reset")], []
 
     def create(table: list[dict[str, Any]], key: str) -> None:
         if faults:
             raise faults.pop(0)
-        kept.append((key, table[0]["rows"]))
+        saved.append((key, table[0]["rows"]))
 
-    monkeypatch.setattr(flows, "create_table_artifact", create)
-    flows.recorded(Receipt("ingest_month", "success", "2024-01", rows=7))
-    assert kept == [("ingest-month-2024-01", 7)]
+    monkeypatch.setattr(receipts, "create_table_artifact", create)
+    receipts.recorded(Receipt("ingest_month", "success", "2024-01", rows=7))
+    assert saved == [("ingest-month-2024-01", 7)]
 
 
 # --- a month
@@ -81,9 +83,10 @@ def test_a_receipt_is_kept_when_the_server_answers_again(monkeypatch: pytest.Mon
 def run(
     server: Prefect, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], tuple[State[Any], MonthRecord]]:
-    """Run a month in this process, and give its state and what our client reads of it."""
+    """Run a month in this process; return its state and the record that our client reads of it."""
     for task in TASK:
-        monkeypatch.setattr(task, "retry_delay_seconds", 0)  # the two seconds are checked above
+        # The delay of two seconds is checked above.
+        monkeypatch.setattr(task, "retry_delay_seconds", 0)
 
     def run(month: str) -> tuple[State[Any], MonthRecord]:
         state = flows.taxi_pipeline(month, PARAMETERS, return_state=True)
@@ -103,21 +106,20 @@ def attempts(record: MonthRecord) -> dict[str, tuple[str, int]]:
 def test_a_month_runs_its_steps_in_order_and_leaves_receipts(run: RunMonth, steps: Steps) -> None:
     state, record = run("2024-01")
     assert state.is_completed()
-    assert set(steps.called[:2]) == {"ingest_zones", "ingest_month"}
-    assert steps.called[2:] == ["transform", "check"]
+    assert steps.called == list(TASKS)
     assert (record.state, record.rows, record.digest, record.error) == ("success", 7, "d" * 32, None)
     assert attempts(record) == dict.fromkeys(TASKS, ("success", 1))
     assert steps.run is not None and steps.run.run_id == str(state.state_details.flow_run_id)
 
 
-def test_a_month_with_warnings_is_completed_and_counts_them(run: RunMonth, steps: Steps) -> None:
+def test_a_month_with_warnings_is_completed_and_tells_their_number(run: RunMonth, steps: Steps) -> None:
     steps.warns = {"ingest_month": ("late",), "check": ("odd",)}
     state, record = run("2024-07")
     assert (state.name, state.message) == ("Completed", "success, 2 warnings")
     assert (record.state, record.warnings) == ("success", ["late", "odd"])
 
 
-def test_a_permanent_error_fails_the_month_at_once_with_its_words(run: RunMonth, steps: Steps) -> None:
+def test_a_permanent_error_fails_the_month_at_once_with_its_message(run: RunMonth, steps: Steps) -> None:
     steps.does["ingest_month"] = raises(BadFile("x.parquet is a web page"))
     state, record = run("2024-02")
     assert state.is_failed() and "BadFile: x.parquet is a web page" in str(state.message)
@@ -130,26 +132,45 @@ def test_a_permanent_error_fails_the_month_at_once_with_its_words(run: RunMonth,
     }
 
 
-def test_a_passing_fault_costs_one_more_attempt(run: RunMonth, steps: Steps) -> None:
+@pytest.mark.parametrize("failed", ["ingest_zones", "ingest_month"])
+def test_a_failed_load_leaves_no_later_task_run_waiting(
+    run: RunMonth, steps: Steps, server: Prefect, failed: str
+) -> None:
+    steps.does[failed] = raises(BadFile("bad"))
+    state, _ = run("2024-06")
+    runs = server.filter("task_runs", {"flow_runs": {"id": {"any_": [str(state.state_details.flow_run_id)]}}})
+    other = ({"ingest_zones", "ingest_month"} - {failed}).pop()
+    assert {history.step(one): one["state_type"] for one in runs} == {failed: "FAILED", other: "COMPLETED"}
+
+
+def test_a_task_that_hangs_is_timed_out(run: RunMonth, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows.transform, "timeout_seconds", 0.2)
+    steps.does["transform"] = lambda: until(lambda: None, 60, 0.01, "something that never comes")
+    record = run("2024-08")[1]
+    assert record.error == "Task run exceeded timeout of 0.2 second(s)"
+    assert attempts(record)["transform"] == ("failed", 1)
+
+
+def test_a_transient_error_costs_one_more_attempt(run: RunMonth, steps: Steps) -> None:
     steps.does["ingest_month"] = raises(SourceUnavailable("503"), times=1)
     assert attempts(run("2024-03")[1])["ingest_month"] == ("success", 2)
 
 
-def test_a_fault_that_stays_is_tried_as_often_as_core_says(run: RunMonth, steps: Steps) -> None:
+def test_a_lasting_transient_error_is_retried_as_often_as_core_says(run: RunMonth, steps: Steps) -> None:
     steps.does["ingest_zones"] = raises(SourceUnavailable("503"))
     record = run("2024-04")[1]
     assert (record.state, record.error) == ("failed", "503")
     assert attempts(record)["ingest_zones"] == ("failed", 1 + RETRIES)
 
 
-def test_a_bug_is_not_tried_again_and_keeps_its_name(run: RunMonth, steps: Steps) -> None:
+def test_a_bug_is_not_retried_and_its_error_keeps_its_name(run: RunMonth, steps: Steps) -> None:
     steps.does["transform"] = raises(KeyError("rows"))
     record = run("2024-05")[1]
     assert record.error == "KeyError: 'rows'"
     assert attempts(record)["transform"] == ("failed", 1)
 
 
-def test_a_month_that_is_none_fails_before_any_step(server: Prefect, steps: Steps) -> None:
+def test_a_month_that_does_not_exist_fails_before_any_step(server: Prefect, steps: Steps) -> None:
     state = flows.taxi_pipeline("2024-13", PARAMETERS, return_state=True)
     assert state.is_failed() and "2024-13" in str(state.message)
     assert steps.called == []
@@ -165,7 +186,7 @@ def test_run_parameters_with_a_key_missing_or_unknown_are_refused(parameters: Js
 
 
 class Deployment:
-    """Stands in for the deployment of a month: how its runs end, and how many there are at once."""
+    """Stands in for the deployment of a month: how its runs end, and how many run at once."""
 
     def __init__(self) -> None:
         self.ends: dict[str, list[State[Any] | Exception]] = {}
@@ -179,7 +200,8 @@ class Deployment:
         self.running += 1
         self.most = max(self.most, self.running)
         for _ in range(3):
-            await asyncio.sleep(0)  # let the others in
+            # Let the other months in.
+            await asyncio.sleep(0)
         self.running -= 1
         ends = self.ends.get(run["parameters"]["month"], [])
         end = ends.pop(0) if ends else Completed()
@@ -189,7 +211,7 @@ class Deployment:
 
     @property
     def months(self) -> list[str]:
-        """The months of the runs made, in order."""
+        """The months of the runs that were made, in order."""
         return [run["parameters"]["month"] for run in self.made]
 
 
@@ -200,8 +222,8 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Deployment:
     return stand_in
 
 
-def backfill(months: list[str], which: selection.Which = "all", jobs: int = 2) -> State[None]:
-    return asyncio.run(flows.backfill.fn(months, PARAMETERS, which, jobs))
+def backfill(months: list[str], which: selection.Which = "all", concurrency: int = 2) -> State[None]:
+    return asyncio.run(flows.backfill.fn(months, PARAMETERS, which, concurrency))
 
 
 MONTHS = ["2024-05", "2024-01", "2024-03", "2023-12"]
@@ -215,16 +237,16 @@ def test_a_backfill_is_one_run_per_month_in_the_order_given(deployment: Deployme
     assert len({run["idempotency_key"] for run in deployment.made}) == len(MONTHS)
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
-def test_no_more_months_at_once_than_jobs(deployment: Deployment, jobs: int) -> None:
-    backfill(MONTHS, jobs=jobs)
-    assert deployment.most == jobs
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_no_more_months_run_at_once_than_asked_for(deployment: Deployment, concurrency: int) -> None:
+    backfill(MONTHS, concurrency=concurrency)
+    assert deployment.most == concurrency
 
 
 @pytest.mark.parametrize("end", [Failed(), RuntimeError("the server is gone")], ids=["failed", "not made"])
 def test_a_bad_month_holds_back_no_other(deployment: Deployment, end: State[Any] | Exception) -> None:
     deployment.ends["2024-05"] = [end]
-    state = backfill(MONTHS, jobs=1)
+    state = backfill(MONTHS, concurrency=1)
     assert state.is_failed() and str(state.message).startswith("1 of 4 months failed: 2024-05 (")
     assert deployment.months == MONTHS
 
@@ -252,11 +274,11 @@ def test_only_the_chosen_months_are_run(deployment: Deployment, monkeypatch: pyt
     assert deployment.months == ["2024-05", "2024-03", "2023-12"]
 
 
-@pytest.mark.parametrize("wrong", [{"jobs": 0}, {"which": "some"}, {"months": "2024-01"}])
+@pytest.mark.parametrize("wrong", [{"concurrency": 0}, {"which": "some"}, {"months": "2024-01"}])
 def test_a_backfill_with_a_wrong_parameter_is_refused(wrong: Json) -> None:
     with pytest.raises(ParameterTypeError):
         flows.backfill.validate_parameters(
-            {"months": MONTHS, "parameters": PARAMETERS, "which": "all", "jobs": 2, **wrong}
+            {"months": MONTHS, "parameters": PARAMETERS, "which": "all", "concurrency": 2, **wrong}
         )
 
 
@@ -270,10 +292,10 @@ def test_a_backfill_with_a_wrong_parameter_is_refused(wrong: Json) -> None:
         ([COMPLETED], False, False),
         ([FAILED], True, True),
         ([CRASHED], True, True),
-        ([FAILED, COMPLETED], False, True),  # it was loaded once, and its last run failed
+        ([FAILED, COMPLETED], False, True),
         ([COMPLETED, FAILED], False, False),
     ],
-    ids=["never run", "completed", "failed", "crashed", "failed since", "mended"],
+    ids=["never run", "completed", "failed", "crashed", "failed since", "completed since"],
 )
 def test_what_missing_and_failed_mean(ends: list[StateType], missing: bool, failed: bool) -> None:
     assert selection.wanted("missing", ends) is missing
@@ -288,7 +310,8 @@ def test_a_month_named_twice_is_run_once_in_the_order_given() -> None:
 def test_past_runs_are_those_of_the_same_source_and_schema_newest_first(
     server: Prefect, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "PAGE", 2)  # three runs are two pages
+    # Three runs are then two pages.
+    monkeypatch.setattr(selection, "PAGE", 2)
     here, elsewhere = RunParameters("past", "here"), RunParameters("past", "elsewhere")
     steps.does["ingest_zones"] = raises(BadFile("bad"), times=1)
     for month, parameters in [("2024-01", here), ("2024-01", here), ("2024-02", here), ("2024-03", elsewhere)]:
@@ -297,6 +320,38 @@ def test_past_runs_are_those_of_the_same_source_and_schema_newest_first(
     assert past == {"2024-01": [COMPLETED, FAILED], "2024-02": [COMPLETED]}
 
 
+# --- how they look to a user
+
+
+FLOWS: list[Flow[..., Any]] = [flows.taxi_pipeline, flows.backfill]
+
+
 def test_the_flows_have_the_names_of_their_functions() -> None:
-    named: list[Flow[..., Any]] = [flows.taxi_pipeline, flows.backfill]
-    assert [flow.name for flow in named] == [flow.fn.__name__ for flow in named]
+    assert [flow.name for flow in FLOWS] == [flow.fn.__name__ for flow in FLOWS]
+
+
+def test_a_run_is_named_for_its_schema_and_month(run: RunMonth, server: Prefect, steps: Steps) -> None:
+    flow_run_id = run("2024-09")[0].state_details.flow_run_id
+    assert server.call("GET", f"/flow_runs/{flow_run_id}")["name"] == "a_schema 2024-09"
+
+
+def test_what_a_step_logs_is_in_the_log_of_its_task_run(run: RunMonth, server: Prefect, steps: Steps) -> None:
+    steps.does["ingest_month"] = lambda: logging.getLogger("core.load").info("copied 7 rows")
+    flow_run_id = str(run("2024-10")[0].state_details.flow_run_id)
+    of_run = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
+    (task,) = [one for one in server.filter("task_runs", of_run) if history.step(one) == "ingest_month"]
+
+    def logged() -> bool | None:
+        lines = server.filter("logs", {"logs": {"task_run_id": {"any_": [task["id"]]}}})
+        return "copied 7 rows" in [line["message"] for line in lines] or None
+
+    assert until(logged, 30, 0.1, "the line in the log of the task run")
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: str(flow.name))
+def test_the_form_describes_every_field_and_lists_the_strategies(flow: Flow[..., Any]) -> None:
+    schema = parameter_schema(flow.fn)
+    assert [name for name, field in schema.properties.items() if not field.get("description")] == []
+    fields = schema.definitions["RunParameters"]["properties"]
+    assert {name: field["description"] for name, field in fields.items()} == HELP
+    assert fields["strategy"]["enum"] == list(STRATEGIES)

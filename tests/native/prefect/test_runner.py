@@ -1,4 +1,4 @@
-"""The runner's parts that need no services: settings, what it makes of the server's answers, and how it waits."""
+"""The parts of the runner that need no services: its settings, how it reads the server's answers, and how it waits."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from core.errors import PermanentError, TransientError
 from core.lab.capabilities import CAPABILITIES
 from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint, Progress, Services
 from core.run import TASKS
+from prefect_impl.lab import backfill as parent
 from prefect_impl.lab import client, runner
 from prefect_impl.lab.client import Json, Prefect
 from prefect_impl.lab.history import cause, one_line, record, settled, task_record
 from prefect_impl.lab.services import SETTINGS, services
 
 README = Path(runner.__file__).parent.parent / "README.md"
-JUST_NOW = "2999-01-01T00:00:00Z"  # whatever the time that the tests take
+# However long the tests take, no run that ended then has settled.
+JUST_NOW = "2999-01-01T00:00:00Z"
 LONG_AGO = "2024-01-01T00:00:00Z"
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -67,7 +69,7 @@ def task_run(name: str, state: str = "COMPLETED", message: str = "", **values: A
 
 def test_describe_names_known_capabilities(progress: Progress) -> None:
     description = runner.describe({}, progress)
-    assert (description.name, description.version) == ("prefect", "3.8.8")
+    assert (description.name, description.version) == ("prefect", "3.9.1")
     assert set(description.capabilities) <= set(CAPABILITIES)
 
 
@@ -77,11 +79,6 @@ def test_everything_listens_on_loopback(up: Services) -> None:
     assert [step.start[1] for step in up.steps if step.start] == ["server", "worker"]
     server = next(step.start for step in up.steps if step.start)
     assert server[2:] == ["start", "--host", "127.0.0.1", "--port", "14200"]
-
-
-def test_the_workers_files_stay_in_the_home_that_it_was_given(up: Services, tmp_path: Path) -> None:
-    assert Path(up.env["TMPDIR"]).is_relative_to(tmp_path)
-    assert up.steps[0].run == ["mkdir", "-p", up.env["TMPDIR"]], "a folder that is not there is not used"
 
 
 def test_the_worker_has_no_limit_that_a_waiting_parent_could_use_up(up: Services) -> None:
@@ -130,8 +127,8 @@ def test_a_server_that_does_not_answer_is_transient() -> None:
 
 def test_the_runs_of_a_month_are_listed_oldest_first() -> None:
     runs = [flow_run("2024-01", "CRASHED"), flow_run("2024-02"), flow_run("2024-01")]
-    found = server(lambda _: httpx.Response(200, json=runs)).months_of("id")
-    assert {month: [run["state_type"] for run in runs] for month, runs in found.items()} == {
+    months = server(lambda _: httpx.Response(200, json=runs)).months_of("id")
+    assert {month: [run["state_type"] for run in runs] for month, runs in months.items()} == {
         "2024-01": ["CRASHED", "COMPLETED"],
         "2024-02": ["COMPLETED"],
     }
@@ -140,19 +137,30 @@ def test_the_runs_of_a_month_are_listed_oldest_first() -> None:
 # --- what was recorded
 
 
+LOADED = task_run("ingest_zones")
+BOTH_LOADED = [LOADED, task_run("ingest_month")]
+
+
 @pytest.mark.parametrize(
     ("run", "tasks", "over"),
     [
         (flow_run("2024-01", ended=JUST_NOW), [task_run(name) for name in TASKS], True),
         (flow_run("2024-01", ended=JUST_NOW), [task_run(name) for name in TASKS[:3]], False),
-        (flow_run("2024-01", "FAILED", JUST_NOW), [task_run(n, "PENDING", state_name="NotReady") for n in TASKS], True),
+        (flow_run("2024-01", "FAILED", JUST_NOW), [LOADED, task_run("ingest_month", "FAILED")], True),
+        (flow_run("2024-01", "FAILED", JUST_NOW), [task_run("ingest_zones", "FAILED")], False),
+        (flow_run("2024-01", "FAILED", JUST_NOW), [task_run("ingest_month", "FAILED")], False),
+        (flow_run("2024-01", "FAILED", JUST_NOW), [*BOTH_LOADED, task_run("transform", "FAILED")], True),
+        (flow_run("2024-01", "FAILED", JUST_NOW), [*BOTH_LOADED, task_run("transform", "RUNNING")], False),
         (flow_run("2024-01", "CRASHED", JUST_NOW), [task_run("ingest_month", "RUNNING")], False),
         (flow_run("2024-01", "CRASHED", LONG_AGO), [task_run("ingest_month", "RUNNING")], True),
         (flow_run("2024-01", "FAILED", LONG_AGO), [], True),
     ],
-    ids=["all four", "one on its way", "not ready", "just killed", "killed", "failed before its tasks"],
-)
-def test_when_the_record_of_a_month_is_whole(run: Json, tasks: list[Json], over: bool) -> None:
+    ids=[
+        "all four", "one on its way", "failed load", "failed zones, month on its way", "failed month, zones on its way",
+        "failed transform", "transform on its way", "just killed", "killed", "failed before its tasks",
+    ],
+)  # fmt: skip
+def test_when_the_record_of_a_month_is_complete(run: Json, tasks: list[Json], over: bool) -> None:
     assert settled(run, tasks) is over
 
 
@@ -189,26 +197,26 @@ RECEIPT = {"task": "ingest_month", "state": "success", "rows": 7}
 def test_the_attempts_of_a_killed_run_count() -> None:
     killed = task_run("ingest_month", "RUNNING", flow_run_id="2024-01 CRASHED", end_time=None, start_time="2023")
     tasks = [*(task_run(name) for name in TASKS), killed]
-    found = record(server(recorded(tasks, [RECEIPT])), [flow_run("2024-01", "CRASHED"), flow_run("2024-01")])
-    assert found is not None
-    assert (found.state, found.attempts, found.rows, found.error) == ("success", 2, 7, None)
-    assert [task.attempts for task in found.tasks] == [1, 2, 1, 1]
-    assert (found.tasks[1].started_at, found.tasks[1].ended_at) == ("2023", LONG_AGO)
+    month = record(server(recorded(tasks, [RECEIPT])), [flow_run("2024-01", "CRASHED"), flow_run("2024-01")])
+    assert month is not None
+    assert (month.state, month.attempts, month.rows, month.error) == ("success", 2, 7, None)
+    assert [task.attempts for task in month.tasks] == [1, 2, 1, 1]
+    assert (month.tasks[1].started_at, month.tasks[1].ended_at) == ("2023", LONG_AGO)
 
 
 def test_what_a_killed_run_loaded_is_not_unchanged() -> None:
     again = RECEIPT | {"state": "unchanged"}
     tasks = [task_run(name) for name in TASKS]
-    found = record(server(recorded(tasks, [RECEIPT, again])), [flow_run("2024-01", "CRASHED"), flow_run("2024-01")])
-    assert found is not None and found.state == "success"
-    found = record(server(recorded(tasks, [again])), [flow_run("2024-01")])
-    assert found is not None and found.state == "unchanged"
+    month = record(server(recorded(tasks, [RECEIPT, again])), [flow_run("2024-01", "CRASHED"), flow_run("2024-01")])
+    assert month is not None and month.state == "success"
+    month = record(server(recorded(tasks, [again])), [flow_run("2024-01")])
+    assert month is not None and month.state == "unchanged"
 
 
-def test_a_completed_run_is_a_success_also_when_the_server_lost_its_task_runs() -> None:
-    found = record(server(recorded([task_run("ingest_month", "RUNNING")], [RECEIPT])), [flow_run("2024-01")])
-    assert found is not None
-    assert (found.state, found.attempts, found.rows, found.error) == ("success", 1, 7, None)
+def test_a_completed_run_is_a_success_even_when_the_server_lost_its_task_runs() -> None:
+    month = record(server(recorded([task_run("ingest_month", "RUNNING")], [RECEIPT])), [flow_run("2024-01")])
+    assert month is not None
+    assert (month.state, month.attempts, month.rows, month.error) == ("success", 1, 7, None)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +232,7 @@ def test_a_completed_run_is_a_success_also_when_the_server_lost_its_task_runs() 
         ("Process for flow run exited with status code: -9", "Process for flow run exited with status code: -9"),
     ],
 )
-def test_the_words_of_an_error(message: str, line: str) -> None:
+def test_the_message_of_an_error(message: str, line: str) -> None:
     assert one_line(message) == line
 
 
@@ -268,9 +276,9 @@ class Server:
 
 @pytest.fixture
 def backfill(monkeypatch: pytest.MonkeyPatch, progress: Progress) -> Callable[..., BackfillResult]:
-    """The verb, against a `Server`."""
+    """Return the verb, which talks to a `Server`."""
     monkeypatch.setattr(waiting, "PAUSE_S", 0.0)
-    monkeypatch.setattr(runner, "POLL_S", 0.0)
+    monkeypatch.setattr(parent, "POLL_S", 0.0)
 
     def run(answers: Server, months: list[str], patience_s: float = 60.0) -> BackfillResult:
         monkeypatch.setattr(runner, "Prefect", lambda url: server(answers, patience_s))
@@ -293,9 +301,9 @@ def test_a_backfill_runs_all_months_with_the_parameters_asked_for(backfill: Call
         "source": "folder", "schema": "schema", "strategy": "swap", "force": False,
         "accept_suspect": False, "strict": False,
     }  # fmt: skip
-    assert asked == {"months": months, "parameters": parameters, "which": "all", "jobs": 3}
-    told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
-    assert [one["state"] for one in told if one["month"] == "2024-03"] == ["waiting", "running", "success"]
+    assert asked == {"months": months, "parameters": parameters, "which": "all", "concurrency": 3}
+    reported = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert [one["state"] for one in reported if one["month"] == "2024-03"] == ["waiting", "running", "success"]
 
 
 def test_a_killed_month_is_not_reported_before_its_next_run(backfill: Callable[..., Any]) -> None:
@@ -311,9 +319,10 @@ def test_months_that_a_killed_backfill_did_not_reach_say_so(backfill: Callable[.
     assert result.months[1].error == "not run: the backfill ended Crashed: why"
 
 
-def test_a_backfill_that_is_cut_short_is_cancelled(backfill: Callable[..., Any]) -> None:
+def test_a_backfill_that_is_cut_short_is_canceled(backfill: Callable[..., Any]) -> None:
     answers = Server(("RUNNING", []))
-    with pytest.raises(StopIteration):  # of the server's second look
+    # The server has no second look.
+    with pytest.raises(StopIteration):
         backfill(answers, ["2024-01"])
     assert answers.asked[-1] == ("/flow_runs/parent/set_state", {"state": {"type": "CANCELLING"}})
 
@@ -335,7 +344,7 @@ def test_a_restart_at_any_call_is_bridged(path: str, backfill: Callable[..., Bac
     assert backfill(answers, ["2024-01"]).status == "success"
     assert answers.faults[path] == []
     keys = [body["idempotency_key"] for asked, body in answers.asked if asked == CREATE]
-    assert len(set(keys)) == 1, "by its key the server finds the run that it made, and makes no other"
+    assert len(set(keys)) == 1, "by its key the server finds the run that it created, and creates no other"
 
 
 def test_each_backfill_has_a_key_of_its_own() -> None:
@@ -346,7 +355,7 @@ def test_each_backfill_has_a_key_of_its_own() -> None:
     assert first != second
 
 
-def test_what_ended_before_the_server_died_is_told_with_its_record(
+def test_what_ended_before_the_server_died_is_reported_with_its_record(
     backfill: Callable[..., BackfillResult], tmp_path: Path
 ) -> None:
     answers = Server(("RUNNING", [flow_run("2024-01"), flow_run("2024-02", "RUNNING")]), ("RUNNING", []))
@@ -361,8 +370,8 @@ def test_what_ended_before_the_server_died_is_told_with_its_record(
     answers.looks = looks()
     with pytest.raises(TransientError, match="Prefect refused POST /flow_runs/filter: 500 down"):
         backfill(answers, ["2024-01", "2024-02"], patience_s=0)
-    told = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
-    assert [(one["month"], one["state"], one["record"] is not None) for one in told] == [
+    reported = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert [(one["month"], one["state"], one["record"] is not None) for one in reported] == [
         ("2024-01", "success", True), ("2024-02", "running", False),
     ]  # fmt: skip
     assert answers.asked[-1] == ("/flow_runs/parent/set_state", {"state": {"type": "CANCELLING"}})

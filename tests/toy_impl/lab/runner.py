@@ -1,4 +1,4 @@
-"""A fourth tool, for the tests: a folder outside the checkout's own adapters, and nothing else. It has one service, which does nothing."""
+"""A fourth orchestrator, for the tests: one folder outside the checkout's adapters. Its one service does nothing."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ VERSION = "1.0"
 
 
 def describe(_: dict[str, Any], __: Progress) -> Description:
-    """Who this is."""
+    """Return what the toy is."""
     return Description("toy", "Toy", VERSION, capabilities=["services"], ports=["web"])
 
 
 def services(data: dict[str, Any], _: Progress) -> Services:
-    """A web server of the standard library."""
+    """Return a web server of the standard library."""
     endpoint = Endpoint.from_json(data)
     port = str(endpoint.ports["web"])
     url = f"http://127.0.0.1:{port}/"
@@ -41,23 +41,23 @@ def services(data: dict[str, Any], _: Progress) -> Services:
 
 
 def ready(_: dict[str, Any], __: Progress) -> dict[str, Any]:
-    """At once."""
+    """Return at once."""
     return {}
 
 
 def run_month(month: str, request: BackfillRequest, progress: Progress) -> MonthRecord:
-    """The steps, one after the other, each tried as often as its error says."""
+    """Run the steps, one after the other, each as often as its error allows."""
     from core import pipeline
     from core.run import Run
 
-    job = Run.of(request.parameters, "toy")
+    run = Run.of(request.parameters, "toy")
     tasks: list[TaskRecord] = []
     receipts: dict[str, dict[str, Any]] = {}
     error: str | None = None
     progress(month, "running")
     for name in TASKS:
         step = getattr(pipeline, name)
-        arguments = (job,) if name == "ingest_zones" else (job, Month.parse(month))
+        arguments = (run,) if name == "ingest_zones" else (run, Month.parse(month))
         attempts = 0
         while name not in receipts and error is None:
             attempts += 1
@@ -72,7 +72,7 @@ def run_month(month: str, request: BackfillRequest, progress: Progress) -> Month
 
 
 def backfill(data: dict[str, Any], progress: Progress) -> BackfillResult:
-    """One month after the other."""
+    """Run one month after the other."""
     started, request = time.monotonic(), BackfillRequest.from_json(data)
     return BackfillResult.of(VERSION, started, [run_month(month, request, progress) for month in request.months])
 

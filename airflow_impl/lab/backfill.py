@@ -1,0 +1,94 @@
+"""One backfill of contiguous months: start it, follow its runs, and record its months."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise, takewhile
+
+from airflow_impl.lab import history
+from airflow_impl.lab.client import DAG, FINAL, Airflow, Json
+from core.lab.protocol import BackfillRequest, MonthRecord, Progress, canceled_with_us
+from core.month import Month
+from core.waiting import patiently, until
+
+POLL_S = 0.5
+"""The pause between two looks at a backfill: each costs the API server 0.02 CPU s."""
+
+Records = dict[Month, MonthRecord]
+"""What Airflow recorded of the months whose runs are over."""
+
+
+def run(airflow: Airflow, months: Sequence[Month], request: BackfillRequest, progress: Progress) -> Records:
+    """Backfill contiguous months; return the records of those for which Airflow made a run."""
+    span = f"{months[0]}..{months[-1]}"
+    waiting_for = f"another backfill of the DAG, before {span}"
+    backfill = until(lambda: start(airflow, months, request), math.inf, POLL_S, waiting_for)
+    with canceled_with_us(lambda: airflow.close_backfill(backfill)):
+        records = follow(airflow, backfill, months, progress)
+    airflow.close_backfill(backfill)
+    return records
+
+
+def start(airflow: Airflow, months: Sequence[Month], request: BackfillRequest) -> Json | None:
+    """Create a backfill of contiguous months; return None while another one or another run of these months is active.
+
+    Airflow allows a DAG one active backfill at a time (409), and makes no run of a partition whose newest run is not
+    over. With ``completed`` it makes a new run, with the new conf, beside the runs that are over, and leaves those as
+    they are.
+
+    The response to an attempt may have been lost although Airflow received it. The backfill that it created is newer
+    than all that were known before.
+    """
+    if airflow.runs(months, state=["queued", "running"]):
+        return None
+    known = [one["id"] for one in airflow.backfills()]
+    body = {
+        "dag_id": DAG,
+        "from_date": f"{min(months).first_day}T00:00:00Z",
+        "to_date": f"{max(months).first_day}T00:00:00Z",
+        "run_backwards": months[0] > months[-1],
+        "max_active_runs": request.jobs,
+        "reprocess_behavior": "completed",
+        "dag_run_conf": request.parameters,
+    }
+
+    def create() -> Json | None:
+        new = [one for one in airflow.backfills() if one["id"] not in known]
+        if ours := [one for one in new if one["dag_run_conf"] == body["dag_run_conf"]]:
+            return ours[0]
+        response = airflow.once("POST", "/backfills", 409, json=body)
+        return response.json() if response.is_success else None
+
+    return patiently(create, airflow.patience_s)
+
+
+def follow(airflow: Airflow, backfill: Json, months: Sequence[Month], progress: Progress) -> Records:
+    """Report the months' states until every run of the backfill is over; return their records."""
+    records: Records = {}
+
+    def look() -> Records | None:
+        runs = runs_of(airflow, backfill, months)
+        for month, one in runs.items():
+            if one["state"] in FINAL and month not in records:
+                records[month] = history.record(airflow, one)
+                airflow.note(one, records[month])
+            state = records[month].state if month in records else "running" if one["start_date"] else "waiting"
+            progress(str(month), state, record=records.get(month))
+        return records if records.keys() == runs.keys() else None
+
+    return until(look, math.inf, POLL_S, f"Airflow's backfill {backfill['id']} of {months[0]}..{months[-1]}")
+
+
+def runs_of(airflow: Airflow, backfill: Json, months: Sequence[Month]) -> dict[Month, Json]:
+    """Return a backfill's runs by month. A run does not name its backfill, but has its conf and was updated since."""
+    runs = airflow.runs(months, run_type="backfill", updated_at_gte=backfill["created_at"])
+    ours = [run for run in runs if run["conf"] == backfill["dag_run_conf"]]
+    return {Month.parse(run["partition_key"]): run for run in reversed(ours)}
+
+
+def first_stretch(months: Sequence[Month]) -> Sequence[Month]:
+    """Return the contiguous months at the head of `months`, forwards or backwards: Airflow backfills only a range."""
+    forwards = list(takewhile(lambda pair: pair[0].next() == pair[1], pairwise(months)))
+    backwards = list(takewhile(lambda pair: pair[1].next() == pair[0], pairwise(months)))
+    return months[: 1 + max(len(forwards), len(backwards))]

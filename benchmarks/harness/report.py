@@ -1,0 +1,67 @@
+"""The pages below docs/ that are generated from results: ``python -m benchmarks.harness.report``.
+
+They are never edited by hand. With ``--folder``, results are read from another folder than the repository's, and the
+pages are written beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.harness import measure
+from core.settings import ROOT
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of one benchmark, by its path in the checkout."""
+
+    path: str
+    module: str
+    """The module whose `page` renders it: a name, because the harness imports nothing that imports the harness."""
+    results: Path = measure.RESULTS
+    """Where the published results are."""
+    part: str | None = None
+    """Other results that are on the same page, if they exist; `page` finds them under this name."""
+
+
+PAGES = {
+    "load": Page("docs/benchmarks/load.md", "benchmarks.load.page"),
+    "digest": Page("docs/benchmarks/digest.md", "benchmarks.digest.page"),
+    "growth": Page("docs/benchmarks/load-strategies.md", "benchmarks.strategies.page", part="claims"),
+    "transform": Page("docs/benchmarks/transform.md", "benchmarks.transform.page"),
+    "soak": Page("docs/faults.md", "tests.faults.page", measure.FAULT_RESULTS, part="kill_points"),
+}
+"""Every page by the name of its results."""
+
+
+def render(name: str, folder: Path | None = None) -> str:
+    """Return the page of the results `name`: the published ones, or those in `folder`."""
+    page = PAGES[name]
+    folder = folder or page.results
+    result = measure.read(name, folder)
+    if page.part and (folder / f"{page.part}.json").exists():
+        result[page.part] = measure.read(page.part, folder)
+    text: str = importlib.import_module(page.module).page(result)
+    return text
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write every page that has results."""
+    parser = argparse.ArgumentParser(prog="benchmarks.harness.report", description="Write the pages made from results.")
+    parser.add_argument("--folder", type=Path, help="where the results are (default: the repository's)")
+    folder: Path | None = parser.parse_args(argv).folder
+    for name, page in PAGES.items():
+        if ((folder or page.results) / f"{name}.json").exists():
+            path = folder / Path(page.path).name if folder else ROOT / page.path
+            path.write_text(render(name, folder))
+            print(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

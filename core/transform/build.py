@@ -1,0 +1,108 @@
+"""One refresh: lock the schema, build what is pending with dbt, publish it, and record from what it was built."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+from core.database import Connection, check_schema_name, connect, lock_key, lock_not_free, logged_wait
+from core.month import spans_of
+from core.run import counted
+from core.transform import findings, marts, pending
+from core.transform.dbt_build import build_models
+from core.transform.pending import PROJECT, Plan
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """What a refresh did. `state` is ``success`` or ``unchanged``; `months` are those that were rebuilt.
+
+    `warnings` say what a reader may have noticed: a damaged mart that was rebuilt, a mart whose columns changed.
+    """
+
+    state: str
+    months: tuple[dt.date, ...] = ()
+    full: bool = False
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+def refresh(schema: str, month: dt.date | None = None) -> Refresh:
+    """Build what is pending in `schema`, and publish it in one transaction; start nothing when nothing is pending.
+
+    With `month`, what the last build left of it is compared with the marts (`marts.damage`): rows that have gone
+    missing since then are a reason to rebuild all months.
+
+    Refreshes of one schema wait for each other: dbt collides on its temporary names otherwise. Raise `Busy` when the
+    other one takes longer than `Settings.lock_wait_s`, `TransformFailed` when a model can't be built (what was built
+    before stays), `DatabaseUnavailable` when the server goes away. Failed data tests are recorded, not raised.
+    """
+    check_schema_name(schema)
+    started = time.monotonic()
+    with connect(f"transform {schema}", autocommit=True) as connection, _exclusive(connection, schema):
+        plan = _plan(connection, schema, month)
+        if plan.is_empty:
+            at = pending.last_built(connection, schema)
+            log.info("%s: nothing has changed since its last build, at %s", schema, at.isoformat(" ", "seconds"))
+            return Refresh("unchanged")
+        warnings = _build(connection, schema, plan)
+        seconds = round(time.monotonic() - started, 3)
+        return Refresh("success", plan.months, plan.full, seconds, tuple(warnings))
+
+
+def _plan(connection: Connection, schema: str, month: dt.date | None) -> Plan:
+    pending.require_raw_tables(connection, schema)
+    pending.create_ledger(connection, schema)
+    marts.create_ledger(connection, schema)
+    findings.create_table(connection, schema)
+    return pending.plan(connection, schema, month)
+
+
+def _build(connection: Connection, schema: str, plan: Plan) -> list[str]:
+    """Build and publish what `plan` says; return the warnings."""
+    log.info("%s: building %s: %s", schema, _what(plan), "; ".join(plan.reasons))
+    months = None if plan.full else plan.months
+    # A view changes with the project only, and so does what a unit test finds, which reads made-up rows.
+    views, unit_tests = PROJECT in plan.changed or bool(plan.missing), PROJECT in plan.changed
+    outcomes = build_models(connection.info, schema, months, views=views, unit_tests=unit_tests)
+    with connection.transaction():
+        findings.write(connection, schema, outcomes, months)
+        replaced = marts.publish(connection, schema, months) if months != () else []
+        pending.write_versions(connection, schema, plan.versions)
+    damaged = [f"{plan.damaged}: all months were rebuilt"] if plan.damaged else []
+    return damaged + [
+        f"{name} was replaced because its columns changed: a transaction that began before sees it empty"
+        for name in replaced
+    ]
+
+
+def _what(plan: Plan) -> str:
+    if plan.full:
+        return f"all {counted(len(plan.months), 'month')}"
+    return spans_of(plan.months) or "views only"
+
+
+@contextmanager
+def _exclusive(connection: Connection, schema: str) -> Iterator[None]:
+    """Hold the schema's transform lock until the block, or the connection, ends.
+
+    The lock belongs to the session: one of a transaction would keep that open, idle, for as long as dbt takes.
+    """
+    key = lock_key("transform", schema)
+    try:
+        with logged_wait(f"another refresh of schema {schema}"):
+            connection.execute("SELECT pg_advisory_lock(%s)", [key])
+    except psycopg.errors.LockNotAvailable as error:
+        raise lock_not_free(connection, "transform", schema) from error
+    # The session is idle while dbt works
+    connection.execute("SET idle_session_timeout = 0")
+    yield
+    connection.execute("SELECT pg_advisory_unlock(%s)", [key])

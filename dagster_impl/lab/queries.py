@@ -1,0 +1,61 @@
+"""The documents of Dagster's GraphQL API that a backfill needs."""
+
+READY = """
+{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } }
+  workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError {
+    __typename ... on PythonError { className message causes { message } } } } } } }
+"""
+
+PARTITIONS = """
+query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) {
+  __typename
+  ... on AssetNode { partitionKeys }
+  ... on AssetNotFoundError { message } } }
+"""
+
+LAUNCH = """
+mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+  __typename
+  ... on LaunchBackfillSuccess { backfillId }
+  ... on Error { message } } }
+"""
+
+PROGRESS = """
+query ($id: String!, $limit: Int!) { partitionBackfillOrError(backfillId: $id) {
+  __typename
+  ... on PartitionBackfill { status error { message } runs(limit: $limit) { id status creationTime tags { key value } } }
+  ... on Error { message } } }
+"""
+
+CANCEL = """
+mutation ($id: String!) { cancelPartitionBackfill(backfillId: $id) {
+  __typename
+  ... on Error { message } } }
+"""
+
+BACKFILLS = """
+query ($limit: Int!) { partitionBackfillsOrError(limit: $limit) {
+  __typename
+  ... on PartitionBackfills { results { id tags { key value } } }
+  ... on Error { message } } }
+"""
+
+RETRY = """
+mutation ($params: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $params) {
+  __typename
+  ... on Error { message } } }
+"""
+
+RUN = """
+query ($id: ID!) { runOrError(runId: $id) {
+  __typename
+  ... on Run {
+    stepStats { stepKey status startTime endTime attempts { startTime }
+      materializations { metadataEntries { label ... on TextMetadataEntry { text } ... on IntMetadataEntry { intValue }
+        ... on JsonMetadataEntry { jsonString } } } }
+    eventConnection { events { __typename
+      ... on ExecutionStepFailureEvent { failureMetadata { description } error { message } }
+      ... on RunFailureEvent { message }
+      ... on AssetCheckEvaluationEvent { evaluation { success severity description } } } } }
+  ... on Error { message } } }
+"""

@@ -1,0 +1,63 @@
+"""One backfill, from its creation to the record of its last month."""
+
+from __future__ import annotations
+
+import math
+
+from core.lab.protocol import BackfillRequest, MonthRecord, Progress, canceled_with_us, month_record
+from core.waiting import until
+from prefect_impl.lab import history
+from prefect_impl.lab.client import FINAL, Json, Prefect
+
+POLL_S = 1.0
+"""How often the state of a backfill is read: as often as the worker looks for work."""
+
+Records = dict[str, MonthRecord]
+"""What Prefect recorded of the months that have ended."""
+
+
+def run(prefect: Prefect, wanted: BackfillRequest, progress: Progress) -> list[MonthRecord]:
+    """Run the deployment `backfill` and return the records of its months; cancel it when this ends before it does."""
+    parameters = {
+        "months": wanted.months,
+        "parameters": wanted.parameters,
+        "which": "all",
+        "concurrency": wanted.jobs,
+    }
+    run_id = prefect.start_backfill(parameters)
+    with canceled_with_us(lambda: prefect.cancel(run_id)):
+        records = follow(prefect, run_id, wanted, progress)
+    return [records[month] for month in wanted.months]
+
+
+def follow(prefect: Prefect, run_id: str, wanted: BackfillRequest, progress: Progress) -> Records:
+    """Report progress until the backfill and the record of each of its runs are complete; return the records."""
+    records: Records = {}
+
+    def look() -> Json | None:
+        # The parent is read before its months: once it has ended, it creates no more of them.
+        parent = prefect.state(run_id)
+        ended = parent["type"] in FINAL
+        months = prefect.months_of(run_id)
+        for month, runs in months.items():
+            if month not in records and is_over(runs[-1], ended) and (record := history.record(prefect, runs)):
+                records[month] = record
+        for month in wanted.months:
+            progress(month, state_of(months.get(month, []), records.get(month)), record=records.get(month))
+        return parent if ended and months.keys() <= records.keys() else None
+
+    parent = until(look, math.inf, POLL_S, f"Prefect's backfill {run_id}")
+    not_run = f"not run: the backfill ended {parent['name']}: {parent['message']}"
+    return {month: records.get(month) or month_record(month, [], {}, not_run) for month in wanted.months}
+
+
+def is_over(last: Json, ended: bool) -> bool:
+    """Return whether `last` is a month's last run: while the backfill runs, one that crashed is followed by another."""
+    return last["state_type"] in FINAL and (ended or last["state_type"] != "CRASHED")
+
+
+def state_of(runs: list[Json], record: MonthRecord | None) -> str:
+    """Return a month's state, as progress reports it."""
+    if record:
+        return record.state
+    return "waiting" if not runs or runs[-1]["state_type"] in ("SCHEDULED", "PENDING") else "running"

@@ -1,0 +1,54 @@
+"""What is started, with which settings and secrets."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from airflow.configuration import conf
+
+from airflow_impl.lab import services as stack
+from airflow_impl.lab.services import SETTINGS, services
+from core.lab.protocol import Endpoint, Services
+
+README = Path(stack.__file__).parent.parent / "README.md"
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Services:
+    return services(Endpoint(str(tmp_path / "home"), {"api": 18080}))
+
+
+def test_everything_listens_on_loopback(up: Services) -> None:
+    assert up.env["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert up.web == up.env["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:18080"
+    assert [step.start[1] for step in up.steps if step.start] == ["api-server", "scheduler", "dag-processor"]
+
+
+def test_secrets_are_made_once_and_only_for_the_owner(up: Services, tmp_path: Path) -> None:
+    config = tmp_path / "home" / "airflow.cfg"
+    first = config.read_text()
+    services(Endpoint(str(tmp_path / "home"), {"api": 18081}))
+    assert config.read_text() == first
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+
+
+def test_no_secret_is_in_the_result(up: Services, tmp_path: Path) -> None:
+    lines = (tmp_path / "home" / "airflow.cfg").read_text().splitlines()
+    secrets = [value for _, equals, value in (line.partition(" = ") for line in lines) if equals]
+    assert len(secrets) == 3
+    assert not any(secret in json.dumps(up.to_json()) for secret in secrets)
+
+
+@pytest.mark.parametrize("option", SETTINGS)
+def test_every_setting_exists_in_airflow_and_changes_its_default(option: str) -> None:
+    section, key = option.lower().split("__")
+    assert conf.configuration_description[section]["options"][key]["default"] != SETTINGS[option][0]
+
+
+def test_the_readme_shows_every_setting_with_its_reason() -> None:
+    rows = [f"| {option.replace('__', '.').lower()} | {value} | {why} |" for option, (value, why) in SETTINGS.items()]
+    text = README.read_text()
+    assert [row for row in rows if row not in text] == []

@@ -1,0 +1,189 @@
+"""The runner protocol: the messages that pass between processes, and how errors arrive."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import waiting
+from core.errors import NotPublished, PermanentError, SourceUnavailable, TransientError, UsageError
+from core.lab.protocol import (
+    BackfillRequest,
+    BackfillResult,
+    MonthRecord,
+    Progress,
+    Services,
+    Step,
+    TaskRecord,
+    month_record,
+    progress_path,
+    read_result,
+    serve,
+    write_json,
+)
+from core.run import TASKS
+from core.waiting import patiently, until
+
+
+def tasks(**states: str) -> list[TaskRecord]:
+    return [TaskRecord(name, states.get(name, "success"), 1) for name in TASKS]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Services({"A": "1"}, [Step(run=["x"], once=True), Step(wait="http://h")], web="http://h"),
+        BackfillResult("failed", "1", 2.5, [month_record("2024-01", tasks(), {}, "broken")], ["a note"]),
+        BackfillRequest(["2024-01"], "sample", "s"),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_a_message_survives_the_passage(message: Services | BackfillResult | BackfillRequest) -> None:
+    assert type(message).from_json(json.loads(json.dumps(message.to_json()))) == message
+
+
+@pytest.mark.parametrize("data", [{"months": []}, {"months": [], "source": "", "schema": "", "monhts": []}])
+def test_a_missing_and_an_unknown_key_are_refused(data: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="BackfillRequest: "):
+        BackfillRequest.from_json(data)
+
+
+def test_run_parameters_hold_no_more_than_the_steps_need() -> None:
+    request = BackfillRequest(["2024-01"], "sample", "s", {"home": "/x"}, force=True)
+    assert request.parameters == {
+        "source": "sample", "schema": "s", "strategy": "swap", "force": True,
+        "accept_suspect": False, "strict": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("records", "receipt", "error", "state"),
+    [
+        (tasks(), {"state": "success"}, None, "success"),
+        (tasks(ingest_month="unchanged"), {"state": "unchanged"}, None, "unchanged"),
+        (tasks(), {"state": "success"}, "broken", "failed"),
+        (tasks(check="failed"), {"state": "success"}, None, "failed"),
+        (tasks()[:2], {"state": "success"}, None, "failed"),
+        ([], {}, None, "failed"),
+    ],
+)
+def test_a_month_fails_when_one_of_its_steps_does(
+    records: list[TaskRecord], receipt: dict[str, object], error: str | None, state: str
+) -> None:
+    record = month_record("2024-01", records, {"ingest_month": receipt}, error)
+    assert record.state == state
+    assert bool(record.error) == (state == "failed")
+
+
+def test_a_month_shows_its_ingest_step_and_its_span() -> None:
+    records = [
+        TaskRecord("check", "success", 1, "2024-01-01T00:00:03+00:00", "2024-01-01T00:00:04+00:00"),
+        TaskRecord("transform", "success", 1),
+        TaskRecord("ingest_month", "success", 3, "2024-01-01T00:00:01+00:00", "2024-01-01T00:00:02+00:00", 7),
+        TaskRecord("ingest_zones", "success", 1, "2024-01-01T00:00:00+00:00", "2024-01-01T00:00:01+00:00"),
+    ]
+    record = month_record("2024-01", records, {"ingest_month": {"rows": 7, "digest": "d", "source_sha256": "s"}}, None)
+    assert (record.attempts, record.rows, record.digest, record.source_sha256) == (3, 7, "d", "s")
+    assert (record.started_at, record.ended_at) == ("2024-01-01T00:00:00+00:00", "2024-01-01T00:00:04+00:00")
+    assert [task.task for task in record.tasks] == list(TASKS)
+
+
+def test_a_month_has_the_warnings_of_all_its_steps() -> None:
+    receipts: dict[str, dict[str, Any]] = {
+        "check": {"warnings": ["c"]},
+        "ingest_month": {"warnings": ["a", "b"]},
+        "ingest_zones": {"rows": 1},
+    }
+    record = month_record("2024-01", tasks(), receipts, None)
+    assert (record.warnings, record.summary) == (["a", "b", "c"], "success, 3 warnings")
+    assert MonthRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_the_summary_of_a_month() -> None:
+    assert MonthRecord("2024-01", "unchanged").summary == "unchanged"
+    assert MonthRecord("2024-01", "unchanged", warnings=["w"]).summary == "unchanged, 1 warning"
+
+
+def test_one_failed_month_fails_the_backfill() -> None:
+    months = [MonthRecord("2024-01", "success"), MonthRecord("2024-02", "failed", error="broken")]
+    assert BackfillResult.of("1", 0.0, months).status == "failed"
+    assert BackfillResult.of("1", 0.0, months[:1]).status == "success"
+
+
+@pytest.mark.parametrize(
+    ("error", "arrives_as"),
+    [(UsageError, UsageError), (NotPublished, PermanentError), (SourceUnavailable, TransientError)],
+)
+def test_a_known_error_arrives_as_one(
+    tmp_path: Path, error: type[Exception], arrives_as: type[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("no such thing")
+
+    write_json(tmp_path / "request", {})
+    assert serve({"do": fail}, ["do", str(tmp_path / "request"), str(tmp_path / "result")]) == 0
+    with pytest.raises(arrives_as, match="no such thing"):
+        read_result(tmp_path / "result")
+    assert "Traceback" in capsys.readouterr().err, "the log has the traceback"
+
+
+def test_a_bug_leaves_no_result(tmp_path: Path) -> None:
+    write_json(tmp_path / "request", {})
+    with pytest.raises(ZeroDivisionError):
+        serve({"do": lambda *_: 1 / 0}, ["do", str(tmp_path / "request"), str(tmp_path / "result")])
+    assert [path.name for path in tmp_path.iterdir()] == ["request"]
+
+
+def test_progress_is_written_once_per_change(tmp_path: Path) -> None:
+    path = progress_path(tmp_path / "result.json")
+    report = Progress(path)
+    for state in ("waiting", "running", "running", "success"):
+        report("2024-01", state)
+    report("2024-02", "running", "half way")
+    seen = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(fact["month"], fact["state"], fact["detail"]) for fact in seen] == [
+        ("2024-01", "waiting", ""), ("2024-01", "running", ""), ("2024-01", "success", ""),
+        ("2024-02", "running", "half way"),
+    ]  # fmt: skip
+
+
+def test_progress_counts_the_warnings_of_a_month_that_ended(tmp_path: Path) -> None:
+    path = progress_path(tmp_path / "result.json")
+    Progress(path)("2024-01", "success", record=MonthRecord("2024-01", "success", warnings=["odd"]))
+    assert json.loads(path.read_text())["detail"] == "1 warning"
+
+
+def test_waiting_ends_with_a_value_or_a_deadline() -> None:
+    answers = iter([None, None, 3])
+    assert until(lambda: next(answers), 10, 0, "an answer") == 3
+    with pytest.raises(TransientError, match=r"an answer: not done after 0 s"):
+        until(lambda: None, 0, 0, "an answer")
+
+
+def test_a_transient_error_is_retried_for_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "PAUSE_S", 0)
+    faults = [SourceUnavailable("first"), SourceUnavailable("second")]
+
+    def call() -> int:
+        if faults:
+            raise faults.pop(0)
+        return 3
+
+    assert patiently(call, 60) == 3
+    faults = [SourceUnavailable("first"), SourceUnavailable("second")]
+    with pytest.raises(SourceUnavailable, match="first"):
+        patiently(call, 0)
+    faults = [NotPublished("for good"), SourceUnavailable("never asked")]  # type: ignore[list-item]
+    with pytest.raises(NotPublished):
+        patiently(call, 60)
+
+
+def test_it_imports_nothing_but_the_standard_library() -> None:
+    code = "import sys, core.lab.protocol; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) - sys.stdlib_module_names <= {"core", "__main__"}
