@@ -68,7 +68,7 @@ def warehouse(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real TLC files beside the checkout. A user's clone has none: then the test is skipped, and says so."""
+    """The folder of real TLC files beside the checkout. A user's clone has none: the test is skipped, with a reason."""
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real files at {REAL_DATA}: everything is covered by generated ones as well")
     return REAL_DATA
