@@ -14,9 +14,8 @@ MONTHS = dg.MonthlyPartitionsDefinition(start_date=EARLIEST, fmt="%Y-%m")
 """The months of the source files. The last one is the last complete month.
 
 A run is a month, which is Dagster's default, so a bad one holds back no other: a run for a range would be faster, and
-fail
-as a whole. `dg.BackfillPolicy.multi_run(1)` would say so, but its runs are tagged with a range, and 1.13.27 records the
-result of a check with its partition only in a run that is tagged with a partition.
+fail as a whole. `dg.BackfillPolicy.multi_run(1)` would say so, but its runs are tagged with a range, and 1.13.27
+records the result of a check with its partition only in a run that is tagged with a partition.
 """
 
 RETRY = dg.RetryPolicy(max_retries=RETRIES, delay=RETRY_DELAY_S)

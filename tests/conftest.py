@@ -1,4 +1,4 @@
-"""Fixtures for every suite. The tools' environments load this file too, so the lab is imported inside the fixtures."""
+"""Fixtures for every suite. The orchestrators' environments load this file too, so the lab is imported inside the fixtures."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def dsn(postgres: str) -> Iterator[str]:
 
 @pytest.fixture
 def warehouse(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty database that is also what `core.settings` says, with a state folder of its own; gives the DSN."""
+    """Yield the DSN of an empty database, which `core.settings` names too, with a state folder of its own."""
     from core.settings import settings
 
     monkeypatch.setenv("TRIPTYCH_DSN", dsn)

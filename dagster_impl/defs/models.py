@@ -46,8 +46,7 @@ def _column(column: Column) -> dg.TableColumn:
     partitions_def=MONTHS,
     retry_policy=RETRY,
     # One build makes all four, but without this 1.13.27 refuses each backfill of a diamond, from its own pages too:
-    # "Targeted
-    # subset must match between every key", because it compares two equal sets of months with the `!=` of tuples.
+    # "Targeted subset must match between every key". It compares two equal sets of months with the `!=` of tuples.
     can_subset=True,
 )
 def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterator[dg.MaterializeResult[None]]:
@@ -69,8 +68,7 @@ def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterato
         dg.AssetCheckSpec(test.name, asset=model.name, description=test.description, partitions_def=MONTHS)
         for model in MODELS
         for test in model.tests
-        # A unit test uses made-up rows: it says nothing of a month, and stops the build when it fails
-        # (`core.transform`).
+        # A unit test uses made-up rows: it says nothing of a month, and stops the build when it fails.
         if test.kind == "data"
     ],
     retry_policy=RETRY,

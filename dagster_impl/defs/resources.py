@@ -14,8 +14,7 @@ class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the reso
     """
 
     source: str = Field(default="tlc", description=HELP["source"])
-    # `schema` is a method of every pydantic model, and a field of that name warns: the field has another name, its key
-    # has not.
+    # `schema` is a method of every pydantic model, and a field of that name warns: only its key is called so.
     target: str = Field(default="dagster", alias="schema", description=HELP["schema"])
     strategy: StrategyName = Field(default="swap", description=HELP["strategy"])
     force: bool = Field(default=False, description=HELP["force"])
