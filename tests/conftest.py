@@ -1,4 +1,4 @@
-"""Fixtures for every suite. The orchestrators' environments load this file too, so the lab is imported inside the fixtures."""
+"""Fixtures for every suite. Orchestrators' environments load it too, so fixtures import the lab themselves."""
 
 from __future__ import annotations
 
