@@ -58,14 +58,14 @@ azurite: ## install the server program for the tests of Azure's containers, with
 	then npm install --prefix .venvs/azurite --no-fund --no-audit --no-progress --ignore-scripts --loglevel=error azurite@$(AZURITE); \
 	else echo "azurite: no npm here, so the tests of Azure's containers will skip"; fi
 
-# Benchmarks and fault injection. With QUICK=1, a trial of a minute or two, whose figures and pages go to
-# .triptych/benchmarks and nowhere else
+# Benchmarks and fault injection. QUICK=1 is a trial of a minute or two, whose figures and pages go to
+# .triptych/benchmarks only.
 BENCH = $(PYTHON) -m core.lab.environments bench && $(LAB)/python -m benchmarks.harness.run $(if $(QUICK),--quick)
 
 bench: setup ## run every benchmark, and the fault injection of `make soak` (QUICK=1: a trial, which publishes nothing)
 	@$(BENCH) load digest growth claims transform soak kill_points
 
-bench-load: setup ## measure all that docs/benchmarks says of loads and transforms, results and pages: 30 minutes, 12 GB of memory
+bench-load: setup ## measure all that docs/benchmarks says of loads and transforms: 30 minutes, 12 GB of memory
 	@$(BENCH) load digest growth claims transform
 
 bench-race: setup ## of these, the load and the digest beside their alternatives: 20 minutes, 12 GB of memory

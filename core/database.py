@@ -193,7 +193,7 @@ _TIMEOUTS = {
     "idle-in-transaction": "idle_in_transaction_session_timeout",
     "idle-session": "idle_session_timeout",
 }
-_NO_CONNECTION = "no connection is free: run fewer tools at a time, or fewer --jobs"
+_NO_CONNECTION = "no connection is free: run fewer orchestrators at a time, or fewer --jobs"
 
 
 _BUSY = (

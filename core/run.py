@@ -37,7 +37,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def described(text: str) -> Mapping[str, str]:
-    """Return the metadata of a field that means `text`, under the name by which pydantic puts it into a form's schema."""
+    """Return the metadata of a field that means `text`, under the name from which pydantic takes a form's text."""
     return {"description": text}
 
 

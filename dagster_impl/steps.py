@@ -13,9 +13,9 @@ from core.run import Receipt
 MONTHS = dg.MonthlyPartitionsDefinition(start_date=EARLIEST, fmt="%Y-%m")
 """The months of the source files. The last one is the last complete month.
 
-A run is a month, which is Dagster's default, so a bad one holds back no other: a run for a range would be faster, and fail
-as a whole. `dg.BackfillPolicy.multi_run(1)` would say so, but its runs are tagged with a range, and 1.13.27 records the
-result of a check with its partition only in a run that is tagged with a partition.
+A run is a month, which is Dagster's default, so a bad one holds back no other: a run for a range would be faster, and
+fail as a whole. `dg.BackfillPolicy.multi_run(1)` would say so, but its runs are tagged with a range, and 1.13.27
+records the result of a check with its partition only in a run that is tagged with a partition.
 """
 
 RETRY = dg.RetryPolicy(max_retries=RETRIES, delay=RETRY_DELAY_S)
@@ -47,7 +47,7 @@ def table(schema: str, name: str, columns: Sequence[dg.TableColumn] = ()) -> dic
 def materialized(
     receipt: Receipt, schema: str, name: str, columns: Sequence[dg.TableColumn] = ()
 ) -> dg.MaterializeResult[None]:
-    """Return the receipt as metadata of the table's asset; the digest of the content, if there is one, is its data version."""
+    """Return the receipt as metadata of the table's asset; the digest of the content, if any, is its data version."""
     metadata = receipt.to_json()
     # A receipt without a month counts the rows of the whole table. The event itself names the step and the partition.
     counts = "dagster/partition_row_count" if metadata.pop("month", None) else "dagster/row_count"

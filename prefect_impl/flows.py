@@ -25,7 +25,7 @@ from core.run import TASK_TIMEOUT_S, Receipt, Run, RunParameters, counted
 from prefect_impl.receipts import recorded
 from prefect_impl.selection import Which, past_runs, select
 
-# PREFECT_LOGGING_EXTRA_LOGGERS sends what `core` logs to the log of the task run, and sets no level: Python's is WARNING.
+# PREFECT_LOGGING_EXTRA_LOGGERS sends what `core` logs to the task run's log, and leaves Python's level of WARNING.
 logging.getLogger("core").setLevel(logging.INFO)
 
 RUN_NAME = "{parameters.schema} {month}"

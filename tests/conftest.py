@@ -1,4 +1,4 @@
-"""Fixtures for every suite. The tools' environments load this file too, so the lab is imported inside the fixtures."""
+"""Fixtures for every suite. The orchestrators' environments load this file too, so the lab is imported inside the fixtures."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def dsn(postgres: str) -> Iterator[str]:
 
 @pytest.fixture
 def warehouse(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty database that is also what `core.settings` says, with a state folder of its own; gives the DSN."""
+    """Yield the DSN of an empty database, which `core.settings` names too, with a state folder of its own."""
     from core.settings import settings
 
     monkeypatch.setenv("TRIPTYCH_DSN", dsn)
@@ -68,7 +68,7 @@ def warehouse(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real TLC files beside the checkout. A user's clone has none: then the test is skipped, and says so."""
+    """The folder of real TLC files beside the checkout. A user's clone has none: the test is skipped, with a reason."""
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real files at {REAL_DATA}: everything is covered by generated ones as well")
     return REAL_DATA

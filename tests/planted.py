@@ -46,7 +46,8 @@ def tables(dsn: str) -> Iterator[tuple[str, bytes]]:
     with psycopg.connect(dsn, autocommit=True) as connection:
         found = connection.execute(
             """SELECT nspname, relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-               WHERE relkind IN ('r', 'p', 'v', 'm') AND nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"""
+               WHERE relkind IN ('r', 'p', 'v', 'm') AND nspname NOT LIKE 'pg\\_%'
+               AND nspname <> 'information_schema'"""
         ).fetchall()
         for name in [*found, ("pg_catalog", "pg_stat_activity"), ("pg_catalog", "pg_description")]:
             rows = connection.execute(sql.SQL("SELECT t::text FROM {} AS t").format(sql.Identifier(*name))).fetchall()

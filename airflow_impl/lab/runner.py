@@ -32,7 +32,7 @@ READY_S = 180
 
 
 def describe(_: Json, __: Progress) -> Description:
-    """Who this is."""
+    """Return who this is and what it can do."""
     return Description("airflow", "Apache Airflow", version("apache-airflow"), CAPABILITIES, ["api"], LACKS)
 
 

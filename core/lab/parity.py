@@ -83,8 +83,8 @@ class Parity:
 def compare(connection: Connection, schemas: Sequence[str], baseline: str) -> Parity:
     """Compare the tables of `schemas` with those of `baseline`, in one snapshot.
 
-    Where `baseline` does not exist, the first schema takes its place. Loads and builds wait until the transaction ends. Raise
-    `UsageError` when no schema exists, or nothing is loaded in any.
+    Where `baseline` does not exist, the first schema takes its place. Loads and builds wait until the transaction ends.
+    Raise `UsageError` when no schema exists, or nothing is loaded in any.
     """
     hold(connection, schemas)
     # A schema that is named twice must not be compared with itself.

@@ -1,7 +1,7 @@
 """The dbt models with the lineage that dbt declares, and dbt's data tests as asset checks.
 
-They are made from dbt's manifest, without dagster-dbt: importing that takes 11-15 s in each run's process, and it needs dbt
-in the same environment, where dbt has one of its own.
+They are made from dbt's manifest, without dagster-dbt: importing that takes 11-15 s in each run's process, and it
+needs dbt in the same environment, where dbt has one of its own.
 """
 
 from collections.abc import Iterator
@@ -45,8 +45,8 @@ def _column(column: Column) -> dg.TableColumn:
     specs=[_asset(model) for model in MODELS],
     partitions_def=MONTHS,
     retry_policy=RETRY,
-    # One build makes all four, but without this 1.13.27 refuses each backfill of a diamond, from its own pages too: "Targeted
-    # subset must match between every key", because it compares two equal sets of months with the `!=` of tuples.
+    # One build makes all four, but without this 1.13.27 refuses each backfill of a diamond, from its own pages too:
+    # "Targeted subset must match between every key". It compares two equal sets of months with the `!=` of tuples.
     can_subset=True,
 )
 def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterator[dg.MaterializeResult[None]]:
@@ -68,7 +68,7 @@ def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterato
         dg.AssetCheckSpec(test.name, asset=model.name, description=test.description, partitions_def=MONTHS)
         for model in MODELS
         for test in model.tests
-        # A unit test uses made-up rows: it says nothing of a month, and stops the build when it fails (`core.transform`).
+        # A unit test uses made-up rows: it says nothing of a month, and stops the build when it fails.
         if test.kind == "data"
     ],
     retry_policy=RETRY,
@@ -76,8 +76,8 @@ def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterato
 def checks(context: dg.AssetCheckExecutionContext, parameters: Parameters) -> Iterator[dg.AssetCheckResult]:
     """Report what the build's data tests found for this month, each on its model.
 
-    A failed test of severity `error` fails the run; with `strict` every test has that severity. The description of a failed
-    check says how many of this month's rows broke it.
+    A failed test of severity `error` fails the run; with `strict` every test has that severity. The description of a
+    failed check says how many of this month's rows broke it.
     """
     run, month = parameters.run(context.run.run_id), Month.parse(context.partition_key)
     with failures():

@@ -45,8 +45,8 @@ def raw_trips(context: dg.AssetExecutionContext, parameters: Parameters) -> dg.M
 
 def _columns(dataset: str) -> list[dg.TableColumn]:
     """Return the columns that the dataset declares."""
-    # Not at the top: the declarations import Arrow, 0.14 CPU s that every process with these definitions would pay. A step
-    # has imported it already, so a raw table's columns appear with its first materialization.
+    # Not at the top: the declarations import Arrow, 0.14 CPU s that every process with these definitions would pay. A
+    # step has imported it already, so a raw table's columns appear with its first materialization.
     from core.datasets import DATASETS
 
     return [

@@ -9,12 +9,12 @@ from core.run import HELP, Run, StrategyName
 class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
     """What to load, and into which schema: the defaults of the launchpad, which a run or a backfill may override.
 
-    A resource and not a `dg.Config`, which belongs to one op: all four steps of a run share one set of values, and with a
-    `Config` a user would have to enter them four times.
+    A resource and not a `dg.Config`, which belongs to one op: all four steps of a run share one set of values, and
+    with a `Config` a user would have to enter them four times.
     """
 
     source: str = Field(default="tlc", description=HELP["source"])
-    # `schema` is a method of every pydantic model, and a field of that name warns: the field has another name, its key has not.
+    # `schema` is a method of every pydantic model, and a field of that name warns: only its key is called so.
     target: str = Field(default="dagster", alias="schema", description=HELP["schema"])
     strategy: StrategyName = Field(default="swap", description=HELP["strategy"])
     force: bool = Field(default=False, description=HELP["force"])

@@ -75,7 +75,7 @@ class Watch:
     retried: set[str] = field(default_factory=set)
 
     def look(self) -> Records | None:
-        """Report what has changed since the last look; return the records once the backfill and all its runs have ended."""
+        """Report what has changed since the last look; return the records once the backfill and its runs have ended."""
         # A month has one run, and one more for each retry of a killed process (`run_retries` in services.py).
         variables = {"id": self.backfill_id, "limit": 3 * self.months}
         answer = self.client.one(queries.PROGRESS, variables, "PartitionBackfill")
@@ -117,7 +117,8 @@ class Watch:
         """Retry a run, as a run of the same backfill.
 
         Dagster marks a killed run as failed, and only then as one to be retried. When the backfill's daemon looks in
-        between, the backfill is done, and the retry is refused because it is. Seen in one of five kills on a busy machine.
+        between, the backfill is done, and the retry is refused because it is. Seen in one of five kills on a busy
+        machine.
         """
         # Without the tag the new run belongs to no backfill.
         tags = [{"key": "dagster/backfill", "value": self.backfill_id}]

@@ -34,7 +34,7 @@ class Client:
         return patiently(lambda: self._post(document, variables), self.patience_s)
 
     def one(self, document: str, variables: Mapping[str, Any], *expected: str) -> dict[str, Any]:
-        """Return the answer's only field, which has one of the types `expected`. The document may be sent more than once."""
+        """Return the answer's only field, of one of the types `expected`. The document may be sent more than once."""
         return patiently(lambda: self.once(document, variables, *expected), self.patience_s)
 
     def once(self, document: str, variables: Mapping[str, Any], *expected: str) -> dict[str, Any]:

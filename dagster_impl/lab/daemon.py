@@ -1,8 +1,10 @@
-"""`dagster-daemon` with another pause between two looks at the backfills: ``python -m dagster_impl.lab.daemon 2 run ...``.
+"""`dagster-daemon` with another pause between two looks at the backfills.
 
-The stock daemon looks every 30 s, a constant without a setting: 20-28 s pass before a backfill's first run, and up to 30 s
-between its last run and its end. A comparison would measure that constant and not the orchestrator, so the lab runs this
-daemon and labels its results; TRIPTYCH_DAGSTER_DAEMON_S=30 starts the stock daemon.
+    python -m dagster_impl.lab.daemon 2 run ...
+
+The stock daemon looks every 30 s, a constant without a setting: 20-28 s pass before a backfill's first run, and up to
+30 s between its last run and its end. A comparison would measure that constant and not the orchestrator, so the lab runs
+this daemon and labels its results; TRIPTYCH_DAGSTER_DAEMON_S=30 starts the stock daemon.
 """
 
 import sys

@@ -23,8 +23,8 @@ mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillPara
 PROGRESS = """
 query ($id: String!, $limit: Int!) { partitionBackfillOrError(backfillId: $id) {
   __typename
-  ... on PartitionBackfill { status error { message } runs(limit: $limit) { id status creationTime tags { key value } } }
-  ... on Error { message } } }
+  ... on PartitionBackfill { status error { message } runs(limit: $limit) { id status creationTime tags { key value } }
+  } ... on Error { message } } }
 """
 
 CANCEL = """

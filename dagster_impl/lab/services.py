@@ -14,17 +14,17 @@ MAX_JOBS = 16
 LOCATION = "triptych"
 
 MAX_RUNTIME_S = (1 + RETRIES) * TASK_TIMEOUT_S
-"""How long a run may take. Dagster has no time-out for an attempt at a step, only one for a run: that of an attempt, times the
-attempts. Three downloads that each take their 1,800 s are an honest run of 5,400 s, before it has loaded anything."""
+"""How long a run may take: the time-out of an attempt, times the attempts, because Dagster has none for an attempt.
+Three downloads that each take their 1,800 s are an honest run of 5,400 s, before it has loaded anything."""
 
 
 def jobs_tag(jobs: int) -> str:
-    """Return the tag key that limits a backfill to `jobs` runs at a time: one key per number, one value per backfill."""
+    """Return the tag key that limits a backfill to `jobs` runs at a time: a key per number, a value per backfill."""
     return f"triptych/jobs-{min(jobs, MAX_JOBS)}"
 
 
 def dagster_yaml() -> dict[str, object]:
-    """Return the instance's settings. README.md has the reasons in a table; what is not named here has Dagster's default."""
+    """Return the instance's settings; README.md has the reasons in a table. Everything else is Dagster's default."""
     limits = [
         {"key": jobs_tag(jobs), "value": {"applyLimitPerUniqueValue": True}, "limit": jobs}
         for jobs in range(1, MAX_JOBS + 1)
@@ -33,7 +33,7 @@ def dagster_yaml() -> dict[str, object]:
         "telemetry": {"enabled": False},
         "storage": {"postgres": {"postgres_url": {"env": "TRIPTYCH_DAGSTER_STORAGE"}}},
         "concurrency": {"runs": {"max_concurrent_runs": MAX_JOBS, "tag_concurrency_limits": limits}},
-        # One after the other, twelve runs start in 22 s of launching alone; with threads, as fast as the processors allow.
+        # One after the other, twelve runs take 22 s to launch; with threads, as long as the processors need.
         "run_queue": {"dequeue_interval_seconds": 1, "dequeue_use_threads": True, "dequeue_num_workers": 4},
         # A run that is killed together with its code server stays STARTED for ever without the last of these.
         "run_monitoring": {"enabled": True, "start_timeout_seconds": 300, "max_runtime_seconds": MAX_RUNTIME_S},

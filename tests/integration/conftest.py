@@ -44,7 +44,7 @@ def database(postgres: str) -> Iterator[str]:
 
 @pytest.fixture
 def warehouse(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty database that is also what `core.settings` says, with a state folder of its own; gives the DSN."""
+    """Yield the DSN of an empty database, which `core.settings` names too, with a state folder of its own."""
     monkeypatch.setenv("TRIPTYCH_DSN", database)
     monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
     settings.cache_clear()

@@ -1,4 +1,4 @@
-"""Whatever is put in, the answer is one clear line of the right class, nothing is half loaded, and no password is shown."""
+"""Any input ends in one clear line of the right class; nothing is half loaded, and no password is shown."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def folder(tmp_path: Path, warehouse: str) -> Path:
 
 
 def refusal(kind: type[TriptychError], step: Callable[[], object]) -> str:
-    """The message with which a step fails: of exactly this kind, one line, without the password, and not for no reason."""
+    """Return the message of a step that fails: of exactly this class, one line, without the password."""
     with pytest.raises(TriptychError) as caught:
         step()
     assert type(caught.value) is kind, caught.value
@@ -70,7 +70,7 @@ def ingest(source: str | Path, month: Month = MONTH) -> Receipt:
     return pipeline.ingest_month(Run(str(source), SCHEMA, loader="test"), month)
 
 
-# --- files --------------------------------------------------------------------------------------------------------------
+# --- files ---
 
 
 def damaged(content: bytes, at: float, bytes_: bytes = b"\xde\xad\xbe\xef") -> bytes:
@@ -163,7 +163,7 @@ def test_a_lookup_that_is_none_is_refused_and_the_old_one_stays(folder: Path, wa
     assert rows(warehouse, "raw_zones") == before
 
 
-# --- words --------------------------------------------------------------------------------------------------------------
+# --- words ---
 
 
 @pytest.mark.parametrize("text", ["2024-13", "../../etc", "2024-1", "", "2024-01/../../../etc/passwd", "2013-07"])
@@ -225,7 +225,7 @@ def test_a_strategy_that_is_none_is_refused_before_anything_is_fetched(warehouse
     assert relations(warehouse) == set()
 
 
-# --- the server ---------------------------------------------------------------------------------------------------------
+# --- the server ---
 
 
 @pytest.fixture
@@ -255,7 +255,8 @@ def open_and_close() -> None:
     "dsn",
     [
         f"postgresql://user:{SECRET}@host:port/db", f"postgresql://user:{SECRET}/x@host/db", f"postgresql://user:x@{SECRET}@host/db",
-        f"postgresql://user:1/{SECRET}@host/db", f"postgresql://user:{SECRET}%zz@host/db", f"{SECRET}", f"host=h password={SECRET} x",
+        f"postgresql://user:1/{SECRET}@host/db", f"postgresql://user:{SECRET}%zz@host/db", f"{SECRET}",
+        f"host=h password={SECRET} x",
         f"postgresql://user:{SECRET}@host/db?nonsense=1", f"mysql://user:{SECRET}@host/db",
     ],
 )  # fmt: skip

@@ -53,7 +53,7 @@ def test_only_one_module_connects() -> None:
 
 # --- connections ---
 
-NO_CONNECTION = "; no connection is free: run fewer tools at a time, or fewer --jobs, or raise "
+NO_CONNECTION = "; no connection is free: run fewer orchestrators at a time, or fewer --jobs, or raise "
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from core.settings import ROOT
 
 
 def test_hostile_files_are_refused_or_loaded_whole(warehouse: str, tmp_path: Path) -> None:
-    """The fuzzer sees to it that the ledger counts as many rows as the file declares, and that every refusal is one line."""
+    """The fuzzer checks that the ledger counts the rows that the file declares, and that every refusal is one line."""
     command = [sys.executable, "-m", "tests.fuzz", "--cases", "60", "--seed", "3", "--server-every", "1"]
     done = subprocess.run(
         [*command, "--findings", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=1200

@@ -649,7 +649,7 @@ def test_an_object_without_a_version_is_not_assembled_from_blocks(
     monkeypatch.setattr(buckets, "BLOCK", 4)
     with canned((206, {"Content-Range": "bytes 0-3/8", **etag}, b"PAR1")) as endpoint:
         set_variables(**variables("s3", endpoint))
-        assert "names no version" in refusal(PermanentError, lambda: extract(GREEN, "s3://taxi/x", MONTH))
+        assert "has no version (ETag)" in refusal(PermanentError, lambda: extract(GREEN, "s3://taxi/x", MONTH))
 
 
 def test_a_wrong_region_is_named(set_variables: Callable[..., None]) -> None:

@@ -1,4 +1,4 @@
-"""Canaries in the warehouse's DSN and the object stores' keys: after runs that go well or badly, they are nowhere else."""
+"""Canaries in the warehouse's DSN and the object stores' keys are nowhere else after runs that succeed or fail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from tests.planted import PASSWORD, files, leaks, tables
 pytestmark = pytest.mark.slow
 
 KEYS = {
-    "AWS_ACCESS_KEY_ID": "c4nary-aws-id", "AWS_SECRET_ACCESS_KEY": "c4nary/aws+key==", "AWS_SESSION_TOKEN": "c4nary-aws-token",
+    "AWS_ACCESS_KEY_ID": "c4nary-aws-id", "AWS_SECRET_ACCESS_KEY": "c4nary/aws+key==",
+    "AWS_SESSION_TOKEN": "c4nary-aws-token",
     "AWS_ENDPOINT": "http://127.0.0.1:1", "AWS_ALLOW_HTTP": "true",
     "AZURE_STORAGE_ACCOUNT_NAME": "account", "AZURE_STORAGE_ACCOUNT_KEY": "YzRuYXJ5LWF6dXJlLWtleQ==",
     "GOOGLE_SERVICE_ACCOUNT_KEY": '{"private_key": "c4nary-google-key"}',
@@ -68,7 +69,8 @@ def triptych(tmp_path: Path, canary: str) -> Iterator[Triptych]:
 
     def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", "core.lab.cli", "-v", *words], env=env | more, cwd=tmp_path, capture_output=True, text=True,
+            [sys.executable, "-m", "core.lab.cli", "-v", *words], env=env | more, cwd=tmp_path,
+            capture_output=True, text=True,
         )  # fmt: skip
         said.append((" ".join(words), f"{done.stdout}{done.stderr}".encode()))
         return done

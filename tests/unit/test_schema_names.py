@@ -14,9 +14,12 @@ from core.errors import UsageError
 from core.settings import settings
 
 REFUSED = [
-    "", " ", " a", "a ", "two words", "UPPER", "Air", "1st", "a-b", "a.b", "a,b", "semi;colon--", 'say "hi"', "it's", "\\", "/",
-    "100%", "%s", "%(x)s", "{0}", "{}", "{{ 1 }}", "{% raw %}", "{# c #}", "/* */", "$1", "$$", "-- x", "--help", "*", "~", "@",
-    "Łódź 東京", "ü", "ß", "ſ", "ı", "а", "١", "😀", "a\0b", "\udc80", "\ud800", "a\u00a0", "a\n", "new\nline", "\r", "tab\tx",
+    "", " ", " a", "a ", "two words", "UPPER", "Air", "1st", "a-b", "a.b", "a,b", "semi;colon--", 'say "hi"', "it's",
+    "\\", "/",
+    "100%", "%s", "%(x)s", "{0}", "{}", "{{ 1 }}", "{% raw %}", "{# c #}", "/* */", "$1", "$$", "-- x", "--help", "*",
+    "~", "@",
+    "Łódź 東京", "ü", "ß", "ſ", "ı", "а", "١", "😀", "a\0b", "\udc80", "\ud800", "a\u00a0",
+    "a\n", "new\nline", "\r", "tab\tx",
     "\x1b[31m", "\u202egpj", "x" * 41, "x" * 1_000_000, "{{ env_var('DBT_ENV_SECRET_PGPASSWORD') }}", "DBT_ENV_SECRET",
     "pg_", "pg_mine", "pg_catalog", "information_schema",
 ]  # fmt: skip

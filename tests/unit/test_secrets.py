@@ -12,7 +12,8 @@ import pytest
 from tests.planted import PASSWORD, files, leaks
 
 SPELT = {
-    "as it is": PASSWORD, "a URL": f"postgresql://u:{quote(PASSWORD, safe='')}@h/d", "JSON": json.dumps({"dsn": f"x {PASSWORD} y"}),
+    "as it is": PASSWORD, "a URL": f"postgresql://u:{quote(PASSWORD, safe='')}@h/d",
+    "JSON": json.dumps({"dsn": f"x {PASSWORD} y"}),
     "Python": repr([PASSWORD]), "base64": base64.b64encode(PASSWORD.encode()).decode(),
     "base64 of more, 1": base64.b64encode(f"u:{PASSWORD}@host".encode()).decode(),
     "base64 of more, 2": base64.urlsafe_b64encode(f"u::{PASSWORD}@host".encode()).decode(),

@@ -75,7 +75,8 @@ def test_sql_is_composed_and_never_put_together(path: Path) -> None:
     "source",
     [
         'c.execute(f"DROP TABLE {name}")', 'c.execute("DROP TABLE %s" % name)', 'c.execute("DROP TABLE " + name)',
-        'c.execute("DROP TABLE {}".format(name))', 'c.execute(f"SELECT {x}".encode())', 'q = f"SELECT {x}"\nc.execute(q, [1])',
+        'c.execute("DROP TABLE {}".format(name))', 'c.execute(f"SELECT {x}".encode())',
+        'q = f"SELECT {x}"\nc.execute(q, [1])',
         'c.execute(sql.SQL(f"SELECT {x}"))', "c.execute(sql.SQL(name))", 'c.cursor().copy(f"COPY {t} FROM STDIN")',
     ],
 )  # fmt: skip

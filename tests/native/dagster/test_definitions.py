@@ -104,7 +104,8 @@ def test_a_strategy_that_does_not_exist_is_refused_before_a_run_starts(repositor
 
 def test_the_definitions_import_no_arrow() -> None:
     """Each run is a process that imports them, and Arrow costs as much as half of them."""
-    code = "import sys; from dagster_impl.definitions import defs; defs().get_repository_def(); print('pyarrow' in sys.modules)"
+    code = "import sys; from dagster_impl.definitions import defs; defs().get_repository_def()"
+    code += "; print('pyarrow' in sys.modules)"
     imported = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert imported.stdout.split() == ["False"]
 
@@ -137,7 +138,7 @@ def test_steps_run_in_the_process_of_their_run(repository: dg.RepositoryDefiniti
 
 
 def test_the_reason_for_can_subset_still_holds() -> None:
-    """When this fails, Dagster has fixed the comparison: remove `can_subset` from the models, which are built together."""
+    """When this fails, Dagster has fixed the comparison: remove `can_subset` from the models."""
     from dagster_impl.steps import MONTHS
 
     one = MONTHS.subset_with_partition_keys(["2024-01"])

@@ -75,7 +75,8 @@ def test_the_patched_loop_is_the_one_that_the_daemon_reads() -> None:
 
 
 def test_describe_does_not_import_dagster() -> None:
-    code = "import sys; from dagster_impl.lab.runner import describe; print(describe({}, None).version, 'dagster' in sys.modules)"
+    code = "import sys; from dagster_impl.lab.runner import describe"
+    code += "; print(describe({}, None).version, 'dagster' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["1.13.27", "False"]
 
@@ -191,7 +192,8 @@ DOWN: list[Fault] = [
 
 
 class Web:
-    """A web server that launches backfills, whose months' runs go through `looks`. `faults` replace its first answers to a query.
+    """A web server that launches backfills, whose months' runs go through `looks`. `faults` replace its first answers
+    to a query.
 
     A refused connection never reaches it; every other call has its effect.
     """

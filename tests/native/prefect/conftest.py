@@ -1,4 +1,4 @@
-"""Tests that run in Prefect's environment, on a temporary server: ``.venvs/prefect/bin/pytest tests/native/prefect``."""
+"""Tests in Prefect's environment, on a temporary server: ``.venvs/prefect/bin/pytest tests/native/prefect``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Prefect]:
-    """Yield a client of a server for the whole session: it takes 10 s to start on an idle machine, 40 s on a busy one."""
+    """Yield a client of the session's server, which takes 10 s to start on an idle machine and 40 s on a busy one."""
     with prefect_test_harness(server_startup_timeout=300):
         url = str(PREFECT_API_URL.value())
         with Prefect(url.removesuffix("/api")) as prefect:
