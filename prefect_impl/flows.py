@@ -88,8 +88,9 @@ def taxi_pipeline(month: str, parameters: RunParameters) -> State[None]:
     """
     run, partition = Run.of(asdict(parameters), "prefect", str(runtime.flow_run.id)), Month.parse(month)
     # The tasks are called, not submitted: in a thread a time-out interrupts nothing (see README.md).
-    zones = ingest_zones(run, return_state=True)
+    # The month comes first: it does not wait while another run of the schema loads the zones.
     trips = ingest_month(run, partition, return_state=True)
+    zones = ingest_zones(run, return_state=True)
     # `result` raises the error of a step that failed, and the steps after it are then not created. One that was
     # submitted to wait for it would stay NotReady, which is never final.
     receipts = [zones.result(), trips.result()]

@@ -106,7 +106,8 @@ def attempts(record: MonthRecord) -> dict[str, tuple[str, int]]:
 def test_a_month_runs_its_steps_in_order_and_leaves_receipts(run: RunMonth, steps: Steps) -> None:
     state, record = run("2024-01")
     assert state.is_completed()
-    assert steps.called == list(TASKS)
+    assert set(steps.called[:2]) == {"ingest_zones", "ingest_month"}
+    assert steps.called[2:] == ["transform", "check"]
     assert (record.state, record.rows, record.digest, record.error) == ("success", 7, "d" * 32, None)
     assert attempts(record) == dict.fromkeys(TASKS, ("success", 1))
     assert steps.run is not None and steps.run.run_id == str(state.state_details.flow_run_id)
