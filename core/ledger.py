@@ -16,7 +16,8 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
+from typing import Any
 
 from psycopg import sql
 from psycopg.rows import class_row
@@ -49,6 +50,11 @@ class Entry:
     fence: int
     seen: int
     loaded_at: dt.datetime | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the same facts as JSON has them: the month as ``2024-01``, times as ISO 8601."""
+        month = self.month.isoformat()[:7] if self.month else None
+        return asdict(self) | {"month": month, "loaded_at": self.loaded_at.isoformat() if self.loaded_at else None}
 
 
 _CREATE = sql.SQL(

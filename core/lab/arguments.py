@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,9 +56,13 @@ def _sample(months: Iterable[Month], settings: Settings) -> Path:
     return folder
 
 
+STDOUT = Path("-")
+"""The file name of `--json` that means standard output."""
+
+
 def check_json(path: Path | None) -> None:
     """Raise `UsageError` when `--json` names a file that can't be written: this must not fail after hours of work."""
-    if path is None:
+    if path in (None, STDOUT):
         return
     folder = path.absolute().parent
     if not folder.is_dir():
@@ -70,7 +75,10 @@ def check_json(path: Path | None) -> None:
 
 
 def write(path: Path, data: object) -> None:
-    """Write the file of `--json`; raise `PermanentError` when that fails."""
+    """Write the file of `--json`, or print it; raise `PermanentError` when the file can't be written."""
+    if path == STDOUT:
+        print(json.dumps(data, indent=1))
+        return
     try:
         write_json(path.resolve(), data)
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +30,7 @@ DEMO_MONTHS = "2024-01..2024-03"
 app = typer.Typer(
     name="triptych",
     help="One pipeline on Airflow, Dagster, Prefect and plain Python, proven to produce identical tables.",
-    context_settings={"max_content_width": 110},
+    context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
     add_completion=False,
     # Plain help: rich costs 0.2 s of the 0.3 s that `--help` takes.
     rich_markup_mode=None,
@@ -40,7 +41,17 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(help="Which orchestrators; without any, all of them", metavar="[ORCHESTRATOR]..."),
 ]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the same facts to this file", metavar="FILE")]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the same facts to this file; - is standard output", metavar="FILE")
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"triptych {version('triptych')}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -48,13 +59,16 @@ def triptych(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show the traceback of an error (anywhere on the line)")
     ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version, and end", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Options for every command; `exits.run` handles -v itself."""
 
 
-@app.command()
+@app.command(epilog="Example: triptych demo")
 def demo() -> int:
-    """Load three months of sample data on every orchestrator and the baseline, and compare the tables."""
+    """Load three months of sample data everywhere; compare the tables."""
     from core.lab import display, registry
 
     chosen = registry.select("all", settings())
@@ -65,7 +79,7 @@ def demo() -> int:
     return max(code, parity(schemas=",".join(each.name for each in chosen)))
 
 
-@app.command()
+@app.command(epilog="Example: triptych backfill 2024-01..2024-06 --on dagster,plain")
 def backfill(
     months: Annotated[str, typer.Argument(help="2024-01..2024-12, or 2024-01,2024-03")],
     on: Annotated[
@@ -104,7 +118,7 @@ def backfill(
     )
 
 
-@app.command()
+@app.command(epilog="Example: triptych parity --schemas plain,airflow")
 def parity(
     schemas: Annotated[
         str | None,
@@ -112,7 +126,7 @@ def parity(
     ] = None,
     json: JsonFile = None,
 ) -> int:
-    """Compare each orchestrator's tables with the baseline's, and with its own ledgers."""
+    """Compare all tables with the baseline's, and with their ledgers."""
     from core.lab import display, registry
     from core.lab.parity import compare
 
@@ -122,15 +136,16 @@ def parity(
         result = compare(connection, names, registry.BASELINE)
     if json:
         arguments.write(json, result.to_json())
-    display.show(display.parity_table(result))
-    display.say(display.parity_lines(result, registry.BASELINE))
+    if json != arguments.STDOUT:
+        display.show(display.parity_table(result))
+        display.say(display.parity_lines(result, registry.BASELINE))
     # A schema that was named must exist.
     return 0 if result.as_recorded and (schemas is None or not result.absent) else 1
 
 
-@app.command()
+@app.command(epilog="Example: triptych up airflow")
 def up(names: Names = None) -> int:
-    """Start services and leave them running until `triptych down`."""
+    """Start services, and leave them running until `triptych down`."""
     from core.lab import display, registry
 
     chosen = registry.select(",".join(names) if names else "all", settings())
@@ -142,17 +157,22 @@ def up(names: Names = None) -> int:
     return 0
 
 
-@app.command()
-def status() -> int:
+@app.command(epilog="Example: triptych status --json -")
+def status(json: JsonFile = None) -> int:
     """Show what runs, and where its web pages are."""
     from core.lab import display
     from core.lab.state import survey
 
-    display.show(display.status_table(survey(settings())))
+    arguments.check_json(json)
+    services = survey(settings())
+    if json:
+        arguments.write(json, {"services": [asdict(service) for service in services]})
+    if json != arguments.STDOUT:
+        display.show(display.status_table(services))
     return 0
 
 
-@app.command()
+@app.command(epilog="Example: triptych down --wipe")
 def down(
     wipe: Annotated[
         bool,
@@ -162,7 +182,10 @@ def down(
         ),
     ] = False,
 ) -> int:
-    """End all services and runs, including those that a killed command left behind."""
+    """End all services and runs.
+
+    Those that a killed command left behind end too.
+    """
     from core.lab import display
     from core.lab.state import end_all
 
@@ -170,13 +193,67 @@ def down(
     return 0
 
 
-@app.command()
-def ledger(schema: Annotated[str | None, typer.Option(help="Only this schema")] = None) -> int:
+@app.command(epilog="Example: triptych dsn --show-password")
+def dsn(
+    show_password: Annotated[bool, typer.Option("--show-password", help="Print the password too")] = False,
+) -> int:
+    """Print the DSN of the warehouse, without its password."""
+    from core.lab import display, reach
+
+    found = reach.find_dsn(settings())
+    display.say([found if show_password else reach.without_secrets(found)])
+    return 0
+
+
+@app.command(context_settings={"ignore_unknown_options": True}, epilog="Example: triptych psql -c '\\dt plain.*'")
+def psql(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="Arguments of psql, as in -c '\\dn'", metavar="[ARG]...")
+    ] = None,
+) -> int:
+    """Open psql on the warehouse.
+
+    The embedded server runs for as long as psql does.
+    """
+    from core.lab import reach
+
+    with _lab() as lab:
+        return reach.psql(settings(), lab.dsn, words or [])
+
+
+@app.command(epilog="Example: triptych logs airflow/scheduler --follow")
+def logs(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="airflow, postgres, dbt, or one log, such as airflow/scheduler", metavar="[NAME]..."),
+    ] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines of each log")] = 10,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added, until Ctrl-C")] = False,
+) -> int:
+    """Show the last lines of the services' logs.
+
+    Of all logs, or of those that are named.
+    """
+    from core.lab import display
+    from core.lab import logs as files
+
+    chosen = files.find(settings(), names or [])
+    for name, path in chosen.items():
+        display.say([f"==> {name}: {path}", *files.last_lines(path, lines)])
+    if follow:
+        for name, line in files.follow(chosen):
+            display.say([f"{name}: {line}" if len(chosen) > 1 else line])
+    return 0
+
+
+@app.command(epilog="Example: triptych ledger --schema plain")
+def ledger(schema: Annotated[str | None, typer.Option(help="Only this schema")] = None, json: JsonFile = None) -> int:
     """Show what is loaded, by whom, from which bytes."""
     from core import ledger as records
     from core.database import check_schema_name
     from core.lab import display
 
+    arguments.check_json(json)
     if schema is not None:
         check_schema_name(schema)
     with _lab() as lab, lab.connect() as connection:
@@ -188,22 +265,30 @@ def ledger(schema: Annotated[str | None, typer.Option(help="Only this schema")] 
     if not any(entries.values()):
         where = "" if schema is None else f" in schema {schema!r}"
         raise UsageError(f"nothing is loaded{where}: run `triptych backfill` first")
-    display.show(display.ledger_table(entries))
+    if json:
+        arguments.write(json, {name: [entry.to_json() for entry in some] for name, some in entries.items()})
+    if json != arguments.STDOUT:
+        display.show(display.ledger_table(entries))
     return 0
 
 
-@app.command()
-def doctor() -> int:
-    """Show what is missing on this machine, and the command that fixes it."""
+@app.command(epilog="Example: triptych doctor")
+def doctor(json: JsonFile = None) -> int:
+    """Show what is missing on this machine, and how to fix it."""
     from core.lab import display
     from core.lab.doctor import examine
 
+    arguments.check_json(json)
     findings = []
     for finding in examine(settings()):
         findings.append(finding)
+        if json == arguments.STDOUT:
+            continue
         display.say([f"{finding.what:<20} {'MISSING' if finding.fix else 'ok     '} {finding.state}"])
         if finding.fix:
             display.say([f"{'':<20} fix:    {finding.fix}"])
+    if json:
+        arguments.write(json, {"findings": [asdict(finding) for finding in findings]})
     return 1 if any(finding.fix for finding in findings) else 0
 
 
@@ -223,8 +308,9 @@ def _backfill(
         # First: the program that reads our output may have ended.
         if json:
             arguments.write(json, backfill_json(names, schema, requests, results))
-        display.show(display.backfill_table(results))
-        display.say(display.backfill_lines(results))
+        if json != arguments.STDOUT:
+            display.show(display.backfill_table(results))
+            display.say(display.backfill_lines(results))
 
     with _lab() as lab:
         try:

@@ -17,8 +17,10 @@ from core.errors import TriptychError, UsageError, masked, printable
 
 def run(app: typer.Typer, words: Sequence[str]) -> int:
     """Run the command that `words` name, and return its exit code. Raise nothing."""
-    verbose = bool({"-v", "--verbose"} & set(words))
-    words = [word for word in words if word not in ("-v", "--verbose")]
+    # What follows -- belongs to another program.
+    ours, rest = (words[: words.index("--")], words[words.index("--") :]) if "--" in words else (words, [])
+    verbose = bool({"-v", "--verbose"} & set(ours))
+    words = [*(word for word in ours if word not in ("-v", "--verbose")), *rest]
     try:
         return _invoke(app, words)
     except typer.Exit as done:

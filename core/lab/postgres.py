@@ -167,6 +167,11 @@ class Postgres:
         except (FileNotFoundError, IndexError, ValueError, psutil.Error):
             return None
 
+    def running_dsn(self) -> str | None:
+        """Return the DSN of the live server; None when none runs."""
+        server = self.running()
+        return self._dsn(server.port) if server and server.ready else None
+
     def wipe(self) -> None:
         """Stop the server; delete its cluster, wherever it is, and the copy of the binaries if no process runs it."""
         self.stop()

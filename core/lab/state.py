@@ -33,8 +33,8 @@ class Service:
 
 def survey(settings: Settings) -> list[Service]:
     """Return what runs in this state folder, without starting anything."""
-    folders = _folders(settings)
-    return [_postgres(settings), *(_orchestrator(name, folders[name]) for name in folders), _dbt(settings)]
+    some = folders(settings).items()
+    return [_postgres(settings), *(_orchestrator(name, folder) for name, folder in some), _dbt(settings)]
 
 
 def _postgres(settings: Settings) -> Service:
@@ -71,11 +71,11 @@ def _state(is_running: bool, folder: Path) -> str:
     return "running" if leases.kept(folder) else "running, until its last user ends"
 
 
-def _folders(settings: Settings) -> dict[str, Path]:
+def folders(settings: Settings) -> dict[str, Path]:
     """Return the state folders of all orchestrators that ever ran here, whether or not they are known today."""
     names = {*orchestrators(settings), *(path.parent.name for path in settings.home.glob("*/runs"))}
-    folders = {name: settings.home / name for name in sorted(names)}
-    return {name: folder for name, folder in folders.items() if folder.is_dir() or processes.members(folder)}
+    every = {name: settings.home / name for name in sorted(names)}
+    return {name: folder for name, folder in every.items() if folder.is_dir() or processes.members(folder)}
 
 
 def end_all(settings: Settings, wipe: bool = False) -> list[str]:
@@ -89,7 +89,7 @@ def end_all(settings: Settings, wipe: bool = False) -> list[str]:
             f"{settings.home} was not new or empty when Triptych first used it: "
             "end all with `triptych down`, then delete what you want gone"
         )
-    names = list(_folders(settings))
+    names = list(folders(settings))
     lines = list(_end_processes(settings))
     if wipe and settings.home.exists():
         if settings.dsn:
@@ -100,7 +100,7 @@ def end_all(settings: Settings, wipe: bool = False) -> list[str]:
 
 
 def _end_processes(settings: Settings) -> Iterator[str]:
-    for name, folder in _folders(settings).items():
+    for name, folder in folders(settings).items():
         leases.drop_keep(folder)
         # First: the supervisors of other commands must not start these services again.
         (folder / "services.json").unlink(missing_ok=True)

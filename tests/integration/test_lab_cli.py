@@ -220,6 +220,26 @@ def test_up_stays_until_down(start: Run, home: Path, source: str) -> None:
     assert nothing_runs(home)
 
 
+def test_psql_reaches_the_warehouse_and_leaves_nothing(start: Run, home: Path) -> None:
+    asked = start("psql", "--", "-v", "six=6", "-Atc", "SELECT current_user", embedded=True)
+    assert asked.communicate(timeout=120)[0].strip() == "triptych"
+    wrong = start("psql", "-c", "SELECT 1/0", embedded=True)
+    assert "division by zero" in wrong.communicate(timeout=120)[1]
+    assert (asked.returncode, wrong.returncode) == (0, 1)
+    assert Postgres(home / "postgres").running() is None
+
+
+def test_what_is_up_can_be_reached_and_read(start: Run, home: Path) -> None:
+    assert start("up", "quick", embedded=True).wait(timeout=120) == 0
+    dsn = start("dsn", embedded=True).communicate(timeout=60)[0].strip()
+    server = Postgres(home / "postgres").running()
+    assert server is not None
+    assert dsn == f"postgresql://triptych@127.0.0.1:{server.port}/triptych"
+    said = start("logs", embedded=True).communicate(timeout=60)[0]
+    assert "==> postgres: " in said and "==> quick/web: " in said and "ready to accept connections" in said
+    assert start("down", embedded=True).wait(timeout=60) == 0
+
+
 def test_status_starts_nothing(start: Run, home: Path) -> None:
     out, _ = start("status", embedded=True).communicate(timeout=60)
     assert "not running" in out
