@@ -20,6 +20,7 @@ from core.lab.parity import Parity
 from core.lab.protocol import BackfillResult, MonthRecord
 from core.lab.state import Service
 from core.ledger import Entry
+from core.month import spans
 
 # Without markup and emoji: text in brackets or between colons is a name that somebody chose, never an instruction.
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -163,11 +164,14 @@ def parity_lines(parity: Parity, baseline: str) -> Iterable[str]:
         yield f"{without}compared with {parity.baseline}"
     for schema in parity.absent:
         yield f"{schema}: not loaded"
+    yield from (cause.line for cause in parity.causes)
     for row in parity.rows:
-        for schema, months in row.months.items():
-            yield f"{schema}.{row.table} differs from {parity.baseline}" + (
-                f" in {', '.join(months)}" if months else ""
-            )
+        for schema, all_months in row.months.items():
+            months = parity.unexplained(row, schema)
+            # Where all of it has a cause, that was told above.
+            if months or (months is not None and not all_months):
+                where = f" in {', '.join(months)}" if months else ""
+                yield f"{schema}.{row.table} differs from {parity.baseline}{where}"
         if row.digests[parity.baseline] is None:
             yield f"{parity.baseline}.{row.table} is missing"
     yield from map(str, parity.findings)
@@ -175,6 +179,9 @@ def parity_lines(parity: Parity, baseline: str) -> Iterable[str]:
         yield f"identical: {len(parity.rows)} tables in {len(parity.schemas)} schemas"
     elif parity.as_recorded:
         yield f"as recorded: {len(parity.rows)} tables in {parity.baseline}, nothing to compare with"
+    elif parity.causes and parity.common:
+        verdict = "identical" if parity.common_identical else "different"
+        yield f"{verdict} in the months that all have loaded from the same bytes: {spans(parity.common)}"
 
 
 def status_table(services: Iterable[Service]) -> Table:

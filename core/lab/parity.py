@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
 
-from core import digest
+from core import digest, ledger
 from core.database import Connection
 from core.digest import Digest
 from core.errors import UsageError
 from core.lab.audit import Finding, Held, audit
+from core.lab.causes import Cause, Loaded, causes
+from core.lab.causes import loaded as loaded_by
 
 TABLES = ("raw_trips", "raw_zones", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
 """The tables that a pipeline over green months leaves, in the order in which they are made."""
+
+
+BY_SOURCE_MONTH = ("raw_trips", "stg_trips", "fct_trips")
+"""Those of `TABLES` whose rows belong to a month's file."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,10 @@ class Parity:
     absent: list[str]
     rows: list[Row]
     findings: list[Finding]
+    causes: list[Cause]
+    """Why schemas differ from the baseline, as far as their ledgers tell."""
+    common: list[str]
+    """The months of green trips that every schema has loaded, from the same bytes."""
 
     @property
     def differing(self) -> list[Row]:
@@ -56,6 +66,20 @@ class Parity:
     def identical(self) -> bool:
         """True when there is something to compare, and it is `as_recorded`."""
         return len(self.schemas) > 1 and self.as_recorded
+
+    @property
+    def common_identical(self) -> bool:
+        """True when no table that is kept by source month differs in a month of `common`."""
+        by_month = [row for row in self.rows if row.table in BY_SOURCE_MONTH]
+        return not any(set(self.common) & set(months) for row in by_month for months in row.months.values())
+
+    def unexplained(self, row: Row, schema: str) -> list[str] | None:
+        """Return the months in which a table differs for no cause that is told; None when it differs for one only."""
+        told = {month for cause in self.causes if cause.schema == schema for month in cause.months}
+        if not told or not row.months[schema]:
+            return row.months[schema]
+        # A date of the stats may have trips of any month, so those of a month that is absent differ anywhere.
+        return [m for m in row.months[schema] if m not in told] if row.table in BY_SOURCE_MONTH else None
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``triptych parity --json`` writes; a table that does not exist is null."""
@@ -77,6 +101,8 @@ class Parity:
             "tables": tables,
             "differences": months,
             "findings": [finding.to_json() for finding in self.findings],
+            "causes": [cause.to_json() for cause in self.causes],
+            "common": {"months": self.common, "identical": self.common_identical},
         }
 
 
@@ -100,7 +126,20 @@ def compare(connection: Connection, schemas: Sequence[str], baseline: str) -> Pa
     absent = [schema for schema in schemas if schema not in present]
     findings = [finding for schema in present for finding in audit(connection, schema, held[schema])]
     rows = [_row(table, {schema: held[schema][table] for schema in present}) for table in tables]
-    return Parity(present[0], present, absent, rows, findings)
+    ledgers = {schema: loaded_by(_entries(connection, schema)) for schema in present}
+    first = present[0]
+    told = [cause for schema in present[1:] for cause in causes(first, ledgers[first], schema, ledgers[schema])]
+    return Parity(first, present, absent, rows, findings, told, _common(ledgers, told))
+
+
+def _entries(connection: Connection, schema: str) -> list[ledger.Entry]:
+    return list(ledger.entries(connection, schema)) if _columns(connection, schema, "load_ledger") else []
+
+
+def _common(ledgers: Mapping[str, Loaded], told: Sequence[Cause]) -> list[str]:
+    apart = {month for cause in told if cause.kind == "other bytes" for month in cause.months}
+    every = [{month for dataset, month in loaded if dataset == "green"} for loaded in ledgers.values()]
+    return sorted(set.intersection(*every) - apart)
 
 
 def hold(connection: Connection, schemas: Sequence[str]) -> None:

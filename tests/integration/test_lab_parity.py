@@ -100,6 +100,46 @@ def test_the_months_that_differ_are_named(connection: Connection, change: str, m
     assert found.to_json()["differences"] == [{"table": "raw_trips", "schema": "airflow", "months": months}]
 
 
+def forget(connection: Connection, schema: str, month: str) -> None:
+    """As if `schema` had never loaded the month."""
+    for table in ("raw_trips", "stg_trips", "fct_trips"):
+        connection.execute(f"DELETE FROM {schema}.{table} WHERE source_month = '{month}-01'".encode())
+    connection.execute(f"DELETE FROM {schema}.daily_borough_stats WHERE n > 1".encode())
+    connection.execute(f"DELETE FROM {schema}.load_ledger WHERE month = '{month}-01'".encode())
+    build(connection, schema)
+
+
+@pytest.mark.parametrize(("lacks", "command"), [("airflow", "airflow"), ("plain", "plain")])
+def test_a_month_that_one_has_not_loaded_is_told_and_the_others_are_compared(
+    connection: Connection, lacks: str, command: str
+) -> None:
+    load(connection, "plain", "airflow")
+    forget(connection, lacks, "2024-02")
+    found = parity(connection, "plain", "airflow")
+    assert not found.identical
+    assert list(parity_lines(found, "plain")) == [
+        f"{lacks} has not loaded 2024-02: `triptych backfill 2024-02 --on {command}`",
+        "identical in the months that all have loaded from the same bytes: 2024-01",
+    ]
+    assert found.to_json()["common"] == {"months": ["2024-01"], "identical": True}
+
+
+def test_other_bytes_are_told_apart_from_other_rows(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    for month, changed in (("2024-01", "source_sha256"), ("2024-02", "content_digest")):
+        connection.execute(f"UPDATE airflow.load_ledger SET {changed} = 'fff' WHERE month = '{month}-01'".encode())
+    connection.execute("UPDATE airflow.raw_trips SET n = 9")
+    found = parity(connection, "plain", "airflow")
+    assert [(cause.kind, cause.months) for cause in found.causes] == [
+        ("other bytes", ("2024-01",)),
+        ("other rows", ("2024-02",)),
+    ]
+    lines = list(parity_lines(found, "plain"))
+    assert lines[0].startswith("airflow: 2024-01 was loaded from other bytes than plain's (SHA-256 fff and sha256)")
+    assert lines[1].startswith("airflow: 2024-02 has other rows than plain's, made from the same bytes")
+    assert lines[-1] == "different in the months that all have loaded from the same bytes: 2024-02"
+
+
 def test_a_table_that_is_not_kept_by_month_differs_as_a_whole(connection: Connection) -> None:
     load(connection, "plain", "airflow")
     connection.execute("DELETE FROM airflow.raw_zones")

@@ -1,0 +1,73 @@
+"""Why the tables of a schema differ from the baseline's, as far as the two load ledgers can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from core.ledger import Entry
+from core.month import spans
+
+Kind = Literal["not loaded", "other bytes", "other rows"]
+
+Loaded = Mapping[tuple[str, str], Entry]
+"""The entries of one ledger by dataset and month (empty for a dataset that is not monthly)."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why `schema` differs from the baseline in these months of a dataset, and the line that says so.
+
+    Only ``other rows`` is an alarm: two loaders made different rows of the same bytes. The other two say that the
+    schemas were not given the same files.
+    """
+
+    schema: str
+    dataset: str
+    months: tuple[str, ...]
+    kind: Kind
+    line: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the cause as ``triptych parity --json`` writes it."""
+        return {**asdict(self), "months": list(self.months)}
+
+
+def loaded(entries: list[Entry]) -> Loaded:
+    """Return a ledger's entries by dataset and month."""
+    return {(entry.dataset, f"{entry.month:%Y-%m}" if entry.month else ""): entry for entry in entries}
+
+
+def causes(baseline: str, theirs: Loaded, schema: str, ours: Loaded) -> Iterator[Cause]:
+    """Yield why `schema`, which has loaded `ours`, differs from `baseline`, which has loaded `theirs`."""
+    for dataset in sorted({dataset for dataset, _ in ours.keys() | theirs.keys()}):
+        mine, other = ({m: each for (d, m), each in some.items() if d == dataset} for some in (ours, theirs))
+        yield from _absent(schema, schema, dataset, other.keys() - mine.keys())
+        yield from _absent(schema, baseline, dataset, mine.keys() - other.keys())
+        both = sorted(mine.keys() & other.keys())
+        differ = [month for month in both if mine[month].source_sha256 != other[month].source_sha256]
+        if differ:
+            first, last = mine[differ[0]].source_sha256[:12], other[differ[0]].source_sha256[:12]
+            text = (
+                f"was loaded from other bytes than {baseline}'s (SHA-256 {first} and {last}): load both from one source"
+            )
+            yield Cause(schema, dataset, tuple(differ), "other bytes", _line(schema, dataset, differ, text))
+        rows = [m for m in both if m not in differ and mine[m].content_digest != other[m].content_digest]
+        if rows:
+            text = f"has other rows than {baseline}'s, made from the same bytes: one of the two loads is wrong"
+            yield Cause(schema, dataset, tuple(rows), "other rows", _line(schema, dataset, rows, text))
+
+
+def _absent(schema: str, where: str, dataset: str, months: set[str]) -> Iterator[Cause]:
+    """Yield what `where`, which is `schema` or the baseline, has not loaded."""
+    if months:
+        what = spans(months) if all(months) else ""
+        named = " ".join(filter(None, ("" if dataset == "green" else dataset, what)))
+        again = f": `triptych backfill {what} --on {where}`" if dataset == "green" else ""
+        yield Cause(schema, dataset, tuple(sorted(months)), "not loaded", f"{where} has not loaded {named}{again}")
+
+
+def _line(schema: str, dataset: str, months: list[str], text: str) -> str:
+    what = spans(months) if all(months) else ""
+    return " ".join(filter(None, (f"{schema}:", "" if dataset == "green" else dataset, what, text)))
