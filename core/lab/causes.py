@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from core.lab.audit import Schema
 from core.ledger import Entry
 from core.month import spans
 
@@ -48,10 +49,8 @@ def causes(baseline: str, theirs: Loaded, schema: str, ours: Loaded) -> Iterator
         both = sorted(mine.keys() & other.keys())
         differ = [month for month in both if mine[month].source_sha256 != other[month].source_sha256]
         if differ:
-            first, last = mine[differ[0]].source_sha256[:12], other[differ[0]].source_sha256[:12]
-            text = (
-                f"was loaded from other bytes than {baseline}'s (SHA-256 {first} and {last}): load both from one source"
-            )
+            files = " and ".join(some[differ[0]].source_sha256[:12] for some in (mine, other))
+            text = f"was loaded from other bytes than {baseline}'s (SHA-256 {files}): load both from one source"
             yield Cause(schema, dataset, tuple(differ), "other bytes", _line(schema, dataset, differ, text))
         rows = [m for m in both if m not in differ and mine[m].content_digest != other[m].content_digest]
         if rows:
@@ -64,7 +63,7 @@ def _absent(schema: str, where: str, dataset: str, months: set[str]) -> Iterator
     if months:
         what = spans(months) if all(months) else ""
         named = " ".join(filter(None, ("" if dataset == "green" else dataset, what)))
-        again = f": `triptych backfill {what} --on {where}`" if dataset == "green" else ""
+        again = f": {Schema(where, {}, ()).backfill(months)}" if dataset == "green" else ""
         yield Cause(schema, dataset, tuple(sorted(months)), "not loaded", f"{where} has not loaded {named}{again}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import sql
@@ -47,9 +47,9 @@ class Parity:
     absent: list[str]
     rows: list[Row]
     findings: list[Finding]
-    causes: list[Cause]
+    causes: list[Cause] = field(default_factory=list)
     """Why schemas differ from the baseline, as far as their ledgers tell."""
-    common: list[str]
+    common: list[str] = field(default_factory=list)
     """The months of green trips that every schema has loaded, from the same bytes."""
 
     @property
