@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 DEMO_MONTHS = "2024-01..2024-03"
 
+NEXT = (
+    "next: `triptych demo --keep` leaves the services running, with their web pages",
+    "      `triptych psql` opens the tables; `triptych backfill 2024-04..2024-06 --on all` loads more months",
+)
+
 app = typer.Typer(
     name="triptych",
     help="One pipeline on Airflow, Dagster, Prefect and plain Python, proven to produce identical tables.",
@@ -67,16 +72,21 @@ def triptych(
 
 
 @app.command(epilog="Example: triptych demo")
-def demo() -> int:
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the services running, and print their web pages")] = False,
+) -> int:
     """Load three months of sample data everywhere; compare the tables."""
     from core.lab import display, registry
 
     chosen = registry.select("all", settings())
     months = parse_months(DEMO_MONTHS)
     source = arguments.resolve_source("sample", months, settings())
-    code = _backfill(chosen, months, source, schema=None)
+    code = _backfill(chosen, months, source, schema=None, keep=keep)
     display.out.print()
-    return max(code, parity(schemas=",".join(each.name for each in chosen)))
+    code = max(code, parity(schemas=",".join(each.name for each in chosen)))
+    for line in _pages() if keep else NEXT:
+        display.note(line)
+    return code
 
 
 @app.command(epilog="Example: triptych backfill 2024-01..2024-06 --on dagster,plain")
@@ -294,7 +304,7 @@ def doctor(json: JsonFile = None) -> int:
 
 def _backfill(
     chosen: list[Orchestrator], months: Iterable[Month], source: str, schema: str | None,
-    parameters: Mapping[str, Any] = {}, jobs: int = 2, json: Path | None = None,
+    parameters: Mapping[str, Any] = {}, jobs: int = 2, json: Path | None = None, keep: bool = False,
 ) -> int:  # fmt: skip
     from core.lab import display
     from core.lab.protocol import BackfillRequest
@@ -316,6 +326,8 @@ def _backfill(
         try:
             with display.Watch() as watch:
                 results = lab.backfills(requests, watch)
+            if keep:
+                lab.keep()
         except KeyboardInterrupt:
             if any(record.state != "failed" for result in lab.results.values() for record in result.months):
                 # The terminal may be gone.
@@ -324,6 +336,14 @@ def _backfill(
             raise
     report(results)
     return 0 if all(result.status == "success" for result in results.values()) else 1
+
+
+def _pages() -> list[str]:
+    """Return the web pages of the services that run, and how to end them."""
+    from core.lab.state import survey
+
+    pages = [f"{service.name:<9} {service.web}" for service in survey(settings()) if service.web]
+    return [*pages, "`triptych down` ends them"]
 
 
 def backfill_json(

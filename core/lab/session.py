@@ -25,7 +25,7 @@ from core import ledger
 from core.database import Connection, connect, libpq_variables, resolved
 from core.errors import TriptychError, UsageError
 from core.lab import driver, metadata
-from core.lab.leases import Lease
+from core.lab.leases import Lease, kept
 from core.lab.postgres import Postgres
 from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint
 from core.lab.registry import Orchestrator
@@ -120,7 +120,8 @@ class Lab:
             tally.show("services", "starting", "")
         running = stack.start()
         if tally.show and running.processes:
-            tally.show("services", "success", running.web or "")
+            # Services that end with this session would leave a dead link on the screen.
+            tally.show("services", "success", (kept(stack.folder) and running.web) or "")
         asked = replace(tally.request, endpoint=Endpoint(str(stack.home), running.ports).to_json())
         answer = driver.call(
             stack.orchestrator, "backfill", asked, folder=stack.folder, env=stack.env, stall_s=self.settings.stall_s,

@@ -13,7 +13,7 @@ from core.errors import PermanentError, UsageError
 from core.lab import arguments, cli
 from core.lab.protocol import BackfillRequest, BackfillResult, MonthRecord
 from core.lab.registry import Orchestrator
-from core.settings import settings
+from core.settings import ROOT, settings
 from core.waiting import until
 
 
@@ -181,3 +181,7 @@ def test_the_json_of_a_backfill_has_the_documented_shape() -> None:
         "started_at": "start", "ended_at": "end", "error": None,
         "warnings": ["odd"],
     }.items()  # fmt: skip
+
+
+def test_the_readme_shows_what_demo_says_next() -> None:
+    assert "\n".join(["", *cli.NEXT, "```"]) in (ROOT / "README.md").read_text()
