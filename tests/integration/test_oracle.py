@@ -17,7 +17,7 @@ from core.run import Run
 from tests import oracle
 
 RAW = ("raw_zones", "raw_trips")
-SCHEMA = 'Case "1"'
+SCHEMA = "oracle_1"
 MONTHS = ("2020-03", "2020-04", "2023-01", "2023-02", "2024-01", "2025-02", "2025-03")
 
 Differences = Callable[[], list[str]]
