@@ -21,6 +21,7 @@ from core.lab.protocol import BackfillResult, MonthRecord
 from core.lab.state import Service
 from core.ledger import Entry
 from core.month import spans
+from core.run import counted
 
 # Without markup and emoji: text in brackets or between colons is a name that somebody chose, never an instruction.
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -176,9 +177,9 @@ def parity_lines(parity: Parity, baseline: str) -> Iterable[str]:
             yield f"{parity.baseline}.{row.table} is missing"
     yield from map(str, parity.findings)
     if parity.identical:
-        yield f"identical: {len(parity.rows)} tables in {len(parity.schemas)} schemas"
+        yield f"identical: {counted(len(parity.rows), 'table')} in {len(parity.schemas)} schemas"
     elif parity.as_recorded:
-        yield f"as recorded: {len(parity.rows)} tables in {parity.baseline}, nothing to compare with"
+        yield f"as recorded: {counted(len(parity.rows), 'table')} in {parity.baseline}, nothing to compare with"
     elif parity.causes and parity.common:
         verdict = "identical" if parity.common_identical else "different"
         yield f"{verdict} in the months that all have loaded from the same bytes: {spans(parity.common)}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.errors import TriptychError
 from core.lab.protocol import BackfillRequest, MonthRecord, Progress, canceled_with_us
+from core.run import counted
 from core.waiting import patiently, until
 from dagster_impl.lab import queries
 from dagster_impl.lab.client import Client
@@ -37,7 +38,7 @@ def launch(client: Client, wanted: BackfillRequest, months: list[str]) -> str:
     params = {
         "assetSelection": [{"path": [asset]} for asset in ASSETS],
         "partitionNames": months,
-        "title": f"{len(months)} months into {wanted.schema}",
+        "title": f"{counted(len(months), 'month')} into {wanted.schema}",
         "tags": [tag],
         "runConfigData": {"resources": {"parameters": {"config": wanted.parameters}}},
     }
