@@ -31,6 +31,7 @@ def dagster_yaml() -> dict[str, object]:
     ]
     return {
         "telemetry": {"enabled": False},
+        "nux": {"enabled": False},
         "storage": {"postgres": {"postgres_url": {"env": "TRIPTYCH_DAGSTER_STORAGE"}}},
         "concurrency": {"runs": {"max_concurrent_runs": MAX_JOBS, "tag_concurrency_limits": limits}},
         # One after the other, twelve runs take 22 s to launch; with threads, as long as the processors need.
