@@ -2,7 +2,7 @@
 
 | variable              | meaning                                                            | default              |
 |-----------------------|--------------------------------------------------------------------|----------------------|
-| TRIPTYCH_HOME         | the state folder: files, logs, tool homes, the embedded PostgreSQL | .triptych            |
+| TRIPTYCH_HOME         | the state folder: files, logs, homes, the embedded PostgreSQL      | .triptych            |
 | TRIPTYCH_DSN          | the warehouse; holds a password, so it travels in the environment  | none (lab: embedded) |
 | TRIPTYCH_DSN_FILE     | instead: a file with the DSN, which only you may read              | none                 |
 | TRIPTYCH_DBT          | the dbt executable, in an environment of its own                   | .venvs/dbt/bin/dbt   |

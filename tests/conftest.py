@@ -30,7 +30,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from core.lab.signals import interruptible
 
     server = Postgres(tmp_path_factory.mktemp("postgres") / "postgres")
-    with interruptible():  # else a SIGTERM, of `timeout` or of a CI that is called off, would leave it running
+    # Otherwise a SIGTERM, of `timeout` or of a canceled CI run, would leave it running.
+    with interruptible():
         try:
             yield server.start()
         finally:

@@ -18,7 +18,8 @@ def spellings(secret: str) -> set[bytes]:
     raw = secret.encode()
     found = {raw, repr(secret)[1:-1].encode(), json.dumps(secret)[1:-1].encode()}
     found |= {word.encode() for word in (quote(secret, safe=""), quote(secret), quote_plus(secret))}
-    for shift in range(3):  # of three bytes base64 makes four letters: cut off those that also hold a neighbour's bits
+    # Of three bytes base64 makes four letters: cut off those that also hold a neighbor's bits.
+    for shift in range(3):
         letters = base64.b64encode(bytes(shift) + raw).rstrip(b"=")[4 if shift else 0 : -1]
         found |= {letters, letters.translate(bytes.maketrans(b"+/", b"-_"))}
     return found
@@ -33,7 +34,8 @@ def leaks(secrets: Iterable[str], texts: Iterable[tuple[str, bytes]]) -> list[st
 def files(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Every file below `folder`, by name."""
     for path in sorted(folder.rglob("*")):
-        with suppress(FileNotFoundError):  # services that run make and delete some
+        # Services that run make and delete some.
+        with suppress(FileNotFoundError):
             if path.is_file():
                 yield str(path), path.read_bytes()
 

@@ -66,7 +66,7 @@ def refusal(kind: type[TriptychError], step: Callable[[], object]) -> str:
 
 
 def ingest(source: str | Path, month: Month = MONTH) -> Receipt:
-    """The step as every tool calls it."""
+    """Run the step as every orchestrator does."""
     return pipeline.ingest_month(Run(str(source), SCHEMA, loader="test"), month)
 
 

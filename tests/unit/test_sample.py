@@ -104,7 +104,8 @@ def test_4_the_same_rows_exist_in_another_encoding(folder: Path, tmp_path: Path,
     for name in left.column_names:
         expected, found = left[name].cast(right[name].type), right[name]
         assert expected.is_null().equals(found.is_null())
-        if left[name].type == pa.float64():  # by bits: NaN is not equal to itself, and -0.0 is equal to 0.0
+        # By bits: NaN is not equal to itself, and -0.0 is equal to 0.0.
+        if left[name].type == pa.float64():
             assert bits(left, name) == bits(right, name)
         else:
             assert expected.equals(found)
@@ -206,7 +207,8 @@ def test_12_every_value_that_real_files_lack_is_there(folder: Path, month: Month
     for column, value in sample.HARD_VALUES:
         assert np.float64(value).view(np.int64) in bits(table, column), (column, value)
     amounts = {value for name, _ in sample.HARD_VALUES for value in bits(table, name)}
-    assert sum(np.isnan(np.int64(value).view(np.float64)) for value in amounts) == 2  # of either sign
+    # One of either sign.
+    assert sum(np.isnan(np.int64(value).view(np.float64)) for value in amounts) == 2
 
 
 def test_12_the_lookup_has_crlf_and_a_text_that_looks_like_null(folder: Path) -> None:

@@ -47,7 +47,8 @@ def main():
         while True:
             try:
                 time.sleep(0.01)
-            except SystemExit:  # as dbt does
+            # As dbt does.
+            except SystemExit:
                 pass
     if sys.argv[1] == "thread":
         import threading
