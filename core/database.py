@@ -31,6 +31,12 @@ _IDENTIFIER_BYTES = 63
 MOMENT_S = 1.0
 """A wait for a lock that takes longer is logged."""
 
+RESTART_S = 60.0
+"""How long a restart of the server may take. A step's retries bridge a few seconds only, and a busy server takes longer
+to write its last checkpoint."""
+
+RESTART_PAUSE_S = 0.2
+
 # Settings that a role or a database may have changed, and that our results depend on: only our own qualified names and
 # built-in functions, a new snapshot for each statement (see `lock`), dates as psycopg reads them, no endless wait. Not
 # statement_timeout and the like: no result depends on them, and whoever set one for the role may mean us. The message
@@ -52,7 +58,7 @@ def connect(purpose: str, *, autocommit: bool = False, dsn: str | None = None) -
     dsn = dsn or settings().require_dsn()
     with (
         translated(dsn),
-        psycopg.connect(
+        _admitted(
             dsn,
             autocommit=autocommit,
             connect_timeout=_parts(dsn).get("connect_timeout", 10),
@@ -69,6 +75,21 @@ def connect(purpose: str, *, autocommit: bool = False, dsn: str | None = None) -
                 f"{where(dsn)} is version {version // 10000}; Triptych needs {SERVER_FLOOR // 10000} or newer"
             )
         yield connection
+
+
+def _admitted(dsn: str, **options: Any) -> Connection:
+    """Connect; while the server says that it is about to start or to stop, ask again, for `RESTART_S` at most."""
+    end = time.monotonic() + RESTART_S
+    while True:
+        try:
+            return psycopg.connect(dsn, **options)
+        except psycopg.OperationalError as error:
+            # A refused connection has no SQLSTATE: the text is all that tells 57P03, cannot_connect_now.
+            if not re.search(r"the database system is (starting up|shutting down)", str(error)):
+                raise
+            if time.monotonic() > end:
+                raise
+        time.sleep(RESTART_PAUSE_S)
 
 
 @contextmanager
