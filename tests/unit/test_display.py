@@ -31,7 +31,8 @@ HOSTILE = [
 def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What is printed on stdout."""
     text = io.StringIO()
-    monkeypatch.setattr(display.out, "file", text)
+    # Not `file`: to undo that would set the stdout of this moment for good.
+    monkeypatch.setattr(display.out, "_file", text)
     yield text
 
 
