@@ -25,6 +25,7 @@ from tests.integration.loading import (
     waiting,
     write,
 )
+from tests.logged import lines
 
 NAME = "green_tripdata_2024-01.parquet"
 
@@ -35,22 +36,13 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def lines(log: pytest.LogCaptureFixture) -> list[str]:
-    """The lines since the last look."""
-    found = [record for record in log.records if record.name.startswith("core.load.")]
-    assert all(record.levelno == logging.INFO and record.getMessage().isprintable() for record in found)
-    messages = [record.getMessage() for record in found]
-    log.clear()
-    return messages
-
-
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_load_says_why_and_how_and_what_it_published(
     tmp_path: Path, warehouse: str, log: pytest.LogCaptureFixture, strategy: str
 ) -> None:
     rows = write(tmp_path)
     entry = attempt(tmp_path, strategy=strategy).entry
-    before, after = lines(log)
+    before, after = lines(log, "core.load")
     assert before == f"loading {NAME} by {strategy}: nothing is loaded yet"
     assert re.fullmatch(rf"published {rows} rows of {NAME} in \d+\.\d\d s, digest {entry.content_digest}", after)
 
@@ -60,11 +52,11 @@ def test_each_reason_to_load_a_month_again_is_told(
 ) -> None:
     rows = write(tmp_path)
     first = attempt(tmp_path).entry
-    lines(log)
+    lines(log, "core.load")
 
     def reason(*, force: bool = False) -> str:
         attempt(tmp_path, force=force)
-        return lines(log)[0].removeprefix(f"loading {NAME} by swap: ")
+        return lines(log, "core.load")[0].removeprefix(f"loading {NAME} by swap: ")
 
     assert reason(force=True) == "force is set"
     with connect(warehouse) as connection:
@@ -82,17 +74,17 @@ def test_unchanged_and_superseded_files_are_told_apart(
     write(tmp_path)
     late = order(tmp_path)
     attempt(tmp_path, loader="dagster")
-    lines(log)
+    lines(log, "core.load")
     attempt(tmp_path)
-    (line,) = lines(log)
+    (line,) = lines(log, "core.load")
     assert re.fullmatch(r"unchanged: dagster loaded the same bytes \(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d .+\)", line)
     load.load(late)
-    assert lines(log) == ["superseded: dagster published the same bytes after this attempt began"]
+    assert lines(log, "core.load") == ["superseded: dagster published the same bytes after this attempt began"]
 
 
 def test_a_lookup_is_replaced(folder: Path, warehouse: str, log: pytest.LogCaptureFixture) -> None:
     attempt_zones(folder, strategy="upsert")
-    before, after = lines(log)
+    before, after = lines(log, "core.load")
     assert before == "loading taxi_zone_lookup.csv by replace: nothing is loaded yet"
     assert after.startswith("published 265 rows of taxi_zone_lookup.csv in ")
 
@@ -103,7 +95,7 @@ def test_a_swap_that_waits_for_a_reader_says_so_once(
     write(tmp_path)
     attempt(tmp_path)
     write(tmp_path, MONTH, seed=2)
-    lines(log)
+    lines(log, "core.load")
     reader = connect(warehouse)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM plain.raw_trips")
@@ -112,5 +104,5 @@ def test_a_swap_that_waits_for_a_reader_says_so_once(
         waiting(warehouse)
         reader.execute("COMMIT")
         assert swap.result(WAIT_S).state == "success"
-    _, locked, _ = lines(log)
+    _, locked, _ = lines(log, "core.load")
     assert locked == f"raw_trips is in use: trying for up to {settings().lock_wait_s:g} s to lock it"

@@ -35,3 +35,12 @@ def published(tmp_path: Path, home: Path) -> Path:
 def site(published: Path) -> Iterator[Publisher]:
     with Publisher(published) as running:
         yield running
+
+
+@pytest.fixture
+def command_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state folder, not made yet, of commands that a test runs in this process; no warehouse is named."""
+    monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("TRIPTYCH_DSN", raising=False)
+    monkeypatch.setattr("core.lab.cli.settings", settings.__wrapped__)
+    return tmp_path / "state"

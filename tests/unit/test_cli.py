@@ -16,13 +16,7 @@ from core.lab.registry import Orchestrator
 from core.settings import ROOT, settings
 from core.waiting import until
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
-    monkeypatch.delenv("TRIPTYCH_DSN", raising=False)
-    monkeypatch.setattr(cli, "settings", settings.__wrapped__)
-    return tmp_path / "state"
+pytestmark = pytest.mark.usefixtures("command_home")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +52,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("backfill 2024-01 --on plain --dry-run", "No such option: --dry-run"),
     ],
 )
-def test_a_usage_error_is_one_line(words: str, message: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_usage_error_is_one_line(
+    words: str, message: str, command_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(words.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -66,7 +62,7 @@ def test_a_usage_error_is_one_line(words: str, message: str, home: Path, capsys:
     assert err.count("\n") == 1
     assert message in err
     assert "s3cret" not in err
-    assert not home.exists(), "nothing was started"
+    assert not command_home.exists(), "nothing was started"
 
 
 def test_the_traceback_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,15 +96,15 @@ def test_a_json_file_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypa
     assert list(tmp_path.parent.glob(f".{tmp_path.name}.*")) == []
 
 
-def test_a_signal_while_samples_are_written_leaves_none_half_written(home: Path) -> None:
+def test_a_signal_while_samples_are_written_leaves_none_half_written(command_home: Path) -> None:
     words = [sys.executable, "-m", "core.lab.cli", "backfill", "2020-01..2024-12", "--on", "plain"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        until(lambda: list(home.glob("sample/.*.parquet.*")) or None, 60, 0.001, "a file that is being written")
+        until(lambda: list(command_home.glob("sample/.*.parquet.*")) or None, 60, 0.001, "a file that is being written")
         process.terminate()
         _, said = process.communicate(timeout=60)
     last = said.splitlines()[-1]
     assert (process.returncode, last) == (143, "triptych: interrupted: everything that it started has been ended")
-    assert list(home.glob("sample/.*")) == []
+    assert list(command_home.glob("sample/.*")) == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")

@@ -12,6 +12,7 @@ import pytest
 from core.datasets import GREEN
 from core.errors import SourceUnavailable
 from core.extract import MANIFEST, extract
+from tests.logged import lines
 from tests.publisher import Publisher
 from tests.unit.fetching import MONTH, NAME, refusal
 
@@ -20,15 +21,6 @@ from tests.unit.fetching import MONTH, NAME, refusal
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO, "core")
     return caplog
-
-
-def lines(log: pytest.LogCaptureFixture) -> list[str]:
-    """The lines since the last look, each of them one line of a module of `core.extract`."""
-    found = [record for record in log.records if record.name.startswith("core.extract.")]
-    assert all(record.levelno == logging.INFO and record.getMessage().isprintable() for record in found)
-    messages = [record.getMessage() for record in found]
-    log.clear()
-    return messages
 
 
 def fetched(address: str, path: Path) -> str:
@@ -40,11 +32,11 @@ def test_a_fetched_file_is_one_line_and_so_is_an_unchanged_one(
     site: Publisher, published: Path, log: pytest.LogCaptureFixture
 ) -> None:
     extract(GREEN, site.url, MONTH)
-    (line,) = lines(log)
+    (line,) = lines(log, "core.extract")
     assert re.fullmatch(fetched(f"{site.url}/{NAME}", published / NAME), line)
     extract(GREEN, site.url, MONTH)
     size = (published / NAME).stat().st_size
-    assert lines(log) == [f"{site.url}/{NAME} is unchanged: using the kept file of {size:,} bytes"]
+    assert lines(log, "core.extract") == [f"{site.url}/{NAME} is unchanged: using the kept file of {size:,} bytes"]
 
 
 def test_each_resumption_is_a_line_with_its_cause(
@@ -52,7 +44,7 @@ def test_each_resumption_is_a_line_with_its_cause(
 ) -> None:
     site.cut(NAME, times=2)
     extract(GREEN, site.url, MONTH)
-    first, second, last = lines(log)
+    first, second, last = lines(log, "core.extract")
     size = (published / NAME).stat().st_size
     assert first.startswith(f"resuming at byte {size // 2:,} (1 of 5): {site.url}/{NAME}: ")
     assert re.match(r"resuming at byte [\d,]+ \(2 of 5\): ", second)
@@ -68,20 +60,20 @@ def test_what_an_earlier_attempt_left_is_a_line(
         refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
     half = (published / NAME).stat().st_size // 2
     extract(GREEN, site.url, MONTH)
-    assert lines(log)[0] == f"{half:,} bytes of {site.url}/{NAME} are left from an earlier attempt"
+    assert lines(log, "core.extract")[0] == f"{half:,} bytes of {site.url}/{NAME} are left from an earlier attempt"
 
 
 def test_a_wait_that_the_publisher_asks_for_is_a_line(site: Publisher, log: pytest.LogCaptureFixture) -> None:
     site.fail(NAME, 429, retry_after_s=0)
     extract(GREEN, site.url, MONTH)
-    assert lines(log)[0].startswith(f"waiting 0 s: {site.url}/{NAME} answered 429 and asks to wait 0 s")
+    assert lines(log, "core.extract")[0].startswith(f"waiting 0 s: {site.url}/{NAME} answered 429 and asks to wait 0 s")
 
 
 def test_a_manifest_that_was_compared_is_a_line(published: Path, home: Path, log: pytest.LogCaptureFixture) -> None:
     digest = hashlib.sha256((published / NAME).read_bytes()).hexdigest()
     (published / MANIFEST).write_text(f"{digest}  {NAME}\n")
     extract(GREEN, str(published), MONTH)
-    file, manifest, compared = lines(log)
+    file, manifest, compared = lines(log, "core.extract")
     assert re.fullmatch(fetched(str(published / NAME), published / NAME), file)
     assert re.fullmatch(fetched(str(published / MANIFEST), published / MANIFEST), manifest)
     assert compared == f"{NAME} has the sha256 that {MANIFEST} promises"
@@ -94,5 +86,5 @@ def test_a_folder_with_an_odd_name_is_safe_in_a_log(
     folder.mkdir()
     (folder / NAME).write_bytes((published / NAME).read_bytes())
     extract(GREEN, str(folder), MONTH)
-    (line,) = lines(log)
+    (line,) = lines(log, "core.extract")
     assert "\\x1b[31m\\nb" in line

@@ -15,13 +15,7 @@ from core.lab import cli, logs, reach
 from core.settings import settings
 from core.waiting import until
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
-    monkeypatch.delenv("TRIPTYCH_DSN", raising=False)
-    monkeypatch.setattr(cli, "settings", settings.__wrapped__)
-    return tmp_path / "state"
+pytestmark = pytest.mark.usefixtures("command_home")
 
 
 @pytest.mark.parametrize(
@@ -45,23 +39,23 @@ def test_a_password_is_not_shown(
     assert capsys.readouterr().out.strip() == dsn
 
 
-def test_no_dsn_without_a_server(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_dsn_without_a_server(command_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["dsn"]) == 2
     assert "`triptych up plain` starts it" in capsys.readouterr().err
-    assert not home.exists()
+    assert not command_home.exists()
 
 
-def write(home: Path, name: str, text: str) -> Path:
-    path = home / name
+def write(command_home: Path, name: str, text: str) -> Path:
+    path = command_home / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
 
 
-def test_logs_are_chosen_by_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_are_chosen_by_name(command_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("airflow/logs/scheduler.log", "airflow/logs/api-server.log", "prefect/logs/worker.log"):
-        write(home, name, "one\ntwo\nthree\n")
-    write(home, "postgres/log", "ready\n")
+        write(command_home, name, "one\ntwo\nthree\n")
+    write(command_home, "postgres/log", "ready\n")
     found = settings.__wrapped__()
     assert list(logs.find(found)) == ["postgres", "airflow/api-server", "airflow/scheduler", "prefect/worker"]
     assert list(logs.find(found, ["airflow"])) == ["airflow/api-server", "airflow/scheduler"]
@@ -77,8 +71,8 @@ def test_no_logs_yet_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "has no logs yet" in capsys.readouterr().err
 
 
-def test_new_lines_are_followed_when_they_are_whole(home: Path) -> None:
-    path = write(home, "postgres/log", "old\n")
+def test_new_lines_are_followed_when_they_are_whole(command_home: Path) -> None:
+    path = write(command_home, "postgres/log", "old\n")
     seen: list[tuple[str, str]] = []
 
     def grow() -> bool | None:
