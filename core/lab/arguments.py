@@ -74,12 +74,18 @@ def check_json(path: Path | None) -> None:
         raise UsageError(f"--json {path}: you may not write to the folder {folder}")
 
 
-def write(path: Path, data: object) -> None:
-    """Write the file of `--json`, or print it; raise `PermanentError` when the file can't be written."""
+def write(path: Path | None, data: object) -> bool:
+    """Write the file of `--json` if there is one; return whether standard output is free for what a person reads.
+
+    Raise `PermanentError` when the file can't be written.
+    """
     if path == STDOUT:
         print(json.dumps(data, indent=1))
-        return
+        return False
+    if path is None:
+        return True
     try:
         write_json(path.resolve(), data)
     except OSError as error:
         raise PermanentError(f"--json {path}: {error.strerror}; the tables are as the ledger says") from error
+    return True

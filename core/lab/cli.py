@@ -144,9 +144,7 @@ def parity(
     names = list(registry.orchestrators(settings())) if schemas is None else arguments.names(schemas)
     with _lab() as lab, lab.connect() as connection:
         result = compare(connection, names, registry.BASELINE)
-    if json:
-        arguments.write(json, result.to_json())
-    if json != arguments.STDOUT:
+    if arguments.write(json, result.to_json()):
         display.show(display.parity_table(result))
         display.say(display.parity_lines(result, registry.BASELINE))
     # A schema that was named must exist.
@@ -175,9 +173,7 @@ def status(json: JsonFile = None) -> int:
 
     arguments.check_json(json)
     services = survey(settings())
-    if json:
-        arguments.write(json, {"services": [asdict(service) for service in services]})
-    if json != arguments.STDOUT:
+    if arguments.write(json, {"services": [asdict(service) for service in services]}):
         display.show(display.status_table(services))
     return 0
 
@@ -275,9 +271,7 @@ def ledger(schema: Annotated[str | None, typer.Option(help="Only this schema")] 
     if not any(entries.values()):
         where = "" if schema is None else f" in schema {schema!r}"
         raise UsageError(f"nothing is loaded{where}: run `triptych backfill` first")
-    if json:
-        arguments.write(json, {name: [entry.to_json() for entry in some] for name, some in entries.items()})
-    if json != arguments.STDOUT:
+    if arguments.write(json, {name: [entry.to_json() for entry in some] for name, some in entries.items()}):
         display.show(display.ledger_table(entries))
     return 0
 
@@ -297,8 +291,7 @@ def doctor(json: JsonFile = None) -> int:
         display.say([f"{finding.what:<20} {'MISSING' if finding.fix else 'ok     '} {finding.state}"])
         if finding.fix:
             display.say([f"{'':<20} fix:    {finding.fix}"])
-    if json:
-        arguments.write(json, {"findings": [asdict(finding) for finding in findings]})
+    arguments.write(json, {"findings": [asdict(finding) for finding in findings]})
     return 1 if any(finding.fix for finding in findings) else 0
 
 
@@ -316,9 +309,7 @@ def _backfill(
 
     def report(results: dict[str, BackfillResult]) -> None:
         # First: the program that reads our output may have ended.
-        if json:
-            arguments.write(json, backfill_json(names, schema, requests, results))
-        if json != arguments.STDOUT:
+        if arguments.write(json, backfill_json(names, schema, requests, results)):
             display.show(display.backfill_table(results))
             display.say(display.backfill_lines(results))
 

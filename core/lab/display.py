@@ -166,13 +166,9 @@ def parity_lines(parity: Parity, baseline: str) -> Iterable[str]:
     for schema in parity.absent:
         yield f"{schema}: not loaded"
     yield from (cause.line for cause in parity.causes)
+    for schema, name, months in parity.unexplained():
+        yield f"{schema}.{name} differs from {parity.baseline}" + (f" in {', '.join(months)}" if months else "")
     for row in parity.rows:
-        for schema, all_months in row.months.items():
-            months = parity.unexplained(row, schema)
-            # Where all of it has a cause, that was told above.
-            if months or (months is not None and not all_months):
-                where = f" in {', '.join(months)}" if months else ""
-                yield f"{schema}.{row.table} differs from {parity.baseline}{where}"
         if row.digests[parity.baseline] is None:
             yield f"{parity.baseline}.{row.table} is missing"
     yield from map(str, parity.findings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,13 +73,15 @@ class Parity:
         by_month = [row for row in self.rows if row.table in BY_SOURCE_MONTH]
         return not any(set(self.common) & set(months) for row in by_month for months in row.months.values())
 
-    def unexplained(self, row: Row, schema: str) -> list[str] | None:
-        """Return the months in which a table differs for no cause that is told; None when it differs for one only."""
-        told = {month for cause in self.causes if cause.schema == schema for month in cause.months}
-        if not told or not row.months[schema]:
-            return row.months[schema]
-        # A date of the stats may have trips of any month, so those of a month that is absent differ anywhere.
-        return [m for m in row.months[schema] if m not in told] if row.table in BY_SOURCE_MONTH else None
+    def unexplained(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Yield schema, table, and months (none: all) of each difference for which `causes` has no cause."""
+        for row in self.rows:
+            for schema, months in row.months.items():
+                told = {month for cause in self.causes if cause.schema == schema for month in cause.months}
+                # A date of the stats may have trips of any month, so those of a month with a cause differ anywhere.
+                left = [each for each in months if each not in told] if row.table in BY_SOURCE_MONTH or not told else []
+                if left or not months:
+                    yield schema, row.table, left
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``triptych parity --json`` writes; a table that does not exist is null."""
