@@ -315,7 +315,7 @@ def _backfill(
 
     with _lab() as lab:
         try:
-            with display.Watch() as watch:
+            with display.Watch({each.name: names for each in chosen}) as watch:
                 results = lab.backfills(requests, watch)
             if keep:
                 lab.keep()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from threading import Lock
 from types import TracebackType
@@ -15,7 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from core.digest import Digest
-from core.errors import printable
+from core.errors import RETRIES, printable
+from core.lab import blocks
+from core.lab.blocks import COLORS, FINAL, Block
 from core.lab.parity import Parity
 from core.lab.protocol import BackfillResult, MonthRecord
 from core.lab.state import Service
@@ -26,9 +28,6 @@ from core.run import counted
 # Without markup and emoji: text in brackets or between colons is a name that somebody chose, never an instruction.
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
-
-COLOURS = {"success": "green", "unchanged": "cyan", "failed": "red", "running": "yellow"}
-FINAL = {"success", "unchanged", "failed"}
 
 
 def note(line: str) -> None:
@@ -50,19 +49,21 @@ def show(table: Table) -> None:
 
 
 class Watch:
-    """One live line per orchestrator and month that waits or runs; those that have ended stay printed above.
+    """Shows what several orchestrators do: one live block for each (`core.lab.blocks`), of which the outcome remains.
 
-    Without a terminal, every change is a plain line.
+    Where no cursor can be moved (a pipe, a dumb terminal), each change of a state, and each further attempt, is a plain
+    line.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, months: Mapping[str, Sequence[str]] = {}, clock: Callable[[], float] = time.monotonic) -> None:
+        """`months` holds what each orchestrator is asked for; `clock` returns seconds."""
+        self._clock = clock
         self._lock = Lock()
-        self._rows: dict[tuple[str, str], tuple[str, str, float]] = {}
-        self._live = (
-            Live(console=err, get_renderable=self._table, refresh_per_second=4, transient=True)
-            if err.is_terminal
-            else None
-        )
+        self._blocks = {name: Block(name, wanted) for name, wanted in months.items()}
+        self._said: dict[tuple[str, str], tuple[str | int, ...]] = {}
+        # A variable such as FORCE_COLOR asks a pipe for colors: its reader still can't move a cursor.
+        is_live = err.is_interactive and err.file.isatty()
+        self._live = Live(console=err, get_renderable=self._group, transient=True) if is_live else None
 
     def __enter__(self) -> Self:
         if self._live:
@@ -73,38 +74,46 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
+            # The terminal may be gone.
             with suppress(OSError):
                 self._live.stop()
+                err.print(self._group(is_over=True))
 
-    def __call__(self, orchestrator: str, month: str, state: str, detail: str = "") -> None:
-        """Show that an orchestrator's month, or its ``services``, is now in `state`."""
-        now = time.monotonic()
+    def __call__(
+        self, orchestrator: str, month: str, state: str, detail: str = "",
+        *, task: str = "", attempt: int = 0, version: str = "",
+    ) -> None:  # fmt: skip
+        """Show that an orchestrator's month, or its ``services``, is now in `state`.
+
+        `task` is the step under way, and `attempt` its attempt.
+        """
+        now = self._clock()
+        # Where no cursor can be moved, a step's first attempt is not worth a line.
+        step = task if self._live or attempt > 1 else ""
+        detail = ", ".join(filter(None, (step, _of_all(attempt), detail)))
         with self._lock:
-            since = self._rows.pop((orchestrator, month), ("", "", now))[2]
-            if state not in FINAL:
-                self._rows[orchestrator, month] = (state, detail, now if state == "running" else since)
-        # Not under the lock: printing draws the live lines again, which takes it.
-        if state in FINAL or not self._live:
-            seconds = f"{now - since:6.1f} s" if state in FINAL else ""
-            note(f"{orchestrator:<9} {month}  {state:<10}{seconds} {detail}".rstrip())
+            block = self._blocks.setdefault(orchestrator, Block(orchestrator))
+            block.version = version or block.version
+            block.update(month, state, detail, now)
+            seconds = block.rows[month].seconds(now) or 0.0
+            news = (state, task, attempt) if attempt > 1 else (state,)
+            is_news = self._said.get((orchestrator, month), ())[: len(news)] != news
+            if is_news:
+                self._said[orchestrator, month] = news
+        if is_news and not self._live:
+            took = f"{seconds:6.1f} s" if state in FINAL else ""
+            note(f"{orchestrator:<9} {month}  {state:<10}{took} {detail}".rstrip())
 
-    def _table(self) -> Group:
-        now = time.monotonic()
+    def _group(self, is_over: bool = False) -> Group:
         with self._lock:
-            lines = [
-                Text.assemble(
-                    f"{orchestrator:<9} {month}  ",
-                    (f"{state:<10}", COLOURS.get(state, "dim")),
-                    _seconds(state, now - since),
-                    f" {printable(detail)}",
-                )
-                for (orchestrator, month), (state, detail, since) in sorted(self._rows.items())
-            ]
-        return Group(*lines)
+            # The cursor stands below the last line.
+            return Group(*blocks.lines(list(self._blocks.values()), self._clock(), err.height - 1, is_over))
 
 
-def _seconds(state: str, seconds: float) -> str:
-    return "" if state == "waiting" else f"{seconds:6.1f} s"
+def _of_all(attempt: int) -> str:
+    """Return ``attempt 2/3``; nothing for a first attempt. After a kill there may be more of them than planned."""
+    planned = f"/{1 + RETRIES}" if attempt <= 1 + RETRIES else ""
+    return f"attempt {attempt}{planned}" if attempt > 1 else ""
 
 
 def _columns(*names: str) -> Table:
@@ -116,9 +125,9 @@ def backfill_table(results: Mapping[str, BackfillResult]) -> Table:
     table = _columns("orchestrator", "version", "month", "state", "attempts", "rows", "digest")
     for orchestrator, result in results.items():
         for record in result.months:
-            colour = "yellow" if record.warnings and record.state != "failed" else COLOURS[record.state]
+            color = "yellow" if record.warnings and record.state != "failed" else COLORS[record.state]
             table.add_row(
-                orchestrator, result.version, record.month, Text(record.summary, colour), str(record.attempts),
+                orchestrator, result.version, record.month, Text(record.summary, color), str(record.attempts),
                 f"{record.rows:,}" if record.rows is not None else "-", (record.digest or "-")[:12],
             )  # fmt: skip
     return table

@@ -245,21 +245,31 @@ class Progress:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._last: dict[str, tuple[str, str]] = {}
+        self._last: dict[str, dict[str, Any]] = {}
 
-    def __call__(self, month: str, state: str, detail: str = "", record: MonthRecord | None = None) -> None:
+    def __call__(
+        self,
+        month: str,
+        state: str,
+        detail: str = "",
+        record: MonthRecord | None = None,
+        under_way: Mapping[str, int] = {},
+    ) -> None:
         """Report that `month` is now in `state` (``waiting``, ``running``, ``success``, ...), once per change.
 
         Pass the month's `record` once it has ended: the lab reports it if this runner ends without a result. Without
-        another `detail`, the line says how many warnings the record has.
+        another `detail`, the line has the record's error, or says how many warnings it has. While the month runs,
+        `under_way` holds the attempt of each step that the orchestrator says is under way, in the order of the steps;
+        the line has the last of them.
         """
-        detail = detail or (record.warned if record else "")
-        if self._last.get(month) == (state, detail):
+        detail = detail or (record and (record.error or record.warned)) or ""
+        task, attempt = list(under_way.items())[-1] if under_way else ("", 0)
+        fact = {"month": month, "state": state, "detail": detail, "task": task, "attempt": attempt}
+        if self._last.get(month) == fact:
             return
-        self._last[month] = (state, detail)
+        self._last[month] = fact
         with self._path.open("a") as out:
-            fact = {"month": month, "state": state, "detail": detail, "record": record and record.to_json()}
-            out.write(json.dumps(fact) + "\n")
+            out.write(json.dumps({**fact, "record": record and record.to_json()}) + "\n")
 
 
 Verb = Callable[[dict[str, Any], Progress], Any]

@@ -33,17 +33,14 @@ from core.lab.running import Running
 from core.lab.services import Stack
 from core.lab.signals import interruptible
 from core.lab.supervisor import Supervisor
-from core.lab.tally import Tally
+from core.lab.tally import Show, Tally
 from core.lab.warm_dbt import WarmDbt
 from core.ledger import Entry
 from core.settings import Settings, state_folder
 
 T = TypeVar("T")
-Show = Callable[[str, str, str], None]
-"""Called with month, state and detail."""
-
-OnProgress = Callable[[str, str, str, str], None]
-"""Called with orchestrator, month, state and detail."""
+OnProgress = Callable[..., None]
+"""Called with an orchestrator's name, and then as `core.lab.tally.Show`."""
 
 
 class Lab:
@@ -110,6 +107,9 @@ class Lab:
                 if isinstance(error, UsageError) and not tally.has_landed:
                     raise
                 result = tally.result(str(error), self._loaded(request.schema))
+        # An interrupted backfill's months did not fail.
+        if not self._stop.is_set():
+            tally.settle(result)
         lines = [line for supervisor in supervisors for line in supervisor.lines]
         return replace(result, notes=[*result.notes, *lines])
 
@@ -117,7 +117,7 @@ class Lab:
         """Bring the services up, then call the runner."""
         tally.version = stack.description.version
         if tally.show and stack.description.ports:
-            tally.show("services", "starting", "")
+            tally.show("services", "starting", version=tally.version)
         running = stack.start()
         if tally.show and running.processes:
             # Services that end with this session would leave a dead link on the screen.
@@ -146,7 +146,7 @@ class Lab:
         """Run the backfills of several orchestrators side by side: each begins as soon as its own services are up."""
 
         def one(orchestrator: Orchestrator, request: BackfillRequest) -> BackfillResult:
-            show: Show | None = on_progress and (lambda *fact: on_progress(orchestrator.name, *fact))
+            show: Show | None = on_progress and partial(on_progress, orchestrator.name)
             self.results[orchestrator.name] = result = self.backfill(orchestrator, request, show)
             return result
 

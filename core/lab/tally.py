@@ -14,6 +14,11 @@ from core.ledger import Entry
 LANDED = ("success", "unchanged")
 
 
+Show = Callable[..., None]
+"""Called with a month, or ``services``, its state and its detail; by name, with the `task` under way and its `attempt`,
+and with the orchestrator's `version`."""
+
+
 @dataclass
 class Tally:
     """The tally of one backfill. It is called with each line of the runner's progress, and passes it on to `show`."""
@@ -21,7 +26,7 @@ class Tally:
     request: BackfillRequest
     loader: str
     """The orchestrator's name, as in the ledger."""
-    show: Callable[[str, str, str], None] | None = None
+    show: Show | None = None
     version: str = ""
     began: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     _started: float = field(default_factory=time.monotonic)
@@ -38,7 +43,14 @@ class Tally:
             # It had ended, and runs again.
             self._records.pop(month, None)
         if self.show:
-            self.show(month, state, detail)
+            step = {name: fact[name] for name in ("task", "attempt") if name in fact}
+            self.show(month, state, detail, version=self.version, **step)
+
+    def settle(self, result: BackfillResult) -> None:
+        """Show how those months ended of which the runner has not reported an end."""
+        for record in result.months:
+            if self.show and self._states.get(record.month, ("",))[0] != record.state:
+                self.show(record.month, record.state, record.error or record.warned)
 
     @property
     def has_landed(self) -> bool:

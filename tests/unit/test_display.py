@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 
+import pyte
 import pytest
 from rich.console import Console
 
@@ -104,10 +106,134 @@ def test_a_warning(screen: io.StringIO, name: str) -> None:
     assert is_safe(screen, name)
 
 
-def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = io.StringIO()
-    monkeypatch.setattr(display, "err", Console(file=text, markup=False, emoji=False, width=200))
+# --- progress
+
+
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def progress(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.StringIO]:
+    """Make stderr a stream of this kind, with these variables in the environment; return it."""
+
+    def make(text: io.StringIO, **variables: str) -> io.StringIO:
+        console = Console(file=text, width=60, height=24, markup=False, emoji=False, soft_wrap=True, _environ=variables)
+        monkeypatch.setattr(display, "err", console)
+        return text
+
+    return make
+
+
+def seen(screen: io.StringIO) -> list[str]:
+    """Return what is on a terminal of 60 columns after this."""
+    terminal = pyte.Screen(60, 24)
+    terminal.set_mode(pyte.modes.LNM)
+    pyte.Stream(terminal).feed(screen.getvalue())
+    return [*(line.rstrip() for line in terminal.display if line.strip()), *["no cursor"] * terminal.cursor.hidden]
+
+
+def run_two_months(watch: display.Watch, clock: Clock) -> None:
+    """Show two months of which the first needs a second attempt, and the second fails."""
+    with watch:
+        watch("plain", "services", "starting", "", version="3.13")
+        watch("plain", "services", "starting", "its server")
+        clock.now = 1.5
+        watch("plain", "services", "success")
+        for task, attempt in (("", 0), ("ingest_zones", 1), ("ingest_month", 1), ("ingest_month", 2), ("check", 1)):
+            watch("plain", "2024-01", "running", task=task, attempt=attempt)
+        clock.now = 4.0
+        watch("plain", "2024-01", "success", "1 warning")
+        watch("plain", "2024-02", "running")
+        watch("plain", "2024-02", "failed", "no such file")
+
+
+PLAIN = """\
+plain     services  starting
+plain     services  success      1.5 s
+plain     2024-01  running
+plain     2024-01  running    ingest_month, attempt 2/3
+plain     2024-01  success      2.5 s 1 warning
+plain     2024-02  running
+plain     2024-02  failed       0.0 s no such file
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "variables"),
+    [
+        (io.StringIO(), {}),
+        (io.StringIO(), {"FORCE_COLOR": "1", "NO_COLOR": "1"}),
+        (Terminal(), {"TERM": "dumb"}),
+    ],
+    ids=["pipe", "pipe that is asked for colors", "dumb terminal"],
+)
+def test_without_a_cursor_each_change_is_a_line(
+    progress: Callable[..., io.StringIO], text: io.StringIO, variables: dict[str, str]
+) -> None:
+    screen, clock = progress(text, **variables), Clock()
+    run_two_months(display.Watch({"plain": ["2024-01", "2024-02"]}, clock), clock)
+    assert screen.getvalue() == PLAIN
+
+
+def test_a_terminal_keeps_the_outcome_only(progress: Callable[..., io.StringIO]) -> None:
+    screen, clock = progress(Terminal(), TERM="xterm"), Clock()
+    run_two_months(display.Watch({"plain": ["2024-01", "2024-02"]}, clock), clock)
+    assert seen(screen) == [
+        "plain 3.13               4.0 s  2/2 done, 1 failed",
+        "  2024-02   failed       0.0 s  no such file",
+    ]
+    assert "\x1b[31mfailed" in screen.getvalue(), "an end has a color"
+
+
+def test_no_color_is_respected(progress: Callable[..., io.StringIO]) -> None:
+    screen, clock = progress(Terminal(), TERM="xterm", NO_COLOR="1"), Clock()
+    run_two_months(display.Watch({"plain": ["2024-01", "2024-02"]}, clock), clock)
+    assert re.search(r"\x1b\[[0-9;]*3[0-9]", screen.getvalue()) is None
+    assert seen(screen)[-1] == "  2024-02   failed       0.0 s  no such file"
+
+
+def test_an_interrupt_leaves_the_lines_above_as_they_are(progress: Callable[..., io.StringIO]) -> None:
+    screen = progress(Terminal(), TERM="xterm")
+    with pytest.raises(KeyboardInterrupt), display.Watch({"plain": ["2024-01", "2024-02"]}, Clock()) as watch:
+        display.note("a service died")
+        watch("plain", "2024-01", "success")
+        watch("plain", "2024-02", "running")
+        raise KeyboardInterrupt
+    assert seen(screen) == ["a service died", "plain                    0.0 s  1/2 done"]
+
+
+def test_a_terminal_shows_the_step_under_way(progress: Callable[..., io.StringIO]) -> None:
+    screen = progress(Terminal(), TERM="xterm")
+    with display.Watch({"plain": ["2024-01"]}, Clock()) as watch:
+        watch("plain", "2024-01", "running", task="ingest_month", attempt=3, version="3.13")
+        assert watch._live is not None
+        watch._live.refresh()
+        assert seen(screen) == [
+            "plain 3.13               0.0 s  0/1 done",
+            "  2024-01   running      0.0 s  ingest_month, attempt 3/3",
+            "no cursor",
+        ]
+        watch("plain", "2024-01", "running", task="ingest_month", attempt=4)
+        watch._live.refresh()
+        assert seen(screen)[1].endswith("ingest_month, attempt 4"), "a killed process was one more"
+
+
+def test_progress_cannot_control_the_terminal(progress: Callable[..., io.StringIO]) -> None:
+    screen = progress(io.StringIO())
     watch = display.Watch()
     for state in ("running", "failed"):
         watch("plain", "2024-01", state, HOSTILE[3])
-    assert "\x1b" not in text.getvalue() and "owned" in text.getvalue()
+    assert "\x1b" not in screen.getvalue() and "owned" in screen.getvalue()
