@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import tenacity
@@ -33,6 +34,7 @@ from core.lab.protocol import (
     serve,
 )
 from core.month import Month
+from core.run import TASKS
 
 if TYPE_CHECKING:
     from core.run import Receipt, Run
@@ -48,11 +50,14 @@ LACKS = {
 
 @dataclass
 class History:
-    """What happened to one month."""
+    """What happened to one month. `report` is called with the attempt of each step under way, by name."""
 
+    report: Callable[[dict[str, int]], None]
     tasks: list[TaskRecord] = field(default_factory=list)
     receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: str | None = None
+    _attempts: dict[str, int] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
 
     def run(self, task: str, step: Callable[[], Receipt]) -> None:
         """Run one step, repeat it after a transient error, and record how it went. Raise nothing: see `error`."""
@@ -60,6 +65,7 @@ class History:
             retry=tenacity.retry_if_exception_type(TransientError),
             stop=tenacity.stop_after_attempt(1 + RETRIES),
             wait=tenacity.wait_fixed(RETRY_DELAY_S),
+            before=lambda state: self._mark(task, state.attempt_number),
             reraise=True,
         )
         started, rows, state = now(), None, "failed"
@@ -72,8 +78,15 @@ class History:
             traceback.print_exc()
             line = " ".join(str(error).split())
             self.error = self.error or (line if isinstance(error, TriptychError) else f"{type(error).__name__}: {line}")
+        self._mark(task, 0)
         count = attempts.statistics["attempt_number"]
         self.tasks.append(TaskRecord(task, state, count, started, now(), rows))  # type: ignore[arg-type]
+
+    def _mark(self, task: str, attempt: int) -> None:
+        """Note that a step is at `attempt`, or at its end (0), and report all that are under way."""
+        with self._lock:
+            self._attempts[task] = attempt
+            self.report({name: self._attempts[name] for name in TASKS if self._attempts.get(name)})
 
     def skip(self, task: str) -> None:
         """Record that a step was not run, because one before it failed."""
@@ -91,8 +104,7 @@ def run_month(month: Month, run: Run, progress: Progress) -> MonthRecord:
     # Not at the top: `describe` need not wait for pyarrow.
     from core import pipeline
 
-    progress(str(month), "running")
-    history = History()
+    history = History(lambda under_way: progress(str(month), "running", under_way=under_way))
     with ThreadPoolExecutor(2) as pool:
         pool.submit(history.run, "ingest_zones", lambda: pipeline.ingest_zones(run))
         pool.submit(history.run, "ingest_month", lambda: pipeline.ingest_month(run, month))
@@ -102,7 +114,7 @@ def run_month(month: Month, run: Run, progress: Progress) -> MonthRecord:
         else:
             history.run(task, lambda step=step: step(run, month))  # type: ignore[misc]
     record = month_record(str(month), history.tasks, history.receipts, history.error)
-    progress(str(month), record.state, record.error or "", record)
+    progress(str(month), record.state, record=record)
     return record
 
 
