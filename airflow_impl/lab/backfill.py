@@ -69,12 +69,13 @@ def follow(airflow: Airflow, backfill: Json, months: Sequence[Month], progress: 
 
     def look() -> Records | None:
         runs = runs_of(airflow, backfill, months)
+        attempts = history.attempts(airflow, [one for one in runs.values() if one["state"] == "running"])
         for month, one in runs.items():
             if one["state"] in FINAL and month not in records:
                 records[month] = history.record(airflow, one)
                 airflow.note(one, records[month])
             state = records[month].state if month in records else "running" if one["start_date"] else "waiting"
-            progress(str(month), state, record=records.get(month))
+            progress(str(month), state, record=records.get(month), under_way=attempts.get(str(month), {}))
         return records if records.keys() == runs.keys() else None
 
     return until(look, math.inf, POLL_S, f"Airflow's backfill {backfill['id']} of {months[0]}..{months[-1]}")

@@ -85,6 +85,14 @@ class Airflow:
         span = {"partition_date_gte": min(months).first_day, "partition_date_lte": max(months).first_day}
         return list(self.get(f"/dags/{DAG}/dagRuns", order_by="-id", limit=1000, **span, **query)["dag_runs"])
 
+    def under_way(self, runs: Sequence[Json]) -> list[Json]:
+        """Return the task instances of `runs` that run, or wait for their next attempt."""
+        if not runs:
+            return []
+        query = {"dag_run_ids": [run["dag_run_id"] for run in runs], "state": ["running", "up_for_retry"]}
+        instances = self.call("POST", "/dags/~/dagRuns/~/taskInstances/list", json=query).json()["task_instances"]
+        return list(instances)
+
     def note(self, run: Json, record: MonthRecord) -> None:
         """Write the month's warnings into the note of its run: a task can't, because the Task SDK has no such call."""
         if record.warnings:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from airflow_impl.lab.client import Airflow, Json, path_of
 from core import errors
 from core.lab.protocol import MonthRecord, TaskRecord, TaskState, month_record
 from core.run import TASKS
+
+
+def attempts(airflow: Airflow, runs: Sequence[Json]) -> dict[str, dict[str, int]]:
+    """Return, for each of `runs` by its partition, the attempt of each task that is under way."""
+    by_run: dict[str, dict[str, int]] = {run["dag_run_id"]: {} for run in runs}
+    for one in sorted(airflow.under_way(runs), key=lambda one: TASKS.index(one["task_id"])):
+        by_run[one["dag_run_id"]][one["task_id"]] = one["try_number"]
+    return {run["partition_key"]: by_run[run["dag_run_id"]] for run in runs}
 
 
 def record(airflow: Airflow, run: Json) -> MonthRecord:

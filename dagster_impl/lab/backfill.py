@@ -11,7 +11,7 @@ from core.run import counted
 from core.waiting import patiently, until
 from dagster_impl.lab import queries
 from dagster_impl.lab.client import Client
-from dagster_impl.lab.history import Runs, by_month, is_lost, record
+from dagster_impl.lab.history import Runs, by_month, is_lost, record, under_way
 from dagster_impl.lab.services import jobs_tag
 
 ASSETS = ("raw_zones", "raw_trips", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
@@ -81,8 +81,9 @@ class Watch:
         variables = {"id": self.backfill_id, "limit": 3 * self.months}
         answer = self.client.one(queries.PROGRESS, variables, "PartitionBackfill")
         runs = by_month(answer["runs"])
+        steps = self.steps([attempts[-1] for attempts in runs.values() if attempts[-1]["status"] == "STARTED"])
         for month, attempts in runs.items():
-            self.report(month, attempts)
+            self.report(month, attempts, steps.get(attempts[-1]["id"], {}))
         if answer["status"] == "FAILED":
             cause = (answer["error"] or {}).get("message")
             raise TriptychError(f"Dagster's backfill {self.backfill_id} failed: {cause}")
@@ -93,13 +94,20 @@ class Watch:
             return None
         return self.records if self.records.keys() == runs.keys() else None
 
-    def report(self, month: str, attempts: list[dict[str, Any]]) -> None:
-        """Report the state of a month's last run, with the month's record when that run has ended."""
+    def steps(self, runs: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+        """Return, for each of `runs` by its id, the attempt of each step that is under way."""
+        if not runs:
+            return {}
+        answer = self.client.one(queries.STEPS, {"ids": [run["id"] for run in runs]}, "Runs")
+        return {run["id"]: under_way(run) for run in answer["results"]}
+
+    def report(self, month: str, attempts: list[dict[str, Any]], steps: dict[str, int]) -> None:
+        """Report the state of a month's last run: its `steps` under way or, when it has ended, the month's record."""
         last = attempts[-1]
         if last["status"] not in ENDED:
             # A run that is retried had a record of its own.
             self.records.pop(month, None)
-            self.progress(month, "waiting" if last["status"] in WAITING else "running")
+            self.progress(month, "waiting" if last["status"] in WAITING else "running", under_way=steps)
         elif self.recorded.get(month) != last["id"]:
             whole = [run | self.client.one(queries.RUN, {"id": run["id"]}, "Run") for run in attempts]
             self.records[month], self.recorded[month] = record(month, whole), last["id"]

@@ -46,6 +46,17 @@ def tags_of(run: Mapping[str, Any]) -> dict[str, str]:
     return {tag["key"]: tag["value"] for tag in run["tags"]}
 
 
+def under_way(run: Mapping[str, Any]) -> dict[str, int]:
+    """Return the attempt of each step of a run that runs, or waits for its next attempt."""
+    # An attempt is listed once it has ended.
+    attempts = {
+        TASK_OF_STEP[step["stepKey"]]: len(step["attempts"]) + 1
+        for step in run["stepStats"]
+        if step["status"] == "IN_PROGRESS"
+    }
+    return {task: attempts[task] for task in TASK_OF_STEP.values() if task in attempts}
+
+
 def record(month: str, runs: Sequence[Mapping[str, Any]]) -> MonthRecord:
     """Sum up the runs of `month`, oldest first."""
     stats = [(TASK_OF_STEP[step["stepKey"]], step) for run in runs for step in run["stepStats"]]

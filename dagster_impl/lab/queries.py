@@ -27,6 +27,13 @@ query ($id: String!, $limit: Int!) { partitionBackfillOrError(backfillId: $id) {
   } ... on Error { message } } }
 """
 
+STEPS = """
+query ($ids: [String!]) { runsOrError(filter: { runIds: $ids }) {
+  __typename
+  ... on Runs { results { id stepStats { stepKey status attempts { startTime } } } }
+  ... on Error { message } } }
+"""
+
 CANCEL = """
 mutation ($id: String!) { cancelPartitionBackfill(backfillId: $id) {
   __typename

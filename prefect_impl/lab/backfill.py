@@ -42,8 +42,12 @@ def follow(prefect: Prefect, run_id: str, wanted: BackfillRequest, progress: Pro
         for month, runs in months.items():
             if month not in records and is_over(runs[-1], ended) and (record := history.record(prefect, runs)):
                 records[month] = record
+        last = {month: runs[-1] for month, runs in months.items() if month not in records}
+        attempts = history.attempts(prefect, [run for run in last.values() if run["state_type"] == "RUNNING"])
         for month in wanted.months:
-            progress(month, state_of(months.get(month, []), records.get(month)), record=records.get(month))
+            state = state_of(months.get(month, []), records.get(month))
+            under_way = attempts.get(last[month]["id"], {}) if month in last else {}
+            progress(month, state, record=records.get(month), under_way=under_way)
         return parent if ended and months.keys() <= records.keys() else None
 
     parent = until(look, math.inf, POLL_S, f"Prefect's backfill {run_id}")

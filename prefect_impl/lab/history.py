@@ -16,6 +16,18 @@ SETTLE_S = {"COMPLETED": 60.0, "FAILED": 20.0, "CRASHED": 5.0, "CANCELLED": 5.0}
 machine. A run that fails before its first task has none, and a killed run leaves some unfinished for good."""
 
 
+def attempts(prefect: Prefect, runs: Sequence[Json]) -> dict[str, dict[str, int]]:
+    """Return, for each of `runs` by its id, the attempt of each step that runs or waits for its next attempt."""
+    if not runs:
+        return {}
+    by_run: dict[str, dict[str, int]] = {run["id"]: {} for run in runs}
+    under_way = {"state": {"type": {"any_": ["RUNNING", "SCHEDULED"]}}}
+    tasks = prefect.filter("task_runs", {"flow_runs": {"id": {"any_": list(by_run)}}, "task_runs": under_way})
+    for task in sorted(tasks, key=lambda task: TASKS.index(step(task))):
+        by_run[task["flow_run_id"]][step(task)] = max(1, task["run_count"])
+    return by_run
+
+
 def record(prefect: Prefect, runs: Sequence[Json]) -> MonthRecord | None:
     """Return what Prefect recorded of a month's `runs`, oldest first; None while more of the last one may arrive."""
     last, order = runs[-1], [run["id"] for run in runs]

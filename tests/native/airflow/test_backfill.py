@@ -102,6 +102,8 @@ class Api:
         self.backfills: list[Json] = []
         self.calls: list[str] = []
         self.tasks = server_of_one_run(dict.fromkeys(TASKS, "success"), [])
+        # Tasks that run, or wait for their next attempt, in every run: not in the order of the steps.
+        self.under_way = {"ingest_month": 2, "ingest_zones": 1}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         call = f"{request.method}_{request.url.path.rpartition('/')[2]}"
@@ -109,12 +111,18 @@ class Api:
         fault = self.faults[call].pop(0) if self.faults.get(call) else None
         if fault is REFUSED:
             raise REFUSED
-        response = self.tasks(request) if "taskInstances" in request.url.path else self.respond(call, request)
+        is_record = "taskInstances" in request.url.path and call != "POST_list"
+        response = self.tasks(request) if is_record else self.respond(call, request)
         if isinstance(fault, httpx.HTTPError):
             raise fault
         return fault or response
 
     def respond(self, call: str, request: httpx.Request) -> httpx.Response:
+        if call == "POST_list":
+            asked = json.loads(request.content)
+            both = ({"task_id": task, "try_number": tries} for task, tries in self.under_way.items())
+            found = [one | {"dag_run_id": run} for one in both for run in asked["dag_run_ids"]]
+            return httpx.Response(200, json={"task_instances": found})
         if call == "POST_backfills":
             conf = json.loads(request.content)["dag_run_conf"]
             made = {"id": len(self.backfills) + 1, "created_at": "2026-01-01T00:00:00Z", "dag_run_conf": conf}
@@ -172,3 +180,25 @@ def test_a_month_that_ended_before_the_api_died_is_reported_with_its_record(
         ("2024-02", "running", False),
     ]
     assert api.calls[-1] == "PUT_cancel", "Airflow must not go on alone"
+
+
+@pytest.mark.parametrize("faults", [[], [REFUSED, LOST, httpx.Response(500)]], ids=["no fault", "restart"])
+def test_the_step_under_way_is_asked_of_runs_that_run(
+    faults: list[httpx.Response | httpx.HTTPError], backfill: Callable[..., BackfillResult], tmp_path: Path
+) -> None:
+    api = Api(dag_run("2024-01", start_date="x", state="running"), POST_list=faults)
+    alive = api.respond
+
+    def ends(call: str, request: httpx.Request) -> httpx.Response:
+        if api.calls.count("GET_dagRuns") > 3:
+            api.runs = (dag_run("2024-01", start_date="x"),)
+        return alive(call, request)
+
+    api.respond = ends  # type: ignore[method-assign]
+    assert backfill(api, ["2024-01"]).status == "success"
+    reported: list[dict[str, Any]] = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]
+    assert [(one["state"], one["task"], one["attempt"]) for one in reported] == [
+        ("running", "ingest_month", 2), ("unchanged", "", 0)
+    ]  # fmt: skip
+    assert api.calls.index("POST_list") < api.calls.index("GET_taskInstances") < len(api.calls)
+    assert "POST_list" not in api.calls[api.calls.index("GET_taskInstances") :], "a run that is over is not asked for"

@@ -245,6 +245,13 @@ class Web:
             "status": id.split()[-1]
         }
 
+    def on_steps(self, ids: list[str]) -> dict[str, Any]:
+        steps = [
+            {"stepKey": "raw_trips", "status": "IN_PROGRESS", "attempts": [{"startTime": 1.0}]},
+            {"stepKey": "raw_zones", "status": "SUCCESS", "attempts": [{"startTime": 1.0}]},
+        ]
+        return {"__typename": "Runs", "results": [{"id": each, "stepStats": steps} for each in ids]}
+
     def on_retry(self, params: dict[str, Any]) -> dict[str, Any]:
         self.retried.append(params["parentRunId"])
         return {"__typename": "LaunchRunSuccess"}
@@ -277,7 +284,7 @@ def run_backfill(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..
 ENDED = ("COMPLETED_SUCCESS", {"2024-01": "SUCCESS"})
 
 
-@pytest.mark.parametrize("call", ["PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "RUN"])
+@pytest.mark.parametrize("call", ["PARTITIONS", "LAUNCH", "BACKFILLS", "PROGRESS", "STEPS", "RUN"])
 def test_a_restart_during_any_call_is_survived(call: str, run_backfill: Callable[..., BackfillResult]) -> None:
     faults = [REFUSED, REFUSED, *DOWN] if call != "LAUNCH" else [REFUSED, REFUSED, LOST]
     web = Web(("REQUESTED", {"2024-01": "STARTED"}), ENDED, **{call: list(faults)})
@@ -309,6 +316,7 @@ def test_a_month_that_ended_before_the_web_server_died_is_reported_with_its_reco
     assert [(one["month"], one["state"], one["record"] is not None) for one in reported] == [
         ("2024-01", "success", True), ("2024-02", "running", False),
     ]  # fmt: skip
+    assert (reported[1]["task"], reported[1]["attempt"]) == ("ingest_month", 2), "a step's attempt that ended is listed"
     assert web.asked[-1] == "CANCEL", "Dagster must not go on without us"
 
 
