@@ -12,7 +12,7 @@ PYTEST := python -m pytest
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast up down azurite bench bench-load bench-race bench-growth bench-transform soak kill-points fuzz readers lint types native lock clean
+.PHONY: help setup demo test test-fast up down azurite bench bench-load bench-race bench-growth bench-transform soak kill-points fuzz readers lint types native pictures lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -88,6 +88,9 @@ soak: setup ## 1,000 random kills, what the usual pattern loses under them, and 
 
 kill-points: setup ## of these, the faults at every statement and file operation of a load and a build: over an hour
 	@$(BENCH) kill_points
+
+pictures: setup ## record `triptych demo` in a terminal, as pictures for the README (2 minutes)
+	@$(LAB)/python -m core.lab.recording
 
 lock: ## compile the floors of pyproject.toml into pins (make lock UPGRADE=--upgrade for the newest)
 	@$(PYTHON) -m core.lab.environments lock $(UPGRADE)

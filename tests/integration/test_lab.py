@@ -259,13 +259,38 @@ def test_a_runner_sees_a_scrubbed_environment(
 
 
 def test_progress_is_passed_on_as_it_comes(state: Settings, orchestrator: MakeOrchestrator) -> None:
-    fake = orchestrator(body="for month in months: progress(month, 'running'); progress(month, 'success', 'done')")
-    seen: list[tuple[str, str, str]] = []
+    fake = orchestrator(
+        body="for month in months:\n"
+        "    progress(month, 'running', under_way={'ingest_zones': 1, 'ingest_month': 2})\n"
+        "    progress(month, 'success', 'done')"
+    )
+    seen: list[tuple[object, ...]] = []
+
+    def show(*fact: str, task: str, attempt: int, version: str) -> None:
+        seen.append((*fact, task, attempt, version))
+
     with Lab(state) as lab:
-        lab.backfill(fake, request("2024-01", "2024-02"), lambda *fact: seen.append(fact))
+        lab.backfill(fake, request("2024-01", "2024-02"), show)
     assert seen == [
-        (month, *fact) for month in ("2024-01", "2024-02") for fact in (("running", ""), ("success", "done"))
+        (month, *fact, "1.0")
+        for month in ("2024-01", "2024-02")
+        for fact in (("running", "", "ingest_month", 2), ("success", "done", "", 0))
     ]
+
+
+def test_months_whose_end_the_runner_did_not_report_are_shown_as_they_ended(
+    state: Settings, orchestrator: MakeOrchestrator
+) -> None:
+    fake = orchestrator(
+        body="progress(months[0], 'success'); progress(months[1], 'running'); raise ValueError('a bug')"
+    )
+    seen: list[tuple[str, ...]] = []
+    with Lab(state) as lab:
+        lab.backfill(fake, request("2024-01", "2024-02", "2024-03"), lambda *fact, **_: seen.append(fact))
+    assert [fact[:2] for fact in seen] == [
+        ("2024-01", "success"), ("2024-02", "running"), ("2024-02", "failed"), ("2024-03", "failed"),
+    ]  # fmt: skip
+    assert all("a bug" in fact[2] for fact in seen[2:])
 
 
 @pytest.mark.parametrize(
@@ -487,7 +512,7 @@ def test_setting_the_clock_hides_no_process(tmp_path: Path, monkeypatch: pytest.
 def test_an_interrupted_session_leaves_nothing(state: Settings, orchestrator: MakeOrchestrator) -> None:
     fake = orchestrator(body="progress(months[0], 'running'); signal.pause()")
 
-    def interrupt(*_: str) -> None:
+    def interrupt(*_: str, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted, match="SIGTERM"), Lab(state) as lab:

@@ -152,6 +152,24 @@ def test_progress_is_written_once_per_change(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_progress_has_the_last_step_under_way_and_its_attempt(tmp_path: Path) -> None:
+    path = progress_path(tmp_path / "result.json")
+    report = Progress(path)
+    for under_way in ({"ingest_zones": 1}, {"ingest_zones": 1, "ingest_month": 1}, {"ingest_month": 1}, {}):
+        report("2024-01", "running", under_way=under_way)
+    report("2024-01", "running", under_way={"ingest_month": 2})
+    seen = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(fact["task"], fact["attempt"]) for fact in seen] == [
+        ("ingest_zones", 1), ("ingest_month", 1), ("", 0), ("ingest_month", 2),
+    ]  # fmt: skip
+
+
+def test_progress_has_the_cause_of_a_failure(tmp_path: Path) -> None:
+    path = progress_path(tmp_path / "result.json")
+    Progress(path)("2024-01", "failed", record=MonthRecord("2024-01", "failed", error="no file", warnings=["odd"]))
+    assert json.loads(path.read_text())["detail"] == "no file"
+
+
 def test_progress_counts_the_warnings_of_a_month_that_ended(tmp_path: Path) -> None:
     path = progress_path(tmp_path / "result.json")
     Progress(path)("2024-01", "success", record=MonthRecord("2024-01", "success", warnings=["odd"]))
