@@ -62,7 +62,8 @@ class Row:
     def line(self, now: float) -> Text:
         """Return the row as one line."""
         state = (f"{self.state:<9}", COLORS.get(self.state, "dim"))
-        return _line(f"  {self.name:<9} ", state, f" {_duration(self.seconds(now)):>8}  ", printable(self.detail))
+        took = f" {_duration(self.seconds(now)):>8}  "
+        return _line(f"  {self.name:<9} ", state, (took, ""), (self.detail, ""))
 
 
 class Block:
@@ -117,7 +118,7 @@ class Block:
         if self.rows and all(row.ended is not None for row in self.rows.values()):
             now = max(row.ended or 0.0 for row in self.rows.values())
         elapsed = _duration(None if self.began is None else now - self.began)
-        line = _line((f"{f'{self.name} {self.version}':<21}", "bold"), f" {elapsed:>8}  ")
+        line = _line("", (f"{f'{self.name} {self.version}':<21}", "bold"), (f" {elapsed:>8}  ", ""))
         if months:
             color = "red" if failed else "green" if len(ended) == len(months) else ""
             line.append(f"{len(ended)}/{len(months)} done", color)
@@ -164,15 +165,18 @@ def _lines(block: Block, shown: set[Row], now: float, is_over: bool) -> list[Tex
     return [block.title(now, is_over), *(row.line(now) for row in listed if row in shown), *last]
 
 
-def _line(*parts: str | tuple[str, str]) -> Text:
-    """Return one line, which a narrow terminal cuts off and never wraps."""
+def _line(text: str, *more: tuple[str, str]) -> Text:
+    """Return one line of text and of further parts with their styles, which a narrow terminal cuts off, not wraps."""
+    parts = [(printable(part), style) for part, style in ((text, ""), *more)]
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
 def _counts(rows: Iterable[Row]) -> Text:
     """Return how many rows are in each state, as in ``40 waiting, 2 success``."""
     counted = Counter(row.state for row in rows)
-    return Text(", ").join(Text(f"{number} {state}", COLORS.get(state, "")) for state, number in counted.items())
+    return Text(", ").join(
+        Text(f"{number} {printable(state)}", COLORS.get(state, "")) for state, number in counted.items()
+    )
 
 
 def _duration(seconds: float | None) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 from rich.cells import cell_len
 from rich.console import Console, Group
+from rich.text import Text
 
 from core.lab import blocks
 from core.lab.blocks import Block
@@ -20,17 +21,11 @@ SIXTY = [str(month) for month in parse_months("2020-01..2024-12")]
 def drawn(some: Sequence[Block], now: float, width: int = 60, height: int = 24, is_over: bool = False) -> list[str]:
     """Return the lines that a terminal of this size shows."""
     text = io.StringIO()
-    console = Console(file=text, width=width, force_terminal=True, no_color=True, soft_wrap=True, _environ={})
-    console.print(Group(*blocks.lines(some, now, height, is_over)), style=None)
-    lines = [line.rstrip() for line in _plain(text.getvalue()).splitlines()]
+    console = Console(file=text, width=width, force_terminal=True, soft_wrap=True, _environ={})
+    console.print(Group(*blocks.lines(some, now, height, is_over)))
+    lines = [line.rstrip() for line in Text.from_ansi(text.getvalue()).plain.splitlines()]
     assert all(cell_len(line) <= width for line in lines), lines
     return lines
-
-
-def _plain(text: str) -> str:
-    from rich.text import Text
-
-    return Text.from_ansi(text).plain
 
 
 def halfway() -> Block:
@@ -211,7 +206,11 @@ def test_rows_are_counted_as_failed_where_their_lines_do_not_fit() -> None:
     assert lines[-1] == "  and 8 failed, 48 waiting"
 
 
-def test_names_from_elsewhere_cannot_control_the_terminal() -> None:
-    block = Block("plain", THREE[:1])
-    block.update("2024-01", "failed", "\x1b[2Ja\nb", 1)
-    assert drawn([block], 1, width=80, is_over=True)[1] == r"  2024-01   failed              \x1b[2Ja\nb"
+def test_what_others_wrote_cannot_control_the_terminal() -> None:
+    hostile = "\x1b[2Ja\nb"
+    block = Block(hostile, [hostile, "2024-01"])
+    block.version = hostile
+    block.update(hostile, hostile, hostile, 1)
+    lines = drawn([block], 1, width=200)
+    assert [line.count(r"\x1b[2Ja\nb") for line in lines] == [2, 3, 0]
+    assert [line.count(r"\x1b[2Ja\nb") for line in drawn([block], 1, height=2)] == [2, 1], "counted"
