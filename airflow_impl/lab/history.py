@@ -13,8 +13,9 @@ from core.run import TASKS
 def attempts(airflow: Airflow, runs: Sequence[Json]) -> dict[str, dict[str, int]]:
     """Return, for each of `runs` by its partition, the attempt of each task that is under way."""
     by_run: dict[str, dict[str, int]] = {run["dag_run_id"]: {} for run in runs}
-    for one in sorted(airflow.under_way(runs), key=lambda one: TASKS.index(one["task_id"])):
-        by_run[one["dag_run_id"]][one["task_id"]] = one["try_number"]
+    under_way = airflow.under_way(runs)
+    for task, one in ((task, one) for task in TASKS for one in under_way if one["task_id"] == task):
+        by_run[one["dag_run_id"]][task] = one["try_number"]
     return {run["partition_key"]: by_run[run["dag_run_id"]] for run in runs}
 
 

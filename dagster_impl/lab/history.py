@@ -49,12 +49,9 @@ def tags_of(run: Mapping[str, Any]) -> dict[str, str]:
 def under_way(run: Mapping[str, Any]) -> dict[str, int]:
     """Return the attempt of each step of a run that runs, or waits for its next attempt."""
     # An attempt is listed once it has ended.
-    attempts = {
-        TASK_OF_STEP[step["stepKey"]]: len(step["attempts"]) + 1
-        for step in run["stepStats"]
-        if step["status"] == "IN_PROGRESS"
-    }
-    return {task: attempts[task] for task in TASK_OF_STEP.values() if task in attempts}
+    steps = run["stepStats"]
+    attempts = {step["stepKey"]: len(step["attempts"]) + 1 for step in steps if step["status"] == "IN_PROGRESS"}
+    return {task: attempts[key] for key, task in TASK_OF_STEP.items() if key in attempts}
 
 
 def record(month: str, runs: Sequence[Mapping[str, Any]]) -> MonthRecord:

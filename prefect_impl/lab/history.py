@@ -23,8 +23,8 @@ def attempts(prefect: Prefect, runs: Sequence[Json]) -> dict[str, dict[str, int]
     by_run: dict[str, dict[str, int]] = {run["id"]: {} for run in runs}
     under_way = {"state": {"type": {"any_": ["RUNNING", "SCHEDULED"]}}}
     tasks = prefect.filter("task_runs", {"flow_runs": {"id": {"any_": list(by_run)}}, "task_runs": under_way})
-    for task in sorted(tasks, key=lambda task: TASKS.index(step(task))):
-        by_run[task["flow_run_id"]][step(task)] = max(1, task["run_count"])
+    for name, task in ((name, task) for name in TASKS for task in tasks if step(task) == name):
+        by_run[task["flow_run_id"]][name] = max(1, task["run_count"])
     return by_run
 
 

@@ -91,7 +91,7 @@ def working(lab: Lab, orchestrator: Orchestrator) -> Iterator[Future[BackfillRes
     """Run a backfill, and enter the block in the middle of its second month."""
     seen: list[tuple[str, str, str]] = []
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(lab.backfill, orchestrator, request(), lambda *fact: seen.append(fact))
+        future = pool.submit(lab.backfill, orchestrator, request(), lambda *fact, **_: seen.append(fact))
         try:
             until(lambda: (MONTHS[1], "running", "") in seen or future.done() or None, BACK_S, 0.02, "the second month")
             assert not future.done(), future.result()
