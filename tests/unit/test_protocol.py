@@ -16,6 +16,7 @@ from core.lab.protocol import (
     BackfillRequest,
     BackfillResult,
     MonthRecord,
+    Pipeline,
     Progress,
     Services,
     Step,
@@ -91,6 +92,31 @@ def test_a_month_shows_its_ingest_step_and_its_span() -> None:
     assert (record.attempts, record.rows, record.digest, record.source_sha256) == (3, 7, "d", "s")
     assert (record.started_at, record.ended_at) == ("2024-01-01T00:00:00+00:00", "2024-01-01T00:00:04+00:00")
     assert [task.task for task in record.tasks] == list(TASKS)
+
+
+OTHER = Pipeline("other", ["fetch", "publish"], main="publish")
+
+
+def test_a_month_of_another_pipeline_has_its_steps() -> None:
+    records = [
+        TaskRecord("publish", "success", 2),
+        TaskRecord("extra", "success", 1),
+        TaskRecord("fetch", "success", 1),
+    ]
+    receipts: dict[str, dict[str, Any]] = {
+        "publish": {"rows": 7, "state": "unchanged", "warnings": ["b"]},
+        "fetch": {"warnings": ["a"]},
+    }
+    record = month_record("2024-01", records, receipts, None, OTHER)
+    assert (record.state, record.attempts, record.rows, record.warnings) == ("unchanged", 2, 7, ["a", "b"])
+    assert [task.task for task in record.tasks] == ["fetch", "publish", "extra"]
+
+
+def test_a_month_of_another_pipeline_fails_without_one_of_its_steps() -> None:
+    record = month_record(
+        "2024-01", [TaskRecord("fetch", "success", 2), TaskRecord("publish", "skipped", 0)], {}, None, OTHER
+    )
+    assert (record.state, record.error, record.attempts) == ("failed", "did not run: publish", 2)
 
 
 def test_a_month_has_the_warnings_of_all_its_steps() -> None:
