@@ -27,8 +27,8 @@ from core.run import counted
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
-COLOURS = {"success": "green", "unchanged": "cyan", "failed": "red", "running": "yellow"}
-FINAL = {"success", "unchanged", "failed"}
+COLOURS = {"success": "green", "unchanged": "cyan", "failed": "red", "running": "yellow", "canceled": "magenta"}
+FINAL = {"success", "unchanged", "failed", "skipped", "canceled"}
 
 
 def note(line: str) -> None:

@@ -43,7 +43,7 @@ def orchestrators(settings: Settings) -> dict[str, Orchestrator]:
 
 
 def _of_the_checkout() -> dict[str, Orchestrator]:
-    known = {BASELINE: Orchestrator(BASELINE, "core.lab.plain", Path(sys.executable), ROOT)}
+    known = {BASELINE: Orchestrator(BASELINE, "core.lab.plain.runner", Path(sys.executable), ROOT)}
     for folder in sorted(path.parent.parent for path in ROOT.glob(f"*{_SUFFIX}/lab/runner.py")):
         known |= _entry(folder)
     return known

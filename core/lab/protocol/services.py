@@ -34,6 +34,11 @@ class Description(Message):
         """Build the message, and the messages inside it, from decoded JSON."""
         return super().from_json({**data, "pipelines": [Pipeline.from_json(each) for each in data["pipelines"]]})
 
+    def check_verb(self, verb: str) -> None:
+        """Raise `UsageError` when the runner does not answer `verb`."""
+        if verb not in self.verbs:
+            raise UsageError(f"{self.name} can't `{verb}` yet: its runner lacks this verb of the runner protocol")
+
     def pipeline(self, name: str) -> Pipeline:
         """Return the pipeline that has this name; raise `UsageError` naming those that there are."""
         known = {each.name: each for each in self.pipelines}
