@@ -85,6 +85,11 @@ class Airflow:
         span = {"partition_date_gte": min(months).first_day, "partition_date_lte": max(months).first_day}
         return list(self.get(f"/dags/{DAG}/dagRuns", order_by="-id", limit=1000, **span, **query)["dag_runs"])
 
+    def page(self, run: Json) -> str:
+        """Return the address of a run's own page."""
+        base = str(self._http.base_url).removesuffix("/").removesuffix("/api/v2")
+        return f"{base}/dags/{run['dag_id']}/runs/{quote(run['dag_run_id'], safe='')}"
+
     def note(self, run: Json, record: MonthRecord) -> None:
         """Write the month's warnings into the note of its run: a task can't, because the Task SDK has no such call."""
         if record.warnings:
