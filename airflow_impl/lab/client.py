@@ -93,6 +93,11 @@ class Airflow:
         instances = self.call("POST", "/dags/~/dagRuns/~/taskInstances/list", json=query).json()["task_instances"]
         return list(instances)
 
+    def page(self, run: Json) -> str:
+        """Return the address of a run's own page."""
+        base = str(self._http.base_url).removesuffix("/").removesuffix("/api/v2")
+        return f"{base}/dags/{run['dag_id']}/runs/{quote(run['dag_run_id'], safe='')}"
+
     def note(self, run: Json, record: MonthRecord) -> None:
         """Write the month's warnings into the note of its run: a task can't, because the Task SDK has no such call."""
         if record.warnings:

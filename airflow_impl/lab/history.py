@@ -24,19 +24,20 @@ def record(airflow: Airflow, run: Json) -> MonthRecord:
     path = f"{path_of(run)}/taskInstances"
     instances = {one["task_id"]: one for one in airflow.get(path)["task_instances"]}
     ended = {task: one["state"] for task, one in instances.items()}
-    receipts = {task: _receipt(airflow, f"{path}/{task}") for task, state in ended.items() if state == "success"}
+    receipts = {task: receipt(airflow, f"{path}/{task}") for task, state in ended.items() if state == "success"}
     failed = [task for task in TASKS if ended.get(task) == "failed"]
-    error = _error(airflow, f"{path}/{failed[0]}", instances[failed[0]]) if failed else None
+    error = error_of(airflow, f"{path}/{failed[0]}", instances[failed[0]]) if failed else None
     tasks = [task_record(one, receipts.get(task, {})) for task, one in instances.items()]
     return month_record(run["partition_key"], tasks, receipts, error)
 
 
-def _receipt(airflow: Airflow, path: str) -> Json:
-    receipt: Json = airflow.get(f"{path}/xcomEntries/return_value")["value"]
-    return receipt
+def receipt(airflow: Airflow, path: str) -> Json:
+    """Return what the task instance at `path` returned."""
+    value: Json = airflow.get(f"{path}/xcomEntries/return_value")["value"]
+    return value
 
 
-def _error(airflow: Airflow, path: str, instance: Json) -> str:
+def error_of(airflow: Airflow, path: str, instance: Json) -> str:
     """Return the one-line message of the exception that ended the task, from its structured log."""
     events = airflow.get(f"{path}/logs/{instance['try_number']}", full_content=True)["content"]
     # Of a chain of exceptions, the first is the one that was raised last. Its causes follow.

@@ -8,6 +8,7 @@ import time
 from importlib.metadata import version
 
 from airflow_impl.lab import backfill as native
+from airflow_impl.lab import runs as single
 from airflow_impl.lab import services as stack
 from airflow_impl.lab.client import Airflow, Json
 from core.lab.protocol import (
@@ -16,8 +17,16 @@ from core.lab.protocol import (
     Description,
     Endpoint,
     MonthRecord,
+    ProcessesRequest,
+    ProcessList,
     Progress,
+    RunList,
+    RunRecord,
+    RunRequest,
+    RunsRequest,
     Services,
+    StartRequest,
+    follow,
     month_record,
     serve,
 )
@@ -43,7 +52,7 @@ def services(request: Json, _: Progress) -> Services:
 
 def ready(request: Json, _: Progress) -> Json:
     """Return when scheduler and DAG processor are healthy and the DAG is registered."""
-    with Airflow(stack.base_url(Endpoint.from_json(request))) as airflow:
+    with connected(request) as airflow:
         until(lambda: airflow.ready() or None, READY_S, native.POLL_S, "Airflow's services")
     return {}
 
@@ -53,11 +62,52 @@ def backfill(request: Json, progress: Progress) -> BackfillResult:
     started, wanted = time.monotonic(), BackfillRequest.from_json(request)
     months = [Month.parse(text) for text in wanted.months]
     records = {month: too_early(month) for month in months if not begun(month)}
-    with Airflow(stack.base_url(Endpoint.from_json(wanted.endpoint))) as airflow:
+    with connected(wanted.endpoint) as airflow:
         # A month gets no run if another run of it starts at the same instant: then it is asked for again.
         while left := [month for month in months if month not in records]:
             records |= native.run(airflow, native.first_stretch(left), wanted, progress)
     return BackfillResult.of(version("apache-airflow"), started, [records[month] for month in months])
+
+
+def start(request: Json, _: Progress) -> Json:
+    """Trigger one run, as the DAG's form does."""
+    wanted = StartRequest.from_json(request)
+    with connected(wanted.endpoint) as airflow:
+        return {"run_id": single.start(airflow, wanted)}
+
+
+def observe(request: Json, progress: Progress) -> RunRecord:
+    """Return a run's record; wait for its end as long as the request says."""
+    wanted = RunRequest.from_json(request)
+    with connected(wanted.endpoint) as airflow:
+        return follow(wanted, lambda: single.observed(airflow, wanted.run_id), progress, single.POLL_S)
+
+
+def runs(request: Json, _: Progress) -> RunList:
+    """Return the newest runs."""
+    wanted = RunsRequest.from_json(request)
+    with connected(wanted.endpoint) as airflow:
+        return RunList(single.newest(airflow, wanted.pipeline, wanted.limit))
+
+
+def cancel(request: Json, _: Progress) -> Json:
+    """Cancel a run."""
+    wanted = RunRequest.from_json(request)
+    with connected(wanted.endpoint) as airflow:
+        single.cancel(airflow, wanted.run_id)
+    return {}
+
+
+def processes(request: Json, _: Progress) -> ProcessList:
+    """Return the living processes."""
+    wanted = ProcessesRequest.from_json(request)
+    with connected(wanted.endpoint) as airflow:
+        return ProcessList(single.processes(airflow, wanted))
+
+
+def connected(endpoint: Json) -> Airflow:
+    """Return a client of the API server that is at `endpoint`."""
+    return Airflow(stack.base_url(Endpoint.from_json(endpoint)))
 
 
 def begun(month: Month) -> bool:
@@ -71,4 +121,5 @@ def too_early(month: Month) -> MonthRecord:
 
 
 if __name__ == "__main__":
-    sys.exit(serve({"describe": describe, "services": services, "ready": ready, "backfill": backfill}))
+    verbs = (describe, services, ready, backfill, start, observe, runs, cancel, processes)
+    sys.exit(serve({verb.__name__: verb for verb in verbs}))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from core.errors import PermanentError, UsageError
-from core.lab.protocol import write_json
+from core.errors import PermanentError, UsageError, quoted
+from core.lab.protocol import Pipeline, write_json
 from core.month import Month
 from core.settings import Settings, private, state_folder
+
+if TYPE_CHECKING:
+    from core.lab.registry import Orchestrator
 
 
 def names(schemas: str) -> list[str]:
@@ -21,6 +25,48 @@ def names(schemas: str) -> list[str]:
     if not listed:
         raise UsageError(f"--schemas {schemas!r} names no schema; write plain,airflow")
     return [check_schema_name(name) for name in listed]
+
+
+def one_orchestrator(name: str, settings: Settings) -> Orchestrator:
+    """Return the orchestrator of this name. Raise `UsageError` when it names several."""
+    from core.lab.registry import select
+
+    chosen = select(name, settings)
+    if len(chosen) != 1:
+        raise UsageError(f"--on {name}: a run is on one orchestrator; choose from {', '.join(e.name for e in chosen)}")
+    return chosen[0]
+
+
+def pairs(words: Iterable[str]) -> dict[str, str]:
+    """Return the names and values of ``--set NAME=VALUE``. Raise `UsageError` for one without a ``=``."""
+    found = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not (name and sign):
+            raise UsageError(f"--set {quoted(word)}: write it NAME=VALUE, as in --set force=true")
+        found[name] = value
+    return found
+
+
+def run_parameters(
+    pipeline: Pipeline, orchestrator: str, month: str | None, given: Mapping[str, str], settings: Settings
+) -> dict[str, Any]:
+    """Return the parameters of one run: those given, the sample as source, and the orchestrator's own schema.
+
+    Raise `UsageError` when one is unknown, wrong or missing, or when the month is.
+    """
+    from core.database import check_schema_name
+
+    months = [Month.parse(month)] if month else []
+    defaults = {"source": "sample", "schema": orchestrator}
+    values: dict[str, Any] = {name: value for name, value in defaults.items() if name in pipeline.parameters}
+    values |= pipeline.values(given)
+    pipeline.check(month, values)
+    if "schema" in values:
+        check_schema_name(str(values["schema"]))
+    if "source" in values:
+        values["source"] = resolve_source(str(values["source"]), months, settings)
+    return values
 
 
 def resolve_source(source: str, months: Iterable[Month], settings: Settings) -> str:

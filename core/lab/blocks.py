@@ -23,8 +23,11 @@ from core.errors import printable
 SERVICES = "services"
 """The name of the row of an orchestrator's services, which stands among its months."""
 
-FINAL = ("success", "unchanged", "failed")
-COLORS = {"success": "green", "unchanged": "cyan", "failed": "red", "running": "yellow", "starting": "yellow"}
+FINAL = ("success", "unchanged", "failed", "skipped", "canceled")
+COLORS = {
+    "success": "green", "unchanged": "cyan", "failed": "red", "canceled": "magenta", "running": "yellow",
+    "starting": "yellow",
+}  # fmt: skip
 
 EVIDENCE = 8
 """How many of the months that ended last an estimate considers: the next ones will be like them."""

@@ -10,7 +10,6 @@ strict xfail whose reason is the declared one.
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -67,16 +66,7 @@ def describe_all() -> list[Description]:
     from core.settings import Settings
 
     settings = Settings.read({})
-    with tempfile.TemporaryDirectory() as folder:
-        return [
-            Description.from_json(
-                driver.call(
-                    orchestrator, "describe", {}, folder=Path(folder),
-                    env=driver.environment(settings, orchestrator, Path(folder), dsn=None), stall_s=60,
-                )
-            )
-            for orchestrator in orchestrators(settings).values()
-        ]  # fmt: skip
+    return [driver.describe(each, settings) for each in orchestrators(settings).values()]
 
 
 def main() -> int:

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.errors import PermanentError, UsageError
+from core.errors import PermanentError, TriptychError, UsageError
 from core.lab import arguments, exits
 from core.month import Month, parse_months
 from core.run import HELP, StrategyName
 from core.settings import settings
 
 if TYPE_CHECKING:
-    from core.lab.protocol import BackfillRequest, BackfillResult
+    from core.lab.protocol import BackfillRequest, BackfillResult, RunRecord
     from core.lab.registry import Orchestrator
+    from core.lab.runs import Runs
     from core.lab.session import Lab
 
 DEMO_MONTHS = "2024-01..2024-03"
@@ -126,6 +127,70 @@ def backfill(
     return _backfill(
         chosen, wanted, arguments.resolve_source(source, wanted, settings()), schema, parameters, jobs, json
     )
+
+
+@app.command(epilog="Example: triptych run taxi_pipeline --on airflow --month 2024-01 --set force=true")
+def run(
+    pipeline: Annotated[str, typer.Argument(help="Its name on that orchestrator")],
+    on: Annotated[str, typer.Option("--on", help="One orchestrator", metavar="ORCHESTRATOR")],
+    month: Annotated[str | None, typer.Option(help="The month of the run, as in 2024-01")] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A parameter, as in --set source=tlc; may be repeated", metavar="NAME=VALUE"),
+    ] = None,
+    cancel_after: Annotated[
+        float | None, typer.Option("--cancel-after", min=0, help="Cancel the run after so many seconds")
+    ] = None,
+    json: JsonFile = None,
+) -> int:
+    """Start one run, as a person would by hand, and wait for its end.
+
+    Ctrl-C cancels it. Where nothing else is set, the source is the sample, and the schema the orchestrator's own.
+    """
+    from core.lab import driver
+    from core.lab.runs import Runs
+
+    orchestrator = arguments.one_orchestrator(on, settings())
+    arguments.check_json(json)
+    description = driver.describe(orchestrator, settings())
+    description.check_verb("start")
+    chosen = description.pipeline(pipeline)
+    values = arguments.run_parameters(chosen, on, month, arguments.pairs(given or []), settings())
+    with _lab() as lab:
+        record = _watched_run(Runs(lab, orchestrator), pipeline, values, month, cancel_after)
+    if arguments.write(json, record.to_json()):
+        from core.lab import display, run_tables
+
+        display.show(run_tables.run_table(record))
+        display.say(run_tables.run_lines(record))
+    return 0 if record.state in ("success", "skipped") else 1
+
+
+@app.command(epilog="Example: triptych runs --on airflow,plain --limit 5")
+def runs(
+    on: Annotated[
+        str, typer.Option("--on", help="Orchestrators, comma separated, or all", metavar="ORCHESTRATOR,...|all")
+    ] = "all",
+    pipeline: Annotated[str | None, typer.Option(help="Only runs of this pipeline")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many runs")] = 20,
+    json: JsonFile = None,
+) -> int:
+    """Show the newest runs of all orchestrators, whoever started them.
+
+    Nothing is started: an orchestrator whose services do not run is named.
+    """
+    from core.lab import display, registry, run_tables
+    from core.lab.history import history
+
+    chosen = registry.select(on, settings())
+    arguments.check_json(json)
+    found = history(settings(), chosen, pipeline, limit)
+    if arguments.write(json, {"runs": [each.to_json() for each in found.runs]}):
+        display.show(run_tables.runs_table(found.runs))
+        display.say(run_tables.failures(found.runs))
+    for line in [*found.silent, *found.failed]:
+        display.note(line)
+    return 1 if found.failed else 0
 
 
 @app.command(epilog="Example: triptych parity --schemas plain,airflow")
@@ -327,6 +392,32 @@ def _backfill(
             raise
     report(results)
     return 0 if all(result.status == "success" for result in results.values()) else 1
+
+
+def _watched_run(
+    runs: Runs, pipeline: str, values: Mapping[str, Any], month: str | None, cancel_after: float | None
+) -> RunRecord:
+    """Start a run and show it until it has ended; cancel it on Ctrl-C, or when `cancel_after` seconds are over."""
+    from core.lab import display
+
+    name = runs.orchestrator.name
+    with display.Watch() as watch:
+        if runs.lab.stack(runs.orchestrator).description.ports:
+            watch(name, "services", "starting")
+            runs.lab.start([runs.orchestrator])
+            watch(name, "services", "success")
+        run_id = runs.start(pipeline, values, month)
+        try:
+            record = runs.observe(pipeline, run_id, cancel_after, lambda *fact: watch(name, *fact))
+            if not record.has_ended:
+                runs.cancel(pipeline, run_id)
+                record = runs.observe(pipeline, run_id, None, lambda *fact: watch(name, *fact))
+        except KeyboardInterrupt:
+            # The services may have ended too.
+            with suppress(TriptychError):
+                runs.cancel(pipeline, run_id)
+            raise
+    return record
 
 
 def _pages() -> list[str]:

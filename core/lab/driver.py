@@ -18,7 +18,7 @@ from typing import Any
 
 from core.errors import PermanentError, TransientError
 from core.lab import processes
-from core.lab.protocol import Message, progress_path, read_result, write_json
+from core.lab.protocol import Description, Message, progress_path, read_result, write_json
 from core.lab.registry import Orchestrator
 from core.settings import Settings, private
 
@@ -27,6 +27,9 @@ OnProgress = Callable[[Mapping[str, Any]], None]
 
 KEPT_RUNS = 200
 """How many folders of past calls are kept, for whoever looks for a cause: a few KB each."""
+
+DESCRIBE_S = 60.0
+"""The limit for `describe`: an interpreter and some imports, 0.3 s on an idle machine."""
 
 POLL_S = 0.05
 """How often the lab looks at the runner and its progress file: 0.1 % of a core."""
@@ -88,6 +91,15 @@ def call(
             f"{child.name} ended without a result (it {child.ending()}): {child.last_line()}; see {log}"
         )
     return read_result(answer)
+
+
+def describe(orchestrator: Orchestrator, settings: Settings) -> Description:
+    """Return what a runner says of its orchestrator. Starts no service, and leaves nothing in the state folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        env = environment(settings, orchestrator, Path(folder), dsn=None)
+        return Description.from_json(
+            call(orchestrator, "describe", {}, folder=Path(folder), env=env, stall_s=DESCRIBE_S)
+        )
 
 
 def _run_folder(runs: Path, verb: str) -> Path:

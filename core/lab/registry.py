@@ -34,12 +34,17 @@ def orchestrators(settings: Settings) -> dict[str, Orchestrator]:
 
     Raise `UsageError` when an entry of TRIPTYCH_IMPLS is not an adapter.
     """
-    known = {BASELINE: Orchestrator(BASELINE, "core.lab.plain", Path(sys.executable), ROOT)}
-    for folder in sorted(path.parent.parent for path in ROOT.glob(f"*{_SUFFIX}/lab/runner.py")):
-        known |= _entry(folder)
+    known = _of_the_checkout()
     for folder in settings.impls:
         if not folder.name.endswith(_SUFFIX) or not (folder / "lab" / "runner.py").exists():
             raise UsageError(f"TRIPTYCH_IMPLS: {folder} is not a folder <name>{_SUFFIX} with a lab/runner.py")
+        known |= _entry(folder)
+    return known
+
+
+def _of_the_checkout() -> dict[str, Orchestrator]:
+    known = {BASELINE: Orchestrator(BASELINE, "core.lab.plain.runner", Path(sys.executable), ROOT)}
+    for folder in sorted(path.parent.parent for path in ROOT.glob(f"*{_SUFFIX}/lab/runner.py")):
         known |= _entry(folder)
     return known
 
@@ -56,12 +61,15 @@ def _python(name: str, folder: Path) -> Path:
 
 
 def select(names: str, settings: Settings) -> list[Orchestrator]:
-    """Return the orchestrators that `names` lists, comma separated, or ``all``.
+    """Return the orchestrators that `names` lists, comma separated, or ``all`` of the checkout.
 
-    Raise `UsageError` naming the one that is unknown or has no environment.
+    One of TRIPTYCH_IMPLS may run another pipeline, so it is chosen by its name only. Raise `UsageError` naming the one
+    that is unknown or has no environment.
     """
     known = orchestrators(settings)
-    wanted = list(known) if names == "all" else list(dict.fromkeys(name.strip() for name in names.split(",")))
+    wanted = (
+        list(_of_the_checkout()) if names == "all" else list(dict.fromkeys(name.strip() for name in names.split(",")))
+    )
     for name in wanted:
         if name not in known:
             raise UsageError(f"unknown orchestrator {name!r}: choose from {', '.join(known)}, or all")

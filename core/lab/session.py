@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -27,7 +27,7 @@ from core.errors import TriptychError, UsageError
 from core.lab import driver, metadata
 from core.lab.leases import Lease, kept
 from core.lab.postgres import Postgres
-from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint
+from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint, Request
 from core.lab.registry import Orchestrator
 from core.lab.running import Running
 from core.lab.services import Stack
@@ -128,6 +128,22 @@ class Lab:
             on_progress=tally, check=stack.check, stop=self._stop,
         )  # fmt: skip
         return BackfillResult.from_json(answer)
+
+    def ask(
+        self, orchestrator: Orchestrator, verb: str, request: Request, on_progress: driver.OnProgress | None = None
+    ) -> dict[str, Any]:
+        """Bring the orchestrator up if need be, and return the answer of one verb; `endpoint` is filled in.
+
+        Raise `UsageError`, before anything starts, when its runner lacks the verb.
+        """
+        stack = self.stack(orchestrator)
+        stack.description.check_verb(verb)
+        with self._watched(stack):
+            asked = replace(request, endpoint=Endpoint(str(stack.home), stack.start().ports).to_json())
+            return driver.call(
+                orchestrator, verb, asked, folder=stack.folder, env=stack.env, stall_s=self.settings.stall_s,
+                on_progress=on_progress, check=stack.check, stop=self._stop,
+            )  # fmt: skip
 
     def _loaded(self, schema: str) -> dict[str, Entry]:
         """Return the ledger's entries of `schema` by month; none when it can't be read."""

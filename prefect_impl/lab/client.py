@@ -1,4 +1,4 @@
-"""Prefect's REST API, as far as a backfill needs it.
+"""Prefect's REST API, as far as backfills and single runs need it.
 
 This is not Prefect's own client: importing that costs 2 CPU seconds in each call of the runner, as much as a month's
 work.
@@ -69,11 +69,19 @@ class Prefect:
 
     def start_backfill(self, parameters: Json) -> str:
         """Create a run of the deployment `backfill`; return its id."""
-        deployment = self.call("GET", "/deployments/name/backfill/triptych")
+        return self.start("backfill", parameters)
+
+    def start(self, flow: str, parameters: Json) -> str:
+        """Create a run of the flow's deployment; return its id."""
+        deployment = self.call("GET", f"/deployments/name/{flow}/triptych")
         # An attempt whose answer was lost may have created the run; by the key the next attempt finds it.
         body = {"parameters": parameters, "idempotency_key": uuid.uuid4().hex}
         run: Json = self.call("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
         return str(run["id"])
+
+    def page(self, run_id: str) -> str:
+        """Return the address of a run's own page."""
+        return str(self._http.base_url).removesuffix("/").removesuffix("/api") + f"/runs/flow-run/{run_id}"
 
     def state(self, run_id: str) -> Json:
         """Return the state of a flow run: type, name, and message."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -194,6 +195,24 @@ def test_a_backfill_leaves_nothing_and_writes_its_facts(start: Run, home: Path, 
     facts = json.loads((tmp_path / "facts.json").read_text())
     assert (facts["months"], facts["schema"]) == (["2024-01"], None)
     assert facts["orchestrators"]["quick"]["months"][0]["state"] == "success"
+    assert nothing_runs(home)
+
+
+def test_ctrl_c_cancels_the_run(start: Run, home: Path, warehouse: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = f"source=http://127.0.0.1:{silent.getsockname()[1]}"
+        words = ["run", "taxi_pipeline", "--on", "plain", "--month", "2024-01", "--set", source]
+        command = start(*words, before=["env", f"TRIPTYCH_DSN={warehouse}"])
+        assert command.stderr is not None
+        assert any("2024-01  running" in line for line in command.stderr)
+        os.killpg(command.pid, signal.SIGINT)
+        _, said = command.communicate(timeout=60)
+    assert (command.returncode, said.splitlines()[-1]) == (
+        130,
+        "triptych: interrupted: everything that it started has been ended",
+    )
+    listed = json.loads(start("runs", "--on", "plain", "--json", "-").communicate(timeout=60)[0])
+    assert [(run["state"], run["cause"]) for run in listed["runs"]] == [("canceled", "manual")]
     assert nothing_runs(home)
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from core import pipeline, transform
 from core.errors import CheckFailed
-from core.lab import plain, sample
+from core.lab import sample
+from core.lab.plain import runner
 from core.lab.protocol import BackfillRequest, BackfillResult, Progress
 from core.month import parse_months
 from core.run import Run
@@ -92,9 +93,11 @@ def test_each_month_reports_its_own_counts(
 def test_a_backfill_reports_warnings_or_fails_for_them(
     warehouse: str, folder: Path, tmp_path: Path, strict: bool
 ) -> None:
-    request = BackfillRequest(["2024-01", "2024-03"], str(folder), "plain", jobs=1, strict=strict)
+    request = BackfillRequest(
+        ["2024-01", "2024-03"], str(folder), "plain", {"home": str(tmp_path)}, jobs=1, strict=strict
+    )
     progress = tmp_path / "progress"
-    result = plain.backfill(request.to_json(), Progress(progress))
+    result = runner.backfill(request.to_json(), Progress(progress))
     january, march = result.months
     assert (march.state, march.warnings, march.error) == ("success", [], None)
     finding = f"{CODES}: 12 of "
@@ -105,7 +108,7 @@ def test_a_backfill_reports_warnings_or_fails_for_them(
     assert (result.status, january.summary, january.error) == ("success", "success, 1 warning", None)
     assert january.warnings[0].startswith(finding)
     assert '"state": "success", "detail": "1 warning"' in progress.read_text()
-    again = plain.backfill(request.to_json(), Progress(progress))
+    again = runner.backfill(request.to_json(), Progress(progress))
     assert [month.summary for month in again.months] == ["unchanged, 1 warning", "unchanged"], (
         "it is reported until it is corrected"
     )

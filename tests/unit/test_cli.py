@@ -15,6 +15,9 @@ from core.lab.protocol import BackfillRequest, BackfillResult, MonthRecord
 from core.lab.registry import Orchestrator
 from core.settings import ROOT, settings
 from core.waiting import until
+from tests.integration.fake_orchestrators import make_orchestrator
+
+TOY = Path(__file__).resolve().parents[1] / "toy_impl"
 
 pytestmark = pytest.mark.usefixtures("command_home")
 
@@ -47,6 +50,32 @@ pytestmark = pytest.mark.usefixtures("command_home")
         ("parity --schemas plain,a-b", "'a-b' can't be a schema name"),
         ("ledger --schema 1st", "'1st' can't be a schema name"),
         ("parity --schemas ,", "--schemas ',' names no schema"),
+        ("run taxi_pipeline --month 2024-01", "Missing option '--on'"),
+        ("run taxi_pipeline --on plain,dagster --month 2024-01", "--on plain,dagster: a run is on one orchestrator"),
+        ("run taxi --on plain", "plain has no pipeline 'taxi': choose from taxi_pipeline"),
+        ("run taxi_pipeline --on plain", "taxi_pipeline needs a month, as in --month 2024-01"),
+        ("run taxi_pipeline --on plain --month 2024-13", "'2024-13' is not a month"),
+        (
+            "run taxi_pipeline --on plain --month 2024-01 --set a=b",
+            "taxi_pipeline has no parameter 'a': choose from",
+        ),
+        (
+            "run taxi_pipeline --on plain --month 2024-01 --set force",
+            "--set force: write it NAME=VALUE, as in",
+        ),
+        (
+            "run taxi_pipeline --on plain --month 2024-01 --set force=maybe",
+            "force=maybe is no value of taxi_pipeline: write true or false",
+        ),
+        (
+            "run taxi_pipeline --on plain --month 2024-01 --set strategy=merge",
+            "strategy=merge is no value of taxi_pipeline: choose from swap, delete-append, overwrite, upsert",
+        ),
+        ("run taxi_pipeline --on plain --month 2024-01 --set schema=pg_catalog", "'pg_catalog' can't be a schema name"),
+        ("run taxi_pipeline --on plain --month 2024-01 --set source=/no/such", "--source /no/such: no such folder"),
+        ("run taxi_pipeline --on plain --month 2024-01 --json /", "--json /: this is no regular file; name one"),
+        ("runs --on luigi", "unknown orchestrator 'luigi': choose from plain, "),
+        ("runs --limit 0", "--limit"),
         ("up luigi", "unknown orchestrator 'luigi'"),
         ("backfil", "No such command 'backfil'"),
         ("backfill 2024-01 --on plain --dry-run", "No such option: --dry-run"),
@@ -62,6 +91,30 @@ def test_a_usage_error_is_one_line(
     assert err.count("\n") == 1
     assert message in err
     assert "s3cret" not in err
+    assert not command_home.exists(), "nothing was started"
+
+
+def test_a_verb_that_a_runner_lacks_is_named(
+    tmp_path: Path, command_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_orchestrator(tmp_path, "basic", ports="['web']")
+    monkeypatch.setenv("TRIPTYCH_IMPLS", str(tmp_path / "basic_impl"))
+    assert cli.main(["run", "taxi_pipeline", "--on", "basic", "--month", "2024-01"]) == 2
+    assert capsys.readouterr().err == (
+        "triptych: basic can't `start` yet: its runner lacks this verb of the runner protocol\n"
+    )
+    assert cli.main(["runs", "--on", "basic"]) == 0
+    assert capsys.readouterr().err == "basic can't list its `runs` yet\n"
+    assert not command_home.exists(), "nothing was started"
+
+
+def test_the_history_names_an_orchestrator_that_does_not_run(
+    command_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRIPTYCH_IMPLS", str(TOY))
+    assert cli.main(["runs", "--on", "plain,toy", "--json", "-"]) == 0
+    out, err = capsys.readouterr()
+    assert (json.loads(out), err) == ({"runs": []}, "toy: not running; `triptych up toy` shows its runs\n")
     assert not command_home.exists(), "nothing was started"
 
 

@@ -35,6 +35,11 @@ def test_a_folder_elsewhere_is_one_more() -> None:
     assert [each.name for each in select("toy,plain,toy", settings)] == ["toy", "plain"]
 
 
+def test_all_are_those_of_the_checkout() -> None:
+    settings = Settings.read({"TRIPTYCH_IMPLS": str(TOY)})
+    assert select("all", settings) == list(orchestrators(Settings.read({})).values())
+
+
 def test_a_folder_that_is_no_adapter_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"TRIPTYCH_IMPLS: .* is not a folder <name>_impl with a lab/runner.py"):
         orchestrators(replace(Settings.read({}), impls=(tmp_path,)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,22 @@ from core.errors import NotPublished, PermanentError, SourceUnavailable, Transie
 from core.lab.protocol import (
     BackfillRequest,
     BackfillResult,
+    Description,
+    Message,
     MonthRecord,
+    Parameter,
+    Pipeline,
+    ProcessList,
+    ProcessRecord,
     Progress,
+    RunList,
+    RunRecord,
+    RunRequest,
     Services,
+    StartRequest,
     Step,
     TaskRecord,
+    follow,
     month_record,
     progress_path,
     read_result,
@@ -40,10 +52,14 @@ def tasks(**states: str) -> list[TaskRecord]:
         Services({"A": "1"}, [Step(run=["x"], once=True), Step(wait="http://h")], web="http://h"),
         BackfillResult("failed", "1", 2.5, [month_record("2024-01", tasks(), {}, "broken")], ["a note"]),
         BackfillRequest(["2024-01"], "sample", "s"),
+        Description("x", "X", "1", [], pipelines=[Pipeline("p", ["a"], "a", "none", {"n": Parameter("how many", 3)})]),
+        RunList([RunRecord("x", "p", "1", "running", "event", tasks=[TaskRecord("a", "running", 2, returned=[1])])]),
+        ProcessList([ProcessRecord("run", "r", 1, "1")]),
+        StartRequest("p", {"n": 4}, "2024-01", endpoint={"home": "/x"}),
     ],
     ids=lambda message: type(message).__name__,
 )
-def test_a_message_survives_the_passage(message: Services | BackfillResult | BackfillRequest) -> None:
+def test_a_message_survives_the_passage(message: Message) -> None:
     assert type(message).from_json(json.loads(json.dumps(message.to_json()))) == message
 
 
@@ -91,6 +107,31 @@ def test_a_month_shows_its_ingest_step_and_its_span() -> None:
     assert (record.attempts, record.rows, record.digest, record.source_sha256) == (3, 7, "d", "s")
     assert (record.started_at, record.ended_at) == ("2024-01-01T00:00:00+00:00", "2024-01-01T00:00:04+00:00")
     assert [task.task for task in record.tasks] == list(TASKS)
+
+
+OTHER = Pipeline("other", ["fetch", "publish"], main="publish")
+
+
+def test_a_month_of_another_pipeline_has_its_steps() -> None:
+    records = [
+        TaskRecord("publish", "success", 2),
+        TaskRecord("extra", "success", 1),
+        TaskRecord("fetch", "success", 1),
+    ]
+    receipts: dict[str, dict[str, Any]] = {
+        "publish": {"rows": 7, "state": "unchanged", "warnings": ["b"]},
+        "fetch": {"warnings": ["a"]},
+    }
+    record = month_record("2024-01", records, receipts, None, OTHER)
+    assert (record.state, record.attempts, record.rows, record.warnings) == ("unchanged", 2, 7, ["a", "b"])
+    assert [task.task for task in record.tasks] == ["fetch", "publish", "extra"]
+
+
+def test_a_month_of_another_pipeline_fails_without_one_of_its_steps() -> None:
+    record = month_record(
+        "2024-01", [TaskRecord("fetch", "success", 2), TaskRecord("publish", "skipped", 0)], {}, None, OTHER
+    )
+    assert (record.state, record.error, record.attempts) == ("failed", "did not run: publish", 2)
 
 
 def test_a_month_has_the_warnings_of_all_its_steps() -> None:
@@ -174,6 +215,74 @@ def test_progress_counts_the_warnings_of_a_month_that_ended(tmp_path: Path) -> N
     path = progress_path(tmp_path / "result.json")
     Progress(path)("2024-01", "success", record=MonthRecord("2024-01", "success", warnings=["odd"]))
     assert json.loads(path.read_text())["detail"] == "1 warning"
+
+
+PARAMETERS = {
+    "where": Parameter("a place"),
+    "often": Parameter("a number", 3),
+    "loud": Parameter("a switch", False),
+    "how": Parameter("a choice", "fast", ["fast", "slow"]),
+}
+FORM = Pipeline("form", ["a"], "a", "optional", PARAMETERS)
+
+
+def test_a_value_has_the_type_of_its_parameter() -> None:
+    given = {"where": "7", "often": "7", "loud": "True", "how": "slow"}
+    assert FORM.values(given) == {"where": "7", "often": 7, "loud": True, "how": "slow"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"wher": "x"}, "form has no parameter 'wher': choose from where, often, loud, how"),
+        ({"often": "7.5"}, "often=7.5 is no value of form: write a whole number"),
+        ({"loud": "1"}, "loud=1 is no value of form: write true or false"),
+        ({"how": "fst"}, "how=fst is no value of form: choose from fast, slow"),
+    ],
+)
+def test_a_wrong_value_is_a_clear_line(given: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        FORM.values(given)
+    assert str(error.value) == message
+
+
+def test_a_run_needs_what_its_pipeline_says() -> None:
+    FORM.check(None, {"where": "x"})
+    FORM.check("2024-01", {"where": "x"})
+    with pytest.raises(UsageError, match=r"form needs the parameter where, as in --set where=\.\.\.: a place"):
+        FORM.check(None, {})
+    with pytest.raises(UsageError, match="needs a month"):
+        replace(FORM, month="required").check(None, {"where": "x"})
+    with pytest.raises(UsageError, match="takes no month"):
+        replace(FORM, month="none").check("2024-01", {"where": "x"})
+
+
+def test_a_description_lists_the_verbs_of_its_runner(tmp_path: Path) -> None:
+    def describe(*_: object) -> Description:
+        return Description("x", "X", "1", [])
+
+    write_json(tmp_path / "request", {})
+    serve({"describe": describe, "runs": describe}, ["describe", str(tmp_path / "request"), str(tmp_path / "result")])
+    found = Description.from_json(read_result(tmp_path / "result"))
+    assert found.verbs == ["describe", "runs"]
+    with pytest.raises(UsageError, match="x can't `start` yet"):
+        found.check_verb("start")
+
+
+def test_a_run_is_followed_to_its_end_or_for_a_time(tmp_path: Path) -> None:
+    steps = [TaskRecord("load", "running", 2), TaskRecord("zones", "running", 1)]
+    states = [
+        RunRecord("x", "p", "1", "queued", "manual", "2024-01"),
+        RunRecord("x", "p", "1", "running", "manual", "2024-01", tasks=steps),
+        RunRecord("x", "p", "1", "failed", "manual", "2024-01", error="broken"),
+    ]
+    path, left = progress_path(tmp_path / "result"), iter(states)
+    assert follow(RunRequest("p", "1", None), lambda: next(left), Progress(path), 0) == states[-1]
+    seen = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(fact["month"], fact["state"], fact["detail"]) for fact in seen] == [
+        ("2024-01", "queued", ""), ("2024-01", "running", "load, attempt 2, zones"), ("2024-01", "failed", "broken"),
+    ]  # fmt: skip
+    assert follow(RunRequest("p", "1"), lambda: states[1], Progress(path), 3600) == states[1], "a single look"
 
 
 def test_waiting_ends_with_a_value_or_a_deadline() -> None:

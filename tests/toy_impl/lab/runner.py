@@ -1,81 +1,140 @@
-"""A fourth orchestrator, for the tests: one folder outside the checkout's adapters. Its one service does nothing."""
+"""A fourth orchestrator, for the tests: one folder outside the checkout's adapters, and one service of a few lines."""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from typing import Any
+from urllib.request import Request, urlopen
+
+from toy_impl.lab.run import steps
 
 from core.errors import TriptychError
 from core.lab.protocol import (
+    TAXI_PIPELINE,
     BackfillRequest,
     BackfillResult,
     Description,
     Endpoint,
     MonthRecord,
+    Pipeline,
+    ProcessesRequest,
+    ProcessList,
+    ProcessRecord,
     Progress,
+    RunList,
+    RunRecord,
+    RunRequest,
+    RunsRequest,
     Services,
+    StartRequest,
     Step,
     TaskRecord,
+    follow,
     month_record,
     serve,
 )
-from core.month import Month
-from core.run import TASKS
 
 VERSION = "1.0"
 
+ZONES = Pipeline("zones", ["ingest_zones"], main="ingest_zones", month="none", parameters=TAXI_PIPELINE.parameters)
+PIPELINES = [TAXI_PIPELINE, ZONES]
 
-def describe(_: dict[str, Any], __: Progress) -> Description:
+Json = dict[str, Any]
+
+
+def describe(_: Json, __: Progress) -> Description:
     """Return what the toy is."""
-    return Description("toy", "Toy", VERSION, capabilities=["services"], ports=["web"])
+    return Description("toy", "Toy", VERSION, capabilities=["services"], ports=["web"], pipelines=PIPELINES)
 
 
-def services(data: dict[str, Any], _: Progress) -> Services:
-    """Return a web server of the standard library."""
-    endpoint = Endpoint.from_json(data)
-    port = str(endpoint.ports["web"])
+def services(data: Json, _: Progress) -> Services:
+    """Return the toy's server."""
+    port = str(Endpoint.from_json(data).ports["web"])
     url = f"http://127.0.0.1:{port}/"
-    serve_home = [sys.executable, "-m", "http.server", port, "--bind", "127.0.0.1", "--directory", endpoint.home]
-    return Services({}, [Step(start=serve_home, name="web"), Step(wait=url)], web=url)
+    return Services(
+        {}, [Step(start=[sys.executable, "-m", "toy_impl.lab.server", port], name="web"), Step(wait=url)], web=url
+    )
 
 
-def ready(_: dict[str, Any], __: Progress) -> dict[str, Any]:
+def ready(_: Json, __: Progress) -> Json:
     """Return at once."""
     return {}
 
 
 def run_month(month: str, request: BackfillRequest, progress: Progress) -> MonthRecord:
-    """Run the steps, one after the other, each as often as its error allows."""
-    from core import pipeline
-    from core.run import Run
-
-    run = Run.of(request.parameters, "toy")
+    """Run the steps of one month in this process."""
     tasks: list[TaskRecord] = []
-    receipts: dict[str, dict[str, Any]] = {}
     error: str | None = None
     progress(month, "running")
-    for name in TASKS:
-        step = getattr(pipeline, name)
-        arguments = (run,) if name == "ingest_zones" else (run, Month.parse(month))
-        attempts = 0
-        while name not in receipts and error is None:
-            attempts += 1
-            try:
-                receipts[name] = step(*arguments).to_json()
-            except TriptychError as problem:
-                error = str(problem) if attempts > problem.retries else None
-        tasks.append(TaskRecord(name, "failed" if attempts and error else "skipped" if error else "success", attempts))
-    record = month_record(month, tasks, receipts, error)
+    try:
+        tasks.extend(steps(TAXI_PIPELINE, month, request.parameters))
+    except TriptychError as problem:
+        error = str(problem)
+    record = month_record(month, tasks, {task.task: task.returned for task in tasks if task.returned}, error)
     progress(month, record.state)
     return record
 
 
-def backfill(data: dict[str, Any], progress: Progress) -> BackfillResult:
+def backfill(data: Json, progress: Progress) -> BackfillResult:
     """Run one month after the other."""
     started, request = time.monotonic(), BackfillRequest.from_json(data)
     return BackfillResult.of(VERSION, started, [run_month(month, request, progress) for month in request.months])
 
 
+def call(endpoint: Json, method: str, path: str, body: Json | None = None) -> Json:
+    """Call the toy's server."""
+    request = Request(f"http://127.0.0.1:{endpoint['ports']['web']}{path}", json.dumps(body).encode(), method=method)
+    with urlopen(request) as answer:
+        decoded: Json = json.loads(answer.read())
+    return decoded
+
+
+def runs_of(endpoint: Json) -> list[RunRecord]:
+    """Return all runs, oldest first."""
+    return RunList.from_json({"runs": call(endpoint, "GET", "/runs")["runs"]}).runs
+
+
+def start(data: Json, _: Progress) -> Json:
+    """Start a run."""
+    return call(StartRequest.from_json(data).endpoint, "POST", "/runs", data)
+
+
+def observe(data: Json, progress: Progress) -> RunRecord:
+    """Return the record of a run."""
+    request = RunRequest.from_json(data)
+
+    def look() -> RunRecord:
+        (run,) = (each for each in runs_of(request.endpoint) if each.run_id == request.run_id)
+        return run
+
+    return follow(request, look, progress, 0.05)
+
+
+def runs(data: Json, _: Progress) -> RunList:
+    """Return the newest runs."""
+    request = RunsRequest.from_json(data)
+    every = [run for run in runs_of(request.endpoint) if request.pipeline in (None, run.pipeline)]
+    return RunList(every[::-1][: request.limit])
+
+
+def cancel(data: Json, _: Progress) -> Json:
+    """Cancel a run."""
+    request = RunRequest.from_json(data)
+    return call(request.endpoint, "DELETE", f"/runs/{request.run_id}")
+
+
+def processes(data: Json, _: Progress) -> ProcessList:
+    """Return the server's process, and those of the runs."""
+    request = ProcessesRequest.from_json(data)
+    pids = call(request.endpoint, "GET", "/runs")["pids"]
+    return ProcessList(
+        [ProcessRecord("API", name, pid) for name, pid in request.services.items()]
+        + [ProcessRecord("run", "run", pid, run_id) for run_id, pid in pids.items()]
+    )
+
+
 if __name__ == "__main__":
-    sys.exit(serve({"describe": describe, "services": services, "ready": ready, "backfill": backfill}))
+    verbs = (describe, services, ready, backfill, start, observe, runs, cancel, processes)
+    sys.exit(serve({verb.__name__: verb for verb in verbs}))

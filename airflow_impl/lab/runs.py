@@ -1,0 +1,130 @@
+"""Single runs, as the runner protocol records them, from what Airflow recorded; and the processes behind them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from urllib.parse import quote
+
+from airflow_impl.lab import history
+from airflow_impl.lab.client import Airflow, Json, path_of
+from core.lab.protocol import (
+    TAXI_PIPELINE,
+    Cause,
+    ProcessesRequest,
+    ProcessRecord,
+    Role,
+    RunRecord,
+    RunState,
+    StartRequest,
+    TaskRecord,
+    TaskState,
+)
+
+POLL_S = 0.5
+"""The pause between two looks at a run: each costs the API server 0.02 CPU s."""
+
+CANCELED = "canceled by hand"
+"""The note of a run that a person canceled. Airflow has no such state: it marks the run as failed."""
+
+ROLES: dict[str, Role] = {"api-server": "API", "scheduler": "scheduler", "dag-processor": "code server"}
+"""What each service does, by the name of its step."""
+
+CAUSES: dict[str, Cause] = {
+    "manual": "manual", "scheduled": "scheduled", "backfill": "backfill", "operator_triggered": "parent run",
+    "asset_triggered": "event", "asset_materialization": "manual",
+}  # fmt: skip
+"""The cause of a run by its type."""
+
+STATES: dict[str | None, TaskState] = {
+    "running": "running", "restarting": "running", "success": "success", "failed": "failed", "skipped": "skipped",
+    "upstream_failed": "skipped", "removed": "skipped",
+}  # fmt: skip
+"""What each state of a task instance is called in the protocol. One in any other waits."""
+
+
+def start(airflow: Airflow, wanted: StartRequest) -> str:
+    """Trigger the DAG, as its form does; return the run's id. A repeated call finds the run of the first one."""
+    run_id = f"manual__{dt.datetime.now(dt.UTC).isoformat()}_{wanted.month}"
+    body = {
+        "dag_run_id": run_id,
+        "logical_date": None,
+        "partition_key": wanted.month,
+        "conf": wanted.parameters,
+    }
+    airflow.call("POST", f"/dags/{wanted.pipeline}/dagRuns", 409, json=body)
+    return run_id
+
+
+def newest(airflow: Airflow, pipeline: str | None, limit: int) -> list[RunRecord]:
+    """Return the newest runs, without their tasks; none of a DAG that does not exist."""
+    query = {"order_by": "-id", "limit": limit}
+    found = airflow.call("GET", f"/dags/{quote(pipeline or '~', safe='~')}/dagRuns", 404, params=query)
+    return [record(airflow, run) for run in found.json()["dag_runs"]] if found.is_success else []
+
+
+def observed(airflow: Airflow, run_id: str) -> RunRecord:
+    """Return a run with its tasks, what they returned, and why one failed."""
+    run = airflow.get(path_of({"dag_run_id": run_id}))
+    path = f"{path_of(run)}/taskInstances"
+    instances = sorted(airflow.get(path)["task_instances"], key=lambda one: TAXI_PIPELINE.order(one["task_id"]))
+    tasks = [task_record(airflow, run, one, f"{path}/{one['task_id']}") for one in instances]
+    failed = [one for one in instances if one["state"] == "failed"]
+    error = None
+    if state_of(run) == "failed":
+        error = "the run failed without a failed task: see its page"
+        if failed:
+            error = history.error_of(airflow, f"{path}/{failed[0]['task_id']}", failed[0])
+    return record(airflow, run, tasks, error)
+
+
+def record(airflow: Airflow, run: Json, tasks: list[TaskRecord] | None = None, error: str | None = None) -> RunRecord:
+    """Return the record of a run."""
+    return RunRecord(
+        orchestrator="airflow",
+        pipeline=run["dag_id"],
+        run_id=run["dag_run_id"],
+        state=state_of(run),
+        cause=CAUSES[run["run_type"]],
+        partition=run["partition_key"],
+        created_at=run["queued_at"] or run["run_after"],
+        started_at=run["start_date"],
+        ended_at=run["end_date"],
+        tasks=tasks or [],
+        error=error,
+        url=airflow.page(run),
+    )
+
+
+def state_of(run: Json) -> RunState:
+    """Return a run's state: Airflow's own, but for a run that somebody canceled."""
+    state: RunState = run["state"]
+    return "canceled" if state == "failed" and run["note"] == CANCELED else state
+
+
+def task_record(airflow: Airflow, run: Json, instance: Json, path: str) -> TaskRecord:
+    """Return one task instance. Those that were running in a canceled run are failed in Airflow."""
+    state = STATES.get(instance["state"], "queued")
+    returned = history.receipt(airflow, path) if state == "success" else None
+    if state == "failed" and state_of(run) == "canceled":
+        state = "canceled"
+    if returned and returned.get("state") == "unchanged":
+        state = "unchanged"
+    return TaskRecord(
+        instance["task_id"], state, instance["try_number"], instance["start_date"], instance["end_date"],
+        returned.get("rows") if returned else None, returned,
+    )  # fmt: skip
+
+
+def cancel(airflow: Airflow, run_id: str) -> None:
+    """Mark a run that has not ended as failed, as its page does: Airflow then ends its tasks."""
+    path = path_of({"dag_run_id": run_id})
+    if airflow.get(path)["state"] in ("queued", "running"):
+        airflow.call("PATCH", path, json={"state": "failed", "note": CANCELED})
+
+
+def processes(airflow: Airflow, wanted: ProcessesRequest) -> list[ProcessRecord]:
+    """Return the services, and the process of each task that runs."""
+    services = [ProcessRecord(ROLES[name], name, pid) for name, pid in wanted.services.items()]
+    running = airflow.get("/dags/~/dagRuns/~/taskInstances", state="running")["task_instances"]
+    tasks = [ProcessRecord("run", one["task_id"], one["pid"], one["dag_run_id"]) for one in running if one["pid"]]
+    return services + tasks

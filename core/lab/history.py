@@ -1,0 +1,72 @@
+"""The runs of all orchestrators, as far as they can be asked now: nothing is started for it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from core.errors import TriptychError
+from core.lab import driver
+from core.lab.protocol import Endpoint, RunList, RunRecord, RunsRequest
+from core.lab.registry import Orchestrator
+from core.lab.running import Running
+from core.settings import Settings
+
+CALL_S = 120.0
+"""How long an orchestrator's services may take to list their runs."""
+
+
+@dataclass(frozen=True)
+class History:
+    """Runs, newest first; and a line for each orchestrator that could not be asked."""
+
+    runs: list[RunRecord] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+    """Those whose services do not run, or whose runner lacks the verb."""
+    failed: list[str] = field(default_factory=list)
+    """Those that were asked, and did not answer."""
+
+
+def history(settings: Settings, chosen: Sequence[Orchestrator], pipeline: str | None, limit: int) -> History:
+    """Return the newest `limit` runs of one pipeline, or of all, on the `chosen` orchestrators."""
+    with ThreadPoolExecutor(len(chosen)) as pool:
+        parts = list(pool.map(lambda each: _of(settings, each, pipeline, limit), chosen))
+    return History(
+        newest((run for part in parts for run in part.runs), limit),
+        [line for part in parts for line in part.silent],
+        [line for part in parts for line in part.failed],
+    )
+
+
+def newest(runs: Iterable[RunRecord], limit: int) -> list[RunRecord]:
+    """Return the `limit` runs that were created last, newest first."""
+    return sorted(runs, key=_created, reverse=True)[:limit]
+
+
+def _created(run: RunRecord) -> dt.datetime:
+    """Return when a run was created: orchestrators write times with different offsets, so texts do not sort."""
+    text = run.created_at or run.started_at
+    return dt.datetime.fromisoformat(text) if text else dt.datetime.min.replace(tzinfo=dt.UTC)
+
+
+def _of(settings: Settings, orchestrator: Orchestrator, pipeline: str | None, limit: int) -> History:
+    name, folder = orchestrator.name, settings.home / orchestrator.name
+    try:
+        description = driver.describe(orchestrator, settings)
+        if "runs" not in description.verbs:
+            return History(silent=[f"{name} can't list its `runs` yet"])
+        running = Running.read(folder / "services.json")
+        if description.ports and (running is None or running.dead):
+            return History(silent=[f"{name}: not running; `triptych up {name}` shows its runs"])
+        if not folder.exists():
+            return History()
+        endpoint = Endpoint(str(folder / "home"), running.ports if running else {})
+        answer = driver.call(
+            orchestrator, "runs", RunsRequest(pipeline, limit, endpoint=endpoint.to_json()), folder=folder,
+            env=driver.environment(settings, orchestrator, folder / "home", dsn=None), stall_s=CALL_S,
+        )  # fmt: skip
+    except TriptychError as error:
+        return History(failed=[f"{name}: {error}"])
+    return History(RunList.from_json(answer).runs)

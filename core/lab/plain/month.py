@@ -1,0 +1,99 @@
+"""One run of the baseline: the steps of a month, and what happens to each."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import tenacity
+
+from core.errors import RETRIES, RETRY_DELAY_S, TransientError, TriptychError
+from core.lab.plain.store import now
+from core.lab.protocol import TAXI_PIPELINE, MonthRecord, RunRecord, TaskRecord, TaskState, month_record
+from core.month import Month
+
+if TYPE_CHECKING:
+    from core.run import Receipt, Run
+
+
+@dataclass
+class Recorder:
+    """Keeps what happens to one run, and calls `save` with its record at each change."""
+
+    record: RunRecord
+    save: Callable[[RunRecord], None]
+    receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, task: str, step: Callable[[], Receipt]) -> None:
+        """Run one step, repeat it after a transient error, and record how it went.
+
+        Raise nothing: an error is the record's, and must not hold back other months.
+        """
+        started, receipt, state = now(), None, "failed"
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(TransientError),
+            stop=tenacity.stop_after_attempt(1 + RETRIES),
+            wait=tenacity.wait_fixed(RETRY_DELAY_S),
+            before=lambda call: self.set_task(TaskRecord(task, "running", call.attempt_number, started)),
+            reraise=True,
+        )
+        try:
+            receipt = attempts(step)
+            state = "unchanged" if receipt.state == "unchanged" else "success"
+            self.receipts[task] = receipt.to_json()
+        except Exception as error:
+            traceback.print_exc()
+            line = " ".join(str(error).split())
+            self.fail(line if isinstance(error, TriptychError) else f"{type(error).__name__}: {line}")
+        count = attempts.statistics["attempt_number"]
+        rows = receipt and receipt.rows
+        self.set_task(TaskRecord(task, state, count, started, now(), rows, self.receipts.get(task)))  # type: ignore[arg-type]
+
+    def skip(self, task: str) -> None:
+        """Record that a step was not run, because one before it failed."""
+        skipped: TaskState = "skipped"
+        self.set_task(TaskRecord(task, skipped, 0))
+
+    def fail(self, error: str) -> None:
+        """Record why the run fails: the first error stays."""
+        self.update(error=self.record.error or error)
+
+    def set_task(self, task: TaskRecord) -> None:
+        """Record the state of a step."""
+        with self._lock:
+            others = [each for each in self.record.tasks if each.task != task.task]
+            self._replace(tasks=sorted([*others, task], key=lambda each: TAXI_PIPELINE.order(each.task)))
+
+    def update(self, **facts: Any) -> None:
+        """Record other facts of the run."""
+        with self._lock:
+            self._replace(**facts)
+
+    def _replace(self, **facts: Any) -> None:
+        self.record = replace(self.record, **facts)
+        self.save(self.record)
+
+
+def run_month(month: Month, run: Run, recorder: Recorder) -> MonthRecord:
+    """Run the steps of one month: zones beside the month's file, then transform, then check."""
+    # Not at the top: `describe` need not wait for pyarrow.
+    from core import pipeline
+
+    recorder.update(state="running", started_at=now())
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(recorder.run, "ingest_zones", lambda: pipeline.ingest_zones(run))
+        pool.submit(recorder.run, "ingest_month", lambda: pipeline.ingest_month(run, month))
+    for task, step in (("transform", pipeline.transform), ("check", pipeline.check)):
+        if recorder.record.error:
+            recorder.skip(task)
+        else:
+            recorder.run(task, lambda step=step: step(run, month))  # type: ignore[misc]
+    record = month_record(str(month), recorder.record.tasks, recorder.receipts, recorder.record.error)
+    state = "failed" if record.state == "failed" else "success"
+    recorder.update(state=state, tasks=record.tasks, error=record.error, ended_at=now())
+    return record

@@ -1,0 +1,95 @@
+"""The baseline's history: one JSON file per run, in its home."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from core.errors import UsageError, quoted
+from core.lab.identity import Identity
+from core.lab.protocol import ProcessRecord, RunRecord, write_json
+from core.settings import private
+
+KEPT = 200
+"""How many runs are kept: some 3 KB each."""
+
+LOST = "its process ended before the run did"
+
+
+def now() -> str:
+    """Return the time as the runner protocol writes it."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+
+
+def new_id(partition: str) -> str:
+    """Return an identifier for a run that begins now. Identifiers sort by time."""
+    return f"plain-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%f}-{partition}"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run as its file holds it, and the process that executes it."""
+
+    record: RunRecord
+    process: Identity
+
+    @property
+    def current(self) -> RunRecord:
+        """The record; a run that lost its process has failed."""
+        if self.record.has_ended or self.process.process():
+            return self.record
+        return replace(self.record, state="failed", error=LOST)
+
+
+class Store:
+    """The runs below the baseline's `home`."""
+
+    def __init__(self, home: str) -> None:
+        self.folder = Path(home) / "history"
+
+    def save(self, record: RunRecord) -> None:
+        """Write a run, as one that this process executes."""
+        me = Identity.of("run", os.getpid())
+        write_json(self._path(record.run_id), {"record": record.to_json(), "process": asdict(me)})
+
+    def read(self, run_id: str) -> RunRecord:
+        """Return a run as it is now; raise `UsageError` when there is none of this id."""
+        return self.load(run_id).current
+
+    def load(self, run_id: str) -> Stored:
+        """Return a run as its file holds it; raise `UsageError` when there is none of this id."""
+        path = self._path(run_id)
+        if path not in self._files():
+            raise UsageError(f"plain has no run {quoted(run_id)!r}: `triptych runs --on plain` lists them")
+        return _load(path)
+
+    def newest(self, pipeline: str | None, limit: int) -> list[RunRecord]:
+        """Return the newest runs, newest first."""
+        every = (_load(path).current for path in self._files())
+        return [record for record in every if pipeline in (None, record.pipeline)][:limit]
+
+    def processes(self) -> Iterator[ProcessRecord]:
+        """Yield the processes that execute a run, a record for each run."""
+        for stored in map(_load, self._files()):
+            if not stored.current.has_ended:
+                yield ProcessRecord("run", stored.record.pipeline, stored.process.pid, stored.record.run_id)
+
+    def tidy(self) -> None:
+        """Delete the oldest runs beyond `KEPT`."""
+        for path in self._files()[KEPT:]:
+            path.unlink(missing_ok=True)
+
+    def _path(self, run_id: str) -> Path:
+        return private(self.folder) / f"{run_id}.json"
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.json"), reverse=True)
+
+
+def _load(path: Path) -> Stored:
+    facts = json.loads(path.read_text())
+    return Stored(RunRecord.from_json(facts["record"]), Identity(**facts["process"]))

@@ -1,0 +1,101 @@
+"""The runner protocol: how the lab drives an orchestrator that it never imports.
+
+    python -m <orchestrator>_impl.lab.runner VERB REQUEST.json RESULT.json
+
+This runs in the orchestrator's own environment. It reads the request, and writes the result under a temporary name that
+it renames when the file is complete. A runner that leaves no result file has crashed: the end of its log is then the
+message. While it works, it appends progress lines to ``RESULT.json.progress``; the lab ends it when none has come for
+`Settings.stall_s`. Standard library only, because five environments import it.
+
+Verbs
+    describe   {}                -> Description     who this is, what it can do, its pipelines, the ports that it needs
+    services   Endpoint          -> Services        what to run and start, in order; the runner itself starts no process
+    ready      Endpoint          -> {}              returns when the services take work, or raises
+    backfill   BackfillRequest   -> BackfillResult  runs the months through the orchestrator's own machinery
+
+    start      StartRequest      -> {"run_id"}      starts one run, as a user does by hand, and does not wait for it
+    observe    RunRequest        -> RunRecord       what the orchestrator recorded of a run; may wait for its end
+    runs       RunsRequest       -> RunList         the newest runs, whoever started them
+    cancel     RunRequest        -> {}              asks the orchestrator to cancel a run, unless it has ended
+    processes  ProcessesRequest  -> ProcessList     the living processes by role
+
+A runner needs the first four. The lab asks for no verb that the runner lacks (`Description.verbs`): it says so instead.
+"""
+
+from core.lab.protocol.message import Message
+from core.lab.protocol.pipelines import TAXI_PIPELINE, Parameter, Pipeline, Value
+from core.lab.protocol.records import (
+    BackfillResult,
+    Cause,
+    MonthRecord,
+    MonthState,
+    ProcessList,
+    ProcessRecord,
+    Role,
+    RunList,
+    RunRecord,
+    RunState,
+    TaskRecord,
+    TaskState,
+    month_record,
+)
+from core.lab.protocol.requests import (
+    BackfillRequest,
+    ProcessesRequest,
+    Request,
+    RunRequest,
+    RunsRequest,
+    StartRequest,
+)
+from core.lab.protocol.services import Description, Endpoint, Services, Step
+from core.lab.protocol.serving import (
+    KINDS,
+    Progress,
+    Verb,
+    canceled_with_us,
+    follow,
+    progress_path,
+    read_result,
+    serve,
+    write_json,
+)
+
+__all__ = [
+    "KINDS",
+    "TAXI_PIPELINE",
+    "BackfillRequest",
+    "BackfillResult",
+    "Cause",
+    "Description",
+    "Endpoint",
+    "Message",
+    "MonthRecord",
+    "MonthState",
+    "Parameter",
+    "Pipeline",
+    "ProcessList",
+    "ProcessRecord",
+    "ProcessesRequest",
+    "Progress",
+    "Request",
+    "Role",
+    "RunList",
+    "RunRecord",
+    "RunRequest",
+    "RunState",
+    "RunsRequest",
+    "Services",
+    "StartRequest",
+    "Step",
+    "TaskRecord",
+    "TaskState",
+    "Value",
+    "Verb",
+    "canceled_with_us",
+    "follow",
+    "month_record",
+    "progress_path",
+    "read_result",
+    "serve",
+    "write_json",
+]

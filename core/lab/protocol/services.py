@@ -1,0 +1,90 @@
+"""What an orchestrator is, and how its services are brought up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from core.errors import UsageError, quoted
+from core.lab.protocol.message import Message
+from core.lab.protocol.pipelines import TAXI_PIPELINE, Pipeline
+
+
+@dataclass(frozen=True)
+class Description(Message):
+    """Who an orchestrator is. `capabilities` are keys of `core.lab.capabilities.CAPABILITIES`; `ports` are names.
+
+    `lacks` holds each capability that it does not have, with the reason in one sentence. `backfill` runs the first of
+    the `pipelines`.
+    """
+
+    name: str
+    title: str
+    version: str
+    capabilities: list[str]
+    ports: list[str] = field(default_factory=list)
+    lacks: dict[str, str] = field(default_factory=dict)
+    pipelines: list[Pipeline] = field(default_factory=lambda: [TAXI_PIPELINE])
+    verbs: list[str] = field(default_factory=list)
+    """What its runner answers: `serve` fills it in."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Build the message, and the messages inside it, from decoded JSON."""
+        return super().from_json({**data, "pipelines": [Pipeline.from_json(each) for each in data["pipelines"]]})
+
+    def check_verb(self, verb: str) -> None:
+        """Raise `UsageError` when the runner does not answer `verb`."""
+        if verb not in self.verbs:
+            raise UsageError(f"{self.name} can't `{verb}` yet: its runner lacks this verb of the runner protocol")
+
+    def pipeline(self, name: str) -> Pipeline:
+        """Return the pipeline that has this name; raise `UsageError` naming those that there are."""
+        known = {each.name: each for each in self.pipelines}
+        if name not in known:
+            raise UsageError(f"{self.name} has no pipeline {quoted(name)!r}: choose from {', '.join(known)}")
+        return known[name]
+
+
+@dataclass(frozen=True)
+class Endpoint(Message):
+    """Where an orchestrator's services are: its home folder, and its loopback ports by name."""
+
+    home: str
+    ports: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Step(Message):
+    """One step of bringing services up. Exactly one of `run`, `start` and `wait` is set.
+
+    run    a command that ends, such as a database migration; with `once`, it is not repeated while its words,
+           the orchestrator's version and its home stay the same
+    start  a process that stays; `name` labels its log
+    wait   an http URL that must answer 200
+
+    Before a process that died is started again, the rest of its session is ended. With `leaves_runs` it is not: the
+    rest are then runs that come to their end without it.
+    """
+
+    run: list[str] | None = None
+    start: list[str] | None = None
+    wait: str | None = None
+    name: str = ""
+    once: bool = False
+    leaves_runs: bool = False
+
+
+@dataclass(frozen=True)
+class Services(Message):
+    """How to bring an orchestrator up. In `env`, ``${METADATA}`` becomes ``user:password@host:port/database``."""
+
+    env: dict[str, str]
+    steps: list[Step]
+    web: str | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Build the message, and the messages inside it, from decoded JSON."""
+        return super().from_json({**data, "steps": [Step.from_json(step) for step in data["steps"]]})

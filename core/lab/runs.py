@@ -1,0 +1,76 @@
+"""The runs of one orchestrator, and its processes: what a person does with them, through its running services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from core.lab.identity import Identity
+from core.lab.protocol import (
+    ProcessesRequest,
+    ProcessList,
+    ProcessRecord,
+    RunList,
+    RunRecord,
+    RunRequest,
+    RunsRequest,
+    StartRequest,
+)
+from core.lab.registry import Orchestrator
+from core.lab.session import Lab
+
+Show = Callable[[str, str, str], None]
+"""Called with a run's partition (its pipeline, if it has none), state and detail."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A living process of an orchestrator, and its identity: the pid alone may be another one's by now."""
+
+    record: ProcessRecord
+    identity: Identity
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of one orchestrator. Each method brings its services up if need be.
+
+    Each raises `UsageError`, before anything starts, when the orchestrator's runner lacks the verb.
+    """
+
+    lab: Lab
+    orchestrator: Orchestrator
+
+    def start(self, pipeline: str, parameters: Mapping[str, Any], month: str | None = None) -> str:
+        """Start a run by hand, and return its id."""
+        request = StartRequest(pipeline, dict(parameters), month)
+        return str(self.lab.ask(self.orchestrator, "start", request)["run_id"])
+
+    def observe(self, pipeline: str, run_id: str, wait_s: float | None = 0.0, show: Show | None = None) -> RunRecord:
+        """Return a run's record: now, or once it has ended, after `wait_s` seconds at most (None: without a limit)."""
+        on_progress = (lambda fact: show(fact["month"], fact["state"], fact["detail"])) if show else None
+        request = RunRequest(pipeline, run_id, wait_s)
+        return RunRecord.from_json(self.lab.ask(self.orchestrator, "observe", request, on_progress))
+
+    def newest(self, pipeline: str | None = None, limit: int = 20) -> list[RunRecord]:
+        """Return the newest runs of a pipeline, or of all, newest first."""
+        return RunList.from_json(self.lab.ask(self.orchestrator, "runs", RunsRequest(pipeline, limit))).runs
+
+    def cancel(self, pipeline: str, run_id: str) -> None:
+        """Ask the orchestrator to cancel a run: `observe` shows when it has."""
+        self.lab.ask(self.orchestrator, "cancel", RunRequest(pipeline, run_id))
+
+    def processes(self) -> list[Process]:
+        """Return the living processes."""
+        services = {each.name: each.pid for each in self.lab.stack(self.orchestrator).start().processes}
+        answer = self.lab.ask(self.orchestrator, "processes", ProcessesRequest(services))
+        found = []
+        for record in ProcessList.from_json(answer).processes:
+            # One that has ended since is not living.
+            with suppress(psutil.NoSuchProcess):
+                found.append(Process(record, Identity.of(record.name, record.pid)))
+        return found

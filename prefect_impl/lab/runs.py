@@ -1,0 +1,141 @@
+"""Single runs, as the runner protocol records them, from what the server recorded; and the processes behind them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from core.lab.protocol import (
+    Cause,
+    ProcessesRequest,
+    ProcessRecord,
+    Role,
+    RunRecord,
+    RunState,
+    StartRequest,
+    TaskRecord,
+    TaskState,
+)
+from core.run import TASKS
+from prefect_impl.lab import history
+from prefect_impl.lab.client import FINAL, Json, Prefect
+
+POLL_S = 1.0
+"""How often the state of a run is read: as often as the worker looks for work."""
+
+STATES: dict[str, RunState] = {
+    "SCHEDULED": "queued", "PENDING": "queued", "RUNNING": "running", "PAUSED": "running", "CANCELLING": "running",
+    "COMPLETED": "success", "FAILED": "failed", "CRASHED": "failed", "CANCELLED": "canceled",
+}  # fmt: skip
+"""What each type of state is called in the protocol."""
+
+ROLES: dict[str, Role] = {"server": "API", "worker": "worker"}
+"""What each service does, by the name of its step. The server is scheduler and API in one process."""
+
+CAUSES: dict[str, Cause] = {"SCHEDULE": "scheduled", "AUTOMATION": "event"}
+"""The cause of a run by the type of its creator, where Prefect records one."""
+
+
+def start(prefect: Prefect, wanted: StartRequest) -> str:
+    """Create a run of the deployment, as its form does; return the run's id."""
+    return prefect.start(wanted.pipeline, {"month": wanted.month, "parameters": wanted.parameters})
+
+
+def newest(prefect: Prefect, pipeline: str | None, limit: int) -> list[RunRecord]:
+    """Return the newest runs, without their tasks."""
+    wanted: Json = {"sort": "EXPECTED_START_TIME_DESC", "limit": limit}
+    if pipeline:
+        wanted["flows"] = {"name": {"any_": [pipeline]}}
+    return records(prefect, prefect.call("POST", "/flow_runs/filter", wanted))
+
+
+def observed(prefect: Prefect, run_id: str) -> RunRecord:
+    """Return a run with its tasks; it still runs while the ends of its tasks may arrive."""
+    run = prefect.call("GET", f"/flow_runs/{run_id}")
+    of_run = {"flow_runs": {"id": {"any_": [run_id]}}}
+    tasks = prefect.filter("task_runs", of_run)
+    tables = prefect.filter("artifacts", {**of_run, "artifacts": {"type": {"any_": ["table"]}}})
+    receipts = history.receipts_of(tables)
+    steps = [task_record(run, task, receipts) for task in tasks if history.step(task) in TASKS]
+    (record,) = records(prefect, [run])
+    record = replace(record, tasks=sorted(steps, key=lambda each: TASKS.index(each.task)))
+    if record.state == "failed":
+        record = replace(record, error=history.cause(run, tasks))
+    if record.has_ended and not history.settled(run, tasks):
+        return replace(record, state="running", ended_at=None)
+    return record
+
+
+def records(prefect: Prefect, runs: list[Json]) -> list[RunRecord]:
+    """Return the records of runs, without their tasks."""
+    names = {flow["id"]: flow["name"] for flow in prefect.filter("flows", {})}
+    parents = parent_flows(prefect, runs, names)
+    return [
+        RunRecord(
+            orchestrator="prefect",
+            pipeline=names[run["flow_id"]],
+            run_id=run["id"],
+            state=state_of(run),
+            cause=cause_of(run, parents),
+            partition=run["parameters"].get("month"),
+            created_at=run["created"],
+            started_at=run["start_time"],
+            ended_at=run["end_time"],
+            error=history.cause(run, []) if state_of(run) == "failed" else None,
+            url=prefect.page(run["id"]),
+        )
+        for run in runs
+    ]
+
+
+def parent_flows(prefect: Prefect, runs: list[Json], names: dict[str, str]) -> dict[str, str]:
+    """Return the name of the flow that started each run of those that another run started, by the run's id."""
+    started = {run["parent_task_run_id"]: run["id"] for run in runs if run["parent_task_run_id"]}
+    tasks = prefect.filter("task_runs", {"task_runs": {"id": {"any_": list(started)}}}) if started else []
+    of_tasks = {"flow_runs": {"id": {"any_": [task["flow_run_id"] for task in tasks]}}}
+    flows = {run["id"]: names[run["flow_id"]] for run in prefect.filter("flow_runs", of_tasks)} if tasks else {}
+    return {started[task["id"]]: flows.get(task["flow_run_id"], "") for task in tasks}
+
+
+def cause_of(run: Json, parents: dict[str, str]) -> Cause:
+    """Return why there is this run."""
+    if run["parent_task_run_id"]:
+        return "backfill" if parents.get(run["id"]) == "backfill" else "parent run"
+    if run["auto_scheduled"]:
+        return "scheduled"
+    return CAUSES.get(run["created_by"]["type"], "manual") if run["created_by"] else "manual"
+
+
+def state_of(run: Json) -> RunState:
+    """Return a run's state; one that ended well under the name Skipped did nothing."""
+    return "skipped" if run["state"]["name"] == "Skipped" else STATES[run["state_type"]]
+
+
+def task_record(run: Json, task: Json, receipts: dict[str, Json]) -> TaskRecord:
+    """Return what is recorded of one step. A killed process leaves its task running for good: it ended with the run."""
+    name, state = history.step(task), STATES[task["state_type"]]
+    returned = receipts.get(name)
+    ended: TaskState = state
+    if state in ("queued", "running") and run["state_type"] in FINAL:
+        ended = "canceled" if run["state_type"] == "CANCELLED" else "failed"
+    elif state == "success" and returned and returned.get("state") == "unchanged":
+        ended = "unchanged"
+    rows = returned.get("rows") if returned else None
+    return TaskRecord(name, ended, task["run_count"], task["start_time"], task["end_time"], rows, returned)
+
+
+def cancel(prefect: Prefect, run_id: str) -> None:
+    """Cancel a run that has not ended: one that waits at once, one that runs through its worker."""
+    state = prefect.state(run_id)["type"]
+    if state == "SCHEDULED":
+        prefect.call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLED"}})
+    elif state not in FINAL:
+        prefect.cancel(run_id)
+
+
+def processes(prefect: Prefect, wanted: ProcessesRequest) -> list[ProcessRecord]:
+    """Return the services, and the process of each run: the worker writes down its host and pid."""
+    services = [ProcessRecord(ROLES[name], name, pid) for name, pid in wanted.services.items()]
+    running = prefect.filter("flow_runs", {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "CANCELLING"]}}}})
+    pids = {run["id"]: str(run["infrastructure_pid"] or "").rpartition(":")[2] for run in running}
+    runs = [ProcessRecord("run", "engine", int(pid), run_id) for run_id, pid in pids.items() if pid.isdecimal()]
+    return services + runs

@@ -1,0 +1,74 @@
+"""How single runs are read from the API server's answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from airflow_impl.lab import runs
+from tests.native.airflow.api import Json, client_of, server_of_one_run
+
+BEGAN = "2026-01-01T00:00:00Z"
+
+
+def dag_run(state: str = "success", **values: Any) -> Json:
+    return {
+        "dag_id": "taxi_pipeline", "dag_run_id": "manual__2026-01-01T00:00:00+00:00", "partition_key": "2024-01",
+        "state": state, "run_type": "manual", "note": None, "queued_at": BEGAN, "run_after": BEGAN,
+        "start_date": BEGAN, "end_date": BEGAN,
+    } | values  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("state", "note", "said"),
+    [("queued", None, "queued"), ("failed", "odd", "failed"), ("failed", runs.CANCELED, "canceled")],
+)
+def test_the_state_of_a_run(state: str, note: str | None, said: str) -> None:
+    record = runs.record(client_of(server_of_one_run({}, [])), dag_run(state, note=note))
+    assert (record.state, record.cause, record.partition, record.created_at) == (said, "manual", "2024-01", BEGAN)
+    assert record.url == ("http://127.0.0.1:1/dags/taxi_pipeline/runs/manual__2026-01-01T00%3A00%3A00%2B00%3A00")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("backfill", "backfill"), ("asset_triggered", "event"), ("operator_triggered", "parent run")]
+)
+def test_the_cause_of_a_run(kind: str, said: str) -> None:
+    assert runs.record(client_of(server_of_one_run({}, [])), dag_run(run_type=kind)).cause == said
+
+
+def test_a_run_has_its_tasks_in_order_and_what_they_returned() -> None:
+    states = {"transform": "running", "ingest_month": "success", "ingest_zones": "success", "check": "scheduled"}
+    tasks = server_of_one_run(states, [])
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        is_run = "/taskInstances" not in request.url.path
+        return httpx.Response(200, json=dag_run("running")) if is_run else tasks(request)
+
+    record = runs.observed(client_of(respond), "x")
+    assert [(task.task, task.state, task.rows) for task in record.tasks] == [
+        ("ingest_zones", "success", 5), ("ingest_month", "unchanged", 5), ("transform", "running", None),
+        ("check", "queued", None),
+    ]  # fmt: skip
+    assert record.tasks[1].returned == {"task": "ingest_month", "state": "unchanged", "rows": 5}
+
+
+@pytest.mark.parametrize(
+    ("state", "asked"), [("running", [{"state": "failed", "note": runs.CANCELED}]), ("failed", [])]
+)
+def test_only_what_has_not_ended_is_canceled(state: str, asked: list[Json]) -> None:
+    seen: list[Json] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.method == "PATCH":
+            seen.append(json.loads(request.content))
+        return httpx.Response(200, json=dag_run(state))
+
+    runs.cancel(client_of(respond), "x")
+    assert seen == asked
+
+
+def test_a_pipeline_that_does_not_exist_has_no_runs() -> None:
+    assert runs.newest(client_of(lambda _: httpx.Response(404)), "none", 5) == []

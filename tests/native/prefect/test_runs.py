@@ -1,0 +1,120 @@
+"""How single runs are read from the server's answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from prefect_impl.lab import runs
+from prefect_impl.lab.client import Json, Prefect
+
+LONG_AGO = "2024-01-01T00:00:00Z"
+
+
+def flow_run(kind: str = "COMPLETED", **values: Any) -> Json:
+    return {
+        "id": "run", "flow_id": "flow", "parameters": {"month": "2024-01"}, "state_type": kind,
+        "state": {"name": kind.title(), "message": "words"}, "created": LONG_AGO, "start_time": LONG_AGO,
+        "end_time": LONG_AGO, "parent_task_run_id": None, "auto_scheduled": False, "created_by": None,
+    } | values  # fmt: skip
+
+
+def server(**answers: list[Json]) -> Prefect:
+    """A client of a server that answers each filter with these objects."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        kind = request.url.path.split("/")[2]
+        return httpx.Response(200, json=answers[kind] if request.method == "POST" else answers[kind][0])
+
+    return Prefect("http://127.0.0.1:1", httpx.MockTransport(answer), 0)
+
+
+def one(run: Json, **answers: list[Json]) -> runs.RunRecord:
+    (record,) = runs.records(server(flows=[{"id": "flow", "name": "taxi_pipeline"}], **answers), [run])
+    return record
+
+
+@pytest.mark.parametrize(
+    ("state", "name", "said"),
+    [
+        ("SCHEDULED", "Late", "queued"),
+        ("PENDING", "Pending", "queued"),
+        ("CANCELLING", "Cancelling", "running"),
+        ("COMPLETED", "Completed", "success"),
+        ("COMPLETED", "Skipped", "skipped"),
+        ("CRASHED", "Crashed", "failed"),
+        ("CANCELLED", "Cancelled", "canceled"),
+    ],
+)
+def test_the_state_of_a_run(state: str, name: str, said: str) -> None:
+    record = one(flow_run(state, state={"name": name, "message": "words"}))
+    assert (record.state, record.error) == (said, "words" if said == "failed" else None)
+    assert (record.pipeline, record.partition) == ("taxi_pipeline", "2024-01")
+    assert record.url == "http://127.0.0.1:1/runs/flow-run/run"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "manual"),
+        ({"auto_scheduled": True}, "scheduled"),
+        ({"created_by": {"type": "AUTOMATION"}}, "event"),
+        ({"created_by": {"type": "DEPLOYMENT"}}, "manual"),
+    ],
+)
+def test_the_cause_of_a_run(values: Json, said: str) -> None:
+    assert one(flow_run(**values)).cause == said
+
+
+@pytest.mark.parametrize(("parent", "said"), [("backfill", "backfill"), ("nightly", "parent run")])
+def test_the_cause_of_a_run_that_another_one_started(parent: str, said: str) -> None:
+    prefect = server(
+        flows=[{"id": "flow", "name": "taxi_pipeline"}, {"id": "above", "name": parent}],
+        task_runs=[{"id": "call", "flow_run_id": "parent"}],
+        flow_runs=[{"id": "parent", "flow_id": "above"}],
+    )
+    (record,) = runs.records(prefect, [flow_run(parent_task_run_id="call")])
+    assert record.cause == said
+
+
+@pytest.mark.parametrize(
+    ("run", "task", "said"),
+    [
+        ("COMPLETED", "COMPLETED", "unchanged"),
+        ("RUNNING", "RUNNING", "running"),
+        ("CANCELLED", "RUNNING", "canceled"),
+        ("CRASHED", "RUNNING", "failed"),
+    ],
+)
+def test_a_step_ends_with_its_run(run: str, task: str, said: str) -> None:
+    receipt = {"task": "ingest_month", "state": "unchanged", "rows": 7}
+    found = {"task_key": "ingest_month-1", "state_type": task, "run_count": 2, "start_time": LONG_AGO, "end_time": None}
+    record = runs.task_record(flow_run(run), found, {"ingest_month": receipt})
+    assert (record.task, record.state, record.attempts, record.rows) == ("ingest_month", said, 2, 7)
+    assert record.returned == receipt
+
+
+def test_the_process_of_a_run_is_what_its_worker_wrote_down() -> None:
+    running = [{"id": "a", "infrastructure_pid": "host:7"}, {"id": "b", "infrastructure_pid": None}]
+    found = runs.processes(server(flow_runs=running), runs.ProcessesRequest({"server": 1, "worker": 2}))
+    assert [(each.role, each.pid, each.run_id) for each in found] == [
+        ("API", 1, None), ("worker", 2, None), ("run", 7, "a"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("state", "asked"), [("SCHEDULED", ["CANCELLED"]), ("RUNNING", ["CANCELLING"]), ("FAILED", [])]
+)
+def test_only_what_has_not_ended_is_canceled(state: str, asked: list[str]) -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            seen.append(json.loads(request.content)["state"]["type"])
+        return httpx.Response(200, json={"state": {"type": state}})
+
+    runs.cancel(Prefect("http://127.0.0.1:1", httpx.MockTransport(answer), 0), "run")
+    assert seen == asked
