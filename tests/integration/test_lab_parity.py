@@ -14,7 +14,9 @@ from core import digest, ledger, pipeline, transform
 from core.errors import UsageError
 from core.lab import audit, sample
 from core.lab.display import parity_lines
-from core.lab.parity import TABLES, Parity, compare, hold
+from core.lab.parity import Parity, compare
+from core.lab.relations import hold
+from core.lab.scope import TABLES
 from core.run import Run
 from core.transform import marts, pending
 from tests.integration.loading import MONTH, attempt, attempt_zones
@@ -76,8 +78,8 @@ def test_equal_schemas_are_identical_and_the_baseline_comes_first(connection: Co
     facts = found.to_json()
     assert facts["identical"] is True
     assert [table["table"] for table in facts["tables"]] == list(TABLES)
-    assert facts["tables"][0]["plain"] == facts["tables"][0]["airflow"] != {}
-    assert facts["tables"][0]["plain"]["rows"] == 4
+    assert facts["tables"][0]["schemas"]["plain"] == facts["tables"][0]["schemas"]["airflow"]
+    assert facts["tables"][0]["schemas"]["plain"]["rows"] == 4
     assert (facts["as_recorded"], facts["findings"]) == (True, [])
     assert list(parity_lines(found, "plain"))[-1] == "identical: 6 tables in 3 schemas"
 
@@ -97,7 +99,9 @@ def test_the_months_that_differ_are_named(connection: Connection, change: str, m
     found = parity(connection, "plain", "airflow")
     assert not found.identical
     assert [(row.table, row.months) for row in found.differing] == [("raw_trips", {"airflow": months})]
-    assert found.to_json()["differences"] == [{"table": "raw_trips", "schema": "airflow", "months": months}]
+    assert found.to_json()["differences"] == [
+        {"table": "raw_trips", "schema": "airflow", "months": months, "lacks": found.rows[0].lacking("airflow")}
+    ]
 
 
 def forget(connection: Connection, schema: str, month: str) -> None:
@@ -119,7 +123,8 @@ def test_a_month_that_one_has_not_loaded_is_told_and_the_others_are_compared(
     assert not found.identical
     assert list(parity_lines(found, "plain")) == [
         f"{lacks} has not loaded 2024-02: `triptych backfill 2024-02 --on {command}`",
-        "identical in the months that all have loaded from the same bytes: 2024-01",
+        "daily_borough_stats differs for that reason: one date has trips of several months' files",
+        "uneven: identical in the months that all have loaded from the same bytes: 2024-01",
     ]
     assert found.to_json()["common"] == {"months": ["2024-01"], "identical": True}
 
@@ -137,7 +142,10 @@ def test_other_bytes_are_told_apart_from_other_rows(connection: Connection) -> N
     lines = list(parity_lines(found, "plain"))
     assert lines[0].startswith("airflow: 2024-01 was loaded from other bytes than plain's (SHA-256 fff and sha256)")
     assert lines[1].startswith("airflow: 2024-02 has other rows than plain's, made from the same bytes")
-    assert lines[-1] == "different in the months that all have loaded from the same bytes: 2024-02"
+    assert lines[-1] == (
+        "different: 1 of 6 tables in 2 schemas; "
+        "different in the months that all have loaded from the same bytes: 2024-02"
+    )
 
 
 def test_a_table_that_is_not_kept_by_month_differs_as_a_whole(connection: Connection) -> None:
@@ -151,7 +159,7 @@ def test_a_missing_table_is_a_difference(connection: Connection) -> None:
     connection.execute("DROP TABLE airflow.fct_trips")
     found = parity(connection, "plain", "airflow")
     assert [row.table for row in found.differing] == ["fct_trips"]
-    assert {table["table"]: table["airflow"] for table in found.to_json()["tables"]}["fct_trips"] is None
+    assert {table["table"]: table["schemas"]["airflow"] for table in found.to_json()["tables"]}["fct_trips"] is None
 
 
 def test_without_the_baseline_the_first_schema_takes_its_place(connection: Connection) -> None:
@@ -186,7 +194,7 @@ def test_what_was_not_asked_for_is_not_called_missing(connection: Connection) ->
 def test_a_load_during_the_comparison_waits(connection: Connection, dsn: str) -> None:
     """Otherwise its rows would be seen, because they are frozen, but not the ledger's row of them."""
     load(connection, "plain", "airflow")
-    hold(connection, ["plain"])
+    hold(connection, ["plain"], [*TABLES, "load_ledger"])
     with psycopg.connect(dsn, autocommit=True) as other:
         other.execute("SET lock_timeout = '50ms'")
         for table in ("raw_trips", "daily_borough_stats", "load_ledger"):
