@@ -183,6 +183,8 @@ def parity_lines(parity: Parity, baseline: str) -> Iterable[str]:
         yield f"{named(schema)}: not loaded"
     if parity.whole:
         yield f"compared whole, because no column tells the month of a row: {', '.join(map(named, parity.whole))}"
+    if parity.empty:
+        yield f"no table has rows of {spans(parity.empty)}"
     yield from (cause.line for cause in parity.causes)
     yield from (problem.line for problem in parity.problems)
     for row in parity.rows:

@@ -25,9 +25,9 @@ from core.lab.scope import (
     whole,
     with_ledgers,
 )
+from core.month import spans
 
 Verdict = Literal["identical", "as recorded", "uneven", "not compared", "not as recorded", "different"]
-
 
 _REMEDY = "run `triptych backfill` first"
 
@@ -54,6 +54,8 @@ class Parity:
     """False when no schema has a ledger to compare with."""
     whole: list[str] = field(default_factory=list)
     """The tables that were compared whole although months were asked for, because nothing tells the month of a row."""
+    empty: list[str] = field(default_factory=list)
+    """The months that were asked for and that no table has rows of."""
 
     @property
     def problems(self) -> list[Problem]:
@@ -88,7 +90,8 @@ class Parity:
         ``uneven`` is a difference in nothing but months that not all schemas have, or have from the same bytes.
         """
         is_alarm = any(cause.kind == "other rows" for cause in self.causes)
-        if is_alarm or any(self.unexplained()) or any(problem.kind == "columns" for problem in self.problems):
+        is_other = any(row.missing for row in self.rows) or any(each.kind == "columns" for each in self.problems)
+        if is_alarm or is_other or any(self.unexplained()):
             return "different"
         if self.findings:
             return "not as recorded"
@@ -156,6 +159,7 @@ class Parity:
             "causes": [cause.to_json() for cause in self.causes],
             "common": {"months": self.common, "identical": self.common_identical},
             "whole": self.whole,
+            "empty": self.empty,
         }
 
 
@@ -185,13 +189,24 @@ def compare(connection: Connection, schemas: Sequence[str], baseline: str, scope
         raise UsageError(f"nothing is loaded in {', '.join(map(named, present))}; {_REMEDY}")
     absent = [schema for schema in schemas if schema not in present]
     without_key = [each.table for each in compared if each.table in keyless]
-    parity = Parity(present[0], present, absent, compared, [], whole=without_key)
+    empty = _empty(compared, scope)
+    parity = Parity(present[0], present, absent, compared, [], whole=without_key, empty=empty)
     if ours and scope.month_column is None and any(made_of(each.table) for each in compared):
         findings = [finding for schema in ours for finding in _findings(connection, schema, rows, scope)]
         told = _causes(ledgers, parity, scope)
         return replace(parity, findings=findings, causes=told, common=_common(ledgers, told, scope))
     shared = [each.common() for each in compared if any(one.key is not None for one in tables[each.table].values())]
     return replace(parity, audited=False, common=sorted(set.intersection(*shared)) if shared else [])
+
+
+def _empty(rows: Sequence[Row], scope: Scope) -> list[str]:
+    """Return the months of `scope` without rows. Raise `UsageError` when that is all: two times nothing is equal."""
+    asked = [str(month) for month in scope.months or ()]
+    there = {month for row in rows for held in row.held.values() for month in held or ()}
+    empty = [month for month in asked if month not in there]
+    if asked and empty == asked and not any(row.problems for row in rows):
+        raise UsageError(f"--months: no table has rows of {spans(asked)}")
+    return empty
 
 
 def _entries(connection: Connection, schema: str) -> Iterable[ledger.Entry]:
