@@ -143,7 +143,9 @@ def parity(
     ] = None,
     month_column: Annotated[
         str | None,
-        typer.Option(help="The date, timestamp or text that tells a row's month; source_month, where there is one"),
+        typer.Option(
+            help="The date, timestamp or text that tells a row's month; by default source_month", metavar="COLUMN"
+        ),
     ] = None,
     json: JsonFile = None,
 ) -> int:

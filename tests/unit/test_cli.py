@@ -68,6 +68,20 @@ def test_a_usage_error_is_one_line(
     assert not command_home.exists(), "nothing was started"
 
 
+@pytest.mark.parametrize(
+    ("text", "listed"),
+    [
+        ("a,b", ["a", "b"]),
+        (" a , b,,a", ["a", "b"]),
+        ('Old sales,"c, d"', ["Old sales", "c, d"]),
+        ('"say ""hi"""', ['say "hi"']),
+        ('Two "words"', ['Two "words"']),
+    ],
+)
+def test_names_are_listed_between_commas(text: str, listed: list[str]) -> None:
+    assert arguments.names(text, "--tables") == listed
+
+
 def test_the_traceback_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["backfill", "2024-13", "--on", "plain", "-v"]) == 2
     assert "Traceback" in capsys.readouterr().err
