@@ -68,8 +68,19 @@ class Row:
     @property
     def months(self) -> dict[str, list[str]]:
         """The months that differ, by differing schema: none where the table is not kept by month, or not there."""
-        theirs = next(iter(self.held.values()))
-        return {schema: _differing_months(self.held[schema], theirs) for schema in self.differing}
+        return {schema: [month for month in self.parts(schema) if month] for schema in self.differing}
+
+    def parts(self, schema: str) -> list[str]:
+        """Return what differs of a schema's table that both have: months, and the empty string for other rows."""
+        ours, theirs = self.held[schema], next(iter(self.held.values()))
+        if ours is None or theirs is None:
+            return []
+        return sorted(month for month in ours.keys() | theirs.keys() if ours.get(month) != theirs.get(month))
+
+    @property
+    def is_by_month(self) -> bool:
+        """True when some row belongs to a month."""
+        return any(month for held in self.held.values() for month in held or ())
 
     def lacking(self, schema: str) -> list[str]:
         """Return the months that other schemas have rows of, and `schema` has not."""
@@ -80,12 +91,6 @@ class Row:
     def common(self) -> set[str]:
         """Return the months that every schema has rows of."""
         return set.intersection(*({month for month in held or () if month} for held in self.held.values()))
-
-
-def _differing_months(ours: Held | None, theirs: Held | None) -> list[str]:
-    if ours is None or theirs is None:
-        return []
-    return sorted(month for month in ours.keys() | theirs.keys() if month and ours.get(month) != theirs.get(month))
 
 
 def read(connection: Connection, relation: Relation, months: Collection[Month] | None) -> Held | Problem:

@@ -191,13 +191,18 @@ def parity_lines(parity: Parity, baseline: str) -> Iterable[str]:
         yield from (f"{named(schema, row.table)} is missing" for schema in row.missing)
     for schema, name, months in parity.lacking():
         yield f"{named(schema, name)} has no rows of {spans(months)}"
-    for schema, name, months in parity.unexplained():
-        where = f" in {spans(months)}" if months else ""
-        yield f"{named(schema, name)} differs from {named(parity.baseline, name)}{where}"
+    for schema, row, months in parity.unexplained():
+        yield f"{named(schema, row.table)} differs from {named(parity.baseline, row.table)}{_where(row, months)}"
     yield from map(str, parity.findings)
     if parity.verdict == "uneven" and parity.audited and BY_DATE in [row.table for row in parity.differing]:
         yield f"{BY_DATE} differs for that reason: one date has trips of several months' files"
     yield _closing(parity)
+
+
+def _where(row: Row, months: list[str]) -> str:
+    """Return where a table differs; the empty string in `months` stands for rows without a month."""
+    parts = [spans(filter(None, months)), "rows without a month" if "" in months and row.is_by_month else ""]
+    return f" in {' and '.join(filter(None, parts))}" if any(parts) else ""
 
 
 def _closing(parity: Parity) -> str:

@@ -18,12 +18,12 @@ from core.lab.scope import (
     BY_DATE,
     LEDGERS,
     Scope,
-    found,
     is_compared,
     made_of,
     pipeline_tables,
-    whole,
+    tables_of,
     with_ledgers,
+    without_month,
 )
 from core.month import spans
 
@@ -89,7 +89,7 @@ class Parity:
 
         ``uneven`` is a difference in nothing but months that not all schemas have, or have from the same bytes.
         """
-        is_alarm = any(cause.kind == "other rows" for cause in self.causes)
+        is_alarm = bool(self.differing) and any(cause.kind == "other rows" for cause in self.causes)
         is_other = any(row.missing for row in self.rows) or any(each.kind == "columns" for each in self.problems)
         if is_alarm or is_other or any(self.unexplained()):
             return "different"
@@ -107,14 +107,17 @@ class Parity:
             if not self._datasets(row):
                 yield from ((schema, row.table, months) for schema in self.schemas if (months := row.lacking(schema)))
 
-    def unexplained(self) -> Iterator[tuple[str, str, list[str]]]:
-        """Yield schema, table, and months (none: all) of each difference for which there is no cause."""
+    def unexplained(self) -> Iterator[tuple[str, Row, list[str]]]:
+        """Yield schema, table, and months of each difference for which there is no cause.
+
+        The empty string stands for rows without a month.
+        """
         for row in self.rows:
-            for schema, months in row.months.items():
+            for schema in row.differing:
                 told = self._told(row, schema)
-                left = [month for month in months if month not in told]
-                if None not in (row.held[schema], row.held[self.baseline]) and (left or not (months or told)):
-                    yield schema, row.table, left
+                left = [month for month in row.parts(schema) if month not in told]
+                if left:
+                    yield schema, row, left
 
     def _datasets(self, row: Row) -> tuple[str, ...]:
         """Return the datasets that a table is made of, as far as ledgers tell of them."""
@@ -177,8 +180,8 @@ def compare(connection: Connection, schemas: Sequence[str], baseline: str, scope
     present = existing(connection, sorted(schemas, key=lambda schema: schema != baseline))
     if not present:
         raise UsageError(f"nothing is loaded: no schema {', '.join(map(named, schemas))}; {_REMEDY}")
-    tables = found(connection, present, scope, is_ours=bool(ours))
-    keyless = whole(tables) if scope.months else []
+    tables = tables_of(connection, present, scope, is_ours=bool(ours))
+    keyless = without_month(tables) if scope.months else []
     rows = [compare_table(connection, table, present, each, scope.months) for table, each in tables.items()]
     ledgers = {schema: loaded(_entries(connection, schema) if schema in ours else ()) for schema in present}
     compared = rows
@@ -200,7 +203,7 @@ def compare(connection: Connection, schemas: Sequence[str], baseline: str, scope
 
 
 def _empty(rows: Sequence[Row], scope: Scope) -> list[str]:
-    """Return the months of `scope` without rows. Raise `UsageError` when that is all: two times nothing is equal."""
+    """Return the months of `scope` without rows. Raise `UsageError` when these are all: no rows are no evidence."""
     asked = [str(month) for month in scope.months or ()]
     there = {month for row in rows for held in row.held.values() for month in held or ()}
     empty = [month for month in asked if month not in there]
@@ -217,7 +220,7 @@ def _findings(connection: Connection, schema: str, rows: Sequence[Row], scope: S
     """Return where a schema is not as its ledgers say, in the tables that were asked for and could be read."""
     months = None if scope.months is None else [*map(str, scope.months)]
     found = audit(connection, schema, {row.table: row.held[schema] for row in rows}, months)
-    unread = [row.table for row in rows for problem in row.problems if problem.schema == schema]
+    unread = [row.table for row in rows if row.held[schema] is None and schema not in row.missing]
     return [each for each in found if each.table not in unread and (scope.names is None or each.table in scope.names)]
 
 

@@ -66,7 +66,7 @@ def with_ledgers(connection: Connection, schemas: Sequence[str]) -> list[str]:
     return [schema for schema in schemas if schema in ours]
 
 
-def found(
+def tables_of(
     connection: Connection, schemas: Sequence[str], scope: Scope, *, is_ours: bool
 ) -> dict[str, dict[str, Relation]]:
     """Return the tables to compare, by name and schema, in order. Raise `UsageError` when no schema has one."""
@@ -96,9 +96,9 @@ def _keyed(relation: Relation, month_column: str | None, *, is_ours: bool) -> Re
     return relation.by(month_column or KEY)
 
 
-def whole(found: Mapping[str, Mapping[str, Relation]]) -> list[str]:
+def without_month(tables: Mapping[str, Mapping[str, Relation]]) -> list[str]:
     """Return the tables without a key. Raise `UsageError` when none has one: there are no months to ask for."""
-    existing = {table: each for table, each in found.items() if each}
+    existing = {table: each for table, each in tables.items() if each}
     keyless = [table for table, each in existing.items() if all(one.key is None for one in each.values())]
     if existing and len(keyless) == len(existing):
         raise UsageError(

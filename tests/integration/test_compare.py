@@ -120,6 +120,13 @@ def test_months_that_one_has_no_rows_of_are_told_and_the_others_compared(connect
     ]  # fmt: skip
 
 
+def test_other_rows_without_a_month_are_not_only_uneven(connection: Connection) -> None:
+    connection.execute("DELETE FROM new.orders WHERE at = '2024-02-01'; UPDATE new.orders SET id = 9 WHERE at IS NULL")
+    assert lines(parity(connection, column="at"))[1:] == [
+        "new.orders differs from old.orders in rows without a month", "different: 1 of 1 table in 2 schemas"
+    ]  # fmt: skip
+
+
 def test_what_has_no_month_is_compared_whole_beside_what_has(connection: Connection) -> None:
     connection.execute("CREATE TABLE old.people AS SELECT 1 AS id; CREATE TABLE new.people AS SELECT 2 AS id")
     found = parity(connection, tables="orders people", months="2024-01", column="at")
