@@ -30,8 +30,8 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 
 @pytest.fixture
-def connection(dsn: str) -> Iterator[Connection]:
-    with psycopg.connect(dsn) as connection:
+def connection(warehouse: str) -> Iterator[Connection]:
+    with psycopg.connect(warehouse) as connection:
         yield connection
 
 
@@ -310,11 +310,11 @@ def test_what_was_not_asked_for_is_not_called_missing(connection: Connection) ->
     assert line == "there is no schema plain, the baseline: compared with airflow"
 
 
-def test_a_load_during_the_comparison_waits(connection: Connection, dsn: str) -> None:
+def test_a_load_during_the_comparison_waits(connection: Connection, warehouse: str) -> None:
     """Otherwise its rows would be seen, because they are frozen, but not the ledger's row of them."""
     load(connection, "plain", "airflow")
     hold(connection, ["plain"], [*TABLES, "load_ledger"])
-    with psycopg.connect(dsn, autocommit=True) as other:
+    with psycopg.connect(warehouse, autocommit=True) as other:
         other.execute("SET lock_timeout = '50ms'")
         for table in ("raw_trips", "daily_borough_stats", "load_ledger"):
             with pytest.raises(psycopg.errors.LockNotAvailable), other.transaction():
