@@ -46,6 +46,10 @@ class Digest:
         return Digest(self.rows + other.rows, (self.sums[0] + other.sums[0], self.sums[1] + other.sums[1]))
 
 
+Held = dict[str, Digest]
+"""What a table holds: the digest of each month; of all rows, under the empty string, where it is not kept by month."""
+
+
 def total(digests: Iterable[Digest]) -> Digest:
     """Return the digest of all of them together."""
     return sum(digests, Digest(0, (0, 0)))
@@ -73,11 +77,11 @@ def table(connection: Connection, schema: str, name: str) -> Digest:
     return total(_digests(connection, sql.SQL("NULL::date"), schema, name).values())
 
 
-def by_month(connection: Connection, schema: str, name: str, key: sql.SQL = _SOURCE_MONTH) -> dict[str, Digest]:
+def by_month(connection: Connection, schema: str, name: str, key: sql.Composable = _SOURCE_MONTH) -> Held:
     """Return the digest of each month (``YYYY-MM``) of a table, in order of time.
 
-    `key` is an expression for the first day of a row's month. Rows for which it is NULL, which no table of ours holds,
-    come first, under the empty string.
+    `key` is an expression for the first day of a row's month, in which the table is called ``t``. Rows for which it is
+    NULL, which no table of ours holds, come first, under the empty string.
     """
     months = _digests(connection, key, schema, name)
     in_order = sorted(months.items(), key=lambda item: item[0] or dt.date.min)
@@ -85,7 +89,7 @@ def by_month(connection: Connection, schema: str, name: str, key: sql.SQL = _SOU
 
 
 def by_key(
-    connection: Connection, key: sql.SQL, schema: str, name: str, months: Sequence[dt.date] | None = None
+    connection: Connection, key: sql.Composable, schema: str, name: str, months: Sequence[dt.date] | None = None
 ) -> dict[dt.date, Digest]:
     """Return the digest of each value of `key`, an expression over the table's columns for the first day of a month.
 
@@ -97,7 +101,7 @@ def by_key(
 
 
 def _digests(
-    connection: Connection, key: sql.SQL, schema: str, name: str, which: sql.Composable = _ALL
+    connection: Connection, key: sql.Composable, schema: str, name: str, which: sql.Composable = _ALL
 ) -> dict[dt.date | None, Digest]:
     rows = connection.execute(_QUERY.format(key=key, table=sql.Identifier(schema, name), which=which))
     return {month: Digest(count, (int(first), int(second))) for month, count, first, second in rows}

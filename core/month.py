@@ -24,13 +24,14 @@ class Month:
     number: int
 
     @classmethod
-    def parse(cls, text: str) -> Month:
-        """Return the month of a text ``YYYY-MM``; raise `UsageError` for other text, or before `EARLIEST`."""
+    def parse(cls, text: str, earliest: str = EARLIEST) -> Month:
+        """Return the month of a text ``YYYY-MM``; raise `UsageError` for other text, or before `earliest`."""
         match = _FORM.fullmatch(text)
         if match is None:
             raise UsageError(f"{text!r} is not a month: write it YYYY-MM, as in 2024-01")
-        if text < EARLIEST:
-            raise UsageError(f"{text} is before {EARLIEST}, the first month of green-taxi data")
+        if text < earliest:
+            what = ", the first month of green-taxi data" if earliest == EARLIEST else ""
+            raise UsageError(f"{text} is before {earliest}{what}")
         return cls(int(match[1]), int(match[2]))
 
     @property
@@ -46,18 +47,19 @@ class Month:
         return f"{self.year:04d}-{self.number:02d}"
 
 
-def parse_months(text: str) -> tuple[Month, ...]:
+def parse_months(text: str, earliest: str = EARLIEST) -> tuple[Month, ...]:
     """Return the months of a list of months and ranges, such as ``2024-01..2024-03,2024-06``.
 
     They keep the order of the list, a month that is named twice counts once, and both ends of a range belong to it.
-    Raise `UsageError` for a malformed month, or a range that ends before it starts.
+    Raise `UsageError` for a malformed month, one before `earliest`, or a range that ends before it starts.
     """
     months: dict[Month, None] = {}
     for part in text.split(","):
         first, dots, last = (word.strip() for word in part.partition(".."))
         if dots and not (first and last):
             raise UsageError(f"{part.strip()!r} is not a range of months: write it 2024-01..2024-03")
-        months.update(dict.fromkeys(_span(Month.parse(first), Month.parse(last) if dots else Month.parse(first))))
+        ends = [Month.parse(word, earliest) for word in (first, last if dots else first)]
+        months.update(dict.fromkeys(_span(*ends)))
     return tuple(months)
 
 

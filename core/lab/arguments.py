@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -17,14 +18,19 @@ if TYPE_CHECKING:
     from core.lab.registry import Orchestrator
 
 
-def names(schemas: str) -> list[str]:
-    """Return the comma-separated names. Raise `UsageError` when there is none, or one can't be a schema's."""
-    from core.database import check_schema_name
+def names(text: str, option: str) -> list[str]:
+    """Return the comma-separated names that an option lists; a name with a comma in it is written between "quotes".
 
-    listed = [name.strip() for name in schemas.split(",") if name.strip()]
+    Raise `UsageError` when there is none.
+    """
+    try:
+        rows = [*csv.reader([text], skipinitialspace=True, strict=True)]
+    except csv.Error as error:
+        raise UsageError(f"{option} {text!r}: {error}; write a,b and a name with a comma between quotes") from error
+    listed = [name.strip() for row in rows for name in row if name.strip()]
     if not listed:
-        raise UsageError(f"--schemas {schemas!r} names no schema; write plain,airflow")
-    return [check_schema_name(name) for name in listed]
+        raise UsageError(f"{option} {text!r} names nothing; write a,b")
+    return [*dict.fromkeys(listed)]
 
 
 def one_orchestrator(name: str, settings: Settings) -> Orchestrator:

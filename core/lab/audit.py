@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +11,12 @@ from psycopg import sql
 
 from core import ledger
 from core.database import Connection
-from core.digest import Digest, total
+from core.digest import Held, total
 from core.ledger import Entry
 from core.month import spans
 
 if TYPE_CHECKING:
     from core.transform.marts import Mart
-
-Held = dict[str, Digest]
-"""What a table holds: the digest of each month; of all rows, under the empty string, where it is not kept by month."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +40,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class Schema:
-    """A schema: what its tables hold (None for one that does not exist), and its load ledger."""
+    """A schema: what its tables hold (None for one that does not exist), and its load ledger.
+
+    With `months`, only these were read.
+    """
 
     name: str
     held: Mapping[str, Held | None]
     entries: Sequence[Entry]
+    months: Collection[str] | None = None
+
+    def was_read(self, month: str) -> bool:
+        """Return whether a month was read. The empty string is what is not kept by month, and always read."""
+        return self.months is None or not month or month in self.months
 
     @property
     def loaded(self) -> list[str]:
@@ -64,10 +69,15 @@ class Schema:
         return f"`{' '.join([*words, *([] if is_own else ['--schema', self.name]), *options])}`"
 
 
-def audit(connection: Connection, schema: str, held: Mapping[str, Held | None]) -> list[Finding]:
-    """Return where `schema` is not as its ledgers say. `held` is what its tables hold in the same snapshot."""
+def audit(
+    connection: Connection, schema: str, held: Mapping[str, Held | None], months: Collection[str] | None = None
+) -> list[Finding]:
+    """Return where `schema` is not as its ledgers say.
+
+    `held` is what its tables hold in the same snapshot; with `months`, only of these.
+    """
     entries = list(ledger.entries(connection, schema)) if exists(connection, schema, "load_ledger") else []
-    one = Schema(schema, held, entries)
+    one = Schema(schema, held, entries, months)
     return [
         *_raw(one),
         *_altered(one),
@@ -106,7 +116,7 @@ def _raw(schema: Schema) -> Iterator[Finding]:
         differ = [
             month
             for month in sorted(recorded.keys() | there.keys())
-            if recorded.get(month, empty.hex) != there.get(month, empty).hex
+            if schema.was_read(month) and recorded.get(month, empty.hex) != there.get(month, empty).hex
         ]
         if differ:
             problem = "is not what its ledger says"
@@ -133,7 +143,8 @@ def _altered(schema: Schema) -> Iterator[Finding]:
     for entry in schema.entries:
         table = DATASETS[entry.dataset].table if entry.dataset in DATASETS else ""
         there = (schema.held.get(table) or {}).get(_month(entry), total([]))
-        if there.hex == entry.content_digest and there.rows != entry.row_count:
+        is_same = schema.was_read(_month(entry)) and there.hex == entry.content_digest
+        if is_same and there.rows != entry.row_count:
             problem = f"says {entry.row_count} rows of {entry.dataset}, and {table} has {there.rows}"
             remedy = _load_again(schema, entry.dataset, [_month(entry)])
             yield Finding(schema.name, "load_ledger", _named([_month(entry)]), problem, remedy)
@@ -151,7 +162,7 @@ def _fences(connection: Connection, schema: Schema) -> Iterator[Finding]:
         if drawn < recorded:
             yield Finding(schema.name, "load_fence", (), f"stands at {drawn}, below {recorded} in load_ledger", remedy)
     for entry in schema.entries:
-        if entry.seen < entry.fence:
+        if schema.was_read(_month(entry)) and entry.seen < entry.fence:
             problem = f"has seen {entry.seen} of {entry.dataset}, below its fence {entry.fence}"
             remedy = _load_again(schema, entry.dataset, [_month(entry)])
             yield Finding(schema.name, "load_ledger", _named([_month(entry)]), problem, remedy)
@@ -182,7 +193,8 @@ def _marts(connection: Connection, schema: Schema) -> Iterator[Finding]:
             yield Finding(schema.name, mart.name, (), problem, _build(schema))
         elif there is not None:
             held = {month: (content.rows, content.hex) for month, content in there.items()}
-            differ = [month for month in sorted(held.keys() | left.keys()) if held.get(month) != left.get(month)]
+            read = [month for month in sorted(held.keys() | left.keys()) if schema.was_read(month)]
+            differ = [month for month in read if held.get(month) != left.get(month)]
             if differ:
                 problem, months = "is not what its last build left", _named(differ)
                 remedy = _rebuild(schema, _sources(connection, schema, mart, months))
@@ -201,7 +213,7 @@ def _recorded(connection: Connection, schema: str, name: str) -> dict[str, dict[
 def _sources(connection: Connection, schema: Schema, mart: Mart, months: Sequence[str]) -> list[str]:
     """Return the loaded months whose rows are in `months` of a mart: a file holds pickups of other months too."""
     made_of = {*months}
-    if schema.held.get("fct_trips"):
+    if exists(connection, schema.name, "fct_trips"):
         query = sql.SQL("SELECT DISTINCT source_month FROM {} WHERE {} = ANY ({}::date[])")
         days = [dt.date.fromisoformat(f"{month}-01") for month in months]
         rows = connection.execute(query.format(sql.Identifier(schema.name, "fct_trips"), mart.month, days))
@@ -235,11 +247,13 @@ def _pending(connection: Connection, schema: Schema) -> Iterator[Finding]:
         return
     kept = exists(connection, schema.name, "transform_ledger")
     loaded, built = loaded_versions(connection, schema.name), built_versions(connection, schema.name) if kept else {}
-    pending = [month for month in schema.loaded if loaded[_key(month)] != built.get(_key(month))]
+    read = [month for month in schema.loaded if schema.was_read(month)]
+    pending = [month for month in read if loaded[_key(month)] != built.get(_key(month))]
     if pending:
         remedy = f"{schema.backfill(pending)}, from the same --source, builds it"
         yield Finding(schema.name, "", tuple(pending), f"{_are(pending)} loaded and not built yet", remedy)
-    gone = tuple(sorted(month.isoformat()[:7] for _, month in built.keys() - loaded.keys() if month))
+    no_more = sorted(month.isoformat()[:7] for _, month in built.keys() - loaded.keys() if month)
+    gone = tuple(month for month in no_more if schema.was_read(month))
     if gone:
         yield Finding(schema.name, "", gone, f"{_are(gone)} built and no longer loaded", _build(schema))
     if built and loaded[ZONES] != built.get(ZONES):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ Loaded = Mapping[tuple[str, str], Entry]
 
 @dataclass(frozen=True)
 class Cause:
-    """Why `schema` differs from the baseline in these months of a dataset, and the line that says so.
+    """Why `schema` differs from others in these months of a dataset, and the line that says so.
 
     Only ``other rows`` is an alarm: two loaders made different rows of the same bytes. The other two say that the
     schemas were not given the same files.
@@ -35,17 +35,27 @@ class Cause:
         return {**asdict(self), "months": list(self.months)}
 
 
-def loaded(entries: list[Entry]) -> Loaded:
+def loaded(entries: Iterable[Entry]) -> Loaded:
     """Return a ledger's entries by dataset and month."""
     return {(entry.dataset, f"{entry.month:%Y-%m}" if entry.month else ""): entry for entry in entries}
 
 
+def not_loaded(ledgers: Mapping[str, Loaded]) -> Iterator[Cause]:
+    """Yield what each schema has not loaded and another one has, given their ledgers by schema."""
+    every = {key for loaded in ledgers.values() for key in loaded}
+    for schema, loaded in ledgers.items():
+        for dataset in sorted({dataset for dataset, _ in every - loaded.keys()}):
+            months = sorted(month for name, month in every - loaded.keys() if name == dataset)
+            again = f": {Schema(schema, {}, ()).backfill(months)}" if dataset == "green" else ""
+            words = ("" if dataset == "green" else dataset, spans(months) if all(months) else "")
+            line = f"{schema} has not loaded {' '.join(filter(None, words))}{again}"
+            yield Cause(schema, dataset, tuple(months), "not loaded", line)
+
+
 def causes(baseline: str, theirs: Loaded, schema: str, ours: Loaded) -> Iterator[Cause]:
-    """Yield why `schema`, which has loaded `ours`, differs from `baseline`, which has loaded `theirs`."""
+    """Yield why `schema`, which has loaded `ours`, differs from `baseline`, in what both have loaded."""
     for dataset in sorted({dataset for dataset, _ in ours.keys() | theirs.keys()}):
         mine, other = ({m: each for (d, m), each in some.items() if d == dataset} for some in (ours, theirs))
-        yield from _absent(schema, schema, dataset, other.keys() - mine.keys())
-        yield from _absent(schema, baseline, dataset, mine.keys() - other.keys())
         both = sorted(mine.keys() & other.keys())
         differ = [month for month in both if mine[month].source_sha256 != other[month].source_sha256]
         if differ:
@@ -56,15 +66,6 @@ def causes(baseline: str, theirs: Loaded, schema: str, ours: Loaded) -> Iterator
         if rows:
             text = f"has other rows than {baseline}'s, made from the same bytes: one of the two loads is wrong"
             yield Cause(schema, dataset, tuple(rows), "other rows", _line(schema, dataset, rows, text))
-
-
-def _absent(schema: str, where: str, dataset: str, months: set[str]) -> Iterator[Cause]:
-    """Yield what `where`, which is `schema` or the baseline, has not loaded."""
-    if months:
-        what = spans(months) if all(months) else ""
-        named = " ".join(filter(None, ("" if dataset == "green" else dataset, what)))
-        again = f": {Schema(where, {}, ()).backfill(months)}" if dataset == "green" else ""
-        yield Cause(schema, dataset, tuple(sorted(months)), "not loaded", f"{where} has not loaded {named}{again}")
 
 
 def _line(schema: str, dataset: str, months: list[str], text: str) -> str:

@@ -193,22 +193,48 @@ def runs(
     return 1 if found.failed else 0
 
 
-@app.command(epilog="Example: triptych parity --schemas plain,airflow")
+@app.command(epilog="Example: triptych parity --schemas old,new --tables orders,customers --months 2024-01..2024-03")
 def parity(
     schemas: Annotated[
         str | None,
         typer.Option("--schemas", help="Compare these instead of the orchestrators' own", metavar="A,B,..."),
     ] = None,
+    tables: Annotated[
+        str | None,
+        typer.Option("--tables", help="Compare these tables or views, whoever made them", metavar="A,B,..."),
+    ] = None,
+    months: Annotated[
+        str | None, typer.Option("--months", help="Compare the rows of these months only", metavar="MONTHS")
+    ] = None,
+    month_column: Annotated[
+        str | None,
+        typer.Option(
+            help="The date, timestamp or text that tells a row's month; by default source_month", metavar="COLUMN"
+        ),
+    ] = None,
     json: JsonFile = None,
 ) -> int:
-    """Compare all tables with the baseline's, and with their ledgers."""
+    """Compare tables across schemas, and with their ledgers.
+
+    All tables that this pipeline has made, or any tables of any schemas of the database (docs/parity.md).
+    """
     from core.lab import display, registry
     from core.lab.parity import compare
+    from core.lab.relations import check_schemas
+    from core.lab.scope import Scope
 
+    known = registry.orchestrators(settings())
+    chosen = [*registry.of_the_checkout()] if schemas is None else arguments.names(schemas, "--schemas")
+    scope = Scope(
+        None if tables is None else arguments.names(tables, "--tables"),
+        # Other people's data may be older than the publisher's.
+        None if months is None else parse_months(months, "0001-01"),
+        month_column,
+    )
     arguments.check_json(json)
-    names = list(registry.orchestrators(settings())) if schemas is None else arguments.names(schemas)
     with _lab() as lab, lab.connect() as connection:
-        result = compare(connection, names, registry.BASELINE)
+        check_schemas(connection, [name for name in chosen if name not in known])
+        result = compare(connection, chosen, registry.BASELINE, scope)
     if arguments.write(json, result.to_json()):
         display.show(display.parity_table(result))
         display.say(display.parity_lines(result, registry.BASELINE))

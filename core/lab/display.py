@@ -14,12 +14,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from core.digest import Digest
 from core.errors import RETRIES, printable
 from core.lab import blocks
 from core.lab.blocks import COLORS, FINAL, Block
+from core.lab.compare import Row
 from core.lab.parity import Parity
 from core.lab.protocol import BackfillResult, MonthRecord
+from core.lab.relations import named
+from core.lab.scope import BY_DATE
 from core.lab.state import Service
 from core.ledger import Entry
 from core.month import spans
@@ -156,38 +158,75 @@ def parity_table(parity: Parity) -> Table:
     table = _columns("table", "rows", *map(printable, parity.schemas))
     for row in parity.rows:
         baseline = row.digests[parity.baseline]
-        cells = [_cell(each, each == baseline) for each in row.digests.values()]
-        table.add_row(row.table, f"{baseline.rows:,}" if baseline else "-", *cells)
+        cells = [_cell(row, schema, parity.baseline) for schema in parity.schemas]
+        table.add_row(printable(row.table), f"{baseline.rows:,}" if baseline else "-", *cells)
     return table
 
 
-def _cell(content: Digest | None, is_same: bool) -> Text:
-    if content is None:
-        return Text("missing", "red")
-    return Text(content.hex[:12], "green") if is_same else Text(f"{content.hex[:12]} differs", "red")
+def _cell(row: Row, schema: str, baseline: str) -> Text:
+    digest = row.digests[schema]
+    if digest is None:
+        kinds = {problem.kind for problem in row.problems if problem.schema == schema}
+        return Text("missing" if not kinds else "other columns" if "columns" in kinds else "not compared", "red")
+    if row.digests[baseline] is None:
+        return Text(digest.hex[:12])
+    is_same = schema not in row.differing
+    return Text(digest.hex[:12], "green") if is_same else Text(f"{digest.hex[:12]} differs", "red")
 
 
 def parity_lines(parity: Parity, baseline: str) -> Iterable[str]:
-    """Return what the table does not show, a line each."""
+    """Return what the table does not show, a line each; the verdict comes last."""
     if parity.baseline != baseline and (len(parity.schemas) > 1 or baseline in parity.absent):
         without = f"there is no schema {baseline}, the baseline: " if baseline in parity.absent else ""
-        yield f"{without}compared with {parity.baseline}"
+        yield f"{without}compared with {named(parity.baseline)}"
     for schema in parity.absent:
-        yield f"{schema}: not loaded"
+        yield f"{named(schema)}: not loaded"
+    if parity.whole:
+        yield f"compared whole, because no column tells the month of a row: {', '.join(map(named, parity.whole))}"
+    if parity.empty:
+        yield f"no table has rows of {spans(parity.empty)}"
     yield from (cause.line for cause in parity.causes)
-    for schema, name, months in parity.unexplained():
-        yield f"{schema}.{name} differs from {parity.baseline}" + (f" in {', '.join(months)}" if months else "")
+    yield from (problem.line for problem in parity.problems)
     for row in parity.rows:
-        if row.digests[parity.baseline] is None:
-            yield f"{parity.baseline}.{row.table} is missing"
+        yield from (f"{named(schema, row.table)} is missing" for schema in row.missing)
+    for schema, name, months in parity.lacking():
+        yield f"{named(schema, name)} has no rows of {spans(months)}"
+    for schema, row, months in parity.unexplained():
+        yield f"{named(schema, row.table)} differs from {named(parity.baseline, row.table)}{_where(row, months)}"
     yield from map(str, parity.findings)
-    if parity.identical:
-        yield f"identical: {counted(len(parity.rows), 'table')} in {len(parity.schemas)} schemas"
-    elif parity.as_recorded:
-        yield f"as recorded: {counted(len(parity.rows), 'table')} in {parity.baseline}, nothing to compare with"
-    elif parity.causes and parity.common:
-        verdict = "identical" if parity.common_identical else "different"
-        yield f"{verdict} in the months that all have loaded from the same bytes: {spans(parity.common)}"
+    if parity.verdict == "uneven" and parity.audited and BY_DATE in [row.table for row in parity.differing]:
+        yield f"{BY_DATE} differs for that reason: one date has trips of several months' files"
+    yield _closing(parity)
+
+
+def _where(row: Row, months: list[str]) -> str:
+    """Return where a table differs; the empty string in `months` stands for rows without a month."""
+    parts = [spans(filter(None, months)), "rows without a month" if "" in months and row.is_by_month else ""]
+    return f" in {' and '.join(filter(None, parts))}" if any(parts) else ""
+
+
+def _closing(parity: Parity) -> str:
+    """Return the line that says the verdict."""
+    tables = counted(len(parity.rows), "table")
+    common = "the months that all have loaded from the same bytes" if parity.audited else "the months that all have"
+    months = f"{common}: {spans(parity.common)}" if parity.common else ""
+    match parity.verdict:
+        case "identical":
+            return f"identical: {tables} in {len(parity.schemas)} schemas"
+        case "as recorded":
+            alone = f"{tables} in {named(parity.baseline)}, nothing to compare with"
+            return f"as recorded: {alone}" if parity.audited else f"digests only: {alone}"
+        case "uneven":
+            return f"uneven: identical in {months}" if months else f"uneven: there are no {common[4:]}"
+        case "not as recorded":
+            return f"not as recorded: {counted(len(parity.findings), 'finding')} in {tables}"
+        case "not compared":
+            unread = sum(bool(row.not_compared) for row in parity.rows)
+            return f"not compared: {unread} of {tables}"
+        case "different":
+            said = f"different: {len(parity.differing)} of {tables} in {len(parity.schemas)} schemas"
+            apart = f"; {'identical' if parity.common_identical else 'different'} in {months}"
+            return said + (apart if months and parity.causes else "")
 
 
 def status_table(services: Iterable[Service]) -> Table:

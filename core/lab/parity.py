@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from psycopg import sql
-
-from core import digest, ledger
+from core import ledger
 from core.database import Connection
-from core.digest import Digest
 from core.errors import UsageError
-from core.lab.audit import Finding, Held, audit
-from core.lab.causes import Cause, Loaded, causes
-from core.lab.causes import loaded as loaded_by
+from core.lab.audit import Finding, audit, exists
+from core.lab.causes import Cause, Loaded, causes, loaded, not_loaded
+from core.lab.compare import Problem, Row, compare_table
+from core.lab.relations import existing, hold, named
+from core.lab.scope import (
+    ALL,
+    BY_DATE,
+    LEDGERS,
+    Scope,
+    is_compared,
+    made_of,
+    pipeline_tables,
+    tables_of,
+    with_ledgers,
+    without_month,
+)
+from core.month import spans
 
-TABLES = ("raw_trips", "raw_zones", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
-"""The tables that a pipeline over green months leaves, in the order in which they are made."""
+Verdict = Literal["identical", "as recorded", "uneven", "not compared", "not as recorded", "different"]
 
-
-BY_SOURCE_MONTH = ("raw_trips", "stg_trips", "fct_trips")
-"""Those of `TABLES` whose rows belong to a month's file."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One table: its digest by schema, None where it does not exist, and by schema the months that differ."""
-
-    table: str
-    digests: dict[str, Digest | None]
-    months: dict[str, list[str]]
+_REMEDY = "run `triptych backfill` first"
 
 
 @dataclass(frozen=True)
 class Parity:
     """The comparison of `schemas`, the baseline first. `absent` are the requested schemas that do not exist.
 
-    `rows` are the tables that anything was loaded into, and those built from them. `findings` are where a schema is not
-    as its own ledgers say.
+    `rows` are the tables that were asked for; else those that anything was loaded into, and those built from them.
+    `findings` are where a schema is not as its own ledgers say.
     """
 
     baseline: str
@@ -50,17 +49,28 @@ class Parity:
     causes: list[Cause] = field(default_factory=list)
     """Why schemas differ from the baseline, as far as their ledgers tell."""
     common: list[str] = field(default_factory=list)
-    """The months of green trips that every schema has loaded, from the same bytes."""
+    """The months that all schemas have: loaded from the same bytes, or without ledgers, rows of them in each table."""
+    audited: bool = True
+    """False when no schema has a ledger to compare with."""
+    whole: list[str] = field(default_factory=list)
+    """The tables that were compared whole although months were asked for, because nothing tells the month of a row."""
+    empty: list[str] = field(default_factory=list)
+    """The months that were asked for and that no table has rows of."""
+
+    @property
+    def problems(self) -> list[Problem]:
+        """The tables with other columns than the baseline's, and those that could not be read."""
+        return [problem for row in self.rows for problem in row.problems]
 
     @property
     def differing(self) -> list[Row]:
         """The tables that differ between schemas, or are missing in one."""
-        return [row for row in self.rows if None in row.digests.values() or len(set(row.digests.values())) > 1]
+        return [row for row in self.rows if row.missing or row.differing]
 
     @property
     def as_recorded(self) -> bool:
         """True when every table exists, is equal in every schema, and is as the ledgers say."""
-        return not self.differing and not self.findings
+        return not self.differing and not self.findings and not self.problems
 
     @property
     def identical(self) -> bool:
@@ -70,160 +80,165 @@ class Parity:
     @property
     def common_identical(self) -> bool:
         """True when no table that is kept by source month differs in a month of `common`."""
-        by_month = [row for row in self.rows if row.table in BY_SOURCE_MONTH]
-        return not any(set(self.common) & set(months) for row in by_month for months in row.months.values())
+        rows = [row for row in self.rows if row.table != BY_DATE or not self.audited]
+        return not any(set(self.common) & set(months) for row in rows for months in row.months.values())
 
-    def unexplained(self) -> Iterator[tuple[str, str, list[str]]]:
-        """Yield schema, table, and months (none: all) of each difference for which `causes` has no cause."""
+    @property
+    def verdict(self) -> Verdict:
+        """The worst that was found.
+
+        ``uneven`` is a difference in nothing but months that not all schemas have, or have from the same bytes.
+        """
+        is_alarm = bool(self.differing) and any(cause.kind == "other rows" for cause in self.causes)
+        is_other = any(row.missing for row in self.rows) or any(each.kind == "columns" for each in self.problems)
+        if is_alarm or is_other or any(self.unexplained()):
+            return "different"
+        if self.findings:
+            return "not as recorded"
+        if self.problems:
+            return "not compared"
+        if self.differing:
+            return "uneven"
+        return "identical" if len(self.schemas) > 1 else "as recorded"
+
+    def lacking(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Yield schema, table, and the months that others have rows of, for each table of which no ledger tells."""
         for row in self.rows:
-            for schema, months in row.months.items():
-                told = {month for cause in self.causes if cause.schema == schema for month in cause.months}
-                # A date of the stats may have trips of any month, so those of a month with a cause differ anywhere.
-                left = [each for each in months if each not in told] if row.table in BY_SOURCE_MONTH or not told else []
-                if left or not months:
-                    yield schema, row.table, left
+            if not self._datasets(row):
+                yield from ((schema, row.table, months) for schema in self.schemas if (months := row.lacking(schema)))
+
+    def unexplained(self) -> Iterator[tuple[str, Row, list[str]]]:
+        """Yield schema, table, and months of each difference for which there is no cause.
+
+        The empty string stands for rows without a month.
+        """
+        for row in self.rows:
+            for schema in row.differing:
+                told = self._told(row, schema)
+                left = [month for month in row.parts(schema) if month not in told]
+                if left:
+                    yield schema, row, left
+
+    def _datasets(self, row: Row) -> tuple[str, ...]:
+        """Return the datasets that a table is made of, as far as ledgers tell of them."""
+        return made_of(row.table) if self.audited else ()
+
+    def _told(self, row: Row, schema: str) -> Collection[str]:
+        """Return the months of a schema's table that need not be equal: others have no rows, or other bytes."""
+        datasets = self._datasets(row)
+        if not datasets:
+            return row.lacking(schema) + row.lacking(self.baseline)
+        causes = [each for each in self.causes if each.schema in (schema, self.baseline) and each.dataset in datasets]
+        told = [month for cause in causes for month in cause.months]
+        # The zones are in all rows of the marts, and a date may have trips of any month's file.
+        is_whole = "" in told or (told and row.table == BY_DATE)
+        return told + row.months[schema] if is_whole else told
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``triptych parity --json`` writes; a table that does not exist is null."""
-        tables = [
-            {"table": row.table}
-            | {schema: each and {"rows": each.rows, "digest": each.hex} for schema, each in row.digests.items()}
-            for row in self.rows
-        ]
-        months = [
-            {"table": row.table, "schema": schema, "months": differing}
-            for row in self.rows
-            for schema, differing in row.months.items()
-        ]
+        """Return what ``triptych parity --json`` writes; a digest that there is none of is null."""
         return {
+            "verdict": self.verdict,
             "identical": self.identical,
             "as_recorded": self.as_recorded,
             "baseline": self.baseline,
+            "schemas": self.schemas,
             "absent": self.absent,
-            "tables": tables,
-            "differences": months,
+            "tables": [
+                {
+                    "table": row.table,
+                    "schemas": {
+                        schema: each and {"rows": each.rows, "digest": each.hex} for schema, each in row.digests.items()
+                    },
+                }
+                for row in self.rows
+            ],
+            "differences": [
+                {"table": row.table, "schema": schema, "months": months, "lacks": row.lacking(schema)}
+                for row in self.rows
+                for schema, months in row.months.items()
+            ],
+            "problems": [problem.to_json() for problem in self.problems],
             "findings": [finding.to_json() for finding in self.findings],
             "causes": [cause.to_json() for cause in self.causes],
             "common": {"months": self.common, "identical": self.common_identical},
+            "whole": self.whole,
+            "empty": self.empty,
         }
 
 
-def compare(connection: Connection, schemas: Sequence[str], baseline: str) -> Parity:
+def compare(connection: Connection, schemas: Sequence[str], baseline: str, scope: Scope = ALL) -> Parity:
     """Compare the tables of `schemas` with those of `baseline`, in one snapshot.
 
-    Where `baseline` does not exist, the first schema takes its place. Loads and builds wait until the transaction ends.
-    Raise `UsageError` when no schema exists, or nothing is loaded in any.
+    Where `baseline` does not exist, the first schema takes its place. The tables are those of `scope`; else the
+    pipeline's, or all of them where no schema has a ledger of ours. Loads and builds wait until the transaction ends.
+    Raise `UsageError` when there is nothing to compare, or a table or column of `scope` does not exist.
     """
-    hold(connection, schemas)
     # A schema that is named twice must not be compared with itself.
     schemas = list(dict.fromkeys(schemas))
-    ordered = sorted(schemas, key=lambda schema: schema != baseline)
-    present = [schema for schema in ordered if _has_schema(connection, schema)]
-    held = {schema: {table: _held(connection, schema, table) for table in _tables()} for schema in present}
-    loaded = {dataset for schema in present for dataset in _loaded(connection, schema)}
-    tables = [table for table in _tables() if _is_compared(table, loaded, [held[schema][table] for schema in present])]
-    if not tables:
-        why = "nothing is loaded in" if present else "nothing is loaded: no schema"
-        raise UsageError(f"{why} {', '.join(present or schemas)}; run `triptych backfill` first")
+    ours = with_ledgers(connection, schemas)
+    hold(connection, schemas, [*pipeline_tables(), *LEDGERS, *(scope.names or ())] if ours else scope.names)
+    present = existing(connection, sorted(schemas, key=lambda schema: schema != baseline))
+    if not present:
+        raise UsageError(f"nothing is loaded: no schema {', '.join(map(named, schemas))}; {_REMEDY}")
+    tables = tables_of(connection, present, scope, is_ours=bool(ours))
+    keyless = without_month(tables) if scope.months else []
+    rows = [compare_table(connection, table, present, each, scope.months) for table, each in tables.items()]
+    ledgers = {schema: loaded(_entries(connection, schema) if schema in ours else ()) for schema in present}
+    compared = rows
+    if ours and scope.names is None:
+        datasets = {dataset for entries in ledgers.values() for dataset, _ in entries}
+        compared = [each for each in rows if is_compared(each, datasets)]
+    if not compared:
+        raise UsageError(f"nothing is loaded in {', '.join(map(named, present))}; {_REMEDY}")
     absent = [schema for schema in schemas if schema not in present]
-    findings = [finding for schema in present for finding in audit(connection, schema, held[schema])]
-    rows = [_row(table, {schema: held[schema][table] for schema in present}) for table in tables]
-    ledgers = {schema: loaded_by(_entries(connection, schema)) for schema in present}
-    first = present[0]
-    told = [cause for schema in present[1:] for cause in causes(first, ledgers[first], schema, ledgers[schema])]
-    return Parity(first, present, absent, rows, findings, told, _common(ledgers, told))
+    without_key = [each.table for each in compared if each.table in keyless]
+    empty = _empty(compared, scope)
+    parity = Parity(present[0], present, absent, compared, [], whole=without_key, empty=empty)
+    if ours and scope.month_column is None and any(made_of(each.table) for each in compared):
+        findings = [finding for schema in ours for finding in _findings(connection, schema, rows, scope)]
+        told = _causes(ledgers, parity, scope)
+        return replace(parity, findings=findings, causes=told, common=_common(ledgers, told, scope))
+    shared = [each.common() for each in compared if any(one.key is not None for one in tables[each.table].values())]
+    return replace(parity, audited=False, common=sorted(set.intersection(*shared)) if shared else [])
 
 
-def _entries(connection: Connection, schema: str) -> list[ledger.Entry]:
-    return list(ledger.entries(connection, schema)) if _columns(connection, schema, "load_ledger") else []
+def _empty(rows: Sequence[Row], scope: Scope) -> list[str]:
+    """Return the months of `scope` without rows. Raise `UsageError` when these are all: no rows are no evidence."""
+    asked = [str(month) for month in scope.months or ()]
+    there = {month for row in rows for held in row.held.values() for month in held or ()}
+    empty = [month for month in asked if month not in there]
+    if asked and empty == asked and not any(row.problems for row in rows):
+        raise UsageError(f"--months: no table has rows of {spans(asked)}")
+    return empty
 
 
-def _common(ledgers: Mapping[str, Loaded], told: Sequence[Cause]) -> list[str]:
-    apart = {month for cause in told if cause.kind == "other bytes" for month in cause.months}
+def _entries(connection: Connection, schema: str) -> Iterable[ledger.Entry]:
+    return ledger.entries(connection, schema) if exists(connection, schema, "load_ledger") else ()
+
+
+def _findings(connection: Connection, schema: str, rows: Sequence[Row], scope: Scope) -> list[Finding]:
+    """Return where a schema is not as its ledgers say, in the tables that were asked for and could be read."""
+    months = None if scope.months is None else [*map(str, scope.months)]
+    found = audit(connection, schema, {row.table: row.held[schema] for row in rows}, months)
+    unread = [row.table for row in rows if row.held[schema] is None and schema not in row.missing]
+    return [each for each in found if each.table not in unread and (scope.names is None or each.table in scope.names)]
+
+
+def _causes(ledgers: Mapping[str, Loaded], parity: Parity, scope: Scope) -> list[Cause]:
+    """Return why schemas differ from the baseline in the tables and months that were asked for."""
+    # The rows of a date may be of a file of any month.
+    if any(row.differing for row in parity.rows if row.table == BY_DATE):
+        scope = replace(scope, months=None)
+    asked = {schema: {key: loaded[key] for key in loaded if scope.has(key[1])} for schema, loaded in ledgers.items()}
+    first, *others = parity.schemas
+    told = [*not_loaded(asked), *(each for one in others for each in causes(first, asked[first], one, asked[one]))]
+    if scope.names is None:
+        return told
+    return [cause for cause in told if any(cause.dataset in made_of(table) for table in scope.names)]
+
+
+def _common(ledgers: Mapping[str, Loaded], told: Sequence[Cause], scope: Scope) -> list[str]:
+    """Return the months of green trips that every schema has loaded, from the same bytes, with the same zones."""
+    apart = {month for cause in told if cause.kind != "other rows" for month in cause.months}
     every = [{month for dataset, month in loaded if dataset == "green"} for loaded in ledgers.values()]
-    return sorted(set.intersection(*every) - apart)
-
-
-def hold(connection: Connection, schemas: Sequence[str]) -> None:
-    """Begin a transaction, and lock these schemas' tables against replacement before its snapshot is taken.
-
-    The rows of a month that is swapped in are frozen, so an older snapshot sees them, but not the ledger's row: the
-    month would look unrecorded. And a table that was created again would look empty. Taking a lock takes no snapshot.
-    """
-    query = (
-        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY(%s) AND tablename = ANY(%s) ORDER BY 1, 2"
-    )
-    names = [*_tables(), "load_ledger", "transform_ledger", "mart_ledger"]
-    existing = connection.execute(query, [list(schemas), names]).fetchall()
-    connection.rollback()
-    connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    if existing:
-        tables = sql.SQL(", ").join(sql.Identifier(*name) for name in existing)
-        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(tables))
-
-
-def _tables() -> list[str]:
-    """Return every table that a load or a build can leave, in the order in which they are made."""
-    # Not at the top: `display` imports this module for every command, which need not wait for Arrow.
-    from core.datasets import DATASETS
-
-    raw = [dataset.table for dataset in DATASETS.values()]
-    return [*raw, *(table for table in TABLES if table not in raw)]
-
-
-def _loaded(connection: Connection, schema: str) -> list[str]:
-    """Return the datasets that the load ledger names."""
-    if not _columns(connection, schema, "load_ledger"):
-        return []
-    query = sql.SQL("SELECT DISTINCT dataset FROM {}").format(sql.Identifier(schema, "load_ledger"))
-    return [dataset for (dataset,) in connection.execute(query)]
-
-
-def _is_compared(table: str, loaded: Collection[str], held: Sequence[Held | None]) -> bool:
-    """Return whether a table belongs to what is loaded.
-
-    A raw table does when a ledger names its dataset, or when it has rows although none does. A model does when a month
-    for it is loaded, or when it exists although none is.
-    """
-    from core.datasets import DATASETS, GREEN
-
-    dataset = next((dataset for dataset in DATASETS.values() if dataset.table == table), None)
-    if dataset is None:
-        return GREEN.name in loaded or any(each is not None for each in held)
-    return dataset.name in loaded or any(digest.total((each or {}).values()).rows for each in held)
-
-
-def _held(connection: Connection, schema: str, table: str) -> Held | None:
-    from core.transform.marts import MARTS
-
-    columns = _columns(connection, schema, table)
-    for mart in MARTS:
-        if table == mart.name and columns:
-            return digest.by_month(connection, schema, table, mart.month)
-    if "source_month" in columns:
-        return digest.by_month(connection, schema, table)
-    return {"": digest.table(connection, schema, table)} if columns else None
-
-
-def _row(table: str, held: dict[str, Held | None]) -> Row:
-    """Build a row from what each schema holds of the table, the baseline first."""
-    digests = {schema: None if months is None else digest.total(months.values()) for schema, months in held.items()}
-    baseline, *others = held
-    differ = [schema for schema in others if digests[schema] != digests[baseline]]
-    return Row(table, digests, {schema: _differing_months(held[schema], held[baseline]) for schema in differ})
-
-
-def _differing_months(ours: Held | None, theirs: Held | None) -> list[str]:
-    """Return the months that differ: none where a table is missing, or not kept by month."""
-    if ours is None or theirs is None:
-        return []
-    return sorted(month for month in ours.keys() | theirs.keys() if month and ours.get(month) != theirs.get(month))
-
-
-def _has_schema(connection: Connection, schema: str) -> bool:
-    return connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [schema]).fetchone() is not None
-
-
-def _columns(connection: Connection, schema: str, table: str) -> list[str]:
-    query = "SELECT column_name::text FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
-    return [name for (name,) in connection.execute(query, [schema, table])]
+    return [] if "" in apart else [month for month in sorted(set.intersection(*every) - apart) if scope.has(month)]

@@ -34,7 +34,7 @@ def orchestrators(settings: Settings) -> dict[str, Orchestrator]:
 
     Raise `UsageError` when an entry of TRIPTYCH_IMPLS is not an adapter.
     """
-    known = _of_the_checkout()
+    known = of_the_checkout()
     for folder in settings.impls:
         if not folder.name.endswith(_SUFFIX) or not (folder / "lab" / "runner.py").exists():
             raise UsageError(f"TRIPTYCH_IMPLS: {folder} is not a folder <name>{_SUFFIX} with a lab/runner.py")
@@ -42,7 +42,8 @@ def orchestrators(settings: Settings) -> dict[str, Orchestrator]:
     return known
 
 
-def _of_the_checkout() -> dict[str, Orchestrator]:
+def of_the_checkout() -> dict[str, Orchestrator]:
+    """Return the orchestrators of the checkout by name, the baseline first: those that run the taxi pipeline."""
     known = {BASELINE: Orchestrator(BASELINE, "core.lab.plain.runner", Path(sys.executable), ROOT)}
     for folder in sorted(path.parent.parent for path in ROOT.glob(f"*{_SUFFIX}/lab/runner.py")):
         known |= _entry(folder)
@@ -67,9 +68,8 @@ def select(names: str, settings: Settings) -> list[Orchestrator]:
     that is unknown or has no environment.
     """
     known = orchestrators(settings)
-    wanted = (
-        list(_of_the_checkout()) if names == "all" else list(dict.fromkeys(name.strip() for name in names.split(",")))
-    )
+    listed = of_the_checkout() if names == "all" else (name.strip() for name in names.split(","))
+    wanted = list(dict.fromkeys(listed))
     for name in wanted:
         if name not in known:
             raise UsageError(f"unknown orchestrator {name!r}: choose from {', '.join(known)}, or all")

@@ -22,9 +22,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from core import digest, ledger
 from core.errors import TransientError
 from core.lab import driver, processes, sample
-from core.lab.parity import TABLES
 from core.lab.protocol import BackfillRequest, BackfillResult, Description, Endpoint
 from core.lab.registry import BASELINE, orchestrators
+from core.lab.scope import TABLES
 from core.lab.session import Lab
 from core.month import parse_months
 from core.settings import settings

@@ -269,7 +269,6 @@ def test_status_starts_nothing(start: Run, home: Path) -> None:
     "words",
     [
         ["backfill", "2024-01", "--on", "quick", "--schema", 'Two "words"'],
-        ["parity", "--schemas", 'plain,Two "words"'],
         ["ledger", "--schema", 'Two "words"'],
     ],
 )

@@ -14,7 +14,10 @@ from core import digest, ledger, pipeline, transform
 from core.errors import UsageError
 from core.lab import audit, sample
 from core.lab.display import parity_lines
-from core.lab.parity import TABLES, Parity, compare, hold
+from core.lab.parity import Parity, compare
+from core.lab.relations import hold
+from core.lab.scope import TABLES, Scope
+from core.month import parse_months
 from core.run import Run
 from core.transform import marts, pending
 from tests.integration.loading import MONTH, attempt, attempt_zones
@@ -27,8 +30,8 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 
 @pytest.fixture
-def connection(dsn: str) -> Iterator[Connection]:
-    with psycopg.connect(dsn) as connection:
+def connection(warehouse: str) -> Iterator[Connection]:
+    with psycopg.connect(warehouse) as connection:
         yield connection
 
 
@@ -63,9 +66,10 @@ def build(connection: Connection, schema: str, *, record: bool = True) -> None:
         marts.record(connection, schema, mart, None, marts.digests(connection, schema, mart))
 
 
-def parity(connection: Connection, *schemas: str) -> Parity:
+def parity(connection: Connection, *schemas: str, tables: str = "", months: str = "") -> Parity:
     connection.commit()
-    return compare(connection, schemas, "plain")
+    scope = Scope(tables.split() or None, parse_months(months) if months else None)
+    return compare(connection, schemas, "plain", scope)
 
 
 def test_equal_schemas_are_identical_and_the_baseline_comes_first(connection: Connection) -> None:
@@ -76,8 +80,8 @@ def test_equal_schemas_are_identical_and_the_baseline_comes_first(connection: Co
     facts = found.to_json()
     assert facts["identical"] is True
     assert [table["table"] for table in facts["tables"]] == list(TABLES)
-    assert facts["tables"][0]["plain"] == facts["tables"][0]["airflow"] != {}
-    assert facts["tables"][0]["plain"]["rows"] == 4
+    assert facts["tables"][0]["schemas"]["plain"] == facts["tables"][0]["schemas"]["airflow"]
+    assert facts["tables"][0]["schemas"]["plain"]["rows"] == 4
     assert (facts["as_recorded"], facts["findings"]) == (True, [])
     assert list(parity_lines(found, "plain"))[-1] == "identical: 6 tables in 3 schemas"
 
@@ -97,7 +101,9 @@ def test_the_months_that_differ_are_named(connection: Connection, change: str, m
     found = parity(connection, "plain", "airflow")
     assert not found.identical
     assert [(row.table, row.months) for row in found.differing] == [("raw_trips", {"airflow": months})]
-    assert found.to_json()["differences"] == [{"table": "raw_trips", "schema": "airflow", "months": months}]
+    assert found.to_json()["differences"] == [
+        {"table": "raw_trips", "schema": "airflow", "months": months, "lacks": found.rows[0].lacking("airflow")}
+    ]
 
 
 def forget(connection: Connection, schema: str, month: str) -> None:
@@ -119,9 +125,127 @@ def test_a_month_that_one_has_not_loaded_is_told_and_the_others_are_compared(
     assert not found.identical
     assert list(parity_lines(found, "plain")) == [
         f"{lacks} has not loaded 2024-02: `triptych backfill 2024-02 --on {command}`",
-        "identical in the months that all have loaded from the same bytes: 2024-01",
+        "daily_borough_stats differs for that reason: one date has trips of several months' files",
+        "uneven: identical in the months that all have loaded from the same bytes: 2024-01",
     ]
     assert found.to_json()["common"] == {"months": ["2024-01"], "identical": True}
+
+
+def test_each_schema_that_lacks_months_is_told_once(connection: Connection) -> None:
+    load(connection, "plain", "airflow", "dagster", "prefect")
+    for schema in ("plain", "airflow"):
+        forget(connection, schema, "2024-02")
+    found = parity(connection, "plain", "airflow", "dagster", "prefect")
+    assert [line for line in parity_lines(found, "plain") if "has not loaded" in line] == [
+        "plain has not loaded 2024-02: `triptych backfill 2024-02 --on plain`",
+        "airflow has not loaded 2024-02: `triptych backfill 2024-02 --on airflow`",
+    ]
+    connection.rollback()
+    forget(connection, "dagster", "2024-01")
+    last = list(parity_lines(parity(connection, "plain", "airflow", "dagster", "prefect"), "plain"))[-1]
+    assert last == "uneven: there are no months that all have loaded from the same bytes"
+
+
+def test_a_difference_in_a_month_that_all_have_is_not_only_uneven(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    forget(connection, "airflow", "2024-02")
+    connection.execute("UPDATE airflow.fct_trips SET n = 7")
+    build(connection, "airflow")
+    found = parity(connection, "plain", "airflow")
+    assert list(parity_lines(found, "plain"))[-2:] == [
+        "airflow.fct_trips differs from plain.fct_trips in 2024-01",
+        "different: 4 of 6 tables in 2 schemas; "
+        "different in the months that all have loaded from the same bytes: 2024-01",
+    ]
+
+
+def test_a_table_that_is_missing_is_not_explained_by_months_that_are_not_loaded(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    forget(connection, "airflow", "2024-02")
+    connection.execute("DROP TABLE airflow.stg_trips")
+    found = parity(connection, "plain", "airflow")
+    assert (found.verdict, "airflow.stg_trips is missing" in list(parity_lines(found, "plain"))) == ("different", True)
+
+
+def test_zones_from_other_bytes_explain_the_marts_that_are_made_of_them(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    for table in ("raw_zones", "stg_zones", "fct_trips", "daily_borough_stats"):
+        connection.execute(f"UPDATE airflow.{table} SET n = n + 10".encode())
+    zones = digest.table(connection, "airflow", "raw_zones").hex
+    query = "UPDATE airflow.load_ledger SET source_sha256 = 'fff', content_digest = %s WHERE month IS NULL"
+    connection.execute(query, [zones])
+    build(connection, "airflow")
+    found = parity(connection, "plain", "airflow")
+    assert ([cause.kind for cause in found.causes], found.verdict) == (["other bytes"], "uneven")
+    connection.rollback()
+    connection.execute("UPDATE airflow.stg_trips SET n = n + 10")
+    assert parity(connection, "plain", "airflow").verdict == "different", "no zone is in the staged trips"
+
+
+def test_months_narrow_the_comparison_and_its_findings(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    for table in ("raw_trips", "fct_trips"):
+        connection.execute(f"UPDATE airflow.{table} SET n = 9 WHERE source_month = '2024-02-01'".encode())
+    connection.execute("UPDATE airflow.load_ledger SET seen = 0 WHERE month = '2024-02-01'")
+    found = parity(connection, "plain", "airflow", months="2024-01")
+    assert (found.identical, found.whole) == (True, ["raw_zones"])
+    assert found.rows[0].digests["plain"] == digest.by_month(connection, "plain", "raw_trips")["2024-01"]
+    connection.rollback()
+    found = parity(connection, "plain", "airflow", months="2024-02")
+    assert {finding.months for finding in found.findings} == {("2024-02",)}
+    assert [row.table for row in found.differing] == ["raw_trips", "fct_trips"]
+
+
+def test_a_month_that_is_not_loaded_everywhere_is_no_matter_of_another_one(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    forget(connection, "airflow", "2024-02")
+    found = parity(connection, "plain", "airflow", months="2024-01", tables="raw_trips fct_trips")
+    assert (found.identical, found.causes) == (True, [])
+
+
+def test_the_stats_of_a_month_may_lack_the_trips_of_another_months_file(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    connection.execute("UPDATE plain.daily_borough_stats SET n = 8 WHERE pickup_date = '2024-01-31'")
+    build(connection, "plain")
+    forget(connection, "airflow", "2024-02")
+    found = parity(connection, "plain", "airflow", months="2024-01")
+    assert ([cause.months for cause in found.causes], found.verdict) == ([("2024-02",)], "uneven")
+
+
+def test_tables_narrow_the_comparison_and_its_findings(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    connection.execute("UPDATE airflow.fct_trips SET n = 9; UPDATE airflow.load_ledger SET seen = 0")
+    assert parity(connection, "plain", "airflow", tables="raw_trips raw_zones").identical
+    connection.rollback()
+    found = parity(connection, "plain", "airflow", tables="fct_trips")
+    assert [(row.table, row.differing) for row in found.rows] == [("fct_trips", ["airflow"])]
+    assert [finding.table for finding in found.findings] == ["fct_trips"]
+
+
+def test_a_narrowed_comparison_does_not_advise_to_delete_rows_that_another_month_made(connection: Connection) -> None:
+    load(connection, "plain")
+    connection.execute("UPDATE plain.daily_borough_stats SET n = 9 WHERE pickup_date = '2008-12-31'")
+    (finding,) = parity(connection, "plain", tables="daily_borough_stats").findings
+    assert finding.months == ("2008-12",)
+    assert finding.remedy == FORCE.format("2024-02", "rebuilds")
+
+
+def test_another_table_of_the_pipelines_schemas_is_compared_without_their_ledgers(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    for schema in ("plain", "airflow"):
+        connection.execute(f"CREATE TABLE {schema}.prices AS SELECT source_month, n FROM {schema}.raw_trips".encode())
+    connection.execute("DELETE FROM airflow.prices WHERE source_month = '2024-02-01'; DELETE FROM plain.raw_trips")
+    found = parity(connection, "plain", "airflow", tables="prices")
+    assert list(parity_lines(found, "plain")) == [
+        "airflow.prices has no rows of 2024-02", "uneven: identical in the months that all have: 2024-01"
+    ]  # fmt: skip
+
+
+def test_somebody_elses_table_may_be_called_as_the_ledger(connection: Connection) -> None:
+    for schema in ("old", "new"):
+        connection.execute(f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.load_ledger AS SELECT 1 AS id".encode())
+    found = parity(connection, "old", "new")
+    assert ([row.table for row in found.rows], found.identical) == (["load_ledger"], True)
 
 
 def test_other_bytes_are_told_apart_from_other_rows(connection: Connection) -> None:
@@ -137,7 +261,10 @@ def test_other_bytes_are_told_apart_from_other_rows(connection: Connection) -> N
     lines = list(parity_lines(found, "plain"))
     assert lines[0].startswith("airflow: 2024-01 was loaded from other bytes than plain's (SHA-256 fff and sha256)")
     assert lines[1].startswith("airflow: 2024-02 has other rows than plain's, made from the same bytes")
-    assert lines[-1] == "different in the months that all have loaded from the same bytes: 2024-02"
+    assert lines[-1] == (
+        "different: 1 of 6 tables in 2 schemas; "
+        "different in the months that all have loaded from the same bytes: 2024-02"
+    )
 
 
 def test_a_table_that_is_not_kept_by_month_differs_as_a_whole(connection: Connection) -> None:
@@ -151,7 +278,7 @@ def test_a_missing_table_is_a_difference(connection: Connection) -> None:
     connection.execute("DROP TABLE airflow.fct_trips")
     found = parity(connection, "plain", "airflow")
     assert [row.table for row in found.differing] == ["fct_trips"]
-    assert {table["table"]: table["airflow"] for table in found.to_json()["tables"]}["fct_trips"] is None
+    assert {table["table"]: table["schemas"]["airflow"] for table in found.to_json()["tables"]}["fct_trips"] is None
 
 
 def test_without_the_baseline_the_first_schema_takes_its_place(connection: Connection) -> None:
@@ -183,11 +310,11 @@ def test_what_was_not_asked_for_is_not_called_missing(connection: Connection) ->
     assert line == "there is no schema plain, the baseline: compared with airflow"
 
 
-def test_a_load_during_the_comparison_waits(connection: Connection, dsn: str) -> None:
+def test_a_load_during_the_comparison_waits(connection: Connection, warehouse: str) -> None:
     """Otherwise its rows would be seen, because they are frozen, but not the ledger's row of them."""
     load(connection, "plain", "airflow")
-    hold(connection, ["plain"])
-    with psycopg.connect(dsn, autocommit=True) as other:
+    hold(connection, ["plain"], [*TABLES, "load_ledger"])
+    with psycopg.connect(warehouse, autocommit=True) as other:
         other.execute("SET lock_timeout = '50ms'")
         for table in ("raw_trips", "daily_borough_stats", "load_ledger"):
             with pytest.raises(psycopg.errors.LockNotAvailable), other.transaction():

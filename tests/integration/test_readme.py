@@ -11,7 +11,7 @@ from core import digest, pipeline
 from core.database import connect
 from core.lab import sample
 from core.lab.cli import DEMO_MONTHS
-from core.lab.parity import TABLES
+from core.lab.scope import TABLES
 from core.month import parse_months
 from core.run import Run
 from core.settings import ROOT

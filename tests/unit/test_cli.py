@@ -47,9 +47,7 @@ pytestmark = pytest.mark.usefixtures("command_home")
         ("backfill 2024-01 --on plain --json .", "--json .: this is no regular file; name one"),
         ("parity --json /dev/null", "--json /dev/null: this is no regular file; name one"),
         ("backfill 2024-01 --on plain --schema Mine", "'Mine' can't be a schema name: write 1 to 40 characters of a-z"),
-        ("parity --schemas plain,a-b", "'a-b' can't be a schema name"),
         ("ledger --schema 1st", "'1st' can't be a schema name"),
-        ("parity --schemas ,", "--schemas ',' names no schema"),
         ("run taxi_pipeline --month 2024-01", "Missing option '--on'"),
         ("run taxi_pipeline --on plain,dagster --month 2024-01", "--on plain,dagster: a run is on one orchestrator"),
         ("run taxi --on plain", "plain has no pipeline 'taxi': choose from taxi_pipeline"),
@@ -76,6 +74,11 @@ pytestmark = pytest.mark.usefixtures("command_home")
         ("run taxi_pipeline --on plain --month 2024-01 --json /", "--json /: this is no regular file; name one"),
         ("runs --on luigi", "unknown orchestrator 'luigi': choose from plain, "),
         ("runs --limit 0", "--limit"),
+        ("parity --schemas ,", "--schemas ',' names nothing; write a,b"),
+        ("parity --tables ,", "--tables ',' names nothing; write a,b"),
+        ('parity --tables "a,b', "--tables '\"a,b': unexpected end of data; write a,b"),
+        ("parity --months 2024", "'2024' is not a month: write it YYYY-MM, as in 2024-01"),
+        ("parity --months 0000-01", "0000-01 is before 0001-01"),
         ("up luigi", "unknown orchestrator 'luigi'"),
         ("backfil", "No such command 'backfil'"),
         ("backfill 2024-01 --on plain --dry-run", "No such option: --dry-run"),
@@ -116,6 +119,20 @@ def test_the_history_names_an_orchestrator_that_does_not_run(
     out, err = capsys.readouterr()
     assert (json.loads(out), err) == ({"runs": []}, "toy: not running; `triptych up toy` shows its runs\n")
     assert not command_home.exists(), "nothing was started"
+
+
+@pytest.mark.parametrize(
+    ("text", "listed"),
+    [
+        ("a,b", ["a", "b"]),
+        (" a , b,,a", ["a", "b"]),
+        ('Old sales,"c, d"', ["Old sales", "c, d"]),
+        ('"say ""hi"""', ['say "hi"']),
+        ('Two "words"', ['Two "words"']),
+    ],
+)
+def test_names_are_listed_between_commas(text: str, listed: list[str]) -> None:
+    assert arguments.names(text, "--tables") == listed
 
 
 def test_the_traceback_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

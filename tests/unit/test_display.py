@@ -11,10 +11,11 @@ import pyte
 import pytest
 from rich.console import Console
 
-from core.digest import Digest
+from core.digest import Digest, Held
 from core.lab import display
 from core.lab.audit import Finding
-from core.lab.parity import Parity, Row
+from core.lab.compare import Problem, Row
+from core.lab.parity import Parity
 from core.lab.protocol import BackfillResult, MonthRecord
 from core.ledger import Entry
 
@@ -59,7 +60,11 @@ def test_a_comparison(screen: io.StringIO, name: str) -> None:
         "plain",
         ["plain", name],
         [name],
-        [Row("raw_trips", {"plain": Digest(1, (1, 1)), name: None}, {name: []})],
+        [
+            Row("raw_trips", {"plain": {"": Digest(1, (1, 1))}, name: None}),
+            Row(name, {"plain": {"2024-01": Digest(1, (1, 1))}, name: {}}),
+            Row("orders", {"plain": None, name: None}, (Problem(name, "orders", "columns", f"orders has {name}"),)),
+        ],
         [Finding(name, "raw_trips", ("2024-01",), "is not what its ledger says", f"load {name}")],
     )
     display.show(display.parity_table(found))
@@ -70,8 +75,8 @@ def test_a_comparison(screen: io.StringIO, name: str) -> None:
 def test_a_narrow_terminal_cuts_nothing_off(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(display.out, "width", 40)
     schemas = [f"schema_{number}" for number in range(9)]
-    same: dict[str, Digest | None] = dict.fromkeys(schemas, Digest(1, (1, 1)))
-    display.show(display.parity_table(Parity("schema_0", schemas, [], [Row("raw_trips", same, {})], [])))
+    same: dict[str, Held | None] = {schema: {"": Digest(1, (1, 1))} for schema in schemas}
+    display.show(display.parity_table(Parity("schema_0", schemas, [], [Row("raw_trips", same)], [])))
     assert [line.split() for line in screen.getvalue().splitlines()] == [
         ["table", "rows", *schemas], ["raw_trips", "1", *[Digest(1, (1, 1)).hex[:12]] * 9],
     ]  # fmt: skip

@@ -39,6 +39,12 @@ def test_a_month_before_the_first_published_one_is_refused() -> None:
         Month.parse("2013-07")
 
 
+def test_other_peoples_months_may_be_older() -> None:
+    assert list(map(str, parse_months("1999-12..2000-01", "0001-01"))) == ["1999-12", "2000-01"]
+    with pytest.raises(UsageError, match=r"0000-12 is before 0001-01$"):
+        parse_months("0000-12..0001-02", "0001-01")
+
+
 @given(MONTHS)
 def test_a_printed_month_parses_to_itself(month: Month) -> None:
     assert Month.parse(str(month)) == month

@@ -279,9 +279,11 @@ def test_a_run_is_followed_to_its_end_or_for_a_time(tmp_path: Path) -> None:
     path, left = progress_path(tmp_path / "result"), iter(states)
     assert follow(RunRequest("p", "1", None), lambda: next(left), Progress(path), 0) == states[-1]
     seen = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(fact["month"], fact["state"], fact["detail"]) for fact in seen] == [
-        ("2024-01", "queued", ""), ("2024-01", "running", "load, attempt 2, zones"), ("2024-01", "failed", "broken"),
-    ]  # fmt: skip
+    assert [(fact["month"], fact["state"], fact["task"], fact["attempt"], fact["detail"]) for fact in seen] == [
+        ("2024-01", "queued", "", 0, ""),
+        ("2024-01", "running", "zones", 1, ""),
+        ("2024-01", "failed", "", 0, "broken"),
+    ]
     assert follow(RunRequest("p", "1"), lambda: states[1], Progress(path), 3600) == states[1], "a single look"
 
 
