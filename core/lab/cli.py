@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.errors import PermanentError, UsageError
-from core.lab import arguments, exits
+from core.lab import arguments, completion, exits
 from core.month import Month, parse_months
 from core.run import HELP, StrategyName
 from core.settings import settings
@@ -23,7 +23,8 @@ from core.settings import settings
 if TYPE_CHECKING:
     from core.lab.protocol import BackfillRequest, BackfillResult
     from core.lab.registry import Orchestrator
-    from core.lab.session import Lab
+    from core.lab.running import Running
+    from core.lab.session import Lab, OnProgress
 
 DEMO_MONTHS = "2024-01..2024-03"
 
@@ -36,7 +37,6 @@ app = typer.Typer(
     name="triptych",
     help="One pipeline on Airflow, Dagster, Prefect and plain Python, proven to produce identical tables.",
     context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
-    add_completion=False,
     # Plain help: rich costs 0.2 s of the 0.3 s that `--help` takes.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -44,7 +44,11 @@ app = typer.Typer(
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(help="Which orchestrators; without any, all of them", metavar="[ORCHESTRATOR]..."),
+    typer.Argument(
+        help="Which orchestrators; without any, all of them",
+        metavar="[ORCHESTRATOR]...",
+        autocompletion=completion.orchestrators,
+    ),
 ]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write the same facts to this file; - is standard output", metavar="FILE")
@@ -77,6 +81,7 @@ def demo(
 ) -> int:
     """Load three months of sample data everywhere; compare the tables."""
     from core.lab import display, registry
+    from core.lab.state import recorded
 
     chosen = registry.select("all", settings())
     months = parse_months(DEMO_MONTHS)
@@ -84,8 +89,11 @@ def demo(
     code = _backfill(chosen, months, source, schema=None, keep=keep)
     display.out.print()
     code = max(code, parity(schemas=",".join(each.name for each in chosen)))
-    for line in _pages() if keep else NEXT:
-        display.note(line)
+    if keep:
+        _show_pages(recorded(settings(), [each.name for each in chosen]))
+    else:
+        for line in NEXT:
+            display.note(line)
     return code
 
 
@@ -93,9 +101,18 @@ def demo(
 def backfill(
     months: Annotated[str, typer.Argument(help="2024-01..2024-12, or 2024-01,2024-03")],
     on: Annotated[
-        str, typer.Option("--on", help="Orchestrators, comma separated, or all", metavar="ORCHESTRATOR,...|all")
+        str,
+        typer.Option(
+            "--on",
+            help="Orchestrators, comma separated, or all",
+            metavar="ORCHESTRATOR,...|all",
+            autocompletion=completion.orchestrator_list,
+        ),
     ],
-    source: Annotated[str, typer.Option(help=f"{HELP['source']}; or sample: generated from a seed")] = "sample",
+    source: Annotated[
+        str,
+        typer.Option(help=f"{HELP['source']}; or sample: generated from a seed", autocompletion=completion.sources),
+    ] = "sample",
     schema: Annotated[
         str | None,
         typer.Option(
@@ -151,17 +168,23 @@ def parity(
     return 0 if result.as_recorded and (schemas is None or not result.absent) else 1
 
 
-@app.command(epilog="Example: triptych up airflow")
-def up(names: Names = None) -> int:
+@app.command(epilog="Example: triptych up airflow --open")
+def up(
+    names: Names = None,
+    open_pages: Annotated[bool, typer.Option("--open", help="Open the web pages in your browser")] = False,
+    json: JsonFile = None,
+) -> int:
     """Start services, and leave them running until `triptych down`."""
     from core.lab import display, registry
 
+    arguments.check_json(json)
     chosen = registry.select(",".join(names) if names else "all", settings())
-    with _lab() as lab:
-        lab.start(
-            chosen, lambda name, running: display.note(f"{name:<9} {running.version:<8} {running.web or 'no services'}")
-        )
+    with display.Watch() as watch, _lab(watch) as lab:
+        started = lab.start(chosen)
         lab.keep()
+    _show_pages([started[each.name] for each in chosen], json)
+    if open_pages:
+        _open_pages([each.web for each in started.values() if each.web])
     return 0
 
 
@@ -195,7 +218,7 @@ def down(
     from core.lab import display
     from core.lab.state import end_all
 
-    display.say(end_all(settings(), wipe) or ["nothing was running"])
+    display.say(end_all(settings(), wipe, display.note) or ["nothing was running"])
     return 0
 
 
@@ -224,7 +247,9 @@ def psql(
     from core.lab import reach
 
     with _lab() as lab:
-        return reach.psql(settings(), lab.dsn, words or [])
+        code = reach.psql(settings(), lab.dsn, words or [])
+        lab.check()
+    return code
 
 
 @app.command(epilog="Example: triptych logs airflow/scheduler --follow")
@@ -329,12 +354,25 @@ def _backfill(
     return 0 if all(result.status == "success" for result in results.values()) else 1
 
 
-def _pages() -> list[str]:
-    """Return the web pages of the services that run, and how to end them."""
-    from core.lab.state import survey
+def _show_pages(started: Iterable[Running], json: Path | None = None) -> None:
+    """Print the addresses of services that stay, how to end them, and where their logs are."""
+    from core.lab import display
 
-    pages = [f"{service.name:<9} {service.web}" for service in survey(settings()) if service.web]
-    return [*pages, "`triptych down` ends them"]
+    facts = [{"name": each.orchestrator, "version": each.version, "web": each.web} for each in started]
+    if arguments.write(json, {"services": facts}):
+        display.show(display.pages_table(started))
+    display.note("`triptych down` ends them; `triptych logs` shows what they say")
+    display.note(f"logs: {settings().home}/*/logs")
+
+
+def _open_pages(pages: Iterable[str]) -> None:
+    """Open the pages in the user's browser; say so when there is none."""
+    import webbrowser
+
+    from core.lab import display
+
+    if not all(webbrowser.open(page) for page in pages):
+        display.note("no browser was found: open the addresses yourself")
 
 
 def backfill_json(
@@ -352,11 +390,11 @@ def backfill_json(
     }
 
 
-def _lab() -> Lab:
+def _lab(show: OnProgress | None = None) -> Lab:
     from core.lab import display
     from core.lab.session import Lab
 
-    return Lab(settings(), display.note)
+    return Lab(settings(), display.note, show)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from core.digest import Digest
 from core.errors import printable
 from core.lab.parity import Parity
 from core.lab.protocol import BackfillResult, MonthRecord
+from core.lab.running import Running
 from core.lab.state import Service
 from core.ledger import Entry
 from core.month import spans
@@ -186,6 +187,14 @@ def status_table(services: Iterable[Service]) -> Table:
     table = _columns("name", "state", "version", "processes", "web page")
     for each in services:
         table.add_row(each.name, each.state, each.version or "-", str(each.processes or "-"), each.web or "-")
+    return table
+
+
+def pages_table(started: Iterable[Running]) -> Table:
+    """Return the addresses of services that run."""
+    table = _columns("name", "version", "web page")
+    for each in started:
+        table.add_row(each.orchestrator, each.version, each.web or "-")
     return table
 
 
