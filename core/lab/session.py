@@ -46,6 +46,8 @@ Show = Callable[[str, str, str], None]
 OnProgress = Callable[[str, str, str, str], None]
 """Called with orchestrator, month, state and detail."""
 
+RUNS = "runs already"
+
 
 class Lab:
     """A session. Enter it in the main thread, so that Ctrl-C, SIGTERM and SIGHUP end it cleanly."""
@@ -131,10 +133,14 @@ class Lab:
                 with self._watched(stack):
                     running = stack.start(on_step)
             except TriptychError:
-                # Its message is raised.
-                show("failed", "")
+                # An interrupted start has not failed. The message of one that has is raised.
+                if not self._stop.is_set():
+                    show("failed", "")
                 raise
-            show("success" if steps else "unchanged", running.web or "")
+            if steps:
+                show("success", running.web or "")
+            else:
+                show("unchanged", RUNS)
             return running
 
         return self.together({each.name: lambda each=each: one(each) for each in chosen})  # type: ignore[misc]
@@ -273,7 +279,7 @@ class Lab:
         show("starting", "")
         with notices.starting(self._postgres.folder):
             dsn = self._postgres.start()
-        show("unchanged" if runs else "success", "")
+        show("unchanged" if runs else "success", RUNS if runs else "")
         return dsn
 
     def _warm_up(self) -> None:

@@ -18,8 +18,6 @@ from core.lab.running import Running
 from core.lab.warm_dbt import WarmDbt
 from core.settings import Settings, is_state_folder
 
-DOWN = "`triptych down` ends it"
-
 
 @dataclass(frozen=True)
 class Service:
@@ -52,11 +50,12 @@ def _postgres(settings: Settings) -> Service:
 
 def _orchestrator(name: str, folder: Path) -> Service:
     running, alive = Running.read(folder / "services.json"), processes.members(folder)
-    if running and running.processes and not running.dead:
+    # One without services has processes while it works.
+    if running and not running.dead and (running.processes or alive):
         return Service(name, _state(folder), running.version, len(alive), running.web)
     if by := notices.starter(folder):
         return Service(name, _starting(folder, by), processes=len(alive) or None)
-    if running and alive:
+    if running and running.dead and alive:
         dead = ", ".join(each.name for each in running.dead)
         state = f"{dead} ended: `triptych up {name}` starts it again"
         return Service(name, state, running.version, len(alive), running.web)
@@ -75,8 +74,8 @@ def _state(folder: Path) -> str:
     """Return in which state a service is that runs."""
     users = _pids(folder)
     if leases.kept(folder):
-        return f"running, in use by {users}" if users else "running"
-    return f"running, until {users} ends" if users else f"running for a command that was killed: {DOWN}"
+        return f"running, used by {users}" if users else "running"
+    return f"running, only for {users}" if users else "left by a killed command"
 
 
 def _starting(folder: Path, by: Identity) -> str:
@@ -88,12 +87,13 @@ def _parts(folder: Path) -> str:
     if by := notices.being_ended(folder.parent):
         return f"ending (by pid {by.pid})"
     users = _pids(folder)
-    return f"starting or ending (by {users})" if users else f"parts of it run: {DOWN}"
+    return f"starting or ending (by {users})" if users else "parts of it run: `triptych down` ends them"
 
 
 def _pids(folder: Path) -> str:
-    """Return ``pid 4242`` for each command that uses the service."""
-    return " and ".join(f"pid {user.pid}" for user in leases.users(folder))
+    """Return ``pid 4242``, or ``pids 4242, 4243``, of the commands that use the service; nothing without any."""
+    users = [str(user.pid) for user in leases.users(folder)]
+    return f"pid{'s' if len(users) > 1 else ''} {', '.join(users)}" if users else ""
 
 
 def recorded(settings: Settings, names: Iterable[str]) -> list[Running]:
