@@ -146,7 +146,10 @@ def test_ports_stay_the_same_until_another_program_takes_one(state: Settings, or
     first = port()
     assert (port(), told) == (first, [])
     with socket.socket() as taken:
+        # What was closed a moment ago does not count.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", first))
+        taken.listen()
         other = port()
     assert told == [f"fake: port {first} (web) is in use by another program: now {other}"]
     assert port() == other != first
@@ -524,11 +527,16 @@ def test_an_interrupted_session_leaves_nothing(state: Settings, orchestrator: Ma
 def test_status_says_who_works_with_an_orchestrator_without_services(
     state: Settings, orchestrator: MakeOrchestrator
 ) -> None:
-    fake = orchestrator(body="progress(months[0], 'running'); progress(months[0], 'success')")
+    fake = orchestrator(body="progress(months[0], 'running'); signal.pause()")
     seen: list[str] = []
-    with Lab(state) as lab:
-        lab.backfill(fake, request(), lambda *_: seen.extend(s.state for s in survey(state) if s.name == "fake"))
-    assert seen[0] == f"running, only for pid {os.getpid()}"
+
+    def look(*_: str) -> None:
+        seen.extend(service.state for service in survey(state) if service.name == "fake")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted), Lab(state) as lab:
+        lab.backfills({fake: request()}, look)
+    assert seen == [f"running, only for pid {os.getpid()}"]
 
 
 def test_unreadable_progress_is_not_lost(tmp_path: Path) -> None:
