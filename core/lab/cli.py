@@ -6,7 +6,7 @@ Only what `--help` needs is imported at the top: the rest costs 0.5 s, and is im
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -365,13 +365,15 @@ def _show_pages(started: Iterable[Running], json: Path | None = None) -> None:
     display.note(f"logs: {settings().home}/*/logs")
 
 
-def _open_pages(pages: Iterable[str]) -> None:
-    """Open the pages in the user's browser; say so when there is none."""
+def _open_pages(pages: Collection[str]) -> None:
+    """Open the pages in the user's browser; say so when there is no browser, or no page."""
     import webbrowser
 
     from core.lab import display
 
-    if not all(webbrowser.open(page) for page in pages):
+    if not pages:
+        display.note("--open: none of them has a web page")
+    elif not all(webbrowser.open(page) for page in pages):
         display.note("no browser was found: open the addresses yourself")
 
 

@@ -140,7 +140,7 @@ class Lab:
             if steps:
                 show("success", running.web or "")
             else:
-                show("unchanged", RUNS)
+                show("unchanged", RUNS if running.processes else "has no services")
             return running
 
         return self.together({each.name: lambda each=each: one(each) for each in chosen})  # type: ignore[misc]
