@@ -6,16 +6,17 @@ Only what `--help` needs is imported at the top: the rest costs 0.5 s, and is im
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from core.errors import PermanentError, TriptychError, UsageError
-from core.lab import arguments, exits
+from core.lab import arguments, completion, exits
 from core.month import Month, parse_months
 from core.run import HELP, StrategyName
 from core.settings import settings
@@ -23,8 +24,9 @@ from core.settings import settings
 if TYPE_CHECKING:
     from core.lab.protocol import BackfillRequest, BackfillResult, RunRecord
     from core.lab.registry import Orchestrator
+    from core.lab.running import Running
     from core.lab.runs import Runs
-    from core.lab.session import Lab
+    from core.lab.session import Lab, OnProgress
 
 DEMO_MONTHS = "2024-01..2024-03"
 
@@ -37,7 +39,6 @@ app = typer.Typer(
     name="triptych",
     help="One pipeline on Airflow, Dagster, Prefect and plain Python, proven to produce identical tables.",
     context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
-    add_completion=False,
     # Plain help: rich costs 0.2 s of the 0.3 s that `--help` takes.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -45,7 +46,11 @@ app = typer.Typer(
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(help="Which orchestrators; without any, all of them", metavar="[ORCHESTRATOR]..."),
+    typer.Argument(
+        help="Which orchestrators; without any, all of them",
+        metavar="[ORCHESTRATOR]...",
+        autocompletion=completion.orchestrators,
+    ),
 ]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write the same facts to this file; - is standard output", metavar="FILE")
@@ -78,6 +83,7 @@ def demo(
 ) -> int:
     """Load three months of sample data everywhere; compare the tables."""
     from core.lab import display, registry
+    from core.lab.state import recorded
 
     chosen = registry.select("all", settings())
     months = parse_months(DEMO_MONTHS)
@@ -85,8 +91,11 @@ def demo(
     code = _backfill(chosen, months, source, schema=None, keep=keep)
     display.out.print()
     code = max(code, parity(schemas=",".join(each.name for each in chosen)))
-    for line in _pages() if keep else NEXT:
-        display.note(line)
+    if keep:
+        _show_pages(recorded(settings(), [each.name for each in chosen]))
+    else:
+        for line in NEXT:
+            display.note(line)
     return code
 
 
@@ -94,9 +103,18 @@ def demo(
 def backfill(
     months: Annotated[str, typer.Argument(help="2024-01..2024-12, or 2024-01,2024-03")],
     on: Annotated[
-        str, typer.Option("--on", help="Orchestrators, comma separated, or all", metavar="ORCHESTRATOR,...|all")
+        str,
+        typer.Option(
+            "--on",
+            help="Orchestrators, comma separated, or all",
+            metavar="ORCHESTRATOR,...|all",
+            autocompletion=completion.orchestrator_list,
+        ),
     ],
-    source: Annotated[str, typer.Option(help=f"{HELP['source']}; or sample: generated from a seed")] = "sample",
+    source: Annotated[
+        str,
+        typer.Option(help=f"{HELP['source']}; or sample: generated from a seed", autocompletion=completion.sources),
+    ] = "sample",
     schema: Annotated[
         str | None,
         typer.Option(
@@ -132,7 +150,10 @@ def backfill(
 @app.command(epilog="Example: triptych run taxi_pipeline --on airflow --month 2024-01 --set force=true")
 def run(
     pipeline: Annotated[str, typer.Argument(help="Its name on that orchestrator")],
-    on: Annotated[str, typer.Option("--on", help="One orchestrator", metavar="ORCHESTRATOR")],
+    on: Annotated[
+        str,
+        typer.Option("--on", help="One orchestrator", metavar="ORCHESTRATOR", autocompletion=completion.orchestrators),
+    ],
     month: Annotated[str | None, typer.Option(help="The month of the run, as in 2024-01")] = None,
     given: Annotated[
         list[str] | None,
@@ -147,7 +168,7 @@ def run(
 
     Ctrl-C cancels it. Where nothing else is set, the source is the sample, and the schema the orchestrator's own.
     """
-    from core.lab import driver
+    from core.lab import display, driver
     from core.lab.runs import Runs
 
     orchestrator = arguments.one_orchestrator(on, settings())
@@ -156,10 +177,11 @@ def run(
     description.check_verb("start")
     chosen = description.pipeline(pipeline)
     values = arguments.run_parameters(chosen, on, month, arguments.pairs(given or []), settings())
-    with _lab() as lab:
-        record = _watched_run(Runs(lab, orchestrator), pipeline, values, month, cancel_after)
+    with display.Watch() as watch, _lab(watch) as lab:
+        lab.start([orchestrator])
+        record = _watched_run(Runs(lab, orchestrator), pipeline, values, month, cancel_after, watch)
     if arguments.write(json, record.to_json()):
-        from core.lab import display, run_tables
+        from core.lab import run_tables
 
         display.show(run_tables.run_table(record))
         display.say(run_tables.run_lines(record))
@@ -242,17 +264,23 @@ def parity(
     return 0 if result.as_recorded and (schemas is None or not result.absent) else 1
 
 
-@app.command(epilog="Example: triptych up airflow")
-def up(names: Names = None) -> int:
+@app.command(epilog="Example: triptych up airflow --open")
+def up(
+    names: Names = None,
+    open_pages: Annotated[bool, typer.Option("--open", help="Open the web pages in your browser")] = False,
+    json: JsonFile = None,
+) -> int:
     """Start services, and leave them running until `triptych down`."""
     from core.lab import display, registry
 
+    arguments.check_json(json)
     chosen = registry.select(",".join(names) if names else "all", settings())
-    with _lab() as lab:
-        lab.start(
-            chosen, lambda name, running: display.note(f"{name:<9} {running.version:<8} {running.web or 'no services'}")
-        )
+    with display.Watch() as watch, _lab(watch) as lab:
+        started = lab.start(chosen)
         lab.keep()
+    _show_pages([started[each.name] for each in chosen], json)
+    if open_pages:
+        _open_pages([each.web for each in started.values() if each.web])
     return 0
 
 
@@ -286,7 +314,7 @@ def down(
     from core.lab import display
     from core.lab.state import end_all
 
-    display.say(end_all(settings(), wipe) or ["nothing was running"])
+    display.say(end_all(settings(), wipe, display.note) or ["nothing was running"])
     return 0
 
 
@@ -315,7 +343,9 @@ def psql(
     from core.lab import reach
 
     with _lab() as lab:
-        return reach.psql(settings(), lab.dsn, words or [])
+        code = reach.psql(settings(), lab.dsn, words or [])
+        lab.check()
+    return code
 
 
 @app.command(epilog="Example: triptych logs airflow/scheduler --follow")
@@ -421,37 +451,46 @@ def _backfill(
 
 
 def _watched_run(
-    runs: Runs, pipeline: str, values: Mapping[str, Any], month: str | None, cancel_after: float | None
-) -> RunRecord:
+    runs: Runs, pipeline: str, values: Mapping[str, Any], month: str | None, cancel_after: float | None,
+    show: OnProgress,
+) -> RunRecord:  # fmt: skip
     """Start a run and show it until it has ended; cancel it on Ctrl-C, or when `cancel_after` seconds are over."""
-    from core.lab import display
-
-    name = runs.orchestrator.name
-    with display.Watch() as watch:
-        if runs.lab.stack(runs.orchestrator).description.ports:
-            watch(name, "services", "starting")
-            runs.lab.start([runs.orchestrator])
-            watch(name, "services", "success")
-        run_id = runs.start(pipeline, values, month)
-        try:
-            record = runs.observe(pipeline, run_id, cancel_after, lambda *fact: watch(name, *fact))
-            if not record.has_ended:
-                runs.cancel(pipeline, run_id)
-                record = runs.observe(pipeline, run_id, None, lambda *fact: watch(name, *fact))
-        except KeyboardInterrupt:
-            # The services may have ended too.
-            with suppress(TriptychError):
-                runs.cancel(pipeline, run_id)
-            raise
+    shown = partial(show, runs.orchestrator.name)
+    run_id = runs.start(pipeline, values, month)
+    try:
+        record = runs.observe(pipeline, run_id, cancel_after, shown)
+        if not record.has_ended:
+            runs.cancel(pipeline, run_id)
+            record = runs.observe(pipeline, run_id, None, shown)
+    except KeyboardInterrupt:
+        # The services may have ended too.
+        with suppress(TriptychError):
+            runs.cancel(pipeline, run_id)
+        raise
     return record
 
 
-def _pages() -> list[str]:
-    """Return the web pages of the services that run, and how to end them."""
-    from core.lab.state import survey
+def _show_pages(started: Iterable[Running], json: Path | None = None) -> None:
+    """Print the addresses of services that stay, how to end them, and where their logs are."""
+    from core.lab import display
 
-    pages = [f"{service.name:<9} {service.web}" for service in survey(settings()) if service.web]
-    return [*pages, "`triptych down` ends them"]
+    facts = [{"name": each.orchestrator, "version": each.version, "web": each.web} for each in started]
+    if arguments.write(json, {"services": facts}):
+        display.show(display.pages_table(started))
+    display.note("`triptych down` ends them; `triptych logs` shows what they say")
+    display.note(f"logs: {settings().home}/*/logs")
+
+
+def _open_pages(pages: Collection[str]) -> None:
+    """Open the pages in the user's browser; say so when there is no browser, or no page."""
+    import webbrowser
+
+    from core.lab import display
+
+    if not pages:
+        display.note("--open: none of them has a web page")
+    elif not all(webbrowser.open(page) for page in pages):
+        display.note("no browser was found: open the addresses yourself")
 
 
 def backfill_json(
@@ -469,11 +508,11 @@ def backfill_json(
     }
 
 
-def _lab() -> Lab:
+def _lab(show: OnProgress | None = None) -> Lab:
     from core.lab import display
     from core.lab.session import Lab
 
-    return Lab(settings(), display.note)
+    return Lab(settings(), display.note, show)
 
 
 def main(argv: list[str] | None = None) -> int:

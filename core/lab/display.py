@@ -21,6 +21,7 @@ from core.lab.compare import Row
 from core.lab.parity import Parity
 from core.lab.protocol import BackfillResult, MonthRecord
 from core.lab.relations import named
+from core.lab.running import Running
 from core.lab.scope import BY_DATE
 from core.lab.state import Service
 from core.ledger import Entry
@@ -234,6 +235,14 @@ def status_table(services: Iterable[Service]) -> Table:
     table = _columns("name", "state", "version", "processes", "web page")
     for each in services:
         table.add_row(each.name, each.state, each.version or "-", str(each.processes or "-"), each.web or "-")
+    return table
+
+
+def pages_table(started: Iterable[Running]) -> Table:
+    """Return the addresses of services that run."""
+    table = _columns("name", "version", "web page")
+    for each in started:
+        table.add_row(each.orchestrator, each.version, each.web or "-")
     return table
 
 

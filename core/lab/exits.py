@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +14,11 @@ from collections.abc import Sequence
 import typer
 
 from core.errors import TriptychError, UsageError, masked, printable
+
+PROGRAM = "triptych"
+
+COMPLETION = "_TRIPTYCH_COMPLETE"
+"""The variable through which a shell's completion asks."""
 
 
 def run(app: typer.Typer, words: Sequence[str]) -> int:
@@ -25,6 +31,9 @@ def run(app: typer.Typer, words: Sequence[str]) -> int:
         return _invoke(app, words)
     except typer.Exit as done:
         return done.exit_code
+    # Of the options about completion.
+    except SystemExit as done:
+        return int(done.code or 0)
     # `triptych ledger | head`
     except BrokenPipeError:
         # Otherwise the interpreter complains when it flushes.
@@ -49,7 +58,10 @@ def run(app: typer.Typer, words: Sequence[str]) -> int:
 def _invoke(app: typer.Typer, words: list[str]) -> int:
     # Not app(words): that would turn `Interrupted` into exit code 130, whatever the signal, and print nothing.
     command = typer.main.get_command(app)
-    with command.make_context("triptych", words or ["--help"]) as context:
+    if COMPLETION in os.environ:
+        # A shell asks what may come next: this answers, and exits.
+        command.main(prog_name=PROGRAM)
+    with command.make_context(PROGRAM, words or ["--help"]) as context:
         return int(command.invoke(context) or 0)
 
 

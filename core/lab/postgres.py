@@ -143,7 +143,8 @@ class Postgres:
     def stop(self) -> bool:
         """End the server of this folder, and no other; return whether there was one."""
         if not self.folder.exists():
-            return False
+            # Somebody may have deleted it, and the server would run for another minute.
+            return bool(processes.end(self.folder))
         with FileLock(self.folder / "lock"):
             # First: the supervisors of other commands must not start it again.
             self._stopped.touch(mode=0o600)

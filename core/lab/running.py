@@ -19,6 +19,8 @@ class Running:
     web: str | None
     processes: list[Identity]
     settings: str
+    checkout: str
+    """The folder of the code that they run."""
 
     @classmethod
     def read(cls, path: Path) -> Running | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psutil
@@ -22,9 +23,7 @@ from core.lab.protocol import (
 )
 from core.lab.registry import Orchestrator
 from core.lab.session import Lab
-
-Show = Callable[[str, str, str], None]
-"""Called with a run's partition (its pipeline, if it has none), state and detail."""
+from core.lab.tally import Show
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Runs:
 
     def observe(self, pipeline: str, run_id: str, wait_s: float | None = 0.0, show: Show | None = None) -> RunRecord:
         """Return a run's record: now, or once it has ended, after `wait_s` seconds at most (None: without a limit)."""
-        on_progress = (lambda fact: show(fact["month"], fact["state"], fact["detail"])) if show else None
+        on_progress = partial(_pass_on, show) if show else None
         request = RunRequest(pipeline, run_id, wait_s)
         return RunRecord.from_json(self.lab.ask(self.orchestrator, "observe", request, on_progress))
 
@@ -74,3 +73,8 @@ class Runs:
             with suppress(psutil.NoSuchProcess):
                 found.append(Process(record, Identity.of(record.name, record.pid)))
         return found
+
+
+def _pass_on(show: Show, fact: Mapping[str, Any]) -> None:
+    """Pass one line of the runner's progress on to `show`."""
+    show(fact["month"], fact["state"], fact["detail"], task=fact["task"], attempt=fact["attempt"])

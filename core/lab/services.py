@@ -3,6 +3,7 @@
 <state>/<orchestrator>/home/           the orchestrator's home
                        logs/           one file per process, and one per step that ran
                        services.json   the running services: processes by pid and start, ports, web page
+                       ports.json      the ports that they had last
                        lease, kept     who uses them (`core.lab.leases`)
                        runs/           requests, results and logs of its runner
 """
@@ -11,9 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import socket
+import os
+import random
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +23,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from core.errors import TransientError, TriptychError, UsageError
-from core.lab import driver, processes, steps
+from core.errors import PermanentError, TransientError, TriptychError, UsageError
+from core.lab import driver, notices, processes, steps
 from core.lab.identity import Identity
 from core.lab.processes import end_rest, is_free
 from core.lab.protocol import Description, Endpoint, Message, Services, write_json
@@ -36,6 +37,12 @@ CALL_S = 60.0
 """The limit for `describe` and `services`: an interpreter and some imports, 0.3 s on an idle machine."""
 
 METADATA = "${METADATA}"
+
+PORTS = range(20_000, 32_000)
+"""Where new ports are chosen: below those that Linux hands out to connections, one of which would take a kept port."""
+
+OnStep = Callable[[str], None]
+"""Called with what is being done to bring services up, such as ``starting scheduler``."""
 
 
 @dataclass
@@ -52,7 +59,7 @@ class Stack:
     metadata: Callable[[], tuple[str, bool]]
     stop: Event = field(default_factory=Event)
     say: Callable[[str], None] = lambda line: None
-    """Called with a line for services that had ended and are started again."""
+    """Called with a line for services that had ended and are started again, and for a port that changes."""
     identities: list[Identity] = field(default_factory=list)
     """The processes that run as far as this command knows: when one of them ends, call `revive`."""
     check: Callable[[], None] = lambda: None
@@ -84,26 +91,29 @@ class Stack:
     def _steps(self) -> Steps:
         return Steps(self.orchestrator, self.folder, self._go_on)
 
-    def start(self) -> Running:
+    def start(self, on_step: OnStep = lambda what: None) -> Running:
         """Use the services that run, and bring up those that do not; raise one clear line when they do not come up.
 
         Another command may be using them: what runs is left alone, and what has ended is started on the ports that it
-        had.
+        had. `on_step` is not called when all of them run.
         """
         private(self.home)
-        with FileLock(self.folder / "lock"):
+        other = notices.starter(self.folder)
+        if other and other.pid != os.getpid():
+            on_step(f"pid {other.pid} starts them")
+        with FileLock(self.folder / "lock"), notices.starting(self.folder):
             known = Running.read(self.record)
             if known and known.version != self.description.version:
                 known = None
             if known is None or (known.processes and len(known.dead) == len(known.processes)):
-                running = self._start_all(known)
+                running = self._start_all(known, on_step)
                 self.identities = running.processes
                 return running
             # An orchestrator without services has no process that could know other settings.
             if known.processes:
                 self._check_settings(known)
                 self._report_dead(known)
-                self._revive(known)
+                self._revive(known, on_step)
         if known.processes:
             # A service that dies from now on is started again by our supervisor.
             self._call("ready", Endpoint(str(self.home), known.ports), steps.STEP_S, self._go_on)
@@ -128,9 +138,10 @@ class Stack:
 
     def end(self) -> int:
         """End all that runs for this orchestrator's services; return the number of processes."""
+        # First: what is about to end is no service that died.
+        self.record.unlink(missing_ok=True)
         count = processes.end(self.folder / "services")
         self.let_go()
-        self.record.unlink(missing_ok=True)
         self.identities = []
         return count
 
@@ -139,6 +150,11 @@ class Stack:
         self._steps.let_go()
 
     def _check_settings(self, known: Running) -> None:
+        if known.checkout != str(self.orchestrator.cwd):
+            raise UsageError(
+                f"{self.name}: its services run the code of another checkout, {known.checkout}: "
+                "end them with `triptych down`"
+            )
         if known.settings != self._fingerprint:
             raise UsageError(
                 f"{self.name}: its services run with other settings (TRIPTYCH_*, AWS_*, AZURE_*, GOOGLE_*): "
@@ -151,21 +167,43 @@ class Stack:
             if each not in self.identities:
                 self.say(f"{self.death(each)}; it is started again")
 
-    def _start_all(self, known: Running | None) -> Running:
-        """Bring all services up, on the ports of those `known` to have died if these are free, else on new ones."""
+    def _start_all(self, known: Running | None, on_step: OnStep) -> Running:
+        """Bring all services up, on the ports that they had last if these are free, else on new ones."""
         # Ends the rest of services that died, or that are of another version.
         self.end()
-        is_same = known and known.settings == self._fingerprint and all(is_free(port) for port in known.ports.values())
-        ports = known.ports if known and is_same else free_ports(self.description.ports)
+        # A backfill may still be talking to services of other settings that died: it must not reach these.
+        is_same = known is None or known.settings == self._fingerprint
+        ports = self._choose_ports(self._kept_ports() if is_same else {})
         try:
-            return self._bring_up(ports)
+            return self._bring_up(ports, on_step)
         except TriptychError:
             # Another program may take a port between its choice and its use: that is worth one more attempt.
             if self.stop.is_set() or all(is_free(port) for port in ports.values()):
                 raise
-        return self._bring_up(free_ports(self.description.ports))
+        return self._bring_up(self._choose_ports(ports), on_step)
 
-    def _revive(self, known: Running) -> None:
+    def _choose_ports(self, kept: Mapping[str, int]) -> dict[str, int]:
+        """Return the `kept` ports, with new ones for those that are missing or taken; keep them from now on."""
+        new = free_ports(self.description.ports)
+        ports = {name: kept[name] if name in kept and is_free(kept[name]) else port for name, port in new.items()}
+        for name in kept.keys() & ports:
+            if ports[name] != kept[name]:
+                self.say(f"{self.name}: port {kept[name]} ({name}) is in use by another program: now {ports[name]}")
+        write_json(self._ports, ports)
+        return ports
+
+    def _kept_ports(self) -> dict[str, int]:
+        """Return the ports of the last time; none if there was none, or the file is unreadable."""
+        try:
+            return {str(name): int(port) for name, port in json.loads(self._ports.read_text()).items()}
+        except (FileNotFoundError, ValueError, TypeError, AttributeError):
+            return {}
+
+    @property
+    def _ports(self) -> Path:
+        return self.folder / "ports.json"
+
+    def _revive(self, known: Running, on_step: OnStep = lambda what: None) -> None:
         """Repeat the steps that start and await services, for those that have ended.
 
         Asks the runner for commands and environment again: the environment holds a password, so it is not on disk.
@@ -181,12 +219,14 @@ class Stack:
                 if not self.identities[position].process():
                     if not step.leaves_runs:
                         end_rest(self.identities[position])
+                    on_step(steps.label(step))
                     self._steps.take(step, env, self._context)
                     self.identities[position] = self._steps.children[-1].identity
                     # At once: if this command is killed while it waits, another one knows the process.
                     write_json(self.record, asdict(replace(known, processes=self.identities)))
                 position += 1
             elif step.wait:
+                on_step(steps.label(step))
                 self._steps.take(step, env, self._context)
 
     @property
@@ -200,7 +240,7 @@ class Stack:
         """What the `once` steps depend on, besides their words."""
         return [self.description.version, str(self.home), self.address]
 
-    def _bring_up(self, ports: dict[str, int]) -> Running:
+    def _bring_up(self, ports: dict[str, int], on_step: OnStep) -> Running:
         """Take every step; on a failure end what was started."""
         endpoint = Endpoint(str(self.home), ports)
         self._steps.children = []
@@ -208,16 +248,21 @@ class Stack:
             services = Services.from_json(self._call("services", endpoint, CALL_S))
             env = self._service_env(services)
             for step in services.steps:
+                on_step(steps.label(step))
                 self._steps.take(step, env, self._context)
                 self._steps.check_alive()
             if self._steps.children:
+                on_step("waiting until it takes work")
                 self._call("ready", endpoint, steps.STEP_S)
                 self._steps.check_alive()
         except BaseException:
             self.end()
             raise
         identities = [child.identity for child in self._steps.children]
-        running = Running(self.name, self.description.version, ports, services.web, identities, self._fingerprint)
+        running = Running(
+            self.name, self.description.version, ports, services.web, identities, self._fingerprint,
+            str(self.orchestrator.cwd),
+        )  # fmt: skip
         write_json(self.record, asdict(running))
         return running
 
@@ -246,9 +291,9 @@ class Stack:
 
 
 def free_ports(names: list[str]) -> dict[str, int]:
-    """Return a free loopback port for each name, all different."""
-    with ExitStack() as held:
-        sockets = {name: held.enter_context(socket.socket()) for name in names}
-        for each in sockets.values():
-            each.bind(("127.0.0.1", 0))
-        return {name: each.getsockname()[1] for name, each in sockets.items()}
+    """Return a free loopback port for each name, all different. Raise `PermanentError` when there are not enough."""
+    free = (port for port in random.sample(PORTS, len(PORTS)) if is_free(port))
+    ports = dict(zip(names, free, strict=False))
+    if len(ports) < len(names):
+        raise PermanentError(f"there is no free port from {PORTS.start} to {PORTS.stop - 1} on 127.0.0.1")
+    return ports

@@ -17,14 +17,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from psycopg.conninfo import conninfo_to_dict
 
 from core import ledger
 from core.database import Connection, connect, libpq_variables, resolved
-from core.errors import TriptychError, UsageError
-from core.lab import driver, metadata
+from core.errors import PermanentError, TriptychError, UsageError
+from core.lab import driver, metadata, notices
 from core.lab.leases import Lease, kept
 from core.lab.postgres import Postgres
 from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint, Request
@@ -32,7 +33,7 @@ from core.lab.registry import Orchestrator
 from core.lab.running import Running
 from core.lab.services import Stack
 from core.lab.signals import interruptible
-from core.lab.supervisor import Supervisor
+from core.lab.supervisor import Supervisor, Unit
 from core.lab.tally import Show, Tally
 from core.lab.warm_dbt import WarmDbt
 from core.ledger import Entry
@@ -42,13 +43,21 @@ T = TypeVar("T")
 OnProgress = Callable[..., None]
 """Called with an orchestrator's name, and then as `core.lab.tally.Show`."""
 
+RUNS = "runs already"
+
 
 class Lab:
     """A session. Enter it in the main thread, so that Ctrl-C, SIGTERM and SIGHUP end it cleanly."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None] = lambda line: None) -> None:
-        """`say` is called with a line each time a service died or was started again."""
+    def __init__(
+        self, settings: Settings, say: Callable[[str], None] = lambda line: None, show: OnProgress | None = None
+    ) -> None:
+        """`say` is called with a line each time a service died or was started again.
+
+        `show` is called, for each orchestrator's and PostgreSQL's ``services``, with what is done to start or end them.
+        """
         self.settings, self._say = settings, say
+        self._show: OnProgress = show or (lambda *fact: None)
         self.results: dict[str, BackfillResult] = {}
         """The results of `backfills` so far, by orchestrator, also when it was interrupted."""
         self._postgres = Postgres(settings.home / "postgres", settings.pg_bin)
@@ -64,7 +73,10 @@ class Lab:
         if threading.current_thread() is threading.main_thread():
             self._exit.enter_context(interruptible())
         try:
+            # It may delete the state folder.
+            notices.wait_for_down(self.settings.home, self._say)
             state_folder(self.settings.home)
+            self._down_before = notices.last_down(self.settings.home)
             self.dsn = resolved(self.settings.dsn) if self.settings.dsn else self._warehouse()
             self._exit.callback(self._release)
         except BaseException:
@@ -72,21 +84,60 @@ class Lab:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise what ended this session from outside instead of an `error` that came of it."""
         self._stop.set()
-        self._exit.close()
+        ended = self._ended if isinstance(error, Exception) and not isinstance(error, UsageError) else None
+        try:
+            self._exit.close()
+        finally:
+            if ended:
+                raise PermanentError(ended) from error
 
-    def start(
-        self, chosen: Sequence[Orchestrator], say: Callable[[str, Running], None] | None = None
-    ) -> dict[str, Running]:
+    @property
+    def _ended(self) -> str | None:
+        """What another command did that ends this session; None as long as there is no such thing."""
+        if not self._leases:
+            # It uses a server that `down` does not end.
+            return None
+        down = notices.last_down(self.settings.home)
+        if down and down != self._down_before:
+            return f"ended by `triptych down` (pid {down.pid})"
+        if any(lease.is_lost for lease in list(self._leases.values())):
+            return f"ended: somebody has deleted the state folder {self.settings.home}"
+        return None
+
+    def check(self) -> None:
+        """Raise `PermanentError` when another command has ended what this session uses."""
+        if ended := self._ended:
+            raise PermanentError(ended)
+
+    def start(self, chosen: Sequence[Orchestrator]) -> dict[str, Running]:
         """Bring up the services of the `chosen`, side by side; raise the first failure once all attempts have ended."""
 
         def one(orchestrator: Orchestrator) -> Running:
+            show, steps = partial(self._show, orchestrator.name, "services"), list[str]()
+
+            def on_step(what: str) -> None:
+                steps.append(what)
+                show("starting", what)
+
+            show("starting", "")
             stack = self.stack(orchestrator)
-            with self._watched(stack):
-                running = stack.start()
-            if say:
-                say(orchestrator.name, running)
+            try:
+                with self._watched(stack):
+                    running = stack.start(on_step)
+            except TriptychError:
+                # An interrupted start has not failed. The message of one that has is raised.
+                if not self._stop.is_set():
+                    show("failed", "")
+                raise
+            if steps:
+                show("success", running.web or "")
+            else:
+                show("unchanged", RUNS if running.processes else "has no services")
             return running
 
         return self.together({each.name: lambda each=each: one(each) for each in chosen})  # type: ignore[misc]
@@ -106,7 +157,7 @@ class Lab:
             except TriptychError as error:
                 if isinstance(error, UsageError) and not tally.has_landed:
                     raise
-                result = tally.result(str(error), self._loaded(request.schema))
+                result = tally.result(self._ended or str(error), self._loaded(request.schema))
         # An interrupted backfill's months did not fail.
         if not self._stop.is_set():
             tally.settle(result)
@@ -116,9 +167,9 @@ class Lab:
     def _run(self, stack: Stack, tally: Tally) -> BackfillResult:
         """Bring the services up, then call the runner."""
         tally.version = stack.description.version
-        if tally.show and stack.description.ports:
-            tally.show("services", "starting", version=tally.version)
-        running = stack.start()
+        show: Show = tally.show if tally.show and stack.description.ports else lambda *fact, **_: None
+        show("services", "starting", version=tally.version)
+        running = stack.start(partial(show, "services", "starting"))
         if tally.show and running.processes:
             # Services that end with this session would leave a dead link on the screen.
             tally.show("services", "success", (kept(stack.folder) and running.web) or "")
@@ -183,12 +234,13 @@ class Lab:
         env = driver.environment(self.settings, orchestrator, folder / "home", self.dsn) | _tls(self.dsn)
         database = partial(metadata.create, self.settings, name, self.dsn)
         stack = Stack(orchestrator, folder, env, database, self._stop, self._say)
-        self._supervisors[name] = Supervisor(stack, self._say)
+        self._supervisors[name] = self._supervisor(stack)
         stack.check = partial(self._check, name)
         return stack
 
     def _check(self, orchestrator: str) -> None:
-        """Raise when PostgreSQL or a service of the orchestrator died more often than it may."""
+        """Raise when all was ended, or PostgreSQL or a service of the orchestrator died more often than it may."""
+        self.check()
         for each in (*self._shared, self._supervisors[orchestrator]):
             each.check()
 
@@ -225,16 +277,26 @@ class Lab:
         """Release all services, side by side: some take 9 s to end."""
 
         def one(stack: Stack) -> None:
-            self._leases.pop(stack.folder).release(stack.end)
+            self._leases.pop(stack.folder).release(lambda: self._end(stack))
             stack.let_go()
 
         self.together({name: lambda s=s: one(s) for name, s in self._stacks.items()})  # type: ignore[misc]
 
+    def _end(self, stack: Stack) -> None:
+        self._show(stack.name, "services", "ending", "")
+        stack.end()
+
     def _warehouse(self) -> str:
         lease = self._leases[self._postgres.folder] = Lease(self._postgres.folder)
         self._exit.callback(lease.release, self._postgres.stop)
-        self._shared.append(Supervisor(self._postgres, self._say))
-        return self._postgres.start()
+        self._shared.append(self._supervisor(self._postgres))
+        show = partial(self._show, self._postgres.name, "services")
+        runs = self._postgres.running()
+        show("starting", "")
+        with notices.starting(self._postgres.folder):
+            dsn = self._postgres.start()
+        show("unchanged" if runs else "success", RUNS if runs else "")
+        return dsn
 
     def _warm_up(self) -> None:
         """Start to warm dbt up, so that it is warm when the first build needs it."""
@@ -242,7 +304,10 @@ class Lab:
         lease = self._leases[server.folder] = Lease(server.folder)
         self._exit.callback(lease.release, server.end)
         server.start()
-        self._shared.append(Supervisor(server, self._say, vital=False))
+        self._shared.append(self._supervisor(server, vital=False))
+
+    def _supervisor(self, unit: Unit, *, vital: bool = True) -> Supervisor:
+        return Supervisor(unit, self._say, vital=vital, is_ended=lambda: self._ended is not None)
 
 
 TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl", "sslcrldir")

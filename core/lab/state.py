@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.database import where
 from core.errors import UsageError
-from core.lab import leases, metadata, processes
+from core.lab import leases, metadata, notices, processes
+from core.lab.identity import Identity
 from core.lab.postgres import Postgres
 from core.lab.registry import orchestrators
 from core.lab.running import Running
 from core.lab.warm_dbt import WarmDbt
 from core.settings import Settings, is_state_folder
-
-PARTS = "parts of it run: `triptych down` ends them"
 
 
 @dataclass(frozen=True)
@@ -41,34 +40,66 @@ def _postgres(settings: Settings) -> Service:
     folder = settings.home / "postgres"
     if settings.dsn:
         return Service("postgres", "TRIPTYCH_DSN", web=where(settings.dsn))
-    if server := Postgres(folder, settings.pg_bin).running() if folder.exists() else None:
-        return Service("postgres", _state(True, folder), web=f"127.0.0.1:{server.port}")
-    return Service("postgres", PARTS if processes.members(folder) else "not running")
+    server = Postgres(folder, settings.pg_bin).running() if folder.exists() else None
+    if server and server.ready:
+        return Service("postgres", _state(folder), web=f"127.0.0.1:{server.port}")
+    if by := notices.starter(folder):
+        return Service("postgres", _starting(folder, by))
+    return Service("postgres", _parts(folder) if processes.members(folder) else "not running")
 
 
 def _orchestrator(name: str, folder: Path) -> Service:
     running, alive = Running.read(folder / "services.json"), processes.members(folder)
-    if running and alive and running.dead:
+    # One without services has processes while it works.
+    if running and not running.dead and (running.processes or alive):
+        return Service(name, _state(folder), running.version, len(alive), running.web)
+    if by := notices.starter(folder):
+        return Service(name, _starting(folder, by), processes=len(alive) or None)
+    if running and running.dead and alive:
         dead = ", ".join(each.name for each in running.dead)
         state = f"{dead} ended: `triptych up {name}` starts it again"
         return Service(name, state, running.version, len(alive), running.web)
-    if running and running.processes and not running.dead:
-        return Service(name, _state(True, folder), running.version, len(alive), running.web)
     if alive:
-        return Service(name, PARTS, processes=len(alive))
+        return Service(name, _parts(folder), processes=len(alive))
     return Service(name, "not running")
 
 
 def _dbt(settings: Settings) -> Service:
     folder = WarmDbt(settings).folder
     count = len(processes.members(folder))
-    return Service("dbt", _state(count > 0, folder), processes=count or None)
+    return Service("dbt", _state(folder) if count else "not running", processes=count or None)
 
 
-def _state(is_running: bool, folder: Path) -> str:
-    if not is_running:
-        return "not running"
-    return "running" if leases.kept(folder) else "running, until its last user ends"
+def _state(folder: Path) -> str:
+    """Return in which state a service is that runs."""
+    users = _pids(folder)
+    if leases.kept(folder):
+        return f"running, used by {users}" if users else "running"
+    return f"running, only for {users}" if users else "left by a killed command"
+
+
+def _starting(folder: Path, by: Identity) -> str:
+    return f"starting (by pid {by.pid}, {notices.starting_for(folder):.0f} s)"
+
+
+def _parts(folder: Path) -> str:
+    """Return in which state a service is that runs in part, and is not being started."""
+    if by := notices.being_ended(folder.parent):
+        return f"ending (by pid {by.pid})"
+    users = _pids(folder)
+    return f"starting or ending (by {users})" if users else "parts of it run: `triptych down` ends them"
+
+
+def _pids(folder: Path) -> str:
+    """Return ``pid 4242``, or ``pids 4242, 4243``, of the commands that use the service; nothing without any."""
+    users = [str(user.pid) for user in leases.users(folder)]
+    return f"pid{'s' if len(users) > 1 else ''} {', '.join(users)}" if users else ""
+
+
+def recorded(settings: Settings, names: Iterable[str]) -> list[Running]:
+    """Return the services of those of the orchestrators that have been started, as they are on record."""
+    records = [Running.read(settings.home / name / "services.json") for name in names]
+    return [each for each in records if each]
 
 
 def folders(settings: Settings) -> dict[str, Path]:
@@ -78,24 +109,26 @@ def folders(settings: Settings) -> dict[str, Path]:
     return {name: folder for name, folder in every.items() if folder.is_dir() or processes.members(folder)}
 
 
-def end_all(settings: Settings, wipe: bool = False) -> list[str]:
+def end_all(settings: Settings, wipe: bool = False, say: Callable[[str], None] = lambda line: None) -> list[str]:
     """End everything of this state folder: runners, services, PostgreSQL. Return a line for each that ran.
 
     With `wipe`, delete the state folder too. Raise `UsageError`, before anything, when it may hold other people's
-    files.
+    files. `say` is called with a line when this must wait for another command that does the same.
     """
     if wipe and settings.home.exists() and not is_state_folder(settings.home):
         raise UsageError(
             f"{settings.home} was not new or empty when Triptych first used it: "
             "end all with `triptych down`, then delete what you want gone"
         )
-    names = list(folders(settings))
-    lines = list(_end_processes(settings))
-    if wipe and settings.home.exists():
-        if settings.dsn:
-            lines += metadata.drop(settings.dsn, [metadata.name_of(settings, name) for name in names])
-        _delete(settings)
-        lines.append(f"{settings.home}: deleted")
+    notices.wait_for_down(settings.home, say)
+    with notices.ending(settings.home):
+        names = list(folders(settings))
+        lines = list(_end_processes(settings))
+        if wipe and settings.home.exists():
+            if settings.dsn:
+                lines += metadata.drop(settings.dsn, [metadata.name_of(settings, name) for name in names])
+            _delete(settings)
+            lines.append(f"{settings.home}: deleted")
     return lines
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -19,6 +20,14 @@ from core.waiting import until
 
 STEP_S = 300.0
 """The limit for a `run` or `wait` step, and for `ready`: Airflow's migration takes 13 s, 60 s on a busy machine."""
+
+
+def label(step: Step) -> str:
+    """Return what a step does, as the screen shows it: ``starting scheduler``."""
+    if step.wait:
+        return f"waiting for {urlsplit(step.wait).path}"
+    words = step.run or step.start or []
+    return f"{'running' if step.run else 'starting'} {step.name or Path(words[0]).name}"
 
 
 @dataclass

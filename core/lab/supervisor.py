@@ -54,9 +54,17 @@ class Supervisor:
     When a `vital` unit stays dead, `check` raises. The death of another one is only reported.
     """
 
-    def __init__(self, unit: Unit, say: Callable[[str], None], *, vital: bool = True) -> None:
+    def __init__(
+        self,
+        unit: Unit,
+        say: Callable[[str], None],
+        *,
+        vital: bool = True,
+        is_ended: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`is_ended` returns whether somebody has ended everything: nothing is then reported or started again."""
         self.unit, self.lines = unit, list[str]()
-        self._say, self._vital = say, vital
+        self._say, self._vital, self._is_ended = say, vital, is_ended
         self._lock, self._users = threading.Lock(), 0
         self._over = threading.Event()
         self._failure: TriptychError | None = None
@@ -99,7 +107,7 @@ class Supervisor:
         deaths: dict[Identity, str] = {}
         restarts: Counter[str] = Counter()
         not_before = 0.0
-        while not self._over.wait(LOOK_S):
+        while not self._over.wait(LOOK_S) and not self._is_ended():
             dead = [each for each in self.unit.identities if not each.process()]
             for each in dead:
                 if each not in deaths:

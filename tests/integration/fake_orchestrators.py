@@ -21,7 +21,7 @@ def describe(request, progress):
 
 def services(request, progress):
     home, ports, python = Path(request["home"]), request["ports"], sys.executable
-    return Services({env}, [{steps}])
+    return Services({env}, [{steps}], {page})
 
 def ready(request, progress):
 {ready}
@@ -39,22 +39,30 @@ if __name__ == "__main__":
 """
 
 WEB = 'Step(start=[python, "-m", "http.server", str(ports["web"]), "--bind", "127.0.0.1"], name="web")'
+PAGE = '"http://127.0.0.1:%d/" % ports["web"]'
 WAIT = 'Step(wait="http://127.0.0.1:%d/" % ports["web"])'
 
 MakeOrchestrator = Callable[..., Orchestrator]
 
 
 def make_orchestrator(
-    folder: Path, name: str, body: str = "", steps: str = "", ports: str = "[]", env: str = "{}", ready: str = ""
+    folder: Path,
+    name: str,
+    body: str = "",
+    steps: str = "",
+    ports: str = "[]",
+    env: str = "{}",
+    ready: str = "",
+    page: str = "None",
 ) -> Orchestrator:
     """Write ``<folder>/<name>_impl/lab/runner.py``.
 
-    `steps` sees `home`, `ports` and `python`; `body` is part of the verb `backfill`.
+    `steps` and `page` see `home`, `ports` and `python`; `body` is part of the verb `backfill`.
     """
     place = folder / f"{name}_impl" / "lab"
     place.mkdir(parents=True)
     indented = "\n".join(f"    {line}" for line in body.splitlines())
     (place / "runner.py").write_text(
-        RUNNER.format(name=name, body=indented, steps=steps, ports=ports, env=env, ready=f"    {ready}")
+        RUNNER.format(name=name, body=indented, steps=steps, ports=ports, env=env, ready=f"    {ready}", page=page)
     )
     return Orchestrator(name, f"{name}_impl.lab.runner", Path(sys.executable), folder)

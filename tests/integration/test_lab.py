@@ -27,7 +27,7 @@ from core.lab.signals import Interrupted
 from core.lab.state import end_all, survey
 from core.settings import Settings
 from core.waiting import until
-from tests.integration.fake_orchestrators import WAIT, WEB, MakeOrchestrator
+from tests.integration.fake_orchestrators import WAIT, WEB, MakeOrchestrator, make_orchestrator
 
 pytestmark = pytest.mark.slow
 
@@ -134,6 +134,35 @@ def test_a_step_that_fails_says_why(state: Settings, orchestrator: MakeOrchestra
     fake = orchestrator(steps='Step(run=[python, "-c", "raise SystemExit(\'no tables\')"], name="migrate")')
     with Lab(state) as lab, pytest.raises(PermanentError, match=r"ended with 1: no tables; see .*/logs/migrate\.log"):
         lab.start([fake])
+
+
+def test_ports_stay_the_same_until_another_program_takes_one(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    fake, told = orchestrator(**web()), list[str]()
+
+    def port() -> int:
+        with Lab(state, told.append) as lab:
+            return lab.start([fake])["fake"].ports["web"]
+
+    first = port()
+    assert (port(), told) == (first, [])
+    with socket.socket() as taken:
+        # What was closed a moment ago does not count.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", first))
+        taken.listen()
+        other = port()
+    assert told == [f"fake: port {first} (web) is in use by another program: now {other}"]
+    assert port() == other != first
+
+
+def test_services_of_another_checkout_are_not_used(
+    state: Settings, orchestrator: MakeOrchestrator, tmp_path: Path
+) -> None:
+    elsewhere = make_orchestrator(tmp_path / "elsewhere", "fake", **web())
+    with Lab(state) as lab, Lab(state) as other:
+        lab.start([orchestrator(**web())])
+        with pytest.raises(UsageError, match=rf"run the code of another checkout, {tmp_path}: end .* `triptych down`"):
+            other.start([elsewhere])
 
 
 def test_a_port_that_was_taken_in_the_meantime_costs_one_more_try(
@@ -518,6 +547,21 @@ def test_an_interrupted_session_leaves_nothing(state: Settings, orchestrator: Ma
     with pytest.raises(Interrupted, match="SIGTERM"), Lab(state) as lab:
         lab.backfills({fake: request()}, interrupt)
     assert processes.members(state.home) == []
+
+
+def test_status_says_who_works_with_an_orchestrator_without_services(
+    state: Settings, orchestrator: MakeOrchestrator
+) -> None:
+    fake = orchestrator(body="progress(months[0], 'running'); signal.pause()")
+    seen: list[str] = []
+
+    def look(*_: str) -> None:
+        seen.extend(service.state for service in survey(state) if service.name == "fake")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted), Lab(state) as lab:
+        lab.backfills({fake: request()}, look)
+    assert seen == [f"running, only for pid {os.getpid()}"]
 
 
 def test_unreadable_progress_is_not_lost(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,12 +13,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
 from core.lab import processes
 from core.lab.postgres import Postgres
 from core.lab.signals import ENDING
-from tests.integration.fake_orchestrators import WAIT, WEB, make_orchestrator
+from tests.integration.fake_orchestrators import PAGE, WAIT, WEB, make_orchestrator
 
 pytestmark = pytest.mark.slow
 
@@ -32,12 +35,12 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(tmp_path: Path, home: Path, postgres: str) -> Iterator[Run]:
-    """Start a command in its own state folder, with three orchestrators: `quick`, `endless`, and `half`.
+    """Start a command in its own state folder, with orchestrators of a few lines: `quick`, `endless`, `half`, `slow`.
 
-    `half` ends one month.
+    `half` ends one month, and `slow` never comes up.
     The session's PostgreSQL is the warehouse, except with `embedded`: then it has one of its own, which takes seconds.
     """
-    web = {"ports": "['web']", "steps": f"{WEB}, {WAIT}"}
+    web = {"ports": "['web']", "steps": f"{WEB}, {WAIT}", "page": PAGE}
     make_orchestrator(tmp_path, "quick", body="progress(months[0], 'success')", **web)
     make_orchestrator(
         tmp_path, "endless", **web,
@@ -46,7 +49,8 @@ def start(tmp_path: Path, home: Path, postgres: str) -> Iterator[Run]:
     )  # fmt: skip
     half = "progress(months[0], 'success'); progress(months[1], 'running'); signal.pause()"
     make_orchestrator(tmp_path, "half", body=half, **web)
-    impls = os.pathsep.join(str(tmp_path / f"{name}_impl") for name in ("quick", "endless", "half"))
+    make_orchestrator(tmp_path, "slow", steps='Step(run=["sleep", "300"], name="never")')
+    impls = os.pathsep.join(str(tmp_path / f"{name}_impl") for name in ("quick", "endless", "half", "slow"))
     env = {**os.environ, "TRIPTYCH_HOME": str(home), "TRIPTYCH_IMPLS": impls}
     started: list[subprocess.Popen[str]] = []
 
@@ -218,12 +222,19 @@ def test_ctrl_c_cancels_the_run(start: Run, home: Path, warehouse: str) -> None:
 
 def test_up_stays_until_down(start: Run, home: Path, source: str) -> None:
     up = start("up", "quick")
-    assert up.communicate(timeout=60)[0] == ""
+    out, said = up.communicate(timeout=60)
     assert up.returncode == 0
+    name, version, page = out.splitlines()[1].split()
+    assert (out.splitlines()[0].split(), name, version) == (["name", "version", "web", "page"], "quick", "1.0")
+    assert httpx.get(page, trust_env=False).status_code == 200
+    assert re.search(r"^quick +services +starting +starting web$", said, re.MULTILINE)
+    assert "`triptych down` ends them" in said and f"{home}/*/logs" in said
     found = {process.pid for process in processes.members(home)}
     assert found
-    again = start("up", "quick")
-    again.communicate(timeout=60)
+    again = start("up", "quick", "--json", "-")
+    out, said = again.communicate(timeout=60)
+    assert json.loads(out) == {"services": [{"name": "quick", "version": "1.0", "web": page}]}
+    assert re.search(r"^quick +services +unchanged .* runs already$", said, re.MULTILINE)
     backfill = start("backfill", "2024-01", "--on", "quick", "--source", source)
     backfill.communicate(timeout=60)
     now = {process.pid for process in processes.members(home)}
@@ -237,6 +248,60 @@ def test_up_stays_until_down(start: Run, home: Path, source: str) -> None:
     ).items()
     start("down").communicate(timeout=60)
     assert nothing_runs(home)
+
+
+def test_status_says_who_starts_and_down_ends_it_in_one_line(start: Run, home: Path) -> None:
+    """The start of `slow` never ends by itself."""
+    up = start("up", "slow")
+    assert up.stderr is not None
+    assert any("running never" in line for line in up.stderr)
+    status = start("status").communicate(timeout=60)[0]
+    assert re.search(rf"^slow +starting \(by pid {up.pid}, \d+ s\)", status, re.MULTILINE)
+    assert "triptych down" not in status
+    other = start("up", "slow")
+    assert other.stderr is not None
+    assert any(f"pid {up.pid} starts them" in line for line in other.stderr)
+    down = start("down")
+    down.communicate(timeout=60)
+    for command in (up, other):
+        said = command.communicate(timeout=60)[1].splitlines()
+        assert (command.returncode, said[-1]) == (1, f"triptych: ended by `triptych down` (pid {down.pid})")
+        assert [line for line in said[:-1] if "services" not in line] == []
+    assert nothing_runs(home)
+
+
+def test_a_backfill_that_down_ended_says_so(start: Run, home: Path, source: str) -> None:
+    command = working(start, source)
+    status = start("status").communicate(timeout=60)[0]
+    assert re.search(rf"^endless +running, only for pid {command.pid} ", status, re.MULTILINE)
+    down = start("down", "--wipe")
+    assert down.communicate(timeout=60)[1] == ""
+    out, said = command.communicate(timeout=60)
+    assert (command.returncode, said) == (1, "")
+    assert out.splitlines()[-1] == f"endless 2024-01 failed: ended by `triptych down` (pid {down.pid})"
+    assert not home.exists()
+
+
+def test_psql_that_down_ended_says_so(start: Run) -> None:
+    command = start("psql", "-c", "DO $$BEGIN RAISE WARNING 'asks'; PERFORM pg_sleep(300); END$$", embedded=True)
+    assert command.stderr is not None
+    assert any("asks" in line for line in command.stderr)
+    down = start("down", embedded=True)
+    down.communicate(timeout=60)
+    _, said = command.communicate(timeout=60)
+    last = said.splitlines()[-1]
+    assert (command.returncode, last) == (1, f"triptych: ended by `triptych down` (pid {down.pid})")
+
+
+def test_a_backfill_whose_state_folder_is_deleted_says_so(start: Run, home: Path, source: str) -> None:
+    command = working(start, source)
+    shutil.rmtree(home)
+    out, said = command.communicate(timeout=60)
+    assert (command.returncode, said) == (1, "")
+    assert out.splitlines()[-1] == f"endless 2024-01 failed: ended: somebody has deleted the state folder {home}"
+    assert nothing_runs(home)
+    # dbt, while it warmed up, may have written there again.
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def test_psql_reaches_the_warehouse_and_leaves_nothing(start: Run, home: Path) -> None:

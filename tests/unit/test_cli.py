@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import PermanentError, UsageError
-from core.lab import arguments, cli
+from core.lab import arguments, cli, exits
 from core.lab.protocol import BackfillRequest, BackfillResult, MonthRecord
 from core.lab.registry import Orchestrator
 from core.settings import ROOT, settings
@@ -195,6 +195,44 @@ def test_help_is_no_error(words: list[str], capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize("source", ["tlc", "https://host/x", "s3://bucket/x", "az://container/x", "gs://bucket/x"])
 def test_a_source_elsewhere_is_passed_on_as_it_is(source: str) -> None:
     assert arguments.resolve_source(source, [], settings()) == source
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("triptych up d", ["dagster"]),
+        ("triptych backfill --on a", ["airflow", "all"]),
+        ("triptych backfill --on plain,airflow,p", ["plain,airflow,prefect"]),
+        ("triptych backfill --source s", ["sample"]),
+        ("triptych backfill --source /", []),
+        ("triptych backfill --strategy up", ["upsert"]),
+        ("triptych backfill --schema p", []),
+    ],
+)
+def test_a_shell_is_offered_names(
+    line: str, offered: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(exits.COMPLETION, "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    assert cli.main([]) == 0
+    assert capsys.readouterr().out.split() == offered
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_pages_are_opened_where_there_is_a_browser(
+    found: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[str] = []
+
+    def open_page(page: str) -> bool:
+        opened.append(page)
+        return found
+
+    monkeypatch.setattr("webbrowser.open", open_page)
+    cli._open_pages(["http://127.0.0.1:1", "http://127.0.0.1:2"])
+    assert opened == ["http://127.0.0.1:1", "http://127.0.0.1:2"][: 2 if found else 1]
+    assert ("no browser was found" in capsys.readouterr().err) is not found
 
 
 def test_help_imports_nothing_heavy() -> None:
