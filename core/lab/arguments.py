@@ -42,7 +42,8 @@ def resolve_source(source: str, months: Iterable[Month], settings: Settings) -> 
 
 def _sample(months: Iterable[Month], settings: Settings) -> Path:
     """Bring the sample files up to date, and return their folder."""
-    from core.lab import display, sample
+    from core.extract import sample
+    from core.lab import display
     from core.lab.signals import interruptible
 
     folder = private(state_folder(settings.home) / "sample")

@@ -12,7 +12,8 @@ from psycopg import sql
 
 from core import digest, ledger, pipeline, transform
 from core.errors import UsageError
-from core.lab import audit, sample
+from core.extract import sample
+from core.lab import audit
 from core.lab.display import parity_lines
 from core.lab.parity import TABLES, Parity, compare, hold
 from core.run import Run

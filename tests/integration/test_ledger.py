@@ -13,7 +13,7 @@ from core import digest, ledger, load
 from core.database import connect
 from core.datasets import GREEN, ZONES
 from core.errors import Busy, PermanentError
-from core.lab import sample
+from core.extract import sample
 from core.month import Month
 from tests.integration import loading
 from tests.integration.loading import MONTH, OTHER, SCHEMA, WAIT_S, attempt, attempt_zones, order, running, waiting

@@ -11,7 +11,8 @@ import pytest
 
 from core import pipeline, transform
 from core.errors import CheckFailed
-from core.lab import plain, sample
+from core.extract import sample
+from core.lab import plain
 from core.lab.protocol import BackfillRequest, BackfillResult, Progress
 from core.month import parse_months
 from core.run import Run

@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import UsageError
-from core.lab import sample
-from core.lab.sample.__main__ import main
+from core.extract import sample
+from core.extract.sample.__main__ import main
 from core.month import Month, parse_months
 
 ROWS = 4_000
@@ -290,7 +290,7 @@ def test_traps_fit_at_any_size(rows: int, months: tuple[Month, ...]) -> None:
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process_and_order(folder: Path, tmp_path: Path) -> None:
     months = ",".join(map(str, reversed(ERAS)))
-    command = [sys.executable, "-m", "core.lab.sample", str(tmp_path), months, "--rows", str(ROWS)]
+    command = [sys.executable, "-m", "core.extract.sample", str(tmp_path), months, "--rows", str(ROWS)]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONHASHSEED": "4711"}, check=True, capture_output=True, text=True, timeout=120
     )
@@ -315,7 +315,7 @@ def test_another_seed_gives_other_rows() -> None:
 
 def test_the_generator_does_not_import_pandas(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from core.lab import sample; from core.month import parse_months;"
+        "import sys; from pathlib import Path; from core.extract import sample; from core.month import parse_months;"
         f"sample.ensure(Path({str(tmp_path)!r}), parse_months('2020-01,2024-01'), rows=500);"
         "sys.exit('pandas' in sys.modules)"
     )

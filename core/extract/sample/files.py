@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import UsageError
-from core.lab.sample.published import (
+from core.extract.sample.published import (
     FIRST_MONTH,
     LAST_MONTH,
     TIMES,
@@ -34,7 +34,7 @@ from core.lab.sample.published import (
     encoding_of,
     file_name,
 )
-from core.lab.sample.rows import AMOUNTS, FEWEST_ROWS, HARD_VALUES, ROWS, SEED, Integers, Rows, draw
+from core.extract.sample.rows import AMOUNTS, FEWEST_ROWS, HARD_VALUES, ROWS, SEED, Integers, Rows, draw
 from core.month import Month
 
 _VERSION = 2
