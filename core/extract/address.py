@@ -11,6 +11,7 @@ from core.extract.bucket import Bucket
 from core.extract.folder import Folder
 from core.extract.location import CLOUDS, Location
 from core.extract.source import SOURCES, Source, scheme_of
+from core.settings import settings
 
 
 def check_source(prefix: str) -> None:
@@ -27,12 +28,19 @@ def check_source(prefix: str) -> None:
 @contextlib.contextmanager
 def opened(prefix: str) -> Iterator[Source]:
     """Yield the source that `prefix` names; raise `UsageError` when it names none."""
-    if "://" not in prefix:
+    if prefix == "tlc":
+        prefix = settings().tlc_url
+    if prefix == "sample":
+        # Not at the top: no other source needs the generator.
+        from core.extract.sample.source import Sample
+
+        yield Sample()
+    elif "://" not in prefix:
         yield Folder(prefix)
-        return
-    check_source(prefix)
-    if prefix.lower().startswith("http"):
-        with web.connect() as client:
-            yield web.Web(web.parse(prefix), client)
     else:
-        yield Bucket(Location.parse(prefix))
+        check_source(prefix)
+        if prefix.lower().startswith("http"):
+            with web.connect() as client:
+                yield web.Web(web.parse(prefix), client)
+        else:
+            yield Bucket(Location.parse(prefix))

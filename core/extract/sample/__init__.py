@@ -9,10 +9,10 @@
 from __future__ import annotations
 
 from core.extract.sample.files import ensure, table, write_month, write_zones
-from core.extract.sample.published import LEGACY, MODERN, RESAVED, ZONES, Cab, Encoding, file_name
+from core.extract.sample.published import LEGACY, MODERN, RESAVED, ZONES, Cab, Encoding, check_month, file_name
 from core.extract.sample.rows import FEWEST_ROWS, HARD_VALUES, NULL_BLOCK, PARTS, ROWS, SEED
 
 __all__ = [
     "FEWEST_ROWS", "HARD_VALUES", "LEGACY", "MODERN", "NULL_BLOCK", "PARTS", "RESAVED", "ROWS", "SEED", "ZONES",
-    "Cab", "Encoding", "ensure", "file_name", "table", "write_month", "write_zones",
+    "Cab", "Encoding", "check_month", "ensure", "file_name", "table", "write_month", "write_zones",
 ]  # fmt: skip
