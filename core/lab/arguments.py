@@ -10,7 +10,6 @@ from pathlib import Path
 from core.errors import PermanentError, UsageError
 from core.lab.protocol import write_json
 from core.month import Month
-from core.settings import Settings, private, state_folder
 
 
 def names(schemas: str) -> list[str]:
@@ -23,38 +22,26 @@ def names(schemas: str) -> list[str]:
     return [check_schema_name(name) for name in listed]
 
 
-def resolve_source(source: str, months: Iterable[Month], settings: Settings) -> str:
-    """Return the source as the runners take it, and generate sample files. Raise `UsageError` for an unknown folder."""
+def resolve_source(source: str, months: Iterable[Month]) -> str:
+    """Return the source as the runners take it: a folder by its full path.
+
+    Raise `UsageError` when it is none, or is the sample data and lacks one of `months`: before an orchestrator writes
+    it into its history.
+    """
     if source == "sample":
-        return str(_sample(months, settings))
-    if source == "tlc":
-        return source
-    if "://" in source:
+        from core.extract.sample import check_month
+
+        for month in months:
+            check_month(month)
+    elif "://" in source:
         from core.extract import check_source
 
-        # Before an orchestrator writes it into its history.
         check_source(source)
-        return source
-    if not os.path.isdir(source):  # noqa: PTH112  # Path.is_dir() raises on a name that is too long
-        raise UsageError(f"--source {source}: no such folder; write sample, tlc, a folder, or an http(s) prefix")
-    return str(Path(source).resolve())
-
-
-def _sample(months: Iterable[Month], settings: Settings) -> Path:
-    """Bring the sample files up to date, and return their folder."""
-    from core.extract import sample
-    from core.lab import display
-    from core.lab.signals import interruptible
-
-    folder = private(state_folder(settings.home) / "sample")
-
-    def report(month: Month, _path: Path, written: bool, seconds: float) -> None:
-        if written:
-            display.note(f"sample    {month}  written in {seconds:.1f} s")
-
-    with interruptible():
-        sample.ensure(folder, months, report=report)
-    return folder
+    elif source != "tlc":
+        if not os.path.isdir(source):  # noqa: PTH112  # Path.is_dir() raises on a name that is too long
+            raise UsageError(f"--source {source}: no such folder; write sample, tlc, a folder, or an http(s) prefix")
+        return str(Path(source).absolute())
+    return source
 
 
 STDOUT = Path("-")

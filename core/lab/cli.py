@@ -17,8 +17,8 @@ import typer
 from core.errors import PermanentError, UsageError
 from core.lab import arguments, exits
 from core.month import Month, parse_months
-from core.run import HELP, StrategyName
-from core.settings import settings
+from core.run import HELP, JOBS, StrategyName
+from core.settings import default_source, settings
 
 if TYPE_CHECKING:
     from core.lab.protocol import BackfillRequest, BackfillResult
@@ -80,8 +80,7 @@ def demo(
 
     chosen = registry.select("all", settings())
     months = parse_months(DEMO_MONTHS)
-    source = arguments.resolve_source("sample", months, settings())
-    code = _backfill(chosen, months, source, schema=None, keep=keep)
+    code = _backfill(chosen, months, "sample", schema=None, keep=keep)
     display.out.print()
     code = max(code, parity(schemas=",".join(each.name for each in chosen)))
     for line in _pages() if keep else NEXT:
@@ -95,14 +94,19 @@ def backfill(
     on: Annotated[
         str, typer.Option("--on", help="Orchestrators, comma separated, or all", metavar="ORCHESTRATOR,...|all")
     ],
-    source: Annotated[str, typer.Option(help=f"{HELP['source']}; or sample: generated from a seed")] = "sample",
+    source: Annotated[
+        str,
+        typer.Option(
+            help=HELP["source"], default_factory=default_source, show_default="sample, or what TRIPTYCH_SOURCE says"
+        ),
+    ],
     schema: Annotated[
         str | None,
         typer.Option(
             help=f"{HELP['schema']}; by default each orchestrator has its own. With several, all write into it"
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="How many months at a time, per orchestrator")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="How many months at a time, per orchestrator")] = JOBS,
     strategy: Annotated[StrategyName, typer.Option(help=HELP["strategy"])] = "swap",
     force: Annotated[bool, typer.Option("--force", help=HELP["force"])] = False,
     accept_suspect: Annotated[bool, typer.Option("--accept-suspect", help=HELP["accept_suspect"])] = False,
@@ -123,9 +127,7 @@ def backfill(
         check_schema_name(schema or each.name)
     arguments.check_json(json)
     parameters = {"strategy": strategy, "force": force, "accept_suspect": accept_suspect, "strict": strict}
-    return _backfill(
-        chosen, wanted, arguments.resolve_source(source, wanted, settings()), schema, parameters, jobs, json
-    )
+    return _backfill(chosen, wanted, arguments.resolve_source(source, wanted), schema, parameters, jobs, json)
 
 
 @app.command(epilog="Example: triptych parity --schemas plain,airflow")
@@ -297,7 +299,7 @@ def doctor(json: JsonFile = None) -> int:
 
 def _backfill(
     chosen: list[Orchestrator], months: Iterable[Month], source: str, schema: str | None,
-    parameters: Mapping[str, Any] = {}, jobs: int = 2, json: Path | None = None, keep: bool = False,
+    parameters: Mapping[str, Any] = {}, jobs: int = JOBS, json: Path | None = None, keep: bool = False,
 ) -> int:  # fmt: skip
     from core.lab import display
     from core.lab.protocol import BackfillRequest

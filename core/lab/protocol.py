@@ -31,7 +31,7 @@ from types import FrameType
 from typing import Any, Literal, Self
 
 from core.errors import PermanentError, TransientError, TriptychError, UsageError
-from core.run import TASKS, RunParameters, counted
+from core.run import JOBS, TASKS, RunParameters, counted
 
 MonthState = Literal["success", "unchanged", "failed"]
 TaskState = Literal["success", "unchanged", "failed", "skipped"]
@@ -130,7 +130,7 @@ class BackfillRequest(Message):
     endpoint: dict[str, Any] = field(default_factory=dict)
     strategy: str = "swap"
     force: bool = False
-    jobs: int = 2
+    jobs: int = JOBS
     accept_suspect: bool = False
     strict: bool = False
 
