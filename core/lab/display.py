@@ -192,8 +192,8 @@ def status_table(services: Iterable[Service]) -> Table:
 def ledger_table(entries: Mapping[str, Iterable[Entry]]) -> Table:
     """Return what is loaded, by whom, from which bytes."""
     table = _columns(
-        "schema", "dataset", "month", "rows", "loader", "strategy", "loaded at (UTC)", "source", "source sha256",
-        "digest",
+        "schema", "dataset", "month", "rows", "loader", "strategy", "loaded at (UTC)", "source sha256", "digest",
+        "source",
     )  # fmt: skip
     for schema, recorded in entries.items():
         for entry in recorded:
@@ -201,7 +201,7 @@ def ledger_table(entries: Mapping[str, Iterable[Entry]]) -> Table:
             month = f"{entry.month:%Y-%m}" if entry.month else "-"
             cells = [
                 schema, entry.dataset, month, f"{entry.row_count:,}", entry.loader, entry.strategy, when,
-                entry.source or "-", entry.source_sha256[:12], entry.content_digest[:12],
+                entry.source_sha256[:12], entry.content_digest[:12], entry.source or "-",
             ]  # fmt: skip
             table.add_row(*map(printable, cells))
     return table
