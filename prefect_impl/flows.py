@@ -37,8 +37,8 @@ POLL_S = 1.0
 
 
 def default_parameters() -> dict[str, Any]:
-    """Return the run parameters of both deployments; `prefect deploy` calls this as a build step."""
-    return asdict(RunParameters(default_source(), "prefect"))
+    """Return those run parameters of a deployment that have no default; `prefect deploy` calls this as a build step."""
+    return {"source": default_source(), "schema": "prefect"}
 
 
 def is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
