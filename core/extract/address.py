@@ -10,7 +10,8 @@ from core.extract import web
 from core.extract.bucket import Bucket
 from core.extract.folder import Folder
 from core.extract.location import CLOUDS, Location
-from core.extract.source import SOURCES, Source, scheme_of
+from core.extract.source import Source, scheme_of
+from core.run import HELP
 from core.settings import settings
 
 
@@ -22,7 +23,7 @@ def check_source(prefix: str) -> None:
     elif scheme in CLOUDS:
         Location.parse(prefix)
     else:
-        raise UsageError(f"source {scheme_of(prefix)}: write {SOURCES}")
+        raise UsageError(f"source {scheme_of(prefix)}: write {HELP['source']}")
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from core.errors import PermanentError, UsageError
 from core.lab.protocol import write_json
 from core.month import Month
+from core.run import HELP
 
 
 def names(schemas: str) -> list[str]:
@@ -39,7 +40,7 @@ def resolve_source(source: str, months: Iterable[Month]) -> str:
         check_source(source)
     elif source != "tlc":
         if not os.path.isdir(source):  # noqa: PTH112  # Path.is_dir() raises on a name that is too long
-            raise UsageError(f"--source {source}: no such folder; write sample, tlc, a folder, or an http(s) prefix")
+            raise UsageError(f"--source {source}: no such folder; write {HELP['source']}")
         return str(Path(source).absolute())
     return source
 

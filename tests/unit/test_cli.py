@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("command_home")
         ("backfill 2024-01 --on plain --jobs 0", "--jobs"),
         ("backfill 2024-01 --on plain --source /no/such/folder", "--source /no/such/folder: no such folder"),
         ("backfill 2019-12..2024-01 --on plain --source sample", "there is no sample data for 2019-12: name months in"),
-        ("backfill 2024-01 --on plain --source ftp://u:s3cret@host/x", "source ftp://...: write a folder, an http(s)"),
+        ("backfill 2024-01 --on plain --source ftp://u:s3cret@host/x", "source ftp://...: write sample (generated), "),
         ("backfill 2024-01 --on plain --source http://u:s3cret@host/x", "source http://host: write it without user"),
         ("backfill 2024-01 --on plain --source s3://u:s3cret@host/x", "source s3://... names no bucket"),
         ("backfill 2024-01 --on plain --schema pg_catalog", "'pg_catalog' can't be a schema name"),
