@@ -16,7 +16,7 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from psycopg import sql
@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 class Entry:
     """What is loaded. `month` is None for a dataset that is not monthly; `declaration` is `Dataset.declaration`.
 
+    `source` is the run parameter, without a secret; it is empty where a version loaded that did not record it.
     `content_digest` is that of the file's rows (`core.load.rowhash`); `core.digest` computes the table's own.
     """
 
@@ -50,6 +51,7 @@ class Entry:
     fence: int
     seen: int
     loaded_at: dt.datetime | None = None
+    source: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the same facts as JSON has them: the month as ``2024-01``, times as ISO 8601."""
@@ -76,22 +78,36 @@ _CREATE = sql.SQL(
         seen bigint NOT NULL,
         loaded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         UNIQUE NULLS NOT DISTINCT (dataset, month)
-    )
+    );
+    -- Ledgers of the first version have none
+    ALTER TABLE {schema}.load_ledger ADD COLUMN IF NOT EXISTS source text NOT NULL DEFAULT ''
     """
 )
 
-_NAMES = [field.name for field in fields(Entry)]
-_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, _NAMES))
+_ADDED = "source"
+"""The column that a ledger may lack which nobody has loaded into since it was introduced."""
+
+_NAMES = [field.name for field in fields(Entry) if field.name != _ADDED]
+# A row as JSON has NULL for a column that its table lacks
+_COLUMNS = sql.SQL("{}, coalesce(to_jsonb(load_ledger) ->> {name}, '') AS {column}").format(
+    sql.SQL(", ").join(map(sql.Identifier, _NAMES)), name=sql.Literal(_ADDED), column=sql.Identifier(_ADDED)
+)
 _IS_ONE = sql.SQL("dataset = {} AND month IS NOT DISTINCT FROM {}::date")
 
 
 def create(connection: Connection, schema: str) -> None:
-    """Create the ledger and its sequence where they are missing.
+    """Create the ledger, its sequence and its columns where they are missing.
 
     The sequence starts at the clock's milliseconds: if the schema is dropped and created again while an attempt is
     under way, that attempt is still older than all that follow.
     """
     connection.execute(_CREATE.format(schema=sql.Identifier(schema), first=sql.Literal(_clock())))
+
+
+def is_current(connection: Connection, schema: str) -> bool:
+    """Return whether the ledger exists, with all its columns: otherwise `create` makes what is missing."""
+    query = "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = %s AND NOT attisdropped"
+    return connection.execute(query, [_name(schema).as_string(connection), _ADDED]).fetchone() is not None
 
 
 def _clock() -> int:
@@ -209,9 +225,10 @@ def same_bytes(connection: Connection, schema: str, dataset: str, month: Month, 
 def write(connection: Connection, schema: str, entry: Entry) -> Entry:
     """Record `entry` in place of an earlier one of its dataset and month; return it with its `seen`, drawn now."""
     connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(_name(schema), _one(entry.dataset, entry.month)))
-    # Without `seen` and `loaded_at`: the server's sequence and clock set them
-    values = sql.SQL(", ").join(map(sql.Literal, astuple(entry)[:-2]))
-    columns = sql.SQL(", ").join(map(sql.Identifier, _NAMES[:-1]))
+    # The server's sequence and clock set the other two
+    given = {name: value for name, value in asdict(entry).items() if name not in ("seen", "loaded_at")}
+    values = sql.SQL(", ").join(map(sql.Literal, given.values()))
+    columns = sql.SQL(", ").join(map(sql.Identifier, [*given, "seen"]))
     query = sql.SQL("INSERT INTO {} ({}) VALUES ({}, {}) RETURNING seen")
     return _seen(connection, entry, query.format(_name(schema), columns, values, _now(connection, schema)))
 

@@ -45,8 +45,9 @@ def ingest(run: Run, dataset: str, month: Month | None) -> Receipt:
     fence = load.begin(run.schema, wanted)
     file = extract(wanted, run.source, month)
     order = load.Load(
-        run.schema, wanted, month, file, run.strategy, run.loader, run.run_id, fence, run.force, run.accept_suspect
-    )
+        run.schema, wanted, month, file, run.strategy, run.loader, run.run_id, fence, run.force, run.accept_suspect,
+        run.source,
+    )  # fmt: skip
     done = load.load(order)
     entry = done.entry
     receipt = Receipt(

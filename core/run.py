@@ -19,6 +19,9 @@ StrategyName = Literal["swap", "delete-append", "overwrite", "upsert"]
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
 """The ways to publish a month; `core.load` says what each costs. Here, because the names must not cost Arrow."""
 
+JOBS = 2
+"""How many months a backfill loads at a time, per orchestrator, unless the user says otherwise."""
+
 TASK_TIMEOUT_S = 7200
 """How long one attempt at a task may take. A download has 1,800 s and a lock 300 s; the rest is for a load and a build
 on a busy database. An attempt that takes longer hangs."""
@@ -46,7 +49,9 @@ class RunParameters:
     """What a user sets for a run: the fields of each orchestrator's form. Small, and without a secret."""
 
     source: str = field(
-        metadata=described("A folder, an http(s) prefix, a bucket (s3://, az://, gs://), or tlc: the publisher")
+        metadata=described(
+            "sample (generated), tlc (the publisher), a folder, an http(s) prefix, or a bucket (s3://, az://, gs://)"
+        )
     )
     schema: str = field(metadata=described("The PostgreSQL schema that is written"))
     strategy: StrategyName = field(default="swap", metadata=described("How a month is published"))

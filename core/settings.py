@@ -5,6 +5,7 @@
 | TRIPTYCH_HOME         | the state folder: files, logs, homes, the embedded PostgreSQL      | .triptych            |
 | TRIPTYCH_DSN          | the warehouse; holds a password, so it travels in the environment  | none (lab: embedded) |
 | TRIPTYCH_DSN_FILE     | instead: a file with the DSN, which only you may read              | none                 |
+| TRIPTYCH_SOURCE       | the source of a run that names none: as ``--source`` takes it      | sample               |
 | TRIPTYCH_DBT          | the dbt executable, in an environment of its own                   | .venvs/dbt/bin/dbt   |
 | TRIPTYCH_TLC_URL      | the publisher's address: what ``--source tlc`` means               | the publisher's      |
 | TRIPTYCH_LOCK_WAIT_S  | how long a step waits for another one's lock                       | 300                  |
@@ -32,7 +33,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from core.errors import UsageError
+from core.errors import UsageError, masked
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: where the dbt project and the adapters are."""
@@ -100,6 +101,7 @@ class Settings:
                 for k, v in environ.items()
                 if k not in _LAB_ONLY and (k.startswith(("TRIPTYCH_", *CLOUDS)) or k.upper() in PASSED_ON)
             }
+            | ({"TRIPTYCH_SOURCE": default_source(environ)} if environ.get("TRIPTYCH_SOURCE") else {})
             | _aws_files(environ),
         )
 
@@ -111,6 +113,24 @@ class Settings:
                 "or TRIPTYCH_DSN_FILE to a file that holds that"
             )
         return self.dsn
+
+
+def default_source(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the source of a run that names none: `sample`, or what TRIPTYCH_SOURCE says, a folder by its full path.
+
+    Every form and the command line take their default from here. It is no field of `Settings`, because a process that
+    only shows a form, such as Airflow's DAG processor, need not be able to read the other settings. Raise `UsageError`
+    when it holds a secret: a form shows it.
+    """
+    named = environ.get("TRIPTYCH_SOURCE") or "sample"
+    if named in ("sample", "tlc"):
+        return named
+    if "://" not in named:
+        # The processes of an orchestrator have other working folders.
+        return str(Path(named).absolute())
+    if masked(named) != named or re.search(r"\?[^/]*=", named):
+        raise UsageError("TRIPTYCH_SOURCE holds a password or a query (?name=value): write the address without it")
+    return named
 
 
 def _aws_files(environ: Mapping[str, str]) -> dict[str, str]:

@@ -21,7 +21,8 @@ from pydantic import PositiveInt
 from core import pipeline
 from core.errors import RETRIES, RETRY_DELAY_S, TransientError
 from core.month import Month
-from core.run import TASK_TIMEOUT_S, Receipt, Run, RunParameters, counted
+from core.run import JOBS, TASK_TIMEOUT_S, Receipt, Run, RunParameters, counted
+from core.settings import default_source
 from prefect_impl.receipts import recorded
 from prefect_impl.selection import Which, past_runs, select
 
@@ -33,6 +34,11 @@ RUN_NAME = "{parameters.schema} {month}"
 
 POLL_S = 1.0
 """How often a backfill asks for a month's state: Prefect's default of 5 s is as long as a small month takes."""
+
+
+def default_parameters() -> dict[str, Any]:
+    """Return those run parameters of a deployment that have no default; `prefect deploy` calls this as a build step."""
+    return {"source": default_source(), "schema": "prefect"}
 
 
 def is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -103,7 +109,7 @@ def taxi_pipeline(month: str, parameters: RunParameters) -> State[None]:
 
 @flow(name="backfill", flow_run_name="{which} months of {parameters.schema}", persist_result=False)
 async def backfill(
-    months: list[str], parameters: RunParameters, which: Which = "missing", concurrency: PositiveInt = 2
+    months: list[str], parameters: RunParameters, which: Which = "missing", concurrency: PositiveInt = JOBS
 ) -> State[None]:
     """Run `taxi_pipeline` for many months, and fail at the end when a month failed.
 

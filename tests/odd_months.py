@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.lab import sample
+from core.extract import sample
 from core.month import Month
 
 UNDOCUMENTED = 9

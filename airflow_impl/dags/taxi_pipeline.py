@@ -19,6 +19,7 @@ from airflow.sdk import Asset, CronPartitionTimetable, ExceptionRetryPolicy, Par
 from core.errors import RETRIES, RETRY_DELAY_S, TransientError, UsageError
 from core.month import EARLIEST, Month
 from core.run import HELP, STRATEGIES, TASK_TIMEOUT_S, Receipt, Run
+from core.settings import default_source
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import OutletEventAccessors as Events
@@ -40,7 +41,9 @@ FCT_TRIPS = Asset("fct_trips", uri="x-triptych://warehouse/fct_trips")
 DAILY_BOROUGH_STATS = Asset("daily_borough_stats", uri="x-triptych://warehouse/daily_borough_stats")
 
 PARAMS = {
-    "source": Param("tlc", type="string", minLength=1, description=HELP["source"]),
+    "source": Param(
+        default_source(), type="string", minLength=1, examples=["sample", "tlc"], description=HELP["source"]
+    ),
     "schema": Param("airflow", type="string", minLength=1, description=HELP["schema"]),
     "strategy": Param("swap", type="string", enum=list(STRATEGIES), description=HELP["strategy"]),
     "force": Param(False, type="boolean", description=HELP["force"]),

@@ -23,7 +23,7 @@ from benchmarks.harness.measure import BenchmarkError, Measured, Row, Server
 from benchmarks.load.methods import MONTHS, SCHEMA, TABLE, encode
 from core import digest
 from core.datasets import GREEN
-from core.lab import sample
+from core.extract import sample
 
 SIZES = (60_000, 1_000_000, 3_000_000)
 """The rows of a real green month, of a third of a yellow month, and of a yellow month."""

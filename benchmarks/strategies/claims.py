@@ -29,7 +29,7 @@ from benchmarks.harness.proxy import delayed
 from benchmarks.strategies.inserts import BATCH, MONTH, TABLE
 from core import digest, load
 from core.database import connect
-from core.lab import sample
+from core.extract import sample
 from core.settings import settings
 
 

@@ -28,7 +28,7 @@ from benchmarks.harness import measure
 from benchmarks.strategies.reload import RELOADED, SCHEMA, order
 from core import digest, ledger, load
 from core.database import connect
-from core.lab import sample
+from core.extract import sample
 from core.month import Month
 from core.run import STRATEGIES
 from core.settings import settings

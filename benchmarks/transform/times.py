@@ -30,7 +30,7 @@ from benchmarks.harness import measure
 from benchmarks.harness.measure import Row
 from core import pipeline, transform
 from core.database import connect
-from core.lab import sample
+from core.extract import sample
 from core.lab.warm_dbt import WarmDbt
 from core.month import Month, parse_months
 from core.run import Run

@@ -1,4 +1,4 @@
-"""A published file becomes a verified local one: from a folder, an http(s) prefix, or a bucket of an object store."""
+"""A published file becomes a verified local one: from a folder, an http(s) prefix, a bucket, or the sample data."""
 
 from core.extract.address import check_source
 from core.extract.cache import Extracted

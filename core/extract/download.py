@@ -39,7 +39,7 @@ page is never taken for a file."""
 
 
 def extract(dataset: Dataset, source: str, month: Month | None = None) -> Extracted:
-    """Fetch the dataset's file for `month` from `source`: a folder, an http(s) prefix, a bucket, or ``tlc``.
+    """Fetch the dataset's file for `month` from `source`: ``sample``, ``tlc``, a folder, an http(s) prefix or a bucket.
 
     Raise `NotPublished` when the source has no such file; `BadFile` when what it sends is not one, is larger than
     `Settings.max_file_mb`, or differs from its manifest; `SourceUnavailable` when it does not answer, or sends only a
@@ -47,7 +47,7 @@ def extract(dataset: Dataset, source: str, month: Month | None = None) -> Extrac
     """
     paths = [path.format(month=month) for path in dataset.paths]
     said = []
-    with opened(settings().tlc_url if source == "tlc" else source) as place:
+    with opened(source) as place:
         for path in paths:
             found = _fetch(place, path, settings().max_file_mb if dataset.monthly else LOOKUP_MB)
             if isinstance(found, Extracted):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO
 
 from core.errors import NotPublished, PermanentError, SourceUnavailable, UsageError
-from core.extract.source import SOURCES, Answer, Rest
+from core.extract.source import Answer, Rest
+from core.run import HELP
 
 _CHUNK = 1 << 20
 
@@ -21,7 +22,7 @@ class Folder:
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
         if not os.path.isdir(self._folder):  # noqa: PTH112  # Path.is_dir() raises on a name that is too long
-            raise UsageError(f"source {folder!r} is not a folder: write {SOURCES}")
+            raise UsageError(f"source {folder!r} is not a folder: write {HELP['source']}")
 
     def address(self, path: str) -> str:
         """See `Source`."""

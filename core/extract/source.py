@@ -15,9 +15,6 @@ from typing import Literal, Protocol
 
 from core.errors import PermanentError, SourceUnavailable
 
-SOURCES = "a folder, an http(s) prefix, s3://, az:// or gs:// with bucket and folder, `sample` or `tlc`"
-"""What a source may be, for messages."""
-
 
 @dataclass(frozen=True)
 class Rest:

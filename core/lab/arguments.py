@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from core.errors import PermanentError, UsageError, quoted
 from core.lab.protocol import Pipeline, write_json
 from core.month import Month
-from core.settings import Settings, private, state_folder
+from core.run import HELP
+from core.settings import Settings, default_source
 
 if TYPE_CHECKING:
     from core.lab.registry import Orchestrator
@@ -55,57 +56,46 @@ def pairs(words: Iterable[str]) -> dict[str, str]:
 
 
 def run_parameters(
-    pipeline: Pipeline, orchestrator: str, month: str | None, given: Mapping[str, str], settings: Settings
+    pipeline: Pipeline, orchestrator: str, month: str | None, given: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the parameters of one run: those given, the sample as source, and the orchestrator's own schema.
+    """Return the parameters of one run: those given, else the default source and the orchestrator's own schema.
 
     Raise `UsageError` when one is unknown, wrong or missing, or when the month is.
     """
     from core.database import check_schema_name
 
     months = [Month.parse(month)] if month else []
-    defaults = {"source": "sample", "schema": orchestrator}
+    defaults = {"source": default_source(), "schema": orchestrator}
     values: dict[str, Any] = {name: value for name, value in defaults.items() if name in pipeline.parameters}
     values |= pipeline.values(given)
     pipeline.check(month, values)
     if "schema" in values:
         check_schema_name(str(values["schema"]))
     if "source" in values:
-        values["source"] = resolve_source(str(values["source"]), months, settings)
+        values["source"] = resolve_source(str(values["source"]), months)
     return values
 
 
-def resolve_source(source: str, months: Iterable[Month], settings: Settings) -> str:
-    """Return the source as the runners take it, and generate sample files. Raise `UsageError` for an unknown folder."""
+def resolve_source(source: str, months: Iterable[Month]) -> str:
+    """Return the source as the runners take it: a folder by its full path.
+
+    Raise `UsageError` when it is none, or is the sample data and lacks one of `months`: before an orchestrator writes
+    it into its history.
+    """
     if source == "sample":
-        return str(_sample(months, settings))
-    if source == "tlc":
-        return source
-    if "://" in source:
+        from core.extract.sample import check_month
+
+        for month in months:
+            check_month(month)
+    elif "://" in source:
         from core.extract import check_source
 
-        # Before an orchestrator writes it into its history.
         check_source(source)
-        return source
-    if not os.path.isdir(source):  # noqa: PTH112  # Path.is_dir() raises on a name that is too long
-        raise UsageError(f"--source {source}: no such folder; write sample, tlc, a folder, or an http(s) prefix")
-    return str(Path(source).resolve())
-
-
-def _sample(months: Iterable[Month], settings: Settings) -> Path:
-    """Bring the sample files up to date, and return their folder."""
-    from core.lab import display, sample
-    from core.lab.signals import interruptible
-
-    folder = private(state_folder(settings.home) / "sample")
-
-    def report(month: Month, _path: Path, written: bool, seconds: float) -> None:
-        if written:
-            display.note(f"sample    {month}  written in {seconds:.1f} s")
-
-    with interruptible():
-        sample.ensure(folder, months, report=report)
-    return folder
+    elif source != "tlc":
+        if not os.path.isdir(source):  # noqa: PTH112  # Path.is_dir() raises on a name that is too long
+            raise UsageError(f"--source {source}: no such folder; write {HELP['source']}")
+        return str(Path(source).absolute())
+    return source
 
 
 STDOUT = Path("-")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from core.errors import quoted
 from core.lab.audit import Schema
 from core.ledger import Entry
 from core.month import spans
@@ -59,13 +60,19 @@ def causes(baseline: str, theirs: Loaded, schema: str, ours: Loaded) -> Iterator
         both = sorted(mine.keys() & other.keys())
         differ = [month for month in both if mine[month].source_sha256 != other[month].source_sha256]
         if differ:
-            files = " and ".join(some[differ[0]].source_sha256[:12] for some in (mine, other))
-            text = f"was loaded from other bytes than {baseline}'s (SHA-256 {files}): load both from one source"
+            text = _other_bytes(baseline, mine[differ[0]], other[differ[0]])
             yield Cause(schema, dataset, tuple(differ), "other bytes", _line(schema, dataset, differ, text))
         rows = [m for m in both if m not in differ and mine[m].content_digest != other[m].content_digest]
         if rows:
             text = f"has other rows than {baseline}'s, made from the same bytes: one of the two loads is wrong"
             yield Cause(schema, dataset, tuple(rows), "other rows", _line(schema, dataset, rows, text))
+
+
+def _other_bytes(baseline: str, ours: Entry, theirs: Entry) -> str:
+    sources = f"source {quoted(ours.source or 'unknown')} / {quoted(theirs.source or 'unknown')}"
+    files = f"SHA-256 {ours.source_sha256[:12]} / {theirs.source_sha256[:12]}"
+    remedy = "load both again" if ours.source == theirs.source else "load both from one source"
+    return f"was loaded from other bytes than {baseline}'s ({sources}; {files}): {remedy}"
 
 
 def _line(schema: str, dataset: str, months: list[str], text: str) -> str:

@@ -18,8 +18,8 @@ import typer
 from core.errors import PermanentError, TriptychError, UsageError
 from core.lab import arguments, completion, exits
 from core.month import Month, parse_months
-from core.run import HELP, StrategyName
-from core.settings import settings
+from core.run import HELP, JOBS, StrategyName
+from core.settings import default_source, settings
 
 if TYPE_CHECKING:
     from core.lab.protocol import BackfillRequest, BackfillResult, RunRecord
@@ -87,8 +87,7 @@ def demo(
 
     chosen = registry.select("all", settings())
     months = parse_months(DEMO_MONTHS)
-    source = arguments.resolve_source("sample", months, settings())
-    code = _backfill(chosen, months, source, schema=None, keep=keep)
+    code = _backfill(chosen, months, "sample", schema=None, keep=keep)
     display.out.print()
     code = max(code, parity(schemas=",".join(each.name for each in chosen)))
     if keep:
@@ -113,15 +112,20 @@ def backfill(
     ],
     source: Annotated[
         str,
-        typer.Option(help=f"{HELP['source']}; or sample: generated from a seed", autocompletion=completion.sources),
-    ] = "sample",
+        typer.Option(
+            help=HELP["source"],
+            default_factory=default_source,
+            show_default="sample, or what TRIPTYCH_SOURCE says",
+            autocompletion=completion.sources,
+        ),
+    ],
     schema: Annotated[
         str | None,
         typer.Option(
             help=f"{HELP['schema']}; by default each orchestrator has its own. With several, all write into it"
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="How many months at a time, per orchestrator")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="How many months at a time, per orchestrator")] = JOBS,
     strategy: Annotated[StrategyName, typer.Option(help=HELP["strategy"])] = "swap",
     force: Annotated[bool, typer.Option("--force", help=HELP["force"])] = False,
     accept_suspect: Annotated[bool, typer.Option("--accept-suspect", help=HELP["accept_suspect"])] = False,
@@ -142,9 +146,7 @@ def backfill(
         check_schema_name(schema or each.name)
     arguments.check_json(json)
     parameters = {"strategy": strategy, "force": force, "accept_suspect": accept_suspect, "strict": strict}
-    return _backfill(
-        chosen, wanted, arguments.resolve_source(source, wanted, settings()), schema, parameters, jobs, json
-    )
+    return _backfill(chosen, wanted, arguments.resolve_source(source, wanted), schema, parameters, jobs, json)
 
 
 @app.command(epilog="Example: triptych run taxi_pipeline --on airflow --month 2024-01 --set force=true")
@@ -166,7 +168,7 @@ def run(
 ) -> int:
     """Start one run, as a person would by hand, and wait for its end.
 
-    Ctrl-C cancels it. Where nothing else is set, the source is the sample, and the schema the orchestrator's own.
+    Ctrl-C cancels it. Parameters that are not set have the defaults of `triptych backfill`.
     """
     from core.lab import display, driver
     from core.lab.runs import Runs
@@ -176,7 +178,7 @@ def run(
     description = driver.describe(orchestrator, settings())
     description.check_verb("start")
     chosen = description.pipeline(pipeline)
-    values = arguments.run_parameters(chosen, on, month, arguments.pairs(given or []), settings())
+    values = arguments.run_parameters(chosen, on, month, arguments.pairs(given or []))
     with display.Watch() as watch, _lab(watch) as lab:
         lab.start([orchestrator])
         record = _watched_run(Runs(lab, orchestrator), pipeline, values, month, cancel_after, watch)
@@ -418,7 +420,7 @@ def doctor(json: JsonFile = None) -> int:
 
 def _backfill(
     chosen: list[Orchestrator], months: Iterable[Month], source: str, schema: str | None,
-    parameters: Mapping[str, Any] = {}, jobs: int = 2, json: Path | None = None, keep: bool = False,
+    parameters: Mapping[str, Any] = {}, jobs: int = JOBS, json: Path | None = None, keep: bool = False,
 ) -> int:  # fmt: skip
     from core.lab import display
     from core.lab.protocol import BackfillRequest

@@ -249,15 +249,16 @@ def pages_table(started: Iterable[Running]) -> Table:
 def ledger_table(entries: Mapping[str, Iterable[Entry]]) -> Table:
     """Return what is loaded, by whom, from which bytes."""
     table = _columns(
-        "schema", "dataset", "month", "rows", "loader", "strategy", "loaded at (UTC)", "source sha256", "digest"
-    )
+        "schema", "dataset", "month", "rows", "loader", "strategy", "loaded at (UTC)", "source sha256", "digest",
+        "source",
+    )  # fmt: skip
     for schema, recorded in entries.items():
         for entry in recorded:
             when = f"{entry.loaded_at:%Y-%m-%d %H:%M:%S}" if entry.loaded_at else "-"
             month = f"{entry.month:%Y-%m}" if entry.month else "-"
             cells = [
                 schema, entry.dataset, month, f"{entry.row_count:,}", entry.loader, entry.strategy, when,
-                entry.source_sha256[:12], entry.content_digest[:12],
+                entry.source_sha256[:12], entry.content_digest[:12], entry.source or "-",
             ]  # fmt: skip
             table.add_row(*map(printable, cells))
     return table

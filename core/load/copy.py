@@ -39,6 +39,7 @@ def record(connection: Connection, order: Load, content: Content) -> Loaded:
         fence=order.fence,
         # `ledger.write` draws it.
         seen=0,
+        source=order.source,
     )
     return Loaded("success", ledger.write(connection, order.schema, entry), warnings=content.warnings)
 

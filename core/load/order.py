@@ -28,6 +28,8 @@ class Load:
     fence: int
     force: bool = False
     accept_suspect: bool = False
+    source: str = ""
+    """Where the file comes from, for the ledger."""
 
     @property
     def table(self) -> sql.Identifier:

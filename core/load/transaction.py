@@ -40,8 +40,9 @@ def begin(schema: str, dataset: Dataset = GREEN) -> int:
     check_schema_name(schema)
     with connect("begin") as connection:
         datasets = dict.fromkeys((*MODELLED, dataset))
-        names = [*(needed.table for needed in datasets), "load_ledger", "load_fence"]
-        if not all(tables.exists(connection, schema, name) for name in names):
+        names = [*(needed.table for needed in datasets), "load_fence"]
+        exist = all(tables.exists(connection, schema, name) for name in names)
+        if not (exist and ledger.is_current(connection, schema)):
             tables.create(connection, schema, datasets)
         return ledger.next_fence(connection, schema)
 

@@ -4,6 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from core.run import HELP, Run, StrategyName
+from core.settings import default_source
 
 
 class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
@@ -13,7 +14,7 @@ class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the reso
     with a `Config` a user would have to enter them four times.
     """
 
-    source: str = Field(default="tlc", description=HELP["source"])
+    source: str = Field(default=default_source(), description=HELP["source"])
     # `schema` is a method of every pydantic model, and a field of that name warns: only its key is called so.
     target: str = Field(default="dagster", alias="schema", description=HELP["schema"])
     strategy: StrategyName = Field(default="swap", description=HELP["strategy"])

@@ -21,7 +21,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core import digest, ledger
 from core.errors import TransientError
-from core.lab import driver, processes, sample
+from core.extract import sample
+from core.lab import driver, processes
 from core.lab.protocol import BackfillRequest, BackfillResult, Description, Endpoint
 from core.lab.registry import BASELINE, orchestrators
 from core.lab.scope import TABLES

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.lab import sample
+from core.extract import sample
 from core.lab.postgres import Postgres
 from core.lab.registry import orchestrators
 from core.lab.session import Lab

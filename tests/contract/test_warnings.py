@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.lab import sample
+from core.extract import sample
 from core.lab.registry import BASELINE
 from core.month import parse_months
 from core.waiting import until

@@ -455,7 +455,7 @@ def _warm(made: Bench) -> Iterator[None]:
 
 def _publish(folder: Path) -> str:
     """Publish two versions of a tiny month and of the zones, and another month."""
-    from core.lab import sample
+    from core.extract import sample
 
     for seed, (version, rows) in enumerate(ROWS.items()):
         published.write(folder / version, MONTH, seed, rows)

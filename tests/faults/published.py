@@ -22,7 +22,7 @@ def write(folder: Path, month: Month, seed: int, rows: int) -> Path:
     """
     import pyarrow.parquet as pq
 
-    from core.lab import sample
+    from core.extract import sample
 
     path = folder / sample.file_name(month)
     half = path.with_name(f".{path.name}")
@@ -34,7 +34,7 @@ def write(folder: Path, month: Month, seed: int, rows: int) -> Path:
 
 def write_zones(folder: Path, rows: int) -> None:
     """Publish the zone lookup's first `rows` zones."""
-    from core.lab import sample
+    from core.extract import sample
 
     path = folder / sample.ZONES
     sample.write_zones(path)

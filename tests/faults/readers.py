@@ -33,7 +33,7 @@ from typing import Any
 
 import psycopg
 
-from core.lab import sample
+from core.extract import sample
 from core.lab.protocol import BackfillRequest
 from core.lab.registry import Orchestrator, select
 from core.lab.session import Lab

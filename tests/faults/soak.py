@@ -28,7 +28,7 @@ import psycopg
 import core.extract
 from benchmarks.harness import measure
 from core import digest, load, pipeline
-from core.lab import sample
+from core.extract import sample
 from core.month import Month, parse_months
 from core.run import STRATEGIES, Run
 from core.settings import ROOT, settings

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from core.lab import sample
+from core.extract import sample
 from tests.fuzz.parquet_files import NAMES, Case
 
 NAME = sample.ZONES

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.lab import sample
+from core.extract import sample
 from core.month import Month
 from tests.fuzz import thrift
 

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from core.lab import processes, sample
+from core.extract import sample
+from core.lab import processes
 from core.lab.state import end_all
 from core.lab.warm_dbt import WarmDbt
 from core.settings import Settings, settings

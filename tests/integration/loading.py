@@ -17,8 +17,7 @@ from psycopg import sql
 
 from core import load
 from core.datasets import GREEN, ZONES, Dataset
-from core.extract import Extracted, extract
-from core.lab import sample
+from core.extract import Extracted, extract, sample
 from core.month import Month
 from core.waiting import until
 

@@ -30,7 +30,7 @@ from core.errors import (
     TriptychError,
     UsageError,
 )
-from core.lab import sample
+from core.extract import sample
 from core.lab.postgres import Postgres
 from core.lab.postgres_binaries import server_user
 from core.month import Month, parse_months

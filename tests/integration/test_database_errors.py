@@ -19,8 +19,7 @@ from core import database, load, transform
 from core.database import connect, connect_bare, lock, lock_key
 from core.datasets import GREEN
 from core.errors import Busy, DatabaseUnavailable
-from core.extract import extract
-from core.lab import sample
+from core.extract import extract, sample
 from core.lab.cli import main
 from core.lab.postgres import Postgres
 from core.month import Month

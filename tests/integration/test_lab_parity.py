@@ -12,7 +12,8 @@ from psycopg import sql
 
 from core import digest, ledger, pipeline, transform
 from core.errors import UsageError
-from core.lab import audit, sample
+from core.extract import sample
+from core.lab import audit
 from core.lab.display import parity_lines
 from core.lab.parity import Parity, compare
 from core.lab.relations import hold
@@ -252,6 +253,7 @@ def test_other_bytes_are_told_apart_from_other_rows(connection: Connection) -> N
     load(connection, "plain", "airflow")
     for month, changed in (("2024-01", "source_sha256"), ("2024-02", "content_digest")):
         connection.execute(f"UPDATE airflow.load_ledger SET {changed} = 'fff' WHERE month = '{month}-01'".encode())
+    connection.execute("UPDATE plain.load_ledger SET source = 'sample'; UPDATE airflow.load_ledger SET source = 'tlc'")
     connection.execute("UPDATE airflow.raw_trips SET n = 9")
     found = parity(connection, "plain", "airflow")
     assert [(cause.kind, cause.months) for cause in found.causes] == [
@@ -259,12 +261,22 @@ def test_other_bytes_are_told_apart_from_other_rows(connection: Connection) -> N
         ("other rows", ("2024-02",)),
     ]
     lines = list(parity_lines(found, "plain"))
-    assert lines[0].startswith("airflow: 2024-01 was loaded from other bytes than plain's (SHA-256 fff and sha256)")
+    assert lines[0] == (
+        "airflow: 2024-01 was loaded from other bytes than plain's (source tlc / sample; SHA-256 fff / sha256): "
+        "load both from one source"
+    )
     assert lines[1].startswith("airflow: 2024-02 has other rows than plain's, made from the same bytes")
     assert lines[-1] == (
         "different: 1 of 6 tables in 2 schemas; "
         "different in the months that all have loaded from the same bytes: 2024-02"
     )
+
+
+def test_other_bytes_of_one_source_are_to_be_loaded_again(connection: Connection) -> None:
+    load(connection, "plain", "airflow")
+    connection.execute("UPDATE airflow.load_ledger SET source_sha256 = 'fff' WHERE month = '2024-01-01'")
+    (cause,) = parity(connection, "plain", "airflow").causes
+    assert cause.line.endswith("(source unknown / unknown; SHA-256 fff / sha256): load both again")
 
 
 def test_a_table_that_is_not_kept_by_month_differs_as_a_whole(connection: Connection) -> None:

@@ -22,7 +22,8 @@ from psycopg import sql
 
 from core import ledger
 from core.errors import PermanentError
-from core.lab import processes, sample, supervisor
+from core.extract import sample
+from core.lab import processes, supervisor
 from core.lab.identity import Identity
 from core.lab.postgres import Postgres
 from core.lab.protocol import BackfillRequest, BackfillResult

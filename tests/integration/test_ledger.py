@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import logging
+import shutil
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
-from core import digest, ledger, load
+from core import digest, ledger, load, pipeline
 from core.database import connect
 from core.datasets import GREEN, ZONES
 from core.errors import Busy, PermanentError
-from core.lab import sample
+from core.extract import sample
 from core.month import Month
+from core.run import Run
 from tests.integration import loading
 from tests.integration.loading import MONTH, OTHER, SCHEMA, WAIT_S, attempt, attempt_zones, order, running, waiting
 
@@ -40,6 +43,29 @@ def test_an_entry_says_where_the_rows_came_from(folder: Path, warehouse: str) ->
     assert (found.strategy, found.loader, found.run_id) == ("delete-append", "dagster", "abc")
     assert found.loaded_at is not None and found.loaded_at > before - dt.timedelta(minutes=5)
     assert dataclasses.replace(found, loaded_at=None) == done.entry
+
+
+def test_an_entry_names_the_source_that_was_loaded_first(folder: Path, warehouse: str, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    for source in (folder, tmp_path / "copy"):
+        pipeline.ingest_month(Run(str(source), SCHEMA, loader="test"), MONTH)
+    with connect("test") as connection:
+        assert [found.source for found in ledger.entries(connection, SCHEMA)] == [str(folder)]
+
+
+def test_a_ledger_of_the_first_version_is_read_and_gets_its_column_with_the_next_load(
+    folder: Path, warehouse: str
+) -> None:
+    old = attempt(folder).entry
+    with connect("test") as connection:
+        connection.execute(f"ALTER TABLE {SCHEMA}.load_ledger DROP COLUMN source".encode())
+        connection.commit()
+        assert ledger.schemas(connection) == ([SCHEMA], [])
+        assert list(ledger.entries(connection, SCHEMA)) == [dataclasses.replace(old, loaded_at=ANY)]
+        connection.rollback()
+        pipeline.ingest_month(Run(str(folder), SCHEMA, loader="test"), OTHER)
+        found = {entry.month: entry.source for entry in ledger.entries(connection, SCHEMA)}
+    assert found == {MONTH.first_day: "", OTHER.first_day: str(folder)}
 
 
 def test_another_table_of_that_name_is_told_apart(folder: Path, warehouse: str) -> None:

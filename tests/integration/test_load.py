@@ -26,7 +26,7 @@ from core.database import connect as connect_loader
 from core.database import lock_key
 from core.datasets import GREEN
 from core.errors import BadFile, Busy, DatabaseUnavailable, PermanentError, SchemaDrift, TransientError, UsageError
-from core.lab import sample
+from core.extract import sample
 from core.ledger import Entry
 from core.ledger import read as read_entry
 from core.load import reading

@@ -31,11 +31,10 @@ from obstore.store import from_url
 
 from core.datasets import GREEN, ZONES
 from core.errors import BadFile, NotPublished, PermanentError, SourceUnavailable, TriptychError, UsageError
-from core.extract import Extracted, check_source, extract
+from core.extract import Extracted, check_source, extract, sample
 from core.extract import bucket as buckets
 from core.extract.bucket import Bucket
 from core.extract.location import Location
-from core.lab import sample
 from core.month import Month
 from core.settings import ROOT, settings
 from core.waiting import until

@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from core import pipeline
-from core.lab import sample
+from core.extract import sample
 from core.month import parse_months
 from core.run import Run
 from tests import oracle

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from core.lab import sample
+from core.extract import sample
 from core.month import parse_months
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 from core import digest, pipeline
 from core.database import connect
-from core.lab import sample
+from core.extract import sample
 from core.lab.cli import DEMO_MONTHS
 from core.lab.scope import TABLES
 from core.month import parse_months

@@ -19,8 +19,7 @@ from core import digest, load
 from core.database import Connection, connect
 from core.datasets import DATASETS, DATE, DOUBLE, GREEN, INTEGER, TEXT, TIMESTAMP, Column, Dataset
 from core.digest import Digest
-from core.extract import Extracted
-from core.lab import sample
+from core.extract import Extracted, sample
 from core.load import copy, rowhash, tables
 from core.load.rowhash import RowHash
 from tests.integration.loading import MONTH, SCHEMA, attempt, attempt_zones, write

@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from core.lab import sample
+from core.extract import sample
 from core.month import parse_months
 from tests.planted import PASSWORD, files, leaks, tables
 

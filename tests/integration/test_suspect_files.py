@@ -18,7 +18,7 @@ from psycopg import sql
 from core import load, pipeline
 from core.datasets import YELLOW
 from core.errors import SuspectFile
-from core.lab import sample
+from core.extract import sample
 from core.month import Month
 from core.run import STRATEGIES, Receipt, Run
 from tests.integration import loading

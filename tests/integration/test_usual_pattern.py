@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from core import pipeline
-from core.lab import sample
+from core.extract import sample
 from core.month import Month, parse_months
 from core.run import STRATEGIES, Run, StrategyName
 from tests import oracle

@@ -11,7 +11,7 @@ import pytest
 
 from core import pipeline, transform
 from core.errors import CheckFailed
-from core.lab import sample
+from core.extract import sample
 from core.lab.plain import runner
 from core.lab.protocol import BackfillRequest, BackfillResult, Progress
 from core.month import parse_months

@@ -14,7 +14,7 @@ import pytest
 from core import database, pipeline
 from core.datasets import YELLOW
 from core.errors import NotPublished, SchemaDrift, UsageError
-from core.lab import sample
+from core.extract import sample
 from core.month import Month, parse_months
 from core.run import Receipt, Run
 from core.settings import ROOT

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.lab import sample
+from core.extract import sample
 from core.settings import settings
 from tests.publisher import Publisher
 from tests.unit.fetching import MONTH

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import TriptychError
-from core.extract import Extracted
-from core.lab import sample
+from core.extract import Extracted, sample
 from core.month import Month
 from core.settings import settings
 

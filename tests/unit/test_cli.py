@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -13,8 +14,9 @@ from core.errors import PermanentError, UsageError
 from core.lab import arguments, cli, exits
 from core.lab.protocol import BackfillRequest, BackfillResult, MonthRecord
 from core.lab.registry import Orchestrator
-from core.settings import ROOT, settings
-from core.waiting import until
+from core.month import parse_months
+from core.run import HELP, JOBS, RunParameters
+from core.settings import ROOT, default_source
 from tests.integration.fake_orchestrators import make_orchestrator
 
 TOY = Path(__file__).resolve().parents[1] / "toy_impl"
@@ -37,7 +39,8 @@ pytestmark = pytest.mark.usefixtures("command_home")
         ),
         ("backfill 2024-01 --on plain --jobs 0", "--jobs"),
         ("backfill 2024-01 --on plain --source /no/such/folder", "--source /no/such/folder: no such folder"),
-        ("backfill 2024-01 --on plain --source ftp://u:s3cret@host/x", "source ftp://...: write a folder, an http(s)"),
+        ("backfill 2019-12..2024-01 --on plain --source sample", "there is no sample data for 2019-12: name months in"),
+        ("backfill 2024-01 --on plain --source ftp://u:s3cret@host/x", "source ftp://...: write sample (generated), "),
         ("backfill 2024-01 --on plain --source http://u:s3cret@host/x", "source http://host: write it without user"),
         ("backfill 2024-01 --on plain --source s3://u:s3cret@host/x", "source s3://... names no bucket"),
         ("backfill 2024-01 --on plain --schema pg_catalog", "'pg_catalog' can't be a schema name"),
@@ -166,17 +169,6 @@ def test_a_json_file_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypa
     assert list(tmp_path.parent.glob(f".{tmp_path.name}.*")) == []
 
 
-def test_a_signal_while_samples_are_written_leaves_none_half_written(command_home: Path) -> None:
-    words = [sys.executable, "-m", "core.lab.cli", "backfill", "2020-01..2024-12", "--on", "plain"]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        until(lambda: list(command_home.glob("sample/.*.parquet.*")) or None, 60, 0.001, "a file that is being written")
-        process.terminate()
-        _, said = process.communicate(timeout=60)
-    last = said.splitlines()[-1]
-    assert (process.returncode, last) == (143, "triptych: interrupted: everything that it started has been ended")
-    assert list(command_home.glob("sample/.*")) == []
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
 def test_output_that_cannot_be_written_is_no_bug() -> None:
     with Path("/dev/full").open("w") as full:
@@ -192,9 +184,30 @@ def test_help_is_no_error(words: list[str], capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.startswith("Usage: triptych")
 
 
-@pytest.mark.parametrize("source", ["tlc", "https://host/x", "s3://bucket/x", "az://container/x", "gs://bucket/x"])
-def test_a_source_elsewhere_is_passed_on_as_it_is(source: str) -> None:
-    assert arguments.resolve_source(source, [], settings()) == source
+@pytest.mark.parametrize(
+    "source", ["sample", "tlc", "https://host/x", "s3://bucket/x", "az://container/x", "gs://bucket/x"]
+)
+def test_a_source_that_is_no_folder_is_passed_on_as_it_is(source: str) -> None:
+    assert arguments.resolve_source(source, parse_months("2024-01")) == source
+
+
+@pytest.mark.parametrize("named", [None, "tlc"])
+def test_a_backfill_without_a_source_loads_the_default_one(monkeypatch: pytest.MonkeyPatch, named: str | None) -> None:
+    monkeypatch.delenv("TRIPTYCH_SOURCE", raising=False)
+    if named:
+        monkeypatch.setenv("TRIPTYCH_SOURCE", named)
+    backfill = create_autospec(cli._backfill, return_value=0)
+    monkeypatch.setattr(cli, "_backfill", backfill)
+    assert cli.main(["backfill", "2024-01", "--on", "plain"]) == 0
+    _, _, source, schema, parameters, jobs, _ = backfill.call_args.args
+    assert (source, schema, jobs) == (default_source(), None, JOBS)
+    assert RunParameters(source, "plain", **parameters) == RunParameters(named or "sample", "plain")
+
+
+def test_the_help_explains_each_run_parameter(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["backfill", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert [name for name, text in HELP.items() if text not in shown] == []
 
 
 @pytest.mark.parametrize(

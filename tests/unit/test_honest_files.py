@@ -16,8 +16,7 @@ import pytest
 
 from core.datasets import GREEN, YELLOW, ZONES, Dataset
 from core.errors import BadFile, SchemaDrift
-from core.extract import Extracted
-from core.lab import sample
+from core.extract import Extracted, sample
 from core.load import batches, limits
 from core.month import Month
 

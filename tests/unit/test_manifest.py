@@ -14,9 +14,8 @@ import pytest
 
 from core.datasets import GREEN, ZONES
 from core.errors import BadFile, SourceUnavailable
-from core.extract import extract
+from core.extract import extract, sample
 from core.extract.manifest import MANIFEST_MB
-from core.lab import sample
 from tests.publisher import HTML_ERROR_PAGE, MANIFEST, Publisher
 from tests.unit.fetching import LOOKUP, MONTH, NAME, assert_is, refusal
 

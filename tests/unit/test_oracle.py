@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from core.lab import sample
+from core.extract import sample
 from core.month import Month
 from tests import oracle
 from tests.oracle import FCT_TRIPS, RAW_TRIPS, Column, Row

@@ -16,10 +16,9 @@ import pytest
 
 from core.datasets import GREEN
 from core.errors import BadFile, DiskFull, PermanentError, SourceUnavailable
-from core.extract import extract, resume, transfer
+from core.extract import extract, resume, sample, transfer
 from core.extract.resume import Partial
 from core.extract.transfer import CONTINUATIONS, Transfer
-from core.lab import sample
 from core.waiting import until
 from tests.publisher import Publisher, Request
 from tests.unit.fetching import MONTH, NAME, assert_is, refusal

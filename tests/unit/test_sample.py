@@ -10,8 +10,10 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +25,11 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
+from core.datasets import GREEN, YELLOW, ZONES
 from core.errors import UsageError
-from core.lab import sample
-from core.lab.sample.__main__ import main
+from core.extract import extract, sample
+from core.extract.sample import files
+from core.extract.sample.__main__ import main
 from core.month import Month, parse_months
 
 ROWS = 4_000
@@ -290,7 +294,7 @@ def test_traps_fit_at_any_size(rows: int, months: tuple[Month, ...]) -> None:
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process_and_order(folder: Path, tmp_path: Path) -> None:
     months = ",".join(map(str, reversed(ERAS)))
-    command = [sys.executable, "-m", "core.lab.sample", str(tmp_path), months, "--rows", str(ROWS)]
+    command = [sys.executable, "-m", "core.extract.sample", str(tmp_path), months, "--rows", str(ROWS)]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONHASHSEED": "4711"}, check=True, capture_output=True, text=True, timeout=120
     )
@@ -315,7 +319,7 @@ def test_another_seed_gives_other_rows() -> None:
 
 def test_the_generator_does_not_import_pandas(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from core.lab import sample; from core.month import parse_months;"
+        "import sys; from pathlib import Path; from core.extract import sample; from core.month import parse_months;"
         f"sample.ensure(Path({str(tmp_path)!r}), parse_months('2020-01,2024-01'), rows=500);"
         "sys.exit('pandas' in sys.modules)"
     )
@@ -453,11 +457,43 @@ def test_the_command_line_writes_yellow_months(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr().out.startswith("2024-01")
 
 
-def test_what_a_killed_one_left_is_cleared_away(tmp_path: Path) -> None:
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    name = sample.file_name(Month(2024, 1))
-    (tmp_path / f".{name}.{ended.pid}").write_text("half a file")
-    (tmp_path / f".{name}.{os.getppid()}").write_text("of one that is at work")
-    sample.ensure(tmp_path, [Month(2024, 1)], rows=200)
-    assert sorted(path.name for path in tmp_path.glob(".*")) == [f".{name}.{os.getppid()}"]
+def test_what_a_killed_one_left_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / f".{sample.file_name(DEMO[0])}.part").write_text("half a file")
+    sample.ensure(tmp_path, DEMO[:1], rows=200)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [sample.file_name(DEMO[0]), sample.ZONES]
+
+
+# ---------------------------------------------------------------- the source
+
+
+def test_the_source_generates_the_file_that_is_asked_for(home: Path) -> None:
+    file = extract(GREEN, "sample", DEMO[0])
+    sample.ensure(home / "twin", [DEMO[0]])
+    assert (file.name, file.sha256) == (sample.file_name(DEMO[0]), sha256(home / "twin" / file.name))
+    assert extract(YELLOW, "sample", DEMO[0]).name == sample.file_name(DEMO[0], "yellow")
+    assert extract(ZONES, "sample").sha256 == sha256(home / "twin" / sample.ZONES)
+    assert [path.name for path in (home / "sample").iterdir() if "2024-02" in path.name] == []
+
+
+def test_steps_that_ask_at_once_get_one_file_that_is_written_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, write = [], files.write_month
+
+    def record(path: Path, month: Month, seed: int, rows: int, cab: sample.Cab) -> int:
+        written.append(path.name)
+        return write(path, month, seed, rows, cab=cab)
+
+    monkeypatch.setattr(files, "write_month", record)
+    start = threading.Barrier(4)
+
+    def step(_: int) -> str:
+        start.wait(60)
+        return extract(GREEN, "sample", DEMO[0]).sha256
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(step, range(4)))) == 1
+    assert written == [sample.file_name(DEMO[0])]
+
+
+def test_the_source_says_which_months_it_has(home: Path) -> None:
+    with pytest.raises(UsageError, match=r"^there is no sample data for 2019-12: name months in 2020-01\.\.2025-12$"):
+        extract(GREEN, "sample", Month(2019, 12))

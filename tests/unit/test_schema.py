@@ -35,8 +35,7 @@ from core.datasets import (  # fmt: skip
     dataset,
 )
 from core.errors import SchemaDrift, UsageError
-from core.extract import Extracted
-from core.lab import sample
+from core.extract import Extracted, sample
 from core.load import reading
 from core.load.casting import LIMIT, conform
 from core.load.columns import check_columns

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import UsageError
-from core.settings import ROOT, TLC_URL, Settings, is_state_folder, private, state_folder
+from core.settings import ROOT, TLC_URL, Settings, default_source, is_state_folder, private, state_folder
 
 
 def test_an_empty_environment_means_the_defaults() -> None:
@@ -41,6 +41,30 @@ def test_the_stall_limit_follows_the_download_limit_and_stays_in_the_lab() -> No
     assert Settings.read({"TRIPTYCH_DOWNLOAD_S": "3600"}).stall_s == 14_400
     found = Settings.read({"TRIPTYCH_STALL_S": "60", "TRIPTYCH_DOWNLOAD_S": "30"})
     assert (found.stall_s, list(found.passed_on)) == (60, ["TRIPTYCH_DOWNLOAD_S"])
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [("", "sample"), ("sample", "sample"), ("tlc", "tlc"), ("s3://bucket/x", "s3://bucket/x"), ("/data", "/data")],
+)
+def test_a_run_that_names_no_source_loads_the_default_one(named: str, expected: str) -> None:
+    assert default_source({"TRIPTYCH_SOURCE": named}) == expected
+    assert Settings.read({"TRIPTYCH_SOURCE": named}).passed_on["TRIPTYCH_SOURCE"] == named
+
+
+def test_a_relative_folder_as_default_source_does_not_move_with_the_working_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"TRIPTYCH_SOURCE": "published"}
+    assert default_source(environ) == str(tmp_path / "published") == Settings.read(environ).passed_on["TRIPTYCH_SOURCE"]
+
+
+@pytest.mark.parametrize("address", ["https://me:s3cret@host/x", "az://box/x?sig=s3cret"])
+def test_a_default_source_with_a_secret_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match=r"^TRIPTYCH_SOURCE holds a password or a query") as caught:
+        default_source({"TRIPTYCH_SOURCE": address})
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_relative_home_does_not_move_with_the_working_directory(

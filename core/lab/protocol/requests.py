@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from core.lab.protocol.message import Message
-from core.run import RunParameters
+from core.run import JOBS, RunParameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class BackfillRequest(Message):
     endpoint: dict[str, Any] = field(default_factory=dict)
     strategy: str = "swap"
     force: bool = False
-    jobs: int = 2
+    jobs: int = JOBS
     accept_suspect: bool = False
     strict: bool = False
 

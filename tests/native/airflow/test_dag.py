@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import inspect
+import os
 import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
@@ -107,7 +108,17 @@ def test_it_starts_with_the_publishers_first_month_and_does_not_catch_up(dag: DA
 
 def test_its_params_are_the_run_parameters(dag: DAG) -> None:
     assert set(dag.params) == {field.name for field in dataclasses.fields(RunParameters)} == set(PARAMETERS)
-    Run.of(dict(dag.params), "airflow")
+    assert Run.of(dict(dag.params), "airflow") == Run("sample", "airflow", loader="airflow")
+
+
+def test_its_default_source_is_that_of_the_command_line() -> None:
+    """In a process of its own: a DAG processor has no other setting of ours than this one."""
+    code = "import sys; from airflow.dag_processing.dagbag import DagBag; (dag,) = DagBag(sys.argv[1]).dags.values()"
+    code += "; print(dag.params['source'])"
+    environ = os.environ | {"TRIPTYCH_SOURCE": "s3://bucket/folder", "TRIPTYCH_DSN_FILE": "/closed"}
+    command = [sys.executable, "-c", code, str(DAGS)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines()[-1] == "s3://bucket/folder"
 
 
 def test_the_form_explains_every_field_and_offers_the_strategies(dag: DAG) -> None:

@@ -1,6 +1,7 @@
 """The code location: what is in it, and that it agrees with dbt."""
 
 import datetime as dt
+import os
 import re
 import subprocess
 import sys
@@ -94,6 +95,14 @@ def test_the_launchpad_offers_the_strategies_and_explains_each_parameter(reposit
     fields = schema.config_type.fields
     assert {name: field.description for name, field in fields.items()} == HELP
     assert [value.config_value for value in fields["strategy"].config_type.enum_values] == list(STRATEGIES)
+
+
+def test_the_default_source_is_that_of_the_command_line() -> None:
+    code = "from dagster_impl.defs.resources import Parameters; print(Parameters().source)"
+    environ = os.environ | {"TRIPTYCH_SOURCE": "s3://bucket/folder"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "s3://bucket/folder"
 
 
 def test_a_strategy_that_does_not_exist_is_refused_before_a_run_starts(repository: dg.RepositoryDefinition) -> None:

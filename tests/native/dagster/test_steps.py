@@ -91,10 +91,10 @@ def test_the_pipeline_gets_the_parameters_of_the_run_config(steps: Steps) -> Non
     assert seen == [Run("/data", "trips", "delete-append", True, loader="dagster", run_id=result.run_id)]
 
 
-def test_a_run_without_parameters_loads_the_publishers_file(steps: Steps) -> None:
+def test_a_run_without_parameters_loads_the_sample(steps: Steps) -> None:
     seen = steps()
     result = run(raw_zones)
-    assert seen == [Run("tlc", "dagster", loader="dagster", run_id=result.run_id)]
+    assert seen == [Run("sample", "dagster", loader="dagster", run_id=result.run_id)]
 
 
 def test_only_the_model_with_a_row_for_each_trip_counts_rows(steps: Steps) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from core.errors import UsageError
-from core.lab.sample.files import ensure
-from core.lab.sample.rows import ROWS, SEED, STEPS
+from core.extract.sample.files import ensure
+from core.extract.sample.rows import ROWS, SEED, STEPS
 from core.month import Month, parse_months
 
 
 def main(argv: list[str] | None = None) -> int:
     """Write the files that the arguments ask for. Return 0, or 2 on a usage error."""
-    parser = argparse.ArgumentParser(prog="core.lab.sample", description="Write sample months and the zone lookup.")
+    parser = argparse.ArgumentParser(prog="core.extract.sample", description="Write sample months and the zone lookup.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("months", help="as in 2024-01..2024-03,2025-01")
     parser.add_argument("--cab", choices=STEPS, default="green")
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         ensure(args.folder, parse_months(args.months), args.seed, args.rows, _print, args.cab)
     except UsageError as error:
-        print(f"core.lab.sample: {error}", file=sys.stderr)
+        print(f"core.extract.sample: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -1,6 +1,6 @@
 """Sample data: months of taxi trips with the shape and the traps of the publisher's files, generated from a seed.
 
-    python -m core.lab.sample FOLDER MONTHS [--cab yellow] [--seed N] [--rows N]
+    python -m core.extract.sample FOLDER MONTHS [--cab yellow] [--seed N] [--rows N]
 
 `published` says how the publisher writes, `rows` draws the trips, `files` writes them. A month's bytes depend only on
 (cab, seed, month, rows), and on the version of pyarrow that encodes them.
@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from core.lab.sample.files import ensure, table, write_month, write_zones
-from core.lab.sample.published import LEGACY, MODERN, RESAVED, ZONES, Cab, Encoding, file_name
-from core.lab.sample.rows import FEWEST_ROWS, HARD_VALUES, NULL_BLOCK, PARTS, ROWS, SEED
+from core.extract.sample.files import ensure, table, write_month, write_zones
+from core.extract.sample.published import LEGACY, MODERN, RESAVED, ZONES, Cab, Encoding, check_month, file_name
+from core.extract.sample.rows import FEWEST_ROWS, HARD_VALUES, NULL_BLOCK, PARTS, ROWS, SEED
 
 __all__ = [
     "FEWEST_ROWS", "HARD_VALUES", "LEGACY", "MODERN", "NULL_BLOCK", "PARTS", "RESAVED", "ROWS", "SEED", "ZONES",
-    "Cab", "Encoding", "ensure", "file_name", "table", "write_month", "write_zones",
+    "Cab", "Encoding", "check_month", "ensure", "file_name", "table", "write_month", "write_zones",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ because `pyarrow.array` would import it (0.4 s).
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import time
@@ -17,24 +18,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import UsageError
-from core.lab.sample.published import (
-    FIRST_MONTH,
-    LAST_MONTH,
+from core.extract.sample.published import (
     TIMES,
     YELLOW_NAMES,
     ZONES,
     Cab,
     Encoding,
+    check_month,
     columns_of,
     encoding_of,
     file_name,
 )
-from core.lab.sample.rows import AMOUNTS, FEWEST_ROWS, HARD_VALUES, ROWS, SEED, Integers, Rows, draw
+from core.extract.sample.rows import AMOUNTS, FEWEST_ROWS, HARD_VALUES, ROWS, SEED, Integers, Rows, draw
 from core.month import Month
 
 _VERSION = 2
@@ -50,8 +49,7 @@ def table(
 
     Raise `UsageError` when the month is outside 2020-2025, the seed negative, or `rows` below `FEWEST_ROWS`.
     """
-    if not FIRST_MONTH <= month <= LAST_MONTH:
-        raise UsageError(f"there is no sample data for {month}: name months in {FIRST_MONTH}..{LAST_MONTH}")
+    check_month(month)
     if seed < 0 or rows < FEWEST_ROWS:
         raise UsageError(f"seed {seed}, {rows} rows: sample data takes a seed from 0 and rows from {FEWEST_ROWS}")
     made = draw(month, seed, rows, cab)
@@ -148,18 +146,29 @@ def _zones() -> Iterator[tuple[int, str, str, str]]:
 
 @contextmanager
 def _renamed(path: Path) -> Iterator[Path]:
-    """Return a temporary path beside `path`, which is renamed to it when the block ends without an error."""
+    """Yield a temporary path beside `path`, which is renamed to it when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # What a killed process left behind.
-    for left in path.parent.glob(f".{path.name}.*"):
-        if left.suffix[1:].isdigit() and not psutil.pid_exists(int(left.suffix[1:])):
-            left.unlink(missing_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # A fixed name: the next writer replaces what a killed one left behind. `ensure` admits one writer at a time.
+    temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process or thread brings `folder` up to date; the lock ends with the process that holds it.
+
+    All steps of all orchestrators ask for the same files at the same time, and must find the same bytes.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 Report = Callable[[Month, Path, bool, float], None]
@@ -175,16 +184,18 @@ def ensure(
     was written, seconds). A file is outdated when it was not written by this version with this seed and these rows.
     Raise the errors of `table`; some months may be written by then.
     """
-    if not (folder / ZONES).exists():
-        write_zones(folder / ZONES)
     paths = []
-    for month in months:
-        path, start = folder / file_name(month, cab), time.monotonic()
-        missing = not _is_current(path, _stamp(month, seed, rows, encoding_of(month, cab), cab))
-        if missing:
-            write_month(path, month, seed, rows, cab=cab)
-        report(month, path, missing, time.monotonic() - start)
-        paths.append(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        if not (folder / ZONES).exists():
+            write_zones(folder / ZONES)
+        for month in months:
+            path, start = folder / file_name(month, cab), time.monotonic()
+            missing = not _is_current(path, _stamp(month, seed, rows, encoding_of(month, cab), cab))
+            if missing:
+                write_month(path, month, seed, rows, cab=cab)
+            report(month, path, missing, time.monotonic() - start)
+            paths.append(path)
     return paths
 
 

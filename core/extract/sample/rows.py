@@ -28,7 +28,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from core.lab.sample.published import DROPOFF, PICKUP, Cab
+from core.extract.sample.published import DROPOFF, PICKUP, Cab
 from core.month import Month
 
 Integers = npt.NDArray[np.int64]

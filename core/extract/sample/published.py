@@ -7,6 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from core.errors import UsageError
 from core.month import Month
 
 Cab = Literal["green", "yellow"]
@@ -16,6 +17,12 @@ FIRST_MONTH, LAST_MONTH = Month(2020, 1), Month(2025, 12)
 
 ZONES = "taxi_zone_lookup.csv"
 """The publisher's name for the zone lookup."""
+
+
+def check_month(month: Month) -> None:
+    """Raise `UsageError` when there is no sample data for `month`."""
+    if not FIRST_MONTH <= month <= LAST_MONTH:
+        raise UsageError(f"there is no sample data for {month}: name months in {FIRST_MONTH}..{LAST_MONTH}")
 
 
 @dataclass(frozen=True)
