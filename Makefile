@@ -102,6 +102,7 @@ kill-points: setup ## of these, the faults at every statement and file operation
 	@$(BENCH) kill_points
 
 lock: ## compile the floors of pyproject.toml into pins (make lock UPGRADE=--upgrade for the newest)
+	$(check-python)
 	@$(PYTHON) -m core.lab.environments lock $(UPGRADE)
 
 clean: ## end everything, and delete state, environments and caches

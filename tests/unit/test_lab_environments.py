@@ -108,7 +108,7 @@ def test_an_unknown_environment_is_named() -> None:
         ("3.14", "is Python 3.14: name a Python 3.11, 3.12 or 3.13"),
     ],
 )
-@pytest.mark.parametrize("target", ["setup", "doctor"])
+@pytest.mark.parametrize("target", ["setup", "doctor", "lock"])
 def test_a_python_that_cannot_be_used_is_one_line(tmp_path: Path, target: str, found: str | None, message: str) -> None:
     python = tmp_path / "python"
     if found:
