@@ -6,20 +6,32 @@ SHELL := /bin/bash
 PYTHON ?= $(or $(shell test -x .venvs/lab/bin/python && .venvs/lab/bin/python -c 'import sys; print(sys._base_executable)' 2>/dev/null),$(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell $(name) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $(name)))))
 PYTHON := $(PYTHON)
 
+# Stops with one line unless PYTHON can run the lab.
+VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+define check-python
+$(if $(PYTHON),,$(error no Python 3.11, 3.12 or 3.13 found: install one, or name it with PYTHON=...))
+$(if $(filter 3.11 3.12 3.13,$(VERSION)),,$(error PYTHON=$(PYTHON) $(or $(VERSION:%=is Python %),does not run): name a \
+Python 3.11, 3.12 or 3.13))
+endef
+
 LAB := .venvs/lab/bin
 PYTEST := python -m pytest
 # Each orchestrator that has tests of its own, in its own environment.
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast up down azurite bench bench-load bench-race bench-growth bench-transform soak kill-points fuzz readers lint types native pictures lock clean
+.PHONY: help setup doctor demo test test-fast up down azurite bench bench-load bench-race bench-growth bench-transform soak kill-points fuzz readers lint types native pictures lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
 
 setup: ## make the five environments below .venvs/ (a second time: seconds)
-	@test -n "$(PYTHON)" || { echo "make: no Python 3.11, 3.12 or 3.13 found: install one, or name it with PYTHON=..." >&2; exit 1; }
+	$(check-python)
 	@$(PYTHON) -m core.lab.environments
+
+doctor: ## what is missing on this machine, and the command that fixes it; it runs before `make setup` too
+	$(check-python)
+	@$$($(LAB)/python -c '' 2>/dev/null && echo $(LAB)/python || echo $(PYTHON)) -m core.lab doctor
 
 demo: setup ## load three months of sample data on every orchestrator and the baseline, and compare the tables
 	@$(LAB)/triptych demo
@@ -28,7 +40,7 @@ up: setup ## start all services and leave them running, with their web pages
 	@$(LAB)/triptych up
 
 down: ## end all services and runs
-	@test ! -x $(LAB)/triptych || $(LAB)/triptych down
+	@test ! -x $(LAB)/python || $(LAB)/python -m core.lab down
 
 lint: setup ## ruff, and who may import whom
 	$(LAB)/ruff check
@@ -93,9 +105,10 @@ pictures: setup ## record `triptych demo` in a terminal, as pictures for the REA
 	@$(LAB)/python -m core.lab.recording
 
 lock: ## compile the floors of pyproject.toml into pins (make lock UPGRADE=--upgrade for the newest)
+	$(check-python)
 	@$(PYTHON) -m core.lab.environments lock $(UPGRADE)
 
 clean: ## end everything, and delete state, environments and caches
-	@test ! -x $(LAB)/triptych || $(LAB)/triptych down --wipe
+	@test ! -x $(LAB)/python || $(LAB)/python -m core.lab down --wipe
 	rm -rf .venvs .triptych .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dbt/target dbt/logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

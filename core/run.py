@@ -35,8 +35,9 @@ def check_strategy(name: str) -> StrategyName:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return ``1 warning``, ``2 warnings``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """Return ``1 warning``, ``2 warnings``, ``2 processes``."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else ending}"
 
 
 def described(text: str) -> Mapping[str, str]:

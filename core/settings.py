@@ -29,6 +29,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -150,10 +151,11 @@ def _home(named: str | None) -> Path:
         path = Path(named or HOME).resolve()
         # It goes into JSON, YAML and connection strings
         str(path).encode()
-        if path.exists() and not path.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+        with suppress(FileNotFoundError):
+            if not stat.S_ISDIR(path.stat().st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, "not a folder")
     except (OSError, RuntimeError, UnicodeError) as error:
-        # RuntimeError: a link that leads to itself
+        # A link that leads to itself: RuntimeError in `resolve` up to Python 3.12, OSError in `stat` since
         raise UsageError(f"TRIPTYCH_HOME={named}: {_reason(error)}; name a folder that you may write to") from None
     return path
 

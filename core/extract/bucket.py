@@ -90,7 +90,7 @@ class Bucket:
                 for piece in block.stream(min_chunk_size=_PIECE):
                     yield bytes(piece)
             except (OSError, obstore.exceptions.BaseError):
-                raise SourceUnavailable(f"{self._label(key)}: the transfer did not end well") from None
+                raise SourceUnavailable(f"{self._label(key)}: the store sent only a part of it") from None
             start += BLOCK
             if start >= size:
                 return

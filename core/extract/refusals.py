@@ -10,7 +10,7 @@ import re
 
 from core.errors import PermanentError, SourceUnavailable
 from core.extract.location import Location
-from core.extract.source import bad_status, untrusted
+from core.extract.source import bad_status, no_such_name, untrusted
 
 UNCHANGED, CHANGED, PAST_END = "unchanged", "changed", "past the end"
 NO_OBJECT, FORBIDDEN = "no such object", "403"
@@ -81,6 +81,10 @@ def _refusal(
         return PermanentError(
             f"{root}: its endpoint is http, not https; if that is right, set {variables}ALLOW_HTTP=true"
         )
+    if '"dns error"' in text:
+        return no_such_name(label, "the store's name", f"--source and {variables}*")
+    if "ConnectionRefused" in text:
+        return SourceUnavailable(f"{label}: the store refuses connections; check {variables}*, and that it runs")
     if "HTTP error" in text:
         return SourceUnavailable(f"{label}: the store did not answer")
     return PermanentError(f"{label}: what answered is no such store; check {variables}*")

@@ -88,3 +88,8 @@ def bad_status(
 def untrusted(host: str, why: str) -> PermanentError:
     """Return the error for a host whose certificate is not trusted."""
     return PermanentError(f"{host} has no certificate to be trusted ({why}): name its authority in SSL_CERT_FILE")
+
+
+def no_such_name(what: str, name: str, named_in: str) -> SourceUnavailable:
+    """Return the error for a host whose `name` can't be looked up. A resolver says the same offline and for a typo."""
+    return SourceUnavailable(f"{what}: no network: {name} can't be looked up; if there is a network, check {named_in}")

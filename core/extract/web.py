@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import socket
 import ssl
@@ -14,7 +15,7 @@ from typing import Any
 import httpx
 
 from core.errors import NotPublished, PermanentError, SourceUnavailable, UsageError, quoted
-from core.extract.source import Answer, Rest, bad_status, scheme_of, strong, untrusted
+from core.extract.source import Answer, Rest, bad_status, no_such_name, scheme_of, strong, untrusted
 from core.settings import settings
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
@@ -30,6 +31,8 @@ class Web:
     def __init__(self, prefix: httpx.URL, client: httpx.Client) -> None:
         self._prefix, self._client = prefix, client
         self._socket: socket.socket | None = None
+        self._peer = prefix.netloc.decode()
+        """Where the last connection goes: to the source's host, or to a proxy."""
 
     def address(self, path: str) -> str:
         """See `Source`."""
@@ -53,7 +56,7 @@ class Web:
                     return
         # InvalidURL: a redirect to something that is no address.
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _no_answer(url, error) from error
+            raise _no_answer(url, self._peer, error) from error
         # The rest does not fit what has arrived.
         with self.get(path, unless, None) as answer:
             yield answer
@@ -90,6 +93,8 @@ class Web:
             timer.cancel()
 
     def _trace(self, event: str, about: dict[str, Any]) -> None:
+        if event.endswith("connect_tcp.started"):
+            self._peer = f"{about['host']}:{about['port']}"
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._socket = about["return_value"].get_extra_info("socket")
 
@@ -199,10 +204,37 @@ def _asked_to_wait(headers: httpx.Headers) -> float | None:
         return None
 
 
-def _no_answer(url: str, error: Exception) -> PermanentError | SourceUnavailable:
-    cause: BaseException | None = error
-    while cause is not None:
+def _no_answer(url: str, peer: str, error: Exception) -> PermanentError | SourceUnavailable:
+    """Return the error for an exchange with `peer` that brought no whole answer."""
+    causes = list(_causes(error))
+    for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return untrusted(httpx.URL(url).host, cause.verify_message)
+        if isinstance(cause, socket.gaierror):
+            return no_such_name(url, f"the name {quoted(peer.rpartition(':')[0])}", "--source")
+    codes = {cause.errno for cause in causes if isinstance(cause, OSError)}
+    return SourceUnavailable(f"{url}: {_failure(peer, error, codes)}")
+
+
+def _failure(peer: str, error: Exception, codes: set[int | None]) -> str:
+    said = quoted(str(error) or type(error).__name__, 200)
+    if codes & {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}:
+        return f"no network: there is no way to {peer}"
+    if errno.ECONNREFUSED in codes:
+        return f"{peer} refuses connections; check --source, and that its server runs"
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"{peer} did not answer within {TIMEOUT.connect:g} s"
+    if isinstance(error, httpx.ReadTimeout):
+        return f"{peer} sent nothing for {TIMEOUT.read:g} s"
+    # httpx says "peer closed connection" and "Server disconnected" in the same class as "illegal header line".
+    if isinstance(error, httpx.ReadError) or re.search("closed|disconnected", said):
+        return f"{peer} closed the connection before the answer was whole"
+    return f"{peer} did not answer as a web server does: {said}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error, and what it was raised from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
         cause = cause.__cause__ or cause.__context__
-    return SourceUnavailable(f"{url}: {quoted(str(error) or type(error).__name__, 200)}; the transfer did not end well")

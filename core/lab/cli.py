@@ -403,7 +403,7 @@ def ledger(schema: Annotated[str | None, typer.Option(help="Only this schema")] 
 def doctor(json: JsonFile = None) -> int:
     """Show what is missing on this machine, and how to fix it."""
     from core.lab import display
-    from core.lab.doctor import examine
+    from core.lab.doctor import examine, lines
 
     arguments.check_json(json)
     findings = []
@@ -411,9 +411,7 @@ def doctor(json: JsonFile = None) -> int:
         findings.append(finding)
         if json == arguments.STDOUT:
             continue
-        display.say([f"{finding.what:<20} {'MISSING' if finding.fix else 'ok     '} {finding.state}"])
-        if finding.fix:
-            display.say([f"{'':<20} fix:    {finding.fix}"])
+        display.say(lines(finding))
     arguments.write(json, {"findings": [asdict(finding) for finding in findings]})
     return 1 if any(finding.fix for finding in findings) else 0
 

@@ -137,14 +137,19 @@ def backfill_table(results: Mapping[str, BackfillResult]) -> Table:
 
 
 def backfill_lines(results: Mapping[str, BackfillResult]) -> Iterable[str]:
-    """Return one line per orchestrator, one per warning, and one per month that failed."""
+    """Yield one line per orchestrator, one per warning, and one per cause of a failure, with the months that it hit."""
     for orchestrator, result in results.items():
         counts = ", ".join(filter(None, (_count(result.months, state) for state in ("success", "unchanged", "failed"))))
         yield f"{orchestrator}: {counts} in {result.seconds:.1f} s"
         for record in result.months:
             yield from (f"{orchestrator} {record.month} warning: {line}" for line in record.warnings)
+        causes: dict[str | None, list[str]] = {}
+        for record in result.months:
             if record.state == "failed":
-                yield f"{orchestrator} {record.month} failed: {record.error}"
+                causes.setdefault(record.error, []).append(record.month)
+        for cause, months in causes.items():
+            # Most errors of the pipeline begin with the month.
+            yield f"{orchestrator} {spans(months)} failed: {(cause or '').removeprefix(f'{months[0]}: ')}"
 
 
 def _count(months: Iterable[MonthRecord], state: str) -> str:

@@ -1,21 +1,21 @@
-"""What is missing on this machine, and the command that fixes it."""
+"""What is missing on this machine, and the command that fixes it.
+
+It runs before anything is installed, and then leaves out what only an installed package can tell.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import psutil
-
-from core.database import connect_bare
-from core.errors import TriptychError
+from core.errors import TriptychError, UsageError, printable
 from core.lab import environments
-from core.lab.postgres_binaries import binaries, server_user
-from core.lab.services import free_ports
-from core.settings import ROOT, Settings
+from core.settings import ROOT, Settings, settings
 
 ROOM_GB = 3
 """The five environments are 1.6 GB, PostgreSQL, sample files and logs well under 1 GB."""
@@ -40,10 +40,29 @@ def examine(settings: Settings) -> Iterator[Finding]:
         if not environment.on_request:
             yield _environment(environment)
     yield _dbt(settings)
-    yield _database(settings)
     yield _room(settings)
-    yield _memory()
     yield _probe("loopback ports", _ports, "allow sockets on 127.0.0.1")
+    if importlib.util.find_spec("psutil"):
+        yield _memory()
+        yield _database(settings)
+
+
+def lines(finding: Finding) -> list[str]:
+    """Return what is printed for a finding."""
+    shown = f"{finding.what:<20} {'NOT OK' if finding.fix else 'ok    '} {finding.state}"
+    return [shown, *([f"{'':<20} fix:   {finding.fix}"] if finding.fix else [])]
+
+
+def main() -> int:
+    """Print the findings without any package; return the exit code."""
+    try:
+        findings = list(examine(settings()))
+    except UsageError as error:
+        print(f"triptych: {error}", file=sys.stderr)
+        return 2
+    for finding in findings:
+        print(*map(printable, lines(finding)), sep="\n")
+    return 1 if any(finding.fix for finding in findings) else 0
 
 
 def _python() -> Finding:
@@ -54,10 +73,8 @@ def _python() -> Finding:
 
 
 def _environment(environment: environments.Environment) -> Finding:
-    what = f"environment {environment.name}"
-    if environment.is_current():
-        return Finding(what, "as pinned")
-    return Finding(what, "outdated" if environment.python.exists() else "missing", "make setup")
+    fault = environment.fault()
+    return Finding(f"environment {environment.name}", fault or "as pinned", fault and "make setup")
 
 
 def _dbt(settings: Settings) -> Finding:
@@ -78,12 +95,16 @@ def _database(settings: Settings) -> Finding:
 
 
 def _answer(dsn: str) -> str:
+    from core.database import connect_bare
+
     with connect_bare(dsn) as connection:
         info = connection.info
         return f"version {info.server_version // 10000} at {info.host}:{info.port}"
 
 
 def _embedded(settings: Settings) -> str:
+    from core.lab.postgres_binaries import binaries, server_user
+
     server_user()
     return str(binaries(settings.pg_bin))
 
@@ -101,14 +122,16 @@ def _room(settings: Settings) -> Finding:
 
 
 def _memory() -> Finding:
+    import psutil
+
     free = psutil.virtual_memory().available / 1e9
     fix = None if free > MEMORY_GB else "run one orchestrator at a time: --on airflow, then --on dagster, ..."
     return Finding("memory", f"{free:.1f} GB free", fix)
 
 
 def _ports() -> str:
-    free_ports(["any"])
-    return "available"
+    with socket.create_server(("127.0.0.1", 0)):
+        return "available"
 
 
 def _probe(what: str, look: Callable[[], str], fix: str) -> Finding:

@@ -21,6 +21,7 @@ import hashlib
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -80,9 +81,22 @@ class Environment:
         files = [self.requirements.read_bytes(), (self.root / "pyproject.toml").read_bytes()]
         return hashlib.sha256(b"\0".join([*files, UV.encode(), sys.version.encode(), bytes(self.root)])).hexdigest()
 
-    def is_current(self) -> bool:
-        """Return whether nothing needs to be done."""
-        return self.python.exists() and self.stamp.exists() and self.stamp.read_text() == self.fingerprint()
+    @property
+    def made_at(self) -> Path:
+        """The folder that its scripts start the interpreter of: another one if the checkout was moved or copied."""
+        activate = self.folder / "bin" / "activate"
+        lines = activate.read_text().splitlines() if activate.exists() else []
+        named = next((line for line in lines if line.startswith("VIRTUAL_ENV=")), None)
+        return Path(shlex.split(named)[0].removeprefix("VIRTUAL_ENV=")) if named else self.folder
+
+    def fault(self) -> str | None:
+        """Return why `make` has work to do, or None."""
+        if not self.python.exists():
+            return "its interpreter is gone" if self.python.is_symlink() else "not made yet"
+        if self.made_at != self.folder:
+            return f"made for {self.made_at}"
+        is_current = self.stamp.exists() and self.stamp.read_text() == self.fingerprint()
+        return None if is_current else "outdated"
 
 
 def discover(root: Path) -> list[Environment]:
@@ -98,16 +112,17 @@ def discover(root: Path) -> list[Environment]:
 
 def make(environment: Environment, uv: Path) -> str:
     """Bring one environment to exactly its pins; return what to report. Raise `SetupError` when that fails."""
-    if environment.is_current():
+    fault = environment.fault()
+    if fault is None:
         return "up to date"
     if pids := _users(environment.folder):
         raise SetupError(
-            f"{environment.name}: it is outdated, and in use (pids {', '.join(pids)}): "
+            f"{environment.name}: it is {fault}, and in use (pids {', '.join(pids)}): "
             "end these first, with `triptych down`"
         )
     python = str(environment.python)
     shown = environment.requirements.relative_to(environment.root)
-    if not _is_of_this_python(environment):
+    if environment.made_at != environment.folder or not _is_of_this_python(environment):
         _run([str(uv), "venv", "--quiet", "--clear", "--python", _base_python(), str(environment.folder)], environment)
     environment.stamp.unlink(missing_ok=True)
     _run([str(uv), "pip", "sync", "--quiet", "--compile-bytecode", "--python", python, str(shown)], environment)

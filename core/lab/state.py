@@ -16,6 +16,7 @@ from core.lab.postgres import Postgres
 from core.lab.registry import orchestrators
 from core.lab.running import Running
 from core.lab.warm_dbt import WarmDbt
+from core.run import counted
 from core.settings import Settings, is_state_folder
 
 
@@ -138,7 +139,7 @@ def _end_processes(settings: Settings) -> Iterator[str]:
         # First: the supervisors of other commands must not start these services again.
         (folder / "services.json").unlink(missing_ok=True)
         if count := processes.end(folder):
-            yield f"{name}: {count} processes ended"
+            yield f"{name}: {counted(count, 'process')} ended"
     dbt = WarmDbt(settings)
     leases.drop_keep(dbt.folder)
     if dbt.end():

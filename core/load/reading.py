@@ -15,6 +15,7 @@ from core.load import limits
 from core.load.casting import conform, with_identity
 from core.load.columns import check_columns
 from core.month import Month
+from core.run import counted
 
 BATCH_ROWS = 16_384
 """Rows decoded at a time: 3.5 MB on the wire, about what the kernel's socket buffers hold. So the server works on one
@@ -80,7 +81,7 @@ def _read_parquet(dataset: Dataset, file: Extracted) -> Iterator[pa.RecordBatch]
         # One bit in a page's header is enough to make Arrow stop there, without an error: an empty month.
         if rows != (declared := content.metadata.num_rows):
             raise BadFile(
-                f"{file.name} declares {declared} rows, and {rows} are in it; fetch it again from the publisher"
+                f"{file.name} declares {counted(declared, 'row')}, and holds {rows}; fetch it again from the publisher"
             )
 
 

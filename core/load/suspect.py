@@ -21,6 +21,7 @@ from core.extract import Extracted
 from core.load.casting import first_instant
 from core.load.order import Load
 from core.month import Month
+from core.run import counted
 
 SHOWN = 6
 """The most months, or ids, that a line lists; the others are counted."""
@@ -76,7 +77,7 @@ def _most_often(connection: Connection, dataset: Dataset, month: Month, copied: 
 
 def shrunk(file: Extracted, rows: int, before: int) -> str | None:
     """Return a line when the month has lost more than half of the rows that were loaded."""
-    return f"{file.name} has {rows:,} rows, and {before:,} were loaded before" if 2 * rows < before else None
+    return f"{file.name} has {counted(rows, 'row')}, and {before:,} were loaded before" if 2 * rows < before else None
 
 
 def keys(connection: Connection, order: Load) -> set[int]:

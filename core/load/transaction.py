@@ -109,7 +109,9 @@ def _reason(connection: Connection, order: Load, current: Entry | None) -> str |
     held = order.partition if order.dataset.monthly else order.table
     row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(held)).fetchone()
     assert row is not None
-    return None if row[0] == current.row_count else f"the ledger has {current.row_count:,} rows, the table {row[0]:,}"
+    if row[0] == current.row_count:
+        return None
+    return f"the ledger has {counted(current.row_count, 'row')}, the table {row[0]:,}"
 
 
 def _log_outcome(order: Load, done: Loaded, seconds: float) -> None:

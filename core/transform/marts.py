@@ -148,7 +148,7 @@ def damage(connection: Connection, schema: str, month: dt.date) -> str | None:
         composed = query.format(table=table, rows=rows, ledger=ledger, name=name, entries=entries)
         there, recorded = connection.execute(composed).fetchall()[0]
         if there != recorded:
-            return f"{name} has {there:,} rows where its last build left {recorded:,}"
+            return f"{name} has {counted(there, 'row')} where its last build left {recorded:,}"
     return None
 
 

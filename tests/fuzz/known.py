@@ -129,7 +129,7 @@ CASES: dict[str, tuple[Callable[[], bytes], Expected]] = {
     ),
     "no footer": (lambda: with_footer(good()["plain"], b""), (BadFile, "it ends too early")),
     "too many rows": (lambda: _rows(50_000_001), (BadFile, "declares 50,000,001 rows, and 50,000,000 is the limit")),
-    "rows that are not there": (lambda: _rows(300), (BadFile, "declares 300 rows, and 100 are in it")),
+    "rows that are not there": (lambda: _rows(300), (BadFile, "declares 300 rows, and holds 100")),
     "one bit that empties the month": (_one_bit, (BadFile, "field 8 is missing, or of another type")),
     "a size given twice": (_twice, (BadFile, "field 2 is there twice")),
     "pages that unpack to gigabytes": (

@@ -63,7 +63,7 @@ def test_kept_services_stay_until_they_are_ended(state: Settings, orchestrator: 
     with Lab(state) as lab:
         assert pids(lab, fake) == found
     assert ("fake", "running") in [(service.name, service.state) for service in survey(state)]
-    assert end_all(state) == ["fake: 1 processes ended"]
+    assert end_all(state) == ["fake: 1 process ended"]
     assert [service.state for service in survey(state) if service.name == "fake"] == ["not running"]
 
 

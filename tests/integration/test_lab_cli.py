@@ -114,7 +114,9 @@ def test_an_interrupted_backfill_reports_what_had_ended(start: Run, source: str,
     command.send_signal(signal.SIGINT)
     out, _ = command.communicate(timeout=60)
     assert command.returncode == 130
-    assert "half: 1 success, 2 failed in " in out and "half 2024-02 failed: half backfill was interrupted" in out
+    assert (
+        "half: 1 success, 2 failed in " in out and "half 2024-02..2024-03 failed: half backfill was interrupted" in out
+    )
     months = json.loads(facts.read_text())["orchestrators"]["half"]["months"]
     assert [(month["state"], month["attempts"]) for month in months] == [("success", 1), ("failed", 1), ("failed", 0)]
 

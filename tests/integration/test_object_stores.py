@@ -589,7 +589,11 @@ ANSWERS: dict[str, tuple[Canned, type[TriptychError], str]] = {
     "slow down": ((503, {}, code("SlowDown")), SourceUnavailable, "answered 503 (SlowDown)"),
     "too many requests": ((429, {}, b""), SourceUnavailable, "answered 429"),
     "internal error": ((500, {}, code("InternalError")), SourceUnavailable, "answered 500 (InternalError)"),
-    "half an object": ((206, {**PARTIAL, "Content-Length": "100"}, b"PAR1"), SourceUnavailable, "did not end well"),
+    "half an object": (
+        (206, {**PARTIAL, "Content-Length": "100"}, b"PAR1"),
+        SourceUnavailable,
+        "sent only a part",
+    ),
     "no such object": ((404, {}, code("NoSuchKey")), NotPublished, "no green_tripdata_2024-01.parquet"),
     "may not read, or is not there": (
         (403, {}, code("AccessDenied")),
@@ -638,7 +642,7 @@ def test_the_answer_of_a_store_is_one_line_of_the_right_class(
 def test_an_unreachable_store_is_transient(set_variables: Callable[..., None], scheme: str) -> None:
     set_variables(**variables(scheme, f"http://127.0.0.1:{free_port()}"))
     message = refusal(SourceUnavailable, lambda: extract(GREEN, f"{scheme}://taxi/x", MONTH))
-    assert message == f"{scheme}://taxi/x/{NAME}: the store did not answer"
+    assert message.startswith(f"{scheme}://taxi/x/{NAME}: the store refuses connections; check ")
 
 
 @pytest.mark.parametrize("etag", [{}, {"ETag": 'W/"v"'}], ids=["none", "weak"])
@@ -720,6 +724,15 @@ PLACES = {
     "gs": "GET http://metadata/computeMetadata/v1/instance/service-accounts/default/token",
     "az": "GET http://169.254.169.254/metadata/identity/oauth2/token",
 }
+
+
+@pytest.mark.parametrize("scheme", PLACES)
+def test_a_store_whose_name_cannot_be_looked_up_means_no_network(
+    set_variables: Callable[..., None], scheme: str
+) -> None:
+    set_variables(**variables(scheme, "http://nosuch.invalid"))
+    message = refusal(SourceUnavailable, lambda: extract(GREEN, f"{scheme}://taxi/x", MONTH))
+    assert ": no network: the store's name can't be looked up; if there is a network, check --source and " in message
 
 
 @pytest.mark.parametrize("scheme", PLACES)

@@ -18,6 +18,7 @@ from core.lab.compare import Problem, Row
 from core.lab.parity import Parity
 from core.lab.protocol import BackfillResult, MonthRecord
 from core.ledger import Entry
+from core.run import counted
 
 HOSTILE = [
     "[/red]",
@@ -87,6 +88,22 @@ def test_an_error(screen: io.StringIO, name: str) -> None:
     result = BackfillResult("failed", "1", 0.1, [MonthRecord("2024-01", "failed", error=name)])
     display.say(display.backfill_lines({"plain": result}))
     assert is_safe(screen, name)
+
+
+def test_a_cause_that_several_months_share_is_one_line() -> None:
+    errors = {"2024-01": "no room", "2024-02": "no room", "2024-03": "2024-03: no file", "2024-04": "no room"}
+    months = [MonthRecord(month, "failed", error=error) for month, error in errors.items()]
+    assert list(display.backfill_lines({"plain": BackfillResult("failed", "1", 0.1, months)}))[1:] == [
+        "plain 2024-01..2024-02,2024-04 failed: no room",
+        "plain 2024-03 failed: no file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "shown"), [(1, "row", "1 row"), (0, "row", "0 rows"), (2000, "process", "2,000 processes")]
+)
+def test_one_thing_is_not_shown_as_several(number: int, noun: str, shown: str) -> None:
+    assert counted(number, noun) == shown
 
 
 def test_warnings_are_on_the_screen(screen: io.StringIO) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -276,15 +277,36 @@ def test_a_cut_transfer_is_transient(site: Publisher, published: Path) -> None:
 def test_a_publisher_that_stops_sending_is_transient(site: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "TIMEOUT", httpx.Timeout(0.2))
     site.stall(NAME, times=None)
-    assert "did not end well" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
+    assert "sent nothing for 0.2 s" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
 
 
-def test_an_unreachable_publisher_is_transient(home: Path) -> None:
+def test_a_publisher_that_does_not_listen_is_transient(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    assert f"127.0.0.1:{port}" in refusal(
-        SourceUnavailable, lambda: extract(GREEN, f"http://127.0.0.1:{port}/x", MONTH)
-    )
+    message = refusal(SourceUnavailable, lambda: extract(GREEN, f"http://127.0.0.1:{port}/x", MONTH))
+    assert message.endswith(f"127.0.0.1:{port} refuses connections; check --source, and that its server runs")
+
+
+def test_a_name_that_cannot_be_looked_up_means_no_network(home: Path) -> None:
+    message = refusal(SourceUnavailable, lambda: extract(GREEN, "https://nosuch.invalid/x", MONTH))
+    assert ": no network: the name nosuch.invalid can't be looked up; if there is a network, check " in message
+    assert "Errno" not in message
+
+
+def test_a_proxy_that_cannot_be_looked_up_is_the_one_that_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://me:s3cret@proxy.invalid:3128")
+    message = refusal(SourceUnavailable, lambda: extract(GREEN, "http://host.invalid/x", MONTH))
+    assert "the name proxy.invalid can't be looked up" in message
+    assert "s3cret" not in message
+
+
+def test_a_publisher_out_of_reach_means_no_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*_: object) -> None:
+        raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    message = refusal(SourceUnavailable, lambda: extract(GREEN, "http://192.0.2.1/x", MONTH))
+    assert message.endswith(": no network: there is no way to 192.0.2.1:80")
 
 
 def test_a_file_is_known_only_when_it_is_whole(site: Publisher, published: Path) -> None:

@@ -48,7 +48,7 @@ def test_each_resumption_is_a_line_with_its_cause(
     size = (published / NAME).stat().st_size
     assert first.startswith(f"resuming at byte {size // 2:,} (1 of 5): {site.url}/{NAME}: ")
     assert re.match(r"resuming at byte [\d,]+ \(2 of 5\): ", second)
-    assert first.endswith("the transfer did not end well") and last.startswith("fetched ")
+    assert first.endswith(" closed the connection before the answer was whole") and last.startswith("fetched ")
 
 
 def test_what_an_earlier_attempt_left_is_a_line(

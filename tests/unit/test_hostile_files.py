@@ -63,7 +63,7 @@ def test_a_month_that_arrow_stops_reading_early_is_refused(
     content = known.CASES["one bit that empties the month"][0]()
     monkeypatch.setattr(limits, "check", lambda path, file: [])
     message = refusal(BadFile, lambda: load(tmp_path, GREEN, content))
-    assert f"declares {len(parquet_files.table())} rows, and 0 are in it" in message
+    assert f"declares {len(parquet_files.table())} rows, and holds 0" in message
 
 
 def test_a_month_of_too_many_pages_is_refused(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

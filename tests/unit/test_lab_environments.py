@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -41,18 +42,45 @@ def test_the_benchmarks_environment_is_made_only_when_it_is_named() -> None:
 
 
 def test_the_stamp_follows_everything_that_decides_the_content(environment: Environment) -> None:
+    assert environment.fault() == "not made yet"
     environment.python.parent.mkdir(parents=True)
     environment.python.touch()
-    assert not environment.is_current()
+    assert environment.fault() == "outdated"
     environment.stamp.write_text(environment.fingerprint())
-    assert environment.is_current()
+    assert environment.fault() is None
     for path in (environment.requirements, environment.root / "pyproject.toml"):
         before = path.read_text()
         path.write_text(before + "#")
-        assert not environment.is_current()
+        assert environment.fault() == "outdated"
         path.write_text(before)
     environment.python.unlink()
-    assert not environment.is_current()
+    environment.python.symlink_to(environment.root / "uninstalled")
+    assert environment.fault() == "its interpreter is gone"
+
+
+UV = r"""#!/bin/sh
+echo "$@" >> "$0.calls"
+case "$1" in venv) exec mkdir -p "${6%/}/bin" ;; esac
+"""
+
+
+@pytest.mark.parametrize("name", ["old", "o'l d"])
+def test_an_environment_that_was_moved_or_copied_is_made_again(
+    environment: Environment, tmp_path: Path, name: str
+) -> None:
+    environment.python.parent.mkdir(parents=True)
+    environment.python.symlink_to(sys.executable)
+    activate = environment.folder / "bin" / "activate"
+    uv = tmp_path / "uv"
+    uv.write_text(UV)
+    uv.chmod(0o755)
+    calls = tmp_path / "uv.calls"
+    for place, made in ((environment.folder, False), (tmp_path / name, True)):
+        # As uv writes it.
+        activate.write_text(f"# a script\nVIRTUAL_ENV={shlex.quote(str(place))}\nexport VIRTUAL_ENV\n")
+        assert (environment.fault() == f"made for {place}") is made
+        environments.make(environment, uv)
+        assert (f"venv --quiet --clear --python {environments._base_python()}" in calls.read_text()) is made
 
 
 def test_a_failure_is_one_line_without_a_secret(environment: Environment, tmp_path: Path) -> None:
@@ -72,12 +100,23 @@ def test_an_unknown_environment_is_named() -> None:
     assert done.stderr.startswith("setup: unknown environment 'luigi': choose from lab, airflow")
 
 
-def test_it_runs_before_anything_is_installed() -> None:
-    done = subprocess.run(
-        [sys.executable, "-S", "-I", "-c", f"import sys; sys.path[:0] = [{str(ROOT)!r}]; import core.lab.environments"],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (None, "does not run: name a Python 3.11, 3.12 or 3.13"),
+        ("2.7", "is Python 2.7: name a Python 3.11, 3.12 or 3.13"),
+        ("3.14", "is Python 3.14: name a Python 3.11, 3.12 or 3.13"),
+    ],
+)
+@pytest.mark.parametrize("target", ["setup", "doctor", "lock"])
+def test_a_python_that_cannot_be_used_is_one_line(tmp_path: Path, target: str, found: str | None, message: str) -> None:
+    python = tmp_path / "python"
+    if found:
+        python.write_text(f"#!/bin/sh\necho {found}\n")
+        python.chmod(0o755)
+    done = subprocess.run(["make", target, f"PYTHON={python}"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"PYTHON={python} {message}" in done.stderr
 
 
 def test_an_environment_that_is_in_use_is_not_replaced(environment: Environment, tmp_path: Path) -> None:

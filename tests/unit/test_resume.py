@@ -70,7 +70,7 @@ def test_a_stalled_transfer_continues(site: Publisher, published: Path, monkeypa
 
 def test_an_attempt_continues_a_bounded_number_of_times(site: Publisher) -> None:
     site.cut(NAME, times=None)
-    assert "did not end well" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
+    assert "before the answer was whole" in refusal(SourceUnavailable, lambda: extract(GREEN, site.url, MONTH))
     assert site.count(NAME) == 1 + CONTINUATIONS
 
 

@@ -76,7 +76,12 @@ def test_a_relative_home_does_not_move_with_the_working_directory(
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("file", "not a folder"), ("loop", "loop"), ("x" * 300, "File name too long"), ("\udcff", "not UTF-8")],
+    [
+        ("file", "not a folder"),
+        ("loop", "(Symlink loop|symbolic links)"),
+        ("x" * 300, "File name too long"),
+        ("\udcff", "not UTF-8"),
+    ],
     ids=["file", "loop", "long", "not utf-8"],
 )
 def test_a_home_that_is_not_a_folder_is_refused(tmp_path: Path, name: str, reason: str) -> None:

@@ -35,11 +35,11 @@ def test_a_failed_month_has_the_message_of_its_exception() -> None:
 
 def test_the_message_is_that_of_the_exception_and_not_of_its_cause() -> None:
     detail = [
-        {"exc_type": "SourceUnavailable", "exc_value": "http://x/a.parquet: refused; the transfer did not end well"},
+        {"exc_type": "SourceUnavailable", "exc_value": "http://x/a.parquet: x refuses connections"},
         {"exc_type": "ConnectError", "exc_value": "refused"},
     ]
     record = failed_with([{"event": "Task failed", "level": "error", "error_detail": detail}])
-    assert record.error == "http://x/a.parquet: refused; the transfer did not end well"
+    assert record.error == "http://x/a.parquet: x refuses connections"
 
 
 def test_a_month_whose_process_was_killed_says_so() -> None:
