@@ -43,7 +43,16 @@ RAW_TRIPS = Asset("raw_trips", uri="x-triptych://warehouse/raw_trips")
 FCT_TRIPS = Asset("fct_trips", uri="x-triptych://warehouse/fct_trips")
 DAILY_BOROUGH_STATS = Asset("daily_borough_stats", uri="x-triptych://warehouse/daily_borough_stats")
 
+MONTH = Param(
+    None,
+    type=["null", "string"],
+    description="The month to load, such as 2024-01. A run that has a partition key, such as each run of a backfill, "
+    "loads that month: leave this empty there",
+)
+"""The month of a run that is triggered by hand. The form shows a partition key only below its advanced options."""
+
 PARAMS = {
+    "month": MONTH,
     "source": Param("tlc", type="string", minLength=1, description=HELP["source"]),
     "schema": Param("airflow", type="string", minLength=1, description=HELP["schema"]),
     "strategy": Param("swap", type="string", enum=list(STRATEGIES), description=HELP["strategy"]),
@@ -51,25 +60,38 @@ PARAMS = {
     "accept_suspect": Param(False, type="boolean", description=HELP["accept_suspect"]),
     "strict": Param(False, type="boolean", description=HELP["strict"]),
 }
-"""The fields of `core.run.RunParameters`, as the trigger form shows them. Scheduled runs use the defaults."""
+"""The month, and the fields of `core.run.RunParameters`, as the trigger form shows them.
+
+Scheduled runs use the defaults.
+"""
 
 
-def month_of(dag_run: DagRun) -> Month:
-    """Return the run's month: its partition key, however the run was started. Raise `UsageError` if it has none."""
-    if dag_run.partition_key is None:
-        raise UsageError("this run has no month: trigger it with a partition key, such as 2024-01")
-    return Month.parse(dag_run.partition_key)
+def month_of(params: Mapping[str, Any], dag_run: DagRun) -> Month:
+    """Return the run's month: its partition key, or else the param. Raise `UsageError` for neither, or for two months.
+
+    A backfill with a month in its params must not load that one again and again.
+    """
+    key, month = dag_run.partition_key, params.get("month")
+    if key and month and key != month:
+        raise UsageError(f"this run has the partition key {key} and the month {month}: leave the month empty")
+    if named := key or month:
+        return Month.parse(named)
+    raise UsageError("this run has no month: trigger it with one, such as 2024-01")
 
 
 def run_of(params: Mapping[str, Any], dag_run: DagRun) -> Run:
     """Return the run as the pipeline takes it."""
-    return Run.of(params, "airflow", dag_run.run_id)
+    parameters = {name: value for name, value in params.items() if name != "month"}
+    return Run.of(parameters, "airflow", dag_run.run_id)
 
 
-def report(receipt: Receipt, run: Run, outlet_events: Events, *tables: Asset) -> dict[str, Any]:
-    """Return the receipt as an XCom; add to each table's event in which schema it is, and whether it changed."""
+def report(receipt: Receipt, run: Run, month: Month, outlet_events: Events, *tables: Asset) -> dict[str, Any]:
+    """Return the receipt as an XCom; add to each table's event its month, its schema, and whether the table changed."""
     for table in tables:
-        outlet_events[table].extra = {"schema": run.schema, "state": receipt.state}
+        event = outlet_events[table]
+        event.extra = {"schema": run.schema, "state": receipt.state}
+        # The run's own key, except where the run has its month from the param and no key
+        event.add_partitions(str(month))
     return receipt.to_json()
 
 
@@ -107,11 +129,19 @@ def cause_only(step: Callable[P, T]) -> Callable[P, T]:
 def taxi_pipeline() -> None:
     """Load one month of New York's green-taxi trips into PostgreSQL, and bring the dbt models up to date.
 
-    **The month is the run's partition key**, such as `2024-01`: the month of the publisher's file. The publisher is two
-    months late, so the scheduled run of 1 April loads January.
+    ```text
+    ingest_zones ─┐
+                  ├─► transform ─► check
+    ingest_month ─┘
+    ```
 
-    - **One month:** trigger the DAG with a partition key. A run without one fails.
-    - **A range of months:** start a backfill. Each month is a run of its own, and a failed month holds back no other.
+    **The month** is that of the publisher's file, such as `2024-01`. The publisher is two months late, so the scheduled
+    run of 1 April loads January.
+
+    - **One month:** trigger the DAG, and fill in `month`. The run's partition key, below the advanced options, means
+      the same. A run with neither fails.
+    - **A range of months:** start a backfill, with `month` left empty. Each month is a run of its own, and is its
+      partition key. A failed month holds back no other.
     - **The same month again** is always safe. When the same bytes are already loaded, `ingest_month` reports
       `unchanged`; set `force` to load them again.
 
@@ -128,8 +158,8 @@ def taxi_pipeline() -> None:
         """Load the lookup of the 265 taxi zones, whole, as table `raw_zones`."""
         from core import pipeline
 
-        run = run_of(params, dag_run)
-        return report(pipeline.ingest_zones(run), run, outlet_events, RAW_ZONES)
+        run, month = run_of(params, dag_run), month_of(params, dag_run)
+        return report(pipeline.ingest_zones(run), run, month, outlet_events, RAW_ZONES)
 
     @task(outlets=[RAW_TRIPS], multiple_outputs=False)
     @cause_only
@@ -137,8 +167,8 @@ def taxi_pipeline() -> None:
         """Fetch the month's file, and publish its rows as the month's partition of `raw_trips`, in one transaction."""
         from core import pipeline
 
-        run = run_of(params, dag_run)
-        return report(pipeline.ingest_month(run, month_of(dag_run)), run, outlet_events, RAW_TRIPS)
+        run, month = run_of(params, dag_run), month_of(params, dag_run)
+        return report(pipeline.ingest_month(run, month), run, month, outlet_events, RAW_TRIPS)
 
     @task(outlets=[FCT_TRIPS, DAILY_BOROUGH_STATS], multiple_outputs=False)
     @cause_only
@@ -146,8 +176,8 @@ def taxi_pipeline() -> None:
         """Build and test the dbt models for all months loaded since the last build, not only for this run's month."""
         from core import pipeline
 
-        run = run_of(params, dag_run)
-        return report(pipeline.transform(run, month_of(dag_run)), run, outlet_events, FCT_TRIPS, DAILY_BOROUGH_STATS)
+        run, month = run_of(params, dag_run), month_of(params, dag_run)
+        return report(pipeline.transform(run, month), run, month, outlet_events, FCT_TRIPS, DAILY_BOROUGH_STATS)
 
     @task(multiple_outputs=False)
     @cause_only
@@ -155,7 +185,7 @@ def taxi_pipeline() -> None:
         """Fail if this month's rows broke a data test of the build; of severity `warn`, only with `strict`."""
         from core import pipeline
 
-        return pipeline.check(run_of(params, dag_run), month_of(dag_run)).to_json()
+        return pipeline.check(run_of(params, dag_run), month_of(params, dag_run)).to_json()
 
     # Airflow passes the arguments when a task runs.
     [ingest_zones(), ingest_month()] >> transform() >> check()  # type: ignore[call-arg, misc]

@@ -86,12 +86,13 @@ class Airflow:
         return list(self.get(f"/dags/{DAG}/dagRuns", order_by="-id", limit=1000, **span, **query)["dag_runs"])
 
     def note(self, run: Json, record: MonthRecord) -> None:
-        """Write why the month failed, or its warnings, into the note of its run, which its page shows at the top.
+        """Write why the month failed, or its warnings, into the note of its run. A task has no call for it.
 
-        A task can't write it, because the Task SDK has no such call.
+        The run's page shows the first paragraph of a note at its top, and the others on request.
         """
-        if record.error or record.warnings:
-            note = "\n\n".join(filter(None, [record.summary, record.error, *record.warnings]))[:NOTE_LIMIT]
+        lines = [*filter(None, [record.error]), *(f"warning: {each}" for each in record.warnings)]
+        if lines:
+            note = "\n\n".join(lines)[:NOTE_LIMIT]
             # The month is recorded already: a missing note must not fail it.
             with suppress(TriptychError):
                 self.call("PATCH", path_of(run), json={"note": note})

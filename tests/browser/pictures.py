@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from playwright.sync_api import Browser
+from playwright.sync_api import BrowserContext
 
 from core.lab import sample
 from core.lab.postgres import Postgres
@@ -50,7 +50,7 @@ def main(names: Sequence[str]) -> int:
     return 0
 
 
-def take(bench: Bench, tour: Tour, started: Browser) -> None:
+def take(bench: Bench, tour: Tour, started: BrowserContext) -> None:
     """Backfill three months, one of which the site does not answer for, and take the orchestrator's pictures."""
     name, folder = tour.orchestrator, ROOT / "docs" / "pictures" / tour.orchestrator
     folder.mkdir(parents=True, exist_ok=True)

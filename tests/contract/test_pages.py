@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from core.lab.registry import orchestrators
 from tests.browser import airflow, chromium, dagster, prefect
@@ -38,7 +38,7 @@ class Backfilled:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[BrowserContext]:
     with chromium.browser() as started:
         yield started
 
@@ -58,7 +58,7 @@ def backfilled(bench: Bench, request: pytest.FixtureRequest) -> Backfilled:
 
 
 @pytest.fixture
-def page(browser: Browser, backfilled: Backfilled) -> Iterator[Page]:
+def page(browser: BrowserContext, backfilled: Backfilled) -> Iterator[Page]:
     """An empty page. The test fails, too, when a page that it opened logs an error of ours on its console."""
     with chromium.visit(browser, backfilled.tour.tolerated) as opened:
         yield opened

@@ -48,7 +48,7 @@ def test_warnings_and_the_cause_of_a_failure_become_the_note_of_the_run() -> Non
     client.note(one, MonthRecord("2024-01", "success", warnings=["odd", "w" * 2000]))
     client.note(one, MonthRecord("2024-01", "failed", error="the site does not answer"))
     (method, path, body), (_, _, failed) = sent
-    assert failed == {"note": "failed\n\nthe site does not answer"}
+    assert failed == {"note": "the site does not answer"}
     assert (method, path) == ("PATCH", "/api/v2/dags/taxi_pipeline/dagRuns/backfill__2024-01")
-    assert body["note"].startswith("success, 2 warnings\n\nodd\n\nwww")
+    assert body["note"].startswith("warning: odd\n\nwarning: www")
     assert DAGRunPatchBody.model_validate(body).note == body["note"], "longer than the API takes"
