@@ -11,12 +11,13 @@ needs when it runs. The docstrings of the DAG and of its tasks are the documenta
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from airflow.sdk import Asset, CronPartitionTimetable, ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task
 
-from core.errors import RETRIES, RETRY_DELAY_S, TransientError, UsageError
+from core.errors import RETRIES, RETRY_DELAY_S, TransientError, TriptychError, UsageError
 from core.month import EARLIEST, Month
 from core.run import HELP, STRATEGIES, TASK_TIMEOUT_S, Receipt, Run
 from core.settings import default_source
@@ -24,6 +25,9 @@ from core.settings import default_source
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import OutletEventAccessors as Events
     from airflow.sdk.types import DagRunProtocol as DagRun
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # The publisher is two months late, so the offset is three: the run of 1 April is January's.
 MONTHLY = CronPartitionTimetable("0 0 1 * *", timezone="UTC", run_offset=-3, key_format="%Y-%m")
@@ -40,7 +44,16 @@ RAW_TRIPS = Asset("raw_trips", uri="x-triptych://warehouse/raw_trips")
 FCT_TRIPS = Asset("fct_trips", uri="x-triptych://warehouse/fct_trips")
 DAILY_BOROUGH_STATS = Asset("daily_borough_stats", uri="x-triptych://warehouse/daily_borough_stats")
 
+MONTH = Param(
+    None,
+    type=["null", "string"],
+    description="The month to load, such as 2024-01. A run that has a partition key, such as each run of a backfill, "
+    "loads that month: leave this empty there",
+)
+"""The month of a run that is triggered by hand. The form shows a partition key only below its advanced options."""
+
 PARAMS = {
+    "month": MONTH,
     "source": Param(
         default_source(), type="string", minLength=1, examples=["sample", "tlc"], description=HELP["source"]
     ),
@@ -50,26 +63,55 @@ PARAMS = {
     "accept_suspect": Param(False, type="boolean", description=HELP["accept_suspect"]),
     "strict": Param(False, type="boolean", description=HELP["strict"]),
 }
-"""The fields of `core.run.RunParameters`, as the trigger form shows them. Scheduled runs use the defaults."""
+"""The month, and the fields of `core.run.RunParameters`, as the trigger form shows them.
+
+Scheduled runs use the defaults.
+"""
 
 
-def month_of(dag_run: DagRun) -> Month:
-    """Return the run's month: its partition key, however the run was started. Raise `UsageError` if it has none."""
-    if dag_run.partition_key is None:
-        raise UsageError("this run has no month: trigger it with a partition key, such as 2024-01")
-    return Month.parse(dag_run.partition_key)
+def month_of(params: Mapping[str, Any], dag_run: DagRun) -> Month:
+    """Return the run's month: its partition key, or else the param. Raise `UsageError` for neither, or for two months.
+
+    A backfill with a month in its params must not load that one again and again.
+    """
+    key, month = dag_run.partition_key, params.get("month")
+    if key and month and key != month:
+        raise UsageError(f"this run has the partition key {key} and the month {month}: leave the month empty")
+    if named := key or month:
+        return Month.parse(named)
+    raise UsageError("this run has no month: trigger it with one, such as 2024-01")
 
 
 def run_of(params: Mapping[str, Any], dag_run: DagRun) -> Run:
     """Return the run as the pipeline takes it."""
-    return Run.of(params, "airflow", dag_run.run_id)
+    parameters = {name: value for name, value in params.items() if name != "month"}
+    return Run.of(parameters, "airflow", dag_run.run_id)
 
 
-def report(receipt: Receipt, run: Run, outlet_events: Events, *tables: Asset) -> dict[str, Any]:
-    """Return the receipt as an XCom; add to each table's event in which schema it is, and whether it changed."""
+def report(receipt: Receipt, run: Run, month: Month, outlet_events: Events, *tables: Asset) -> dict[str, Any]:
+    """Return the receipt as an XCom; add to each table's event its month, its schema, and whether the table changed."""
     for table in tables:
-        outlet_events[table].extra = {"schema": run.schema, "state": receipt.state}
+        event = outlet_events[table]
+        event.extra = {"schema": run.schema, "state": receipt.state}
+        # The run's own key, except where the run has its month from the param and no key
+        event.add_partitions(str(month))
     return receipt.to_json()
+
+
+def cause_only(step: Callable[P, T]) -> Callable[P, T]:
+    """Raise a step's error of ours without the frames below it: a task's log opens at its end, where the message is.
+
+    Its class stays as it is, and decides on a retry. An error that is a bug keeps its frames.
+    """
+
+    @wraps(step)
+    def task_function(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return step(*args, **kwargs)
+        except TriptychError as error:
+            raise error.with_traceback(None) from None
+
+    return task_function
 
 
 @dag(
@@ -90,11 +132,19 @@ def report(receipt: Receipt, run: Run, outlet_events: Events, *tables: Asset) ->
 def taxi_pipeline() -> None:
     """Load one month of New York's green-taxi trips into PostgreSQL, and bring the dbt models up to date.
 
-    **The month is the run's partition key**, such as `2024-01`: the month of the publisher's file. The publisher is two
-    months late, so the scheduled run of 1 April loads January.
+    ```text
+    ingest_zones ─┐
+                  ├─► transform ─► check
+    ingest_month ─┘
+    ```
 
-    - **One month:** trigger the DAG with a partition key. A run without one fails.
-    - **A range of months:** start a backfill. Each month is a run of its own, and a failed month holds back no other.
+    **The month** is that of the publisher's file, such as `2024-01`. The publisher is two months late, so the scheduled
+    run of 1 April loads January.
+
+    - **One month:** trigger the DAG, and fill in `month`. The run's partition key, below the advanced options, means
+      the same. A run with neither fails.
+    - **A range of months:** start a backfill, with `month` left empty. Each month is a run of its own, and is its
+      partition key. A failed month holds back no other.
     - **The same month again** is always safe. When the same bytes are already loaded, `ingest_month` reports
       `unchanged`; set `force` to load them again.
 
@@ -106,35 +156,39 @@ def taxi_pipeline() -> None:
     # multiple_outputs=False: one XCom per receipt. The return annotation `dict` alone makes one per field.
 
     @task(outlets=[RAW_ZONES], multiple_outputs=False)
+    @cause_only
     def ingest_zones(params: dict[str, Any], dag_run: DagRun, outlet_events: Events) -> dict[str, Any]:
         """Load the lookup of the 265 taxi zones, whole, as table `raw_zones`."""
         from core import pipeline
 
-        run = run_of(params, dag_run)
-        return report(pipeline.ingest_zones(run), run, outlet_events, RAW_ZONES)
+        run, month = run_of(params, dag_run), month_of(params, dag_run)
+        return report(pipeline.ingest_zones(run), run, month, outlet_events, RAW_ZONES)
 
     @task(outlets=[RAW_TRIPS], multiple_outputs=False)
+    @cause_only
     def ingest_month(params: dict[str, Any], dag_run: DagRun, outlet_events: Events) -> dict[str, Any]:
         """Fetch the month's file, and publish its rows as the month's partition of `raw_trips`, in one transaction."""
         from core import pipeline
 
-        run = run_of(params, dag_run)
-        return report(pipeline.ingest_month(run, month_of(dag_run)), run, outlet_events, RAW_TRIPS)
+        run, month = run_of(params, dag_run), month_of(params, dag_run)
+        return report(pipeline.ingest_month(run, month), run, month, outlet_events, RAW_TRIPS)
 
     @task(outlets=[FCT_TRIPS, DAILY_BOROUGH_STATS], multiple_outputs=False)
+    @cause_only
     def transform(params: dict[str, Any], dag_run: DagRun, outlet_events: Events) -> dict[str, Any]:
         """Build and test the dbt models for all months loaded since the last build, not only for this run's month."""
         from core import pipeline
 
-        run = run_of(params, dag_run)
-        return report(pipeline.transform(run, month_of(dag_run)), run, outlet_events, FCT_TRIPS, DAILY_BOROUGH_STATS)
+        run, month = run_of(params, dag_run), month_of(params, dag_run)
+        return report(pipeline.transform(run, month), run, month, outlet_events, FCT_TRIPS, DAILY_BOROUGH_STATS)
 
     @task(multiple_outputs=False)
+    @cause_only
     def check(params: dict[str, Any], dag_run: DagRun) -> dict[str, Any]:
         """Fail if this month's rows broke a data test of the build; of severity `warn`, only with `strict`."""
         from core import pipeline
 
-        return pipeline.check(run_of(params, dag_run), month_of(dag_run)).to_json()
+        return pipeline.check(run_of(params, dag_run), month_of(params, dag_run)).to_json()
 
     # Airflow passes the arguments when a task runs.
     [ingest_zones(), ingest_month()] >> transform() >> check()  # type: ignore[call-arg, misc]

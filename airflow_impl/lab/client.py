@@ -99,9 +99,13 @@ class Airflow:
         return f"{base}/dags/{run['dag_id']}/runs/{quote(run['dag_run_id'], safe='')}"
 
     def note(self, run: Json, record: MonthRecord) -> None:
-        """Write the month's warnings into the note of its run: a task can't, because the Task SDK has no such call."""
-        if record.warnings:
-            note = "\n\n".join([record.summary, *record.warnings])[:NOTE_LIMIT]
+        """Write why the month failed, or its warnings, into the note of its run. A task has no call for it.
+
+        The run's page shows the first paragraph of a note at its top, and the others on request.
+        """
+        lines = [*filter(None, [record.error]), *(f"warning: {each}" for each in record.warnings)]
+        if lines:
+            note = "\n\n".join(lines)[:NOTE_LIMIT]
             # The month is recorded already: a missing note must not fail it.
             with suppress(TriptychError):
                 self.call("PATCH", path_of(run), json={"note": note})

@@ -12,6 +12,9 @@ from core.settings import owner_only, private
 
 DAGS = Path(__file__).resolve().parent.parent / "dags"
 
+LOCAL_SETTINGS = Path(__file__).resolve().parent / "local_settings"
+"""Where Airflow finds `airflow_local_settings.py`: what its pages say of next runs and of the triggerer."""
+
 SETTINGS = {
     "CORE__PARALLELISM": (
         "8",
@@ -68,7 +71,8 @@ def services(endpoint: Endpoint) -> Services:
     }
     options = placed | {option: value for option, (value, _) in SETTINGS.items()}
     return Services(
-        env={"AIRFLOW_HOME": str(home)} | {f"AIRFLOW__{option}": value for option, value in options.items()},
+        env={"AIRFLOW_HOME": str(home), "PYTHONPATH": str(LOCAL_SETTINGS)}
+        | {f"AIRFLOW__{option}": value for option, value in options.items()},
         steps=[
             Step(run=["airflow", "db", "migrate"], name="db-migrate", once=True),
             Step(start=["airflow", "api-server"], name="api-server"),

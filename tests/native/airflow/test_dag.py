@@ -8,6 +8,7 @@ import inspect
 import os
 import subprocess
 import sys
+import traceback
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -56,9 +57,9 @@ def run(**values: Any) -> Any:
     return SimpleNamespace(**{"run_id": "a-run", "partition_key": "2024-01"} | values)
 
 
-def context_of(task: Any, events: OutletEventAccessors, **values: Any) -> dict[str, Any]:
-    """Return what Airflow passes to a task that asks for it by name."""
-    context = {"params": PARAMETERS, "dag_run": run(**values), "outlet_events": events}
+def context_of(task: Any, events: OutletEventAccessors, month: str | None = None, **values: Any) -> dict[str, Any]:
+    """Return what Airflow passes to a task that asks for it by name: `month` is the param, `values` are the run's."""
+    context = {"params": PARAMETERS | {"month": month}, "dag_run": run(**values), "outlet_events": events}
     return {name: context[name] for name in inspect.signature(task.python_callable).parameters}
 
 
@@ -106,9 +107,11 @@ def test_it_starts_with_the_publishers_first_month_and_does_not_catch_up(dag: DA
     assert dag.catchup is False
 
 
-def test_its_params_are_the_run_parameters(dag: DAG) -> None:
-    assert set(dag.params) == {field.name for field in dataclasses.fields(RunParameters)} == set(PARAMETERS)
-    assert Run.of(dict(dag.params), "airflow") == Run("sample", "airflow", loader="airflow")
+def test_its_params_are_the_month_and_the_run_parameters(dag: DAG, module: ModuleType) -> None:
+    fields = {field.name for field in dataclasses.fields(RunParameters)}
+    assert next(iter(dag.params)) == "month", "the first field of the form"
+    assert set(dag.params) - {"month"} == fields == set(PARAMETERS)
+    assert module.run_of(dict(dag.params), run()).source == "sample"
 
 
 def test_its_default_source_is_that_of_the_command_line() -> None:
@@ -122,7 +125,8 @@ def test_its_default_source_is_that_of_the_command_line() -> None:
 
 
 def test_the_form_explains_every_field_and_offers_the_strategies(dag: DAG) -> None:
-    assert {name: dag.params.get_param(name).description for name in dag.params} == HELP
+    assert {name: dag.params.get_param(name).description for name in HELP} == HELP
+    assert "partition key" in dag.params.get_param("month").description
     assert dag.params.get_param("strategy").schema["enum"] == list(STRATEGIES)
 
 
@@ -183,20 +187,54 @@ def test_a_task_calls_its_step_and_returns_the_receipt(dag: DAG, name: str, monk
     month = () if name == "ingest_zones" else (Month(2024, 1),)
     assert calls == [(Run("tlc", "s", loader="airflow", run_id="a-run"), *month)]
     assert receipt == {"task": name, "state": "success", "rows": 3}
-    assert {event.name: events[event].extra for event in events} == {
-        asset.name: {"schema": "s", "state": "success"} for asset in task.outlets
+    assert {event.name: (events[event].extra, events[event].partition_keys) for event in events} == {
+        asset.name: ({"schema": "s", "state": "success"}, {"2024-01"}) for asset in task.outlets
     }
 
 
+@pytest.mark.parametrize(
+    ("key", "month"), [("2024-01", None), ("2024-01", ""), (None, "2024-01"), ("2024-01", "2024-01")]
+)
+def test_its_month_is_the_partition_key_or_else_the_param(
+    module: ModuleType, key: str | None, month: str | None
+) -> None:
+    assert module.month_of(PARAMETERS | {"month": month}, run(partition_key=key)) == Month(2024, 1)
+
+
+def test_a_backfill_with_a_month_of_its_own_does_not_load_it_again_and_again(module: ModuleType) -> None:
+    with pytest.raises(errors.UsageError, match="the partition key 2024-02 and the month 2024-01: leave the month emp"):
+        module.month_of(PARAMETERS | {"month": "2024-01"}, run(partition_key="2024-02"))
+
+
 def test_a_run_without_a_month_says_what_to_do(dag: DAG) -> None:
-    with pytest.raises(errors.UsageError, match="no month: trigger it with a partition key, such as 2024-01"):
-        task = dag.get_task("ingest_month")
-        task.python_callable(**context_of(task, OutletEventAccessors(), partition_key=None))
+    for task in dag.tasks:
+        with pytest.raises(errors.UsageError, match="no month: trigger it with one, such as 2024-01"):
+            task.python_callable(**context_of(task, OutletEventAccessors(), partition_key=None))
+
+
+@pytest.mark.parametrize("error", [errors.SourceUnavailable("the site does not answer"), KeyError("rows")])
+def test_a_task_raises_errors_of_ours_without_what_lies_below_it(
+    dag: DAG, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task's log shows every frame and every cause that are left. Those of a bug are all wanted."""
+
+    def step(*_: Any) -> pipeline.Receipt:
+        raise error from OSError("a library's own words")
+
+    monkeypatch.setattr(pipeline, "ingest_month", step)
+    task = dag.get_task("ingest_month")
+    with pytest.raises(type(error)) as raised:
+        task.python_callable(**context_of(task, OutletEventAccessors()))
+    shown = "".join(traceback.format_exception(raised.value))
+    is_bug = isinstance(error, KeyError)
+    assert (step.__name__ in [frame.name for frame in traceback.extract_tb(raised.tb)]) is is_bug
+    assert ("a library's own words" in shown) is is_bug
+    assert raised.value is error, "its class decides on a retry"
 
 
 def test_a_run_of_no_month_is_refused(module: ModuleType) -> None:
     with pytest.raises(errors.UsageError, match="2024-13"):
-        module.month_of(run(partition_key="2024-13"))
+        module.month_of({}, run(partition_key="2024-13"))
 
 
 def test_a_run_with_an_unknown_parameter_is_refused(module: ModuleType) -> None:

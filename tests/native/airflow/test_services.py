@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,24 @@ def test_everything_listens_on_loopback(up: Services) -> None:
     assert up.env["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert up.web == up.env["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:18080"
     assert [step.start[1] for step in up.steps if step.start] == ["api-server", "scheduler", "dag-processor"]
+
+
+def test_no_page_announces_a_scheduled_run_that_the_lab_holds_back(up: Services) -> None:
+    """Without the lab's cluster policy, the DAG's next run is the first of a month."""
+    code = (
+        "import sys; from airflow.dag_processing.dagbag import DagBag; from airflow.serialization.serialized_objects "
+    )
+    code += "import DagSerialization as S; dag = S.from_dict(S.to_dict(*DagBag(sys.argv[1]).dags.values())); "
+    code += "print(dag.next_dagrun_info(last_automated_run_info=None))"
+
+    def next_run(**env: str) -> str:
+        command = [sys.executable, "-c", code, str(stack.DAGS)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **env})
+        return done.stdout.splitlines()[-1]
+
+    assert "DagRunInfo" in next_run()
+    assert next_run(PYTHONPATH=up.env["PYTHONPATH"]) == "None"
+    assert SETTINGS["SCHEDULER__USE_JOB_SCHEDULE"][0] == "False"
 
 
 def test_secrets_are_made_once_and_only_for_the_owner(up: Services, tmp_path: Path) -> None:
