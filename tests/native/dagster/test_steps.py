@@ -10,7 +10,6 @@ import dagster as dg
 import pytest
 
 from core import pipeline
-from core.datasets import GREEN, ZONES, Dataset
 from core.errors import BadFile, CheckFailed, SourceUnavailable
 from core.run import Receipt, Run
 from core.transform import Result
@@ -51,7 +50,7 @@ def materialization(result: dg.ExecuteInProcessResult, step: str) -> dg.AssetMat
 def test_the_receipt_is_the_metadata_and_the_digest_the_data_version(steps: Steps) -> None:
     steps(ingest_month=INGESTED)
     event = materialization(run(raw_trips, parameters=Parameters(schema="trips")), "raw_trips")
-    values = {name: entry.value for name, entry in event.metadata.items() if name != "dagster/column_schema"}
+    values = {name: entry.value for name, entry in event.metadata.items()}
     assert values == {
         "state": "success",
         "bytes": 99,
@@ -70,18 +69,6 @@ def test_a_lookup_counts_the_rows_of_the_whole_table(steps: Steps) -> None:
     metadata = materialization(run(raw_zones), "raw_zones").metadata
     assert metadata["dagster/row_count"].value == 265
     assert "dagster/partition_row_count" not in metadata
-
-
-@pytest.mark.parametrize(("asset", "dataset"), [(raw_zones, ZONES), (raw_trips, GREEN)])
-def test_a_raw_table_has_the_columns_that_its_dataset_declares(
-    steps: Steps, asset: dg.AssetsDefinition, dataset: Dataset
-) -> None:
-    steps()
-    schema = materialization(run(asset), dataset.table).metadata["dagster/column_schema"].value
-    assert isinstance(schema, dg.TableSchema)
-    assert [(column.name, column.type, column.constraints.nullable) for column in schema.columns] == [
-        (column.name, column.kind.postgres, column.nullable) for column in dataset.table_columns
-    ]
 
 
 def test_the_pipeline_gets_the_parameters_of_the_run_config(steps: Steps) -> None:
