@@ -12,7 +12,7 @@ PYTEST := python -m pytest
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast up down azurite bench bench-load bench-race bench-growth bench-transform soak kill-points fuzz readers lint types native lock clean
+.PHONY: help setup demo test test-fast up down azurite browser pictures bench bench-load bench-race bench-growth bench-transform soak kill-points fuzz readers lint types native lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -36,7 +36,7 @@ lint: setup ## ruff, and who may import whom
 	PATH="$(CURDIR)/$(LAB):$$PATH" $(LAB)/lint-imports --no-cache | sed -n '/^Contracts:/p;/BROKEN/p'; exit $${PIPESTATUS[0]}
 
 types: setup ## mypy, each adapter against its own orchestrator
-	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/fuzz tests/faults
+	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/fuzz tests/faults tests/browser
 	@for name in $(NATIVE); do \
 	  echo "mypy $${name}_impl"; $(LAB)/mypy --python-executable .venvs/$$name/bin/python $${name}_impl || exit 1; done
 
@@ -57,6 +57,15 @@ azurite: ## install the server program for the tests of Azure's containers, with
 	@if command -v npm > /dev/null; \
 	then npm install --prefix .venvs/azurite --no-fund --no-audit --no-progress --ignore-scripts --loglevel=error azurite@$(AZURITE); \
 	else echo "azurite: no npm here, so the tests of Azure's containers will skip"; fi
+
+browser: ## install Debian's chromium, as root; the tests of the orchestrators' pages skip without it
+	@if command -v chromium > /dev/null; then chromium --version; \
+	elif command -v apt-get > /dev/null && test "$$(id -u)" = 0; \
+	then apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	else echo "browser: install the package chromium, as root; until then the tests of the orchestrators' pages will skip"; fi
+
+pictures: setup ## take the pictures of the orchestrators' pages again, with that browser (5 minutes)
+	@$(LAB)/python -m tests.browser.pictures
 
 # Benchmarks and fault injection. QUICK=1 is a trial of a minute or two, whose figures and pages go to
 # .triptych/benchmarks only.

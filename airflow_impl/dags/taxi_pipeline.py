@@ -11,18 +11,22 @@ needs when it runs. The docstrings of the DAG and of its tasks are the documenta
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from airflow.sdk import Asset, CronPartitionTimetable, ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task
 
-from core.errors import RETRIES, RETRY_DELAY_S, TransientError, UsageError
+from core.errors import RETRIES, RETRY_DELAY_S, TransientError, TriptychError, UsageError
 from core.month import EARLIEST, Month
 from core.run import HELP, STRATEGIES, TASK_TIMEOUT_S, Receipt, Run
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import OutletEventAccessors as Events
     from airflow.sdk.types import DagRunProtocol as DagRun
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # The publisher is two months late, so the offset is three: the run of 1 April is January's.
 MONTHLY = CronPartitionTimetable("0 0 1 * *", timezone="UTC", run_offset=-3, key_format="%Y-%m")
@@ -69,6 +73,22 @@ def report(receipt: Receipt, run: Run, outlet_events: Events, *tables: Asset) ->
     return receipt.to_json()
 
 
+def cause_only(step: Callable[P, T]) -> Callable[P, T]:
+    """Raise a step's error of ours without the frames below it: a task's log opens at its end, where the message is.
+
+    Its class stays as it is, and decides on a retry. An error that is a bug keeps its frames.
+    """
+
+    @wraps(step)
+    def task_function(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return step(*args, **kwargs)
+        except TriptychError as error:
+            raise error.with_traceback(None) from None
+
+    return task_function
+
+
 @dag(
     description="One month of New York's green-taxi trips, from the published file to tested dbt models",
     schedule=MONTHLY,
@@ -103,6 +123,7 @@ def taxi_pipeline() -> None:
     # multiple_outputs=False: one XCom per receipt. The return annotation `dict` alone makes one per field.
 
     @task(outlets=[RAW_ZONES], multiple_outputs=False)
+    @cause_only
     def ingest_zones(params: dict[str, Any], dag_run: DagRun, outlet_events: Events) -> dict[str, Any]:
         """Load the lookup of the 265 taxi zones, whole, as table `raw_zones`."""
         from core import pipeline
@@ -111,6 +132,7 @@ def taxi_pipeline() -> None:
         return report(pipeline.ingest_zones(run), run, outlet_events, RAW_ZONES)
 
     @task(outlets=[RAW_TRIPS], multiple_outputs=False)
+    @cause_only
     def ingest_month(params: dict[str, Any], dag_run: DagRun, outlet_events: Events) -> dict[str, Any]:
         """Fetch the month's file, and publish its rows as the month's partition of `raw_trips`, in one transaction."""
         from core import pipeline
@@ -119,6 +141,7 @@ def taxi_pipeline() -> None:
         return report(pipeline.ingest_month(run, month_of(dag_run)), run, outlet_events, RAW_TRIPS)
 
     @task(outlets=[FCT_TRIPS, DAILY_BOROUGH_STATS], multiple_outputs=False)
+    @cause_only
     def transform(params: dict[str, Any], dag_run: DagRun, outlet_events: Events) -> dict[str, Any]:
         """Build and test the dbt models for all months loaded since the last build, not only for this run's month."""
         from core import pipeline
@@ -127,6 +150,7 @@ def taxi_pipeline() -> None:
         return report(pipeline.transform(run, month_of(dag_run)), run, outlet_events, FCT_TRIPS, DAILY_BOROUGH_STATS)
 
     @task(multiple_outputs=False)
+    @cause_only
     def check(params: dict[str, Any], dag_run: DagRun) -> dict[str, Any]:
         """Fail if this month's rows broke a data test of the build; of severity `warn`, only with `strict`."""
         from core import pipeline

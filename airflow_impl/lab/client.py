@@ -86,9 +86,12 @@ class Airflow:
         return list(self.get(f"/dags/{DAG}/dagRuns", order_by="-id", limit=1000, **span, **query)["dag_runs"])
 
     def note(self, run: Json, record: MonthRecord) -> None:
-        """Write the month's warnings into the note of its run: a task can't, because the Task SDK has no such call."""
-        if record.warnings:
-            note = "\n\n".join([record.summary, *record.warnings])[:NOTE_LIMIT]
+        """Write why the month failed, or its warnings, into the note of its run, which its page shows at the top.
+
+        A task can't write it, because the Task SDK has no such call.
+        """
+        if record.error or record.warnings:
+            note = "\n\n".join(filter(None, [record.summary, record.error, *record.warnings]))[:NOTE_LIMIT]
             # The month is recorded already: a missing note must not fail it.
             with suppress(TriptychError):
                 self.call("PATCH", path_of(run), json={"note": note})

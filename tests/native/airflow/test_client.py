@@ -35,7 +35,7 @@ def test_a_dag_that_cannot_be_imported_is_an_error_with_the_cause() -> None:
         client_of(lambda r: httpx.Response(200, json=parts if "health" in r.url.path else broken)).ready()
 
 
-def test_warnings_become_the_note_of_the_run() -> None:
+def test_warnings_and_the_cause_of_a_failure_become_the_note_of_the_run() -> None:
     sent: list[tuple[str, str, Any]] = []
 
     def respond(request: httpx.Request) -> httpx.Response:
@@ -46,7 +46,9 @@ def test_warnings_become_the_note_of_the_run() -> None:
     client.note(one, MonthRecord("2024-01", "success"))
     assert sent == []
     client.note(one, MonthRecord("2024-01", "success", warnings=["odd", "w" * 2000]))
-    ((method, path, body),) = sent
+    client.note(one, MonthRecord("2024-01", "failed", error="the site does not answer"))
+    (method, path, body), (_, _, failed) = sent
+    assert failed == {"note": "failed\n\nthe site does not answer"}
     assert (method, path) == ("PATCH", "/api/v2/dags/taxi_pipeline/dagRuns/backfill__2024-01")
     assert body["note"].startswith("success, 2 warnings\n\nodd\n\nwww")
     assert DAGRunPatchBody.model_validate(body).note == body["note"], "longer than the API takes"

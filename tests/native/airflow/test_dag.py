@@ -7,6 +7,7 @@ import datetime as dt
 import inspect
 import subprocess
 import sys
+import traceback
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -181,6 +182,26 @@ def test_a_run_without_a_month_says_what_to_do(dag: DAG) -> None:
     with pytest.raises(errors.UsageError, match="no month: trigger it with a partition key, such as 2024-01"):
         task = dag.get_task("ingest_month")
         task.python_callable(**context_of(task, OutletEventAccessors(), partition_key=None))
+
+
+@pytest.mark.parametrize("error", [errors.SourceUnavailable("the site does not answer"), KeyError("rows")])
+def test_a_task_raises_errors_of_ours_without_what_lies_below_it(
+    dag: DAG, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task's log shows every frame and every cause that are left. Those of a bug are all wanted."""
+
+    def step(*_: Any) -> pipeline.Receipt:
+        raise error from OSError("a library's own words")
+
+    monkeypatch.setattr(pipeline, "ingest_month", step)
+    task = dag.get_task("ingest_month")
+    with pytest.raises(type(error)) as raised:
+        task.python_callable(**context_of(task, OutletEventAccessors()))
+    shown = "".join(traceback.format_exception(raised.value))
+    is_bug = isinstance(error, KeyError)
+    assert (step.__name__ in [frame.name for frame in traceback.extract_tb(raised.tb)]) is is_bug
+    assert ("a library's own words" in shown) is is_bug
+    assert raised.value is error, "its class decides on a retry"
 
 
 def test_a_run_of_no_month_is_refused(module: ModuleType) -> None:

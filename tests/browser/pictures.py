@@ -1,0 +1,72 @@
+"""Take the pictures of every orchestrator's pages, with services of a session of their own.
+
+python -m tests.browser.pictures [ORCHESTRATOR...]        writes docs/pictures/<orchestrator>/<name>.png
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from playwright.sync_api import Browser
+
+from core.lab import sample
+from core.lab.postgres import Postgres
+from core.lab.registry import orchestrators
+from core.lab.session import Lab
+from core.month import parse_months
+from core.settings import ROOT, settings
+from tests.browser import airflow, chromium, dagster, prefect
+from tests.browser.tour import Tour
+from tests.contract.bench import Bench
+
+TOURS = {tour.orchestrator: tour for tour in (airflow.TOUR, dagster.TOUR, prefect.TOUR)}
+
+MONTHS = ("2024-01", "2024-02", "2024-03")
+BAD = MONTHS[1]
+
+ROWS = 20_000
+"""Rows of a month: as many as `triptych demo` loads."""
+
+
+def main(names: Sequence[str]) -> int:
+    """Take the pictures of the named orchestrators, or of all; return the exit code."""
+    if chromium.PROGRAM is None:
+        print(chromium.MISSING, file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory() as work, chromium.browser() as started:
+        state = replace(settings(), home=Path(work) / "state")
+        sample.ensure(Path(work) / "published", parse_months(f"{MONTHS[0]}..{MONTHS[-1]}"), rows=ROWS)
+        try:
+            with Lab(state) as lab:
+                for name in names or TOURS:
+                    take(Bench(lab, Path(work)), TOURS[name], started)
+        finally:
+            # As root, the cluster lies outside the temporary folder.
+            Postgres(state.home / "postgres").wipe()
+    return 0
+
+
+def take(bench: Bench, tour: Tour, started: Browser) -> None:
+    """Backfill three months, one of which the site does not answer for, and take the orchestrator's pictures."""
+    name, folder = tour.orchestrator, ROOT / "docs" / "pictures" / tour.orchestrator
+    folder.mkdir(parents=True, exist_ok=True)
+    with bench.publisher() as site:
+        site.fail(BAD, status=503, times=None)
+        # A schema of the orchestrator's own name, as a user's first backfill has
+        bench.backfill(name, MONTHS, site.url, name)
+    web = bench.lab.stack(orchestrators(bench.lab.settings)[name]).start().web
+    assert web, f"{name} has no web page"
+    for picture, opened in tour.pictures.items():
+        with chromium.visit(started, tour.tolerated) as page:
+            opened(page, web)
+            path = folder / f"{picture}.png"
+            page.screenshot(path=path)
+            print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} KB")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
