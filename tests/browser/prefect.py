@@ -2,27 +2,62 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page
+import re
+from functools import partial
+
+from playwright.sync_api import Page, expect
 
 from tests.browser.tour import Tour
 
 
+def dashboard(page: Page, web: str) -> None:
+    page.goto(f"{web}/dashboard")
+    expect(page.get_by_text("Completed").first).to_be_visible()
+    expect(page.get_by_text("Late runs").first).to_be_visible()
+
+
 def runs(page: Page, web: str) -> None:
     page.goto(f"{web}/runs")
+    expect(page.get_by_text(re.compile(r"^backfill .* -> ")).first).to_be_visible()
 
 
-def log(page: Page, web: str, month: str) -> None:
-    open_run(page, web, month)
-
-
-def failure(page: Page, web: str, month: str) -> None:
-    open_run(page, web, month)
-
-
-def open_run(page: Page, web: str, month: str) -> None:
-    """Open the newest run of `month` from the list of runs."""
+def run(page: Page, web: str, month: str) -> None:
+    """The newest run of `month`, scrolled to its log: the page begins with a drawing of the run."""
     runs(page, web)
-    page.get_by_role("link", name=month).first.click()
+    page.get_by_role("link", name=re.compile(rf" {month}$")).first.click()
+    page.get_by_text("submitting flow run").first.hover()
+    # The log holds only the lines in view.
+    page.mouse.wheel(0, 600)
 
 
-TOUR = Tour("prefect", runs, log, [failure], tolerated={}, pictures={"runs": runs})
+def artifacts(page: Page, web: str) -> None:
+    page.goto(f"{web}/artifacts")
+    expect(page.get_by_text("-> prefect: success").first).to_be_visible()
+
+
+def form(page: Page, web: str) -> None:
+    """The form of a backfill."""
+    page.goto(f"{web}/deployments")
+    page.get_by_role("row").filter(has_text="backfill").get_by_role("link", name="triptych").first.click()
+    page.wait_for_url("**/deployments/deployment/*")
+    page.goto(f"{page.url}/run")
+    expect(page.get_by_text("The PostgreSQL schema that is written").first).to_be_visible()
+
+
+TOUR = Tour(
+    "prefect",
+    runs,
+    run,
+    [run],
+    tolerated={
+        r"/favicon\.ico\)": "Prefect has none under this name",
+        r"/ico/undefined\.svg\)": "the icon of the page's tab, for the moment before the state of the run is there",
+    },
+    pictures={
+        "dashboard": dashboard,
+        "runs": runs,
+        "failed-run": partial(run, month="2024-02"),
+        "artifacts": artifacts,
+        "form": form,
+    },
+)
