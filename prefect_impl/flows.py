@@ -11,7 +11,7 @@ import logging
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from prefect import Flow, State, Task, flow, get_client, runtime, task
+from prefect import State, Task, flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.deployments import arun_deployment
@@ -20,16 +20,14 @@ from pydantic import AfterValidator, PositiveInt
 
 from core import pipeline
 from core.errors import RETRIES, RETRY_DELAY_S, TransientError, TriptychError
-from core.month import Month, spans
+from core.month import Month
 from core.run import TASK_TIMEOUT_S, Receipt, Run, RunParameters, counted
+from prefect_impl.naming import MONTH_NAME, backfill_name, tag
 from prefect_impl.receipts import failures, recorded
 from prefect_impl.selection import Which, past_runs, select
 
 # PREFECT_LOGGING_EXTRA_LOGGERS sends what `core` logs to the task run's log, and leaves Python's level of WARNING.
 logging.getLogger("core").setLevel(logging.INFO)
-
-RUN_NAME = "{parameters.schema} {month}"
-"""The name of a month's run, in the list of runs and on the page of its backfill."""
 
 MonthText = Annotated[str, AfterValidator(lambda text: str(Month.parse(text)))]
 """A month as a form takes it. A wrong one fails the run before its first step."""
@@ -85,15 +83,7 @@ def check(run: Run, month: Month) -> Receipt:
         return recorded(run.schema, pipeline.check(run, month))
 
 
-def tag(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Tag a run with its schema, and with its month if it has one: the list of runs can be filtered by tags."""
-    given = flow_run.parameters
-    tags = {*flow_run.tags, given["parameters"]["schema"], *filter(None, [given.get("month")])}
-    with get_client(sync_client=True) as client:
-        client.update_flow_run(flow_run.id, tags=tags)
-
-
-@flow(name="taxi_pipeline", flow_run_name=RUN_NAME, on_running=[tag], persist_result=False)
+@flow(name="taxi_pipeline", flow_run_name=MONTH_NAME, on_running=[tag], persist_result=False)
 def taxi_pipeline(month: MonthText, parameters: RunParameters) -> State[None]:
     """Load one month of green-taxi trips into PostgreSQL and bring its dbt models up to date.
 
@@ -122,12 +112,6 @@ def run_steps(run: Run, month: Month) -> list[Receipt]:
     receipts = [zones.result(), trips.result()]
     built = transform(run, month, wait_for=[zones, trips], return_state=True)
     return [*receipts, built.result(), check(run, month, wait_for=[built])]
-
-
-def backfill_name() -> str:
-    """Return a name such as ``backfill 2024-01..2024-03 -> taxis``."""
-    given = runtime.flow_run.parameters
-    return f"backfill {spans(given['months'])} -> {given['parameters'].schema}"
 
 
 @flow(name="backfill", flow_run_name=backfill_name, on_running=[tag], persist_result=False)
@@ -173,7 +157,7 @@ async def run_month(month: str, parameters: RunParameters) -> FlowRun:
         run = await arun_deployment(
             "taxi_pipeline/triptych",
             parameters={"month": month, "parameters": asdict(parameters)},
-            flow_run_name=RUN_NAME.format(parameters=parameters, month=month),
+            flow_run_name=MONTH_NAME.format(parameters=parameters, month=month),
             # A backfill that is run again after a crash of its own finds its months, and does not start them twice.
             idempotency_key=f"{runtime.flow_run.id}:{month}:{attempt}",
             poll_interval=POLL_S,

@@ -25,11 +25,12 @@ GOOD, BAD = MONTHS[:2]
 HTTP_LIBRARY = re.compile("(httpx|httpcore)/")
 """In a traceback, the path of a frame."""
 
-IN_VIEW = """all => all.some(each => {
-  const box = each.getBoundingClientRect()
-  return each.contains(document.elementFromPoint(box.x + 5, box.y + 5))
+IN_VIEW = """all => new Promise(tell => {
+  const watch = new IntersectionObserver(seen => tell(seen.some(each => each.isIntersecting)))
+  all.forEach(each => watch.observe(each))
+  if (!all.length) tell(false)
 })"""
-"""Whether one of the places that show a text is in view: not scrolled away, and not under a pop-up."""
+"""Whether one of the places that show a text is in view: Dagster and Prefect show a cause more than once."""
 
 
 @dataclass

@@ -22,7 +22,7 @@ from core.errors import RETRIES, RETRY_DELAY_S, BadFile, Busy, SourceUnavailable
 from core.lab.protocol import MonthRecord
 from core.run import HELP, STRATEGIES, TASK_TIMEOUT_S, TASKS, Receipt, RunParameters
 from core.waiting import until
-from prefect_impl import flows, receipts, selection
+from prefect_impl import flows, naming, receipts, selection
 from prefect_impl.lab import history
 from prefect_impl.lab.client import Json, Prefect
 from tests.native.prefect.conftest import Steps
@@ -346,7 +346,7 @@ def test_a_backfill_is_named_for_its_months_and_its_schema(
     monkeypatch: pytest.MonkeyPatch, months: list[str], name: str
 ) -> None:
     monkeypatch.setitem(runtime.flow_run.FIELDS, "parameters", lambda: {"months": months, "parameters": PARAMETERS})
-    assert flows.backfill_name() == f"backfill {name} -> a_schema"
+    assert naming.backfill_name() == f"backfill {name} -> a_schema"
 
 
 def test_a_run_is_tagged_with_its_schema_and_month(run: RunMonth, server: Prefect, steps: Steps) -> None:
