@@ -7,6 +7,8 @@ from functools import partial
 
 from playwright.sync_api import Page, expect
 
+from core.waiting import until
+from tests.browser.chromium import DEADLINE_MS
 from tests.browser.tour import Tour
 
 
@@ -30,6 +32,17 @@ def run(page: Page, web: str, month: str) -> None:
     page.mouse.wheel(0, 600)
 
 
+def failure(page: Page, web: str, month: str) -> None:
+    """The run, scrolled to the end of its log, which tells the cause last. Its page shows it nowhere else."""
+    run(page, web, month)
+    until(lambda: at_the_end(page), DEADLINE_MS / 1000, 0.2, "the end of the log")
+
+
+def at_the_end(page: Page) -> bool | None:
+    page.mouse.wheel(0, 2_000)
+    return page.get_by_text("Engine execution exited").count() > 0 or None
+
+
 def artifacts(page: Page, web: str) -> None:
     page.goto(f"{web}/artifacts")
     expect(page.get_by_text("-> prefect: success").first).to_be_visible()
@@ -48,7 +61,7 @@ TOUR = Tour(
     "prefect",
     runs,
     run,
-    [run],
+    [failure],
     tolerated={
         r"/favicon\.ico\)": "Prefect has none under this name",
         r"/ico/undefined\.svg\)": "the icon of the page's tab, for the moment before the state of the run is there",
