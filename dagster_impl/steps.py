@@ -25,12 +25,17 @@ OWNERS = ["team:triptych"]
 
 
 @contextmanager
-def failures() -> Iterator[None]:
-    """Raise every error as a `dg.Failure` with a message of one line; only a transient error allows a retry."""
+def failures(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Iterator[None]:
+    """Raise every error as a `dg.Failure` with a message of one line; only a transient error allows a retry.
+
+    The last attempt allows none: otherwise its event would say "Exceeded max_retries of 2", and not why.
+    """
     try:
         yield
     except TriptychError as error:
-        raise dg.Failure(str(error), allow_retries=isinstance(error, TransientError)) from error
+        retry = isinstance(error, TransientError) and context.retry_number < RETRIES
+        # Its message says all that the frames of an HTTP library below it would.
+        raise dg.Failure(str(error), allow_retries=retry) from None
     except Exception as error:
         # A bug: another attempt would fail in the same way.
         raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
@@ -44,9 +49,7 @@ def table(schema: str, name: str, columns: Sequence[dg.TableColumn] = ()) -> dic
     return metadata
 
 
-def materialized(
-    receipt: Receipt, schema: str, name: str, columns: Sequence[dg.TableColumn] = ()
-) -> dg.MaterializeResult[None]:
+def materialized(receipt: Receipt, schema: str, name: str) -> dg.MaterializeResult[None]:
     """Return the receipt as metadata of the table's asset; the digest of the content, if any, is its data version."""
     metadata = receipt.to_json()
     # A receipt without a month counts the rows of the whole table. The event itself names the step and the partition.
@@ -55,4 +58,4 @@ def materialized(
         metadata[counts] = metadata.pop("rows")
     del metadata["task"]
     version = dg.DataVersion(receipt.digest) if receipt.digest else None
-    return dg.MaterializeResult(asset_key=name, metadata=metadata | table(schema, name, columns), data_version=version)
+    return dg.MaterializeResult(asset_key=name, metadata=metadata | table(schema, name), data_version=version)

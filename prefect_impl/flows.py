@@ -9,28 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import State, Task, flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.deployments import arun_deployment
 from prefect.states import Completed, Failed
-from pydantic import PositiveInt
+from pydantic import AfterValidator, PositiveInt
 
 from core import pipeline
-from core.errors import RETRIES, RETRY_DELAY_S, TransientError
+from core.errors import RETRIES, RETRY_DELAY_S, TransientError, TriptychError
 from core.month import Month
 from core.run import JOBS, TASK_TIMEOUT_S, Receipt, Run, RunParameters, counted
 from core.settings import default_source
-from prefect_impl.receipts import recorded
+from prefect_impl.naming import MONTH_NAME, backfill_name, tag
+from prefect_impl.receipts import failures, recorded
 from prefect_impl.selection import Which, past_runs, select
 
 # PREFECT_LOGGING_EXTRA_LOGGERS sends what `core` logs to the task run's log, and leaves Python's level of WARNING.
 logging.getLogger("core").setLevel(logging.INFO)
 
-RUN_NAME = "{parameters.schema} {month}"
-"""The name of a month's run, in the list of runs and on the page of its backfill."""
+MonthText = Annotated[str, AfterValidator(lambda text: str(Month.parse(text)))]
+"""A month as a form takes it. A wrong one fails the run before its first step."""
 
 POLL_S = 1.0
 """How often a backfill asks for a month's state: Prefect's default of 5 s is as long as a small month takes."""
@@ -63,53 +64,65 @@ STEP: dict[str, Any] = {
 @task(**STEP)
 def ingest_zones(run: Run) -> Receipt:
     """Load the zone lookup."""
-    return recorded(pipeline.ingest_zones(run))
+    with failures():
+        return recorded(run.schema, pipeline.ingest_zones(run))
 
 
 @task(**STEP)
 def ingest_month(run: Run, month: Month) -> Receipt:
     """Load the month's file."""
-    return recorded(pipeline.ingest_month(run, month))
+    with failures():
+        return recorded(run.schema, pipeline.ingest_month(run, month))
 
 
 @task(**STEP)
 def transform(run: Run, month: Month) -> Receipt:
     """Bring the dbt models up to date."""
-    return recorded(pipeline.transform(run, month))
+    with failures():
+        return recorded(run.schema, pipeline.transform(run, month))
 
 
 @task(**STEP)
 def check(run: Run, month: Month) -> Receipt:
     """Report the month's data tests."""
-    return recorded(pipeline.check(run, month))
+    with failures():
+        return recorded(run.schema, pipeline.check(run, month))
 
 
-@flow(name="taxi_pipeline", flow_run_name=RUN_NAME, persist_result=False)
-def taxi_pipeline(month: str, parameters: RunParameters) -> State[None]:
+@flow(name="taxi_pipeline", flow_run_name=MONTH_NAME, on_running=[tag], persist_result=False)
+def taxi_pipeline(month: MonthText, parameters: RunParameters) -> State[None]:
     """Load one month of green-taxi trips into PostgreSQL and bring its dbt models up to date.
 
     Args:
         month: The month to load, as in 2024-01
         parameters: Where the month is read and written, and how
     """
-    run, partition = Run.of(asdict(parameters), "prefect", str(runtime.flow_run.id)), Month.parse(month)
-    # The tasks are called, not submitted: in a thread a time-out interrupts nothing (see README.md).
-    # The month comes first: it does not wait while another run of the schema loads the zones.
-    trips = ingest_month(run, partition, return_state=True)
-    zones = ingest_zones(run, return_state=True)
-    # `result` raises the error of a step that failed, and the steps after it are then not created. One that was
-    # submitted to wait for it would stay NotReady, which is never final.
-    receipts = [zones.result(), trips.result()]
-    built = transform(run, partition, wait_for=[zones, trips], return_state=True)
-    receipts.append(built.result())
-    receipts.append(check(run, partition, wait_for=[built]))
+    run = Run.of(asdict(parameters), "prefect", str(runtime.flow_run.id))
+    try:
+        receipts = run_steps(run, Month.parse(month))
+    except TriptychError as error:
+        # Raised, it would fill the first page of the run's log with a traceback. A bug does.
+        return Failed(message=str(error))
     warnings = sum(len(receipt.warnings) for receipt in receipts)
     return Completed(message=f"success, {counted(warnings, 'warning')}" if warnings else None)
 
 
-@flow(name="backfill", flow_run_name="{which} months of {parameters.schema}", persist_result=False)
+def run_steps(run: Run, month: Month) -> list[Receipt]:
+    """Run the four tasks of a month and return their receipts; raise the error of the first that failed."""
+    # The tasks are called, not submitted: in a thread a time-out interrupts nothing (see README.md).
+    # The month comes first: it does not wait while another run of the schema loads the zones.
+    trips = ingest_month(run, month, return_state=True)
+    zones = ingest_zones(run, return_state=True)
+    # `result` raises the error of a step that failed, and the steps after it are then not created. One that was
+    # submitted to wait for it would stay NotReady, which is never final.
+    receipts = [zones.result(), trips.result()]
+    built = transform(run, month, wait_for=[zones, trips], return_state=True)
+    return [*receipts, built.result(), check(run, month, wait_for=[built])]
+
+
+@flow(name="backfill", flow_run_name=backfill_name, on_running=[tag], persist_result=False)
 async def backfill(
-    months: list[str], parameters: RunParameters, which: Which = "missing", concurrency: PositiveInt = JOBS
+    months: list[MonthText], parameters: RunParameters, which: Which = "missing", concurrency: PositiveInt = JOBS
 ) -> State[None]:
     """Run `taxi_pipeline` for many months, and fail at the end when a month failed.
 
@@ -122,16 +135,23 @@ async def backfill(
     chosen = select(months, which, {} if which == "all" else await past_runs(taxi_pipeline.name, parameters))
     slots = asyncio.Semaphore(concurrency)
 
-    async def one(month: str) -> str:
+    async def one(month: str) -> State[Any] | None:
         async with slots:
-            return (await run_month(month, parameters)).state_name or "unknown"
+            return (await run_month(month, parameters)).state
 
     # An exception of one month holds back no other.
-    ends = await asyncio.gather(*map(one, chosen), return_exceptions=True)
-    failed = [f"{month} ({end})" for month, end in zip(chosen, ends, strict=True) if end != "Completed"]
+    ends = dict(zip(chosen, await asyncio.gather(*map(one, chosen), return_exceptions=True), strict=True))
+    failed = [f"{month}: {cause(end)}" for month, end in ends.items() if cause(end)]
     if failed:
-        return Failed(message=f"{len(failed)} of {len(chosen)} months failed: {', '.join(failed)}")
-    return Completed(message=f"{len(chosen)} of {len(months)} months run")
+        return Failed(message=f"{len(failed)} of {counted(len(chosen), 'month')} failed: {'; '.join(failed)}")
+    return Completed(message=f"{len(chosen)} of {counted(len(months), 'month')} run")
+
+
+def cause(end: State[Any] | BaseException | None) -> str | None:
+    """Return why a month's run did not complete, or None if it did."""
+    if isinstance(end, State):
+        return None if end.is_completed() else end.message or end.name
+    return str(end or "no state")
 
 
 async def run_month(month: str, parameters: RunParameters) -> FlowRun:
@@ -143,7 +163,7 @@ async def run_month(month: str, parameters: RunParameters) -> FlowRun:
         run = await arun_deployment(
             "taxi_pipeline/triptych",
             parameters={"month": month, "parameters": asdict(parameters)},
-            flow_run_name=RUN_NAME.format(parameters=parameters, month=month),
+            flow_run_name=MONTH_NAME.format(parameters=parameters, month=month),
             # A backfill that is run again after a crash of its own finds its months, and does not start them twice.
             idempotency_key=f"{runtime.flow_run.id}:{month}:{attempt}",
             poll_interval=POLL_S,

@@ -52,7 +52,7 @@ def _column(column: Column) -> dg.TableColumn:
 def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterator[dg.MaterializeResult[None]]:
     """Run one dbt build for all the months that landed since the last one."""
     run = parameters.run(context.run.run_id)
-    with failures():
+    with failures(context):
         receipt = pipeline.transform(run, Month.parse(context.partition_key))
     # Parents come first in MODELS, as Dagster requires.
     for model in MODELS:
@@ -80,7 +80,7 @@ def checks(context: dg.AssetCheckExecutionContext, parameters: Parameters) -> It
     failed check says how many of this month's rows broke it.
     """
     run, month = parameters.run(context.run.run_id), Month.parse(context.partition_key)
-    with failures():
+    with failures(context):
         results, trips = transform.results(run.schema, month.first_day), transform.rows(run.schema, month.first_day)
         yield from (_check(result, month, trips, run.strict) for result in results if result.kind == "data")
         pipeline.check(run, month)

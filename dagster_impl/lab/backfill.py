@@ -7,7 +7,7 @@ from typing import Any
 
 from core.errors import TriptychError
 from core.lab.protocol import BackfillRequest, MonthRecord, Progress, canceled_with_us
-from core.run import counted
+from core.month import spans
 from core.waiting import patiently, until
 from dagster_impl.lab import queries
 from dagster_impl.lab.client import Client
@@ -38,16 +38,15 @@ def launch(client: Client, wanted: BackfillRequest, months: list[str]) -> str:
     params = {
         "assetSelection": [{"path": [asset]} for asset in ASSETS],
         "partitionNames": months,
-        "title": f"{counted(len(months), 'month')} into {wanted.schema}",
-        "tags": [tag],
+        "title": f"{spans(months)} -> {wanted.schema}",
+        "tags": [tag, {"key": "schema", "value": wanted.schema}],
         "runConfigData": {"resources": {"parameters": {"config": wanted.parameters}}},
     }
 
     def attempt() -> str:
         # An earlier attempt whose answer was lost may have launched the backfill: then one has our tag.
-        newest = client.one(queries.BACKFILLS, {"limit": 20}, "PartitionBackfills")["results"]
-        if ours := [one["id"] for one in newest if tag in one["tags"]]:
-            return str(ours[0])
+        if ours := client.one(queries.BACKFILLS, {"tag": tag}, "RunsFeedConnection")["results"]:
+            return str(ours[0]["id"])
         return str(client.once(queries.LAUNCH, {"params": params}, "LaunchBackfillSuccess")["backfillId"])
 
     return patiently(attempt, client.patience_s)

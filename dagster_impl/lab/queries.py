@@ -41,9 +41,9 @@ mutation ($id: String!) { cancelPartitionBackfill(backfillId: $id) {
 """
 
 BACKFILLS = """
-query ($limit: Int!) { partitionBackfillsOrError(limit: $limit) {
+query ($tag: ExecutionTag!) { runsFeedOrError(limit: 1, view: BACKFILLS, filter: {tags: [$tag]}) {
   __typename
-  ... on PartitionBackfills { results { id tags { key value } } }
+  ... on RunsFeedConnection { results { id } }
   ... on Error { message } } }
 """
 

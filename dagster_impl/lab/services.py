@@ -13,14 +13,20 @@ STOCK_DAEMON_S = 30
 MAX_JOBS = 16
 LOCATION = "triptych"
 
+# dagster._core.storage.tags.HIDDEN_TAG_PREFIX; the import would cost the runner 2 s.
+HIDDEN_TAG_PREFIX = ".dagster/"
+
 MAX_RUNTIME_S = (1 + RETRIES) * TASK_TIMEOUT_S
 """How long a run may take: the time-out of an attempt, times the attempts, because Dagster has none for an attempt.
 Three downloads that each take their 1,800 s are an honest run of 5,400 s, before it has loaded anything."""
 
 
 def jobs_tag(jobs: int) -> str:
-    """Return the tag key that limits a backfill to `jobs` runs at a time: a key per number, a value per backfill."""
-    return f"triptych/jobs-{min(jobs, MAX_JOBS)}"
+    """Return the tag key that limits a backfill to `jobs` runs at a time: a key per number, a value per backfill.
+
+    Dagster's pages do not show the tags with this prefix: a user could only wonder what it is.
+    """
+    return f"{HIDDEN_TAG_PREFIX}triptych-jobs-{min(jobs, MAX_JOBS)}"
 
 
 def dagster_yaml() -> dict[str, object]:

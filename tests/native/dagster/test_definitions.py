@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
+from core.datasets import GREEN, ZONES, Dataset
 from core.errors import RETRIES, RETRY_DELAY_S
 from core.month import EARLIEST
 from core.run import HELP, STRATEGIES
@@ -69,6 +70,15 @@ def test_a_model_has_the_columns_and_the_code_that_dbt_declares(graph: AssetGrap
         assert Path(python.file_path) == ROOT / "dagster_impl" / "defs" / "models.py"
 
 
+@pytest.mark.parametrize("dataset", [ZONES, GREEN], ids=lambda dataset: str(dataset.table))
+def test_a_raw_table_has_the_columns_that_its_dataset_declares(graph: AssetGraph, dataset: Dataset) -> None:
+    """They are in the definition: a page shows them before the first materialization too."""
+    schema = graph.get(dg.AssetKey(dataset.table)).metadata["dagster/column_schema"]
+    assert [(column.name, column.type, column.constraints.nullable) for column in schema.columns] == [
+        (column.name, column.kind.postgres, column.nullable) for column in dataset.table_columns
+    ]
+
+
 def test_columns_have_the_types_and_constraints_of_the_contract(graph: AssetGraph) -> None:
     schema = graph.get(dg.AssetKey("fct_trips")).metadata["dagster/column_schema"]
     columns = {column.name: (column.type, column.constraints.nullable) for column in schema.columns}
@@ -111,14 +121,6 @@ def test_a_strategy_that_does_not_exist_is_refused_before_a_run_starts(repositor
         dg.validate_run_config(repository.get_implicit_global_asset_job_def(), wrong)
 
 
-def test_the_definitions_import_no_arrow() -> None:
-    """Each run is a process that imports them, and Arrow costs as much as half of them."""
-    code = "import sys; from dagster_impl.definitions import defs; defs().get_repository_def()"
-    code += "; print('pyarrow' in sys.modules)"
-    imported = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert imported.stdout.split() == ["False"]
-
-
 def test_each_asset_has_a_partition_for_each_complete_month(graph: AssetGraph) -> None:
     last = dt.datetime.now(dt.UTC).replace(day=1) - dt.timedelta(days=1)
     for key in graph.get_all_asset_keys():
@@ -126,6 +128,11 @@ def test_each_asset_has_a_partition_for_each_complete_month(graph: AssetGraph) -
         assert partitions is not None
         months = partitions.get_partition_keys()
         assert (months[0], months[-1]) == (EARLIEST, f"{last:%Y-%m}")
+
+
+def test_nothing_is_announced_that_will_not_happen(repository: dg.RepositoryDefinition) -> None:
+    """The page of the automations says that there are none."""
+    assert [*repository.schedule_defs, *repository.sensor_defs] == []
 
 
 def test_no_asset_has_a_backfill_policy(graph: AssetGraph) -> None:

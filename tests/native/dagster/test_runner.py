@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from dagster._core.instance.config import dagster_instance_config
+from dagster._core.storage.tags import TagType, get_tag_type
 from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
@@ -230,8 +231,8 @@ class Web:
         self.backfills.insert(0, {"id": f"b{len(self.backfills)}", "tags": params["tags"]})
         return {"__typename": "LaunchBackfillSuccess", "backfillId": self.backfills[0]["id"]}
 
-    def on_backfills(self, **_: Any) -> dict[str, Any]:
-        return {"__typename": "PartitionBackfills", "results": self.backfills}
+    def on_backfills(self, tag: dict[str, Any]) -> dict[str, Any]:
+        return {"__typename": "RunsFeedConnection", "results": [one for one in self.backfills if tag in one["tags"]]}
 
     def on_progress(self, **_: Any) -> dict[str, Any]:
         status, runs = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
@@ -344,3 +345,12 @@ def test_a_refused_query_is_not_sent_again() -> None:
     )
     with pytest.raises(TriptychError, match="Dagster refused a query: Cannot query field"):
         web_server.query("{ x }")
+
+
+def test_a_page_shows_the_schema_of_a_backfill_and_no_tag_that_only_the_lab_reads(
+    run_backfill: Callable[..., BackfillResult],
+) -> None:
+    web = Web(ENDED)
+    run_backfill(web, ["2024-01"])
+    shown = [tag for tag in web.backfills[0]["tags"] if get_tag_type(tag["key"]) is not TagType.HIDDEN]
+    assert shown == [{"key": "schema", "value": "schema"}]

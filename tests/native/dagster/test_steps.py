@@ -4,14 +4,14 @@ import datetime as dt
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from core import pipeline
-from core.datasets import GREEN, ZONES, Dataset
-from core.errors import BadFile, CheckFailed, SourceUnavailable
+from core.errors import RETRIES, BadFile, CheckFailed, SourceUnavailable
 from core.run import Receipt, Run
 from core.transform import Result
 from dagster_impl.defs.models import MODELS, checks, models
@@ -21,6 +21,7 @@ from dagster_impl.lab.services import dagster_yaml
 from dagster_impl.steps import failures
 
 MONTH = "2024-01"
+FAILURE = "dagster._core.definitions.events.Failure"
 INGESTED = Receipt("ingest_month", "success", MONTH, rows=3, bytes=99, source_sha256="ab12", digest="cd34")
 Steps = Callable[..., list[Run]]
 
@@ -51,7 +52,7 @@ def materialization(result: dg.ExecuteInProcessResult, step: str) -> dg.AssetMat
 def test_the_receipt_is_the_metadata_and_the_digest_the_data_version(steps: Steps) -> None:
     steps(ingest_month=INGESTED)
     event = materialization(run(raw_trips, parameters=Parameters(schema="trips")), "raw_trips")
-    values = {name: entry.value for name, entry in event.metadata.items() if name != "dagster/column_schema"}
+    values = {name: entry.value for name, entry in event.metadata.items()}
     assert values == {
         "state": "success",
         "bytes": 99,
@@ -70,18 +71,6 @@ def test_a_lookup_counts_the_rows_of_the_whole_table(steps: Steps) -> None:
     metadata = materialization(run(raw_zones), "raw_zones").metadata
     assert metadata["dagster/row_count"].value == 265
     assert "dagster/partition_row_count" not in metadata
-
-
-@pytest.mark.parametrize(("asset", "dataset"), [(raw_zones, ZONES), (raw_trips, GREEN)])
-def test_a_raw_table_has_the_columns_that_its_dataset_declares(
-    steps: Steps, asset: dg.AssetsDefinition, dataset: Dataset
-) -> None:
-    steps()
-    schema = materialization(run(asset), dataset.table).metadata["dagster/column_schema"].value
-    assert isinstance(schema, dg.TableSchema)
-    assert [(column.name, column.type, column.constraints.nullable) for column in schema.columns] == [
-        (column.name, column.kind.postgres, column.nullable) for column in dataset.table_columns
-    ]
 
 
 def test_the_pipeline_gets_the_parameters_of_the_run_config(steps: Steps) -> None:
@@ -180,11 +169,30 @@ def test_a_permanent_error_and_a_bug_are_not_retried(steps: Steps, error: Except
     assert attempts(result, "transform") == 0
 
 
+def test_each_attempt_tells_the_cause_and_shows_no_frames_of_a_library(steps: Steps) -> None:
+    error = SourceUnavailable("503: busy")
+    error.__cause__ = OSError("deep inside of a library")
+    steps(ingest_month=error)
+    result = run(raw_trips)
+    retries = [event.event_specific_data.error.cause for event in result.all_events if event.is_step_up_for_retry]
+    assert [str(cause.message).strip() for cause in retries] == [f"{FAILURE}: 503: busy"] * RETRIES
+    assert message(result, "raw_trips") == "503: busy"
+    last = result.get_step_failure_events()[0].step_failure_data.error
+    assert last is not None
+    assert (last.message.strip(), last.cause, last.context) == (f"{FAILURE}: 503: busy", None, None)
+
+
 @pytest.mark.parametrize(
-    ("error", "retried"), [(SourceUnavailable("503"), True), (BadFile("html"), False), (KeyError("fare"), False)]
+    ("error", "attempt", "retried"),
+    [
+        (SourceUnavailable("503"), 0, True),
+        (SourceUnavailable("503"), RETRIES, False),
+        (BadFile("html"), 0, False),
+        (KeyError("fare"), 0, False),
+    ],
 )
-def test_a_failure_allows_a_retry_only_after_a_transient_error(error: Exception, retried: bool) -> None:
-    with pytest.raises(dg.Failure) as raised, failures():
+def test_a_failure_allows_a_retry_only_after_a_transient_error(error: Exception, attempt: int, retried: bool) -> None:
+    context: Any = SimpleNamespace(retry_number=attempt)
+    with pytest.raises(dg.Failure) as raised, failures(context):
         raise error
     assert raised.value.allow_retries is retried
-    assert raised.value.__cause__ is error

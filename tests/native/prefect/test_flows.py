@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from prefect import Flow, State, Task
+from prefect import Flow, State, Task, runtime
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ParameterTypeError
@@ -18,11 +18,11 @@ from prefect.states import Completed, Crashed, Failed
 from prefect.utilities.callables import parameter_schema
 
 from core import waiting
-from core.errors import RETRIES, RETRY_DELAY_S, BadFile, Busy, SourceUnavailable
+from core.errors import RETRIES, RETRY_DELAY_S, BadFile, Busy, SourceUnavailable, UsageError
 from core.lab.protocol import MonthRecord
 from core.run import HELP, STRATEGIES, TASK_TIMEOUT_S, TASKS, Receipt, RunParameters
 from core.waiting import until
-from prefect_impl import flows, receipts, selection
+from prefect_impl import flows, naming, receipts, selection
 from prefect_impl.lab import history
 from prefect_impl.lab.client import Json, Prefect
 from tests.native.prefect.conftest import Steps
@@ -66,14 +66,14 @@ def test_a_receipt_is_saved_once_the_server_answers_again(monkeypatch: pytest.Mo
     monkeypatch.setattr(waiting, "PAUSE_S", 0.0)
     faults, saved = [httpx.ConnectError("refused"), httpx.ReadError("reset")], []
 
-    def create(table: list[dict[str, Any]], key: str) -> None:
+    def create(table: list[dict[str, Any]], key: str, description: str) -> None:
         if faults:
             raise faults.pop(0)
-        saved.append((key, table[0]["rows"]))
+        saved.append((key, description, table[0]["rows"]))
 
     monkeypatch.setattr(receipts, "create_table_artifact", create)
-    receipts.recorded(Receipt("ingest_month", "success", "2024-01", rows=7))
-    assert saved == [("ingest-month-2024-01", 7)]
+    receipts.recorded("my_trips", Receipt("ingest_month", "success", "2024-01", rows=7))
+    assert saved == [("my-trips-ingest-month-2024-01", "ingest_month 2024-01 -> my_trips: success, 7 rows", 7)]
 
 
 # --- a month
@@ -123,7 +123,7 @@ def test_a_month_with_warnings_is_completed_and_tells_their_number(run: RunMonth
 def test_a_permanent_error_fails_the_month_at_once_with_its_message(run: RunMonth, steps: Steps) -> None:
     steps.does["ingest_month"] = raises(BadFile("x.parquet is a web page"))
     state, record = run("2024-02")
-    assert state.is_failed() and "BadFile: x.parquet is a web page" in str(state.message)
+    assert (state.name, state.message) == ("Failed", "x.parquet is a web page")
     assert (record.state, record.attempts, record.error) == ("failed", 1, "x.parquet is a web page")
     assert attempts(record) == {
         "ingest_zones": ("success", 1),
@@ -208,7 +208,7 @@ class Deployment:
         end = ends.pop(0) if ends else Completed()
         if isinstance(end, Exception):
             raise end
-        return SimpleNamespace(state_name=end.name, state_type=end.type)
+        return SimpleNamespace(state=end, state_type=end.type)
 
     @property
     def months(self) -> list[str]:
@@ -244,11 +244,14 @@ def test_no_more_months_run_at_once_than_asked_for(deployment: Deployment, concu
     assert deployment.most == concurrency
 
 
-@pytest.mark.parametrize("end", [Failed(), RuntimeError("the server is gone")], ids=["failed", "not made"])
-def test_a_bad_month_holds_back_no_other(deployment: Deployment, end: State[Any] | Exception) -> None:
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [(Failed(message="a web page"), "a web page"), (Failed(), "Failed"), (RuntimeError("no server"), "no server")],
+)
+def test_a_bad_month_holds_back_no_other(deployment: Deployment, end: State[Any] | Exception, why: str) -> None:
     deployment.ends["2024-05"] = [end]
     state = backfill(MONTHS, concurrency=1)
-    assert state.is_failed() and str(state.message).startswith("1 of 4 months failed: 2024-05 (")
+    assert (state.name, state.message) == ("Failed", f"1 of 4 months failed: 2024-05: {why}")
     assert deployment.months == MONTHS
 
 
@@ -261,7 +264,7 @@ def test_a_month_whose_process_was_killed_is_run_again(deployment: Deployment) -
 
 def test_a_month_whose_process_is_always_killed_fails(deployment: Deployment) -> None:
     deployment.ends["2024-01"] = [Crashed()] * 10
-    assert backfill(["2024-01"]).message == "1 of 1 months failed: 2024-01 (Crashed)"
+    assert backfill(["2024-01"]).message == "1 of 1 month failed: 2024-01: Crashed"
     assert len(deployment.made) == 1 + RETRIES
 
 
@@ -334,6 +337,49 @@ def test_the_flows_have_the_names_of_their_functions() -> None:
 def test_a_run_is_named_for_its_schema_and_month(run: RunMonth, server: Prefect, steps: Steps) -> None:
     flow_run_id = run("2024-09")[0].state_details.flow_run_id
     assert server.call("GET", f"/flow_runs/{flow_run_id}")["name"] == "a_schema 2024-09"
+
+
+@pytest.mark.parametrize(
+    ("months", "name"), [(["2024-02", "2024-01"], "2024-01..2024-02"), (["2024-01", "2024-03"], "2024-01,2024-03")]
+)
+def test_a_backfill_is_named_for_its_months_and_its_schema(
+    monkeypatch: pytest.MonkeyPatch, months: list[str], name: str
+) -> None:
+    monkeypatch.setitem(runtime.flow_run.FIELDS, "parameters", lambda: {"months": months, "parameters": PARAMETERS})
+    assert naming.backfill_name() == f"backfill {name} -> a_schema"
+
+
+def test_a_run_is_tagged_with_its_schema_and_month(run: RunMonth, server: Prefect, steps: Steps) -> None:
+    flow_run_id = run("2024-11")[0].state_details.flow_run_id
+    assert set(server.call("GET", f"/flow_runs/{flow_run_id}")["tags"]) == {"a_schema", "2024-11"}
+
+
+def test_a_backfill_with_a_month_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UsageError, match="'2024-13' is not a month: write it YYYY-MM"):
+        flows.backfill.validate_parameters({"months": ["2024-01", "2024-13"], "parameters": PARAMETERS})
+
+
+def test_a_failure_is_logged_without_the_frames_of_a_library(run: RunMonth, server: Prefect, steps: Steps) -> None:
+    def cut() -> None:
+        try:
+            httpx.URL("x" * 100_000)
+        except httpx.InvalidURL as error:
+            raise SourceUnavailable("cut at byte 7") from error
+
+    steps.does["ingest_month"] = cut
+    flow_run_id = str(run("2024-12")[0].state_details.flow_run_id)
+
+    def logged() -> list[str] | None:
+        lines = server.filter("logs", {"logs": {"flow_run_id": {"any_": [flow_run_id]}}})
+        texts = [str(line["message"]) for line in lines]
+        return texts if any("Finished in state Failed('cut at byte 7')" in text for text in texts) else None
+
+    texts = until(logged, 30, 0.1, "the run's last line")
+    told = [text.splitlines()[0] for text in texts if "SourceUnavailable('cut at byte 7')" in text]
+    assert [text.partition(" - ")[2].split(" will")[0] for text in told] == [
+        "Retry 1/2", "Retry 2/2", "Retries are exhausted",
+    ]  # fmt: skip
+    assert not [text for text in texts if "httpx/" in text]
 
 
 def test_what_a_step_logs_is_in_the_log_of_its_task_run(run: RunMonth, server: Prefect, steps: Steps) -> None:
