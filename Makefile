@@ -20,7 +20,7 @@ PYTEST := python -m pytest
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test test-fast up down azurite browser bench bench-load bench-race bench-growth bench-transform soak kill-points fuzz readers lint types native pictures lock clean
+.PHONY: help setup doctor demo test test-fast up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools soak kill-points fuzz readers lint types native pictures lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -81,7 +81,7 @@ browser: ## install Debian's chromium, as root; the tests of the orchestrators' 
 BENCH = $(PYTHON) -m core.lab.environments bench && $(LAB)/python -m benchmarks.harness.run $(if $(QUICK),--quick)
 
 bench: setup ## run every benchmark, and the fault injection of `make soak` (QUICK=1: a trial, which publishes nothing)
-	@$(BENCH) load digest growth claims transform soak kill_points
+	@$(BENCH) load digest growth claims transform backfill soak kill_points
 
 bench-load: setup ## measure all that docs/benchmarks says of loads and transforms: 30 minutes, 12 GB of memory
 	@$(BENCH) load digest growth claims transform
@@ -94,6 +94,9 @@ bench-growth: setup ## of these, what a reload costs as the table grows, and rul
 
 bench-transform: setup ## of these, dbt cold and warm, many months at once, one month among many: 5 minutes
 	@$(BENCH) transform
+
+bench-tools: setup ## what a backfill costs on each orchestrator: time, processor, memory: 15 minutes
+	@$(BENCH) backfill
 
 fuzz: setup ## load 20,000 hostile files: each ends in a line that says why not, or in the right rows (10 minutes)
 	$(LAB)/python -m tests.fuzz --cases 20000 --seed 11

@@ -1,7 +1,7 @@
 """The pages below docs/ that are generated from results: ``python -m benchmarks.harness.report``.
 
-They are never edited by hand. With ``--folder``, results are read from another folder than the repository's, and the
-pages are written beside them.
+They are never edited by hand, and neither are the generated parts of other pages (`benchmarks.harness.blocks`). With
+``--folder``, results are read from another folder than the repository's, and the pages are written beside them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.harness import measure
+from benchmarks.harness import blocks, measure
 from core.settings import ROOT
 
 
@@ -34,6 +34,7 @@ PAGES = {
     "digest": Page("docs/benchmarks/digest.md", "benchmarks.digest.page"),
     "growth": Page("docs/benchmarks/load-strategies.md", "benchmarks.strategies.page", part="claims"),
     "transform": Page("docs/benchmarks/transform.md", "benchmarks.transform.page"),
+    "backfill": Page("docs/benchmarks/orchestrators.md", "benchmarks.orchestrators.page"),
     "soak": Page("docs/faults.md", "tests.faults.page", measure.FAULT_RESULTS, part="kill_points"),
 }
 """Every page by the name of its results."""
@@ -60,6 +61,10 @@ def main(argv: list[str] | None = None) -> int:
             path = folder / Path(page.path).name if folder else ROOT / page.path
             path.write_text(render(name, folder))
             print(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+    if folder is None:
+        for path in blocks.PAGES:
+            path.write_text(blocks.rewritten(path.read_text(), blocks.BLOCKS))
+            print(path.relative_to(ROOT))
     return 0
 
 

@@ -35,6 +35,9 @@ PROGRAMS = {
     "growth": Program("benchmarks.strategies.growth", "--rows 2000 --months 1,2 --rounds 1"),
     "claims": Program("benchmarks.strategies.claims", "--delays 0 --rounds 1"),
     "transform": Program("benchmarks.transform.times", "--rows 2000 --loaded 2,3 --rounds 1"),
+    "backfill": Program(
+        "benchmarks.orchestrators.backfill", "--months 2024-01..2024-02 --rows 2000 --rounds 1 --idle-s 2"
+    ),
     "soak": Program("tests.faults.soak", "--kills 10 --contrast 10"),
     "kill_points": Program("tests.faults.kill_points", "--step load --sample 1 --only zones"),
 }

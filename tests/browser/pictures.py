@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import BrowserContext
 
-from core.lab import sample
+from core.extract import sample
 from core.lab.postgres import Postgres
 from core.lab.registry import orchestrators
 from core.lab.session import Lab

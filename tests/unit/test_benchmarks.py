@@ -21,7 +21,7 @@ import pytest
 from benchmarks.digest import methods as digest_methods
 from benchmarks.digest import page as digest_page
 from benchmarks.digest import race as digest_race
-from benchmarks.harness import markdown, measure, report, run
+from benchmarks.harness import blocks, markdown, measure, report, run
 from benchmarks.harness.measure import BenchmarkError, Server, Spread
 from benchmarks.load import methods as load_methods
 from benchmarks.load import page as load_page
@@ -241,6 +241,7 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[lis
     monkeypatch.setattr(
         report, "PAGES", {"load": report.Page(str(tmp_path / "load.md"), "benchmarks.load.page", tmp_path)}
     )
+    monkeypatch.setattr(blocks, "PAGES", ())
     monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
     settings.cache_clear()
     yield calls
@@ -312,13 +313,13 @@ def test_one_command_measures_everything_on_the_pages_of_loads_and_transforms() 
     words = subprocess.run(
         ["make", "-n", "bench-load"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert {*run.PROGRAMS} - {*words} == {"soak", "kill_points"} and "--quick" not in words
+    assert {*run.PROGRAMS} - {*words} == {"backfill", "soak", "kill_points"} and "--quick" not in words
 
 
 def test_every_result_has_its_page_and_every_page_its_result() -> None:
     results = {path.stem for folder in (measure.RESULTS, measure.FAULT_RESULTS) for path in folder.glob("*.json")}
     assert results == {*run.PROGRAMS} == {*report.PAGES} | {page.part for page in report.PAGES.values() if page.part}
-    pages = {str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "benchmarks").glob("*.md")}
+    pages = {str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "benchmarks").glob("[a-z]*.md")}
     assert pages | {"docs/faults.md"} == {page.path for page in report.PAGES.values()}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from benchmarks.harness import blocks
 from core.lab.cli import app
 from core.settings import ROOT
 
@@ -68,3 +69,29 @@ def test_the_readme_gets_a_newcomer_going_by_line_25_and_ends_by_150() -> None:
     lines = (ROOT / "README.md").read_text().splitlines()
     assert "make demo" in "\n".join(lines[:25])
     assert len(lines) <= 150
+
+
+@pytest.mark.parametrize("page", blocks.PAGES, ids=[page.name for page in blocks.PAGES])
+def test_generated_parts_are_up_to_date(page: Path) -> None:
+    text = page.read_text()
+    assert "generated -->" in text
+    assert blocks.rewritten(text, blocks.BLOCKS) == text, "run `.venvs/lab/bin/python -m benchmarks.harness.report`"
+
+
+def test_configuration_lists_every_variable_that_is_read() -> None:
+    read = {
+        name
+        for folder in ("core", "airflow_impl", "dagster_impl", "prefect_impl")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"(?:environ\.get\(|environ, )\"(TRIPTYCH_\w+|PG_BIN)\"", path.read_text())
+    }
+    assert len(read) >= 10
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    assert [name for name in sorted(read) if f"| `{name}` |" not in text] == []
+
+
+def test_the_dictionary_names_files_that_contain_the_word() -> None:
+    page = ROOT / "docs" / "dictionary.md"
+    terms = re.findall(r"\[`([^`]+)`\]\(([^)]+)\)", page.read_text())
+    assert len(terms) > 90
+    assert [(term, path) for term, path in terms if term not in (page.parent / path).read_text()] == []

@@ -1,0 +1,88 @@
+"""The generated parts of pages that are otherwise written by hand: ``python -m benchmarks.harness.report`` writes them.
+
+Such a part stands between ``<!-- NAME: generated -->`` and ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from benchmarks.harness import measure
+from benchmarks.harness.markdown import table
+from benchmarks.orchestrators.page import costs
+from core import settings
+
+ROOT = settings.ROOT
+
+_BLOCK = re.compile(r"(<!-- (\w+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def rewritten(text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
+    """Return the page `text` with each of its generated parts as it should be now."""
+    return _BLOCK.sub(lambda found: f"{found[1]}{blocks[found[2]]()}{found[3]}", text)
+
+
+def kills() -> str:
+    """Return the sentence on what random kills did, to this project and to the usual pattern."""
+    found = measure.read("soak", measure.FAULT_RESULTS)
+    usual = found["contrast"]
+    return (
+        f"**After {found['kills']:,} random kills of its loaders, {found['lost_rows']} rows were lost and "
+        f"{found['extra_rows']} loaded twice.** The pattern that most pipelines use (delete the month by date, then "
+        f"append) lost {usual['without_kills']['lost_rows']} rows without a kill, and after {usual['kills']} kills "
+        f"{usual['extra_rows']} rows were there twice ([how](docs/faults.md)).\n"
+    )
+
+
+def choice() -> str:
+    """Return the table of what each orchestrator costs, and what it can do."""
+    head, lines = costs(measure.read("backfill", measure.RESULTS))
+    listed = (ROOT / "docs" / "capabilities.md").read_text()
+    # Its columns are: capability, meaning, and one for each orchestrator, in the order of `costs`.
+    does = re.findall(r"^\| `\w+` \| (.+?) \| ((?:yes|no)(?: \| (?:yes|no))*) \|$", listed, re.MULTILINE)
+    return table(head, [*lines, *([meaning.rstrip("."), *cells.split(" | ")] for meaning, cells in does)])
+
+
+def step(path: str, name: str) -> Callable[[], str]:
+    """Return a part that shows the function `name` of a file, with its decorators."""
+
+    def block() -> str:
+        return f"```python\n{function(ROOT / path, name)}```\n"
+
+    return block
+
+
+def function(path: Path, name: str) -> str:
+    """Return the source of a function, with its decorators."""
+    text = path.read_text()
+    found = next(
+        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef) and node.name == name
+    )  # fmt: skip
+    first = min([found.lineno, *(each.lineno for each in found.decorator_list)])
+    return textwrap.dedent("".join(text.splitlines(keepends=True)[first - 1 : found.end_lineno]))
+
+
+def variables() -> str:
+    """Return the variables that `core.settings` reads, with meaning and default, from the table at its top."""
+    rows = [line for line in (settings.__doc__ or "").splitlines() if line.startswith("| ")]
+    cells = [[cell.strip().replace("``", "`") for cell in row.strip("|").split("|")] for row in rows[1:]]
+    lines = [f"| `{name}` | {meaning} | {default} |" for name, meaning, default in cells]
+    return "\n".join(["| variable | meaning | default |", "|---|---|---|", *lines, ""])
+
+
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "kills": kills,
+    "choice": choice,
+    "airflow_step": step("airflow_impl/dags/taxi_pipeline.py", "ingest_month"),
+    "dagster_step": step("dagster_impl/defs/raw.py", "raw_trips"),
+    "prefect_step": step("prefect_impl/flows.py", "ingest_month"),
+    "variables": variables,
+}
+"""Every generated part by its name."""
+
+PAGES = (ROOT / "README.md", ROOT / "docs" / "configuration.md")
+"""The pages that have such parts."""
