@@ -32,6 +32,13 @@ ROWS = 20_000
 """Rows of a month: as many as `triptych demo` loads."""
 
 
+ANYWHERE = """root => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll(root, '/triptych')
+}"""
+"""Write the checkout's path in a traceback as every machine could have it."""
+
+
 def main(names: Sequence[str]) -> int:
     """Take the pictures of the named orchestrators, or of all; return the exit code."""
     if chromium.PROGRAM is None:
@@ -63,6 +70,7 @@ def take(bench: Bench, tour: Tour, started: Browser) -> None:
     for picture, opened in tour.pictures.items():
         with chromium.visit(started, tour.tolerated) as page:
             opened(page, web)
+            page.evaluate(ANYWHERE, str(ROOT))
             path = folder / f"{picture}.png"
             page.screenshot(path=path)
             print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} KB")
