@@ -77,15 +77,16 @@ _CREATE = sql.SQL(
         fence bigint NOT NULL,
         seen bigint NOT NULL,
         loaded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        source text NOT NULL DEFAULT '',
         UNIQUE NULLS NOT DISTINCT (dataset, month)
     );
-    -- Ledgers of the first version have none
-    ALTER TABLE {schema}.load_ledger ADD COLUMN IF NOT EXISTS source text NOT NULL DEFAULT ''
     """
 )
 
+_ADD = sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS source text NOT NULL DEFAULT ''")
+
 _ADDED = "source"
-"""The column that a ledger may lack which nobody has loaded into since it was introduced."""
+"""The column that a ledger of the first version lacks until the next load."""
 
 _NAMES = [field.name for field in fields(Entry) if field.name != _ADDED]
 # A row as JSON has NULL for a column that its table lacks
@@ -102,6 +103,9 @@ def create(connection: Connection, schema: str) -> None:
     under way, that attempt is still older than all that follow.
     """
     connection.execute(_CREATE.format(schema=sql.Identifier(schema), first=sql.Literal(_clock())))
+    if not is_current(connection, schema):
+        # Only the table's owner may do this, and it waits for all readers, even where the column exists.
+        connection.execute(_ADD.format(_name(schema)))
 
 
 def is_current(connection: Connection, schema: str) -> bool:

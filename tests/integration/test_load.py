@@ -24,7 +24,7 @@ from psycopg import sql
 from core import load
 from core.database import connect as connect_loader
 from core.database import lock_key
-from core.datasets import GREEN
+from core.datasets import GREEN, YELLOW
 from core.errors import BadFile, Busy, DatabaseUnavailable, PermanentError, SchemaDrift, TransientError, UsageError
 from core.extract import sample
 from core.ledger import Entry
@@ -979,6 +979,26 @@ def test_a_role_that_may_not_create_schemas_can_use_one_made_for_it(
             assert attempt(folder).state == "success"
             with pytest.raises(PermanentError, match="permission denied"):
                 load.begin("another")
+        finally:
+            connection.execute(sql.SQL("DROP OWNED BY {role} CASCADE; DROP ROLE {role}").format(role=role))
+
+
+def test_a_role_that_does_not_own_the_ledger_can_begin_another_dataset(
+    folder: Path, warehouse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = psycopg.conninfo.conninfo_to_dict(warehouse)
+    role = sql.Identifier(f"role_{parts['dbname']}")
+    load.begin(SCHEMA)
+    with connect(warehouse) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'x'").format(role))
+        try:
+            for right in ("CREATE, USAGE ON SCHEMA plain", "SELECT ON plain.load_ledger", "USAGE ON plain.load_fence"):
+                connection.execute(sql.SQL("GRANT {} TO {}").format(sql.SQL(right), role))
+            monkeypatch.setenv(
+                "TRIPTYCH_DSN", psycopg.conninfo.make_conninfo(warehouse, user=f"role_{parts['dbname']}", password="x")
+            )
+            settings.cache_clear()
+            assert load.begin(SCHEMA, YELLOW) > 0
         finally:
             connection.execute(sql.SQL("DROP OWNED BY {role} CASCADE; DROP ROLE {role}").format(role=role))
 
