@@ -61,7 +61,8 @@ class Recorder:
 
     def fail(self, error: str) -> None:
         """Record why the run fails: the first error stays."""
-        self.update(error=self.record.error or error)
+        with self._lock:
+            self._replace(error=self.record.error or error)
 
     def set_task(self, task: TaskRecord) -> None:
         """Record the state of a step."""

@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core.errors import PermanentError, UsageError
 from core.lab import processes
 from core.lab.plain.month import Recorder, run_month
-from core.lab.plain.store import Store, new_id, now
+from core.lab.plain.store import Store, new_id, now, stopped
 from core.lab.protocol import (
     TAXI_PIPELINE,
     ProcessesRequest,
@@ -28,7 +27,6 @@ from core.lab.protocol import (
     RunRequest,
     RunsRequest,
     StartRequest,
-    TaskRecord,
     follow,
 )
 from core.month import Month
@@ -92,17 +90,13 @@ def cancel(data: dict[str, Any], _: Progress) -> dict[str, Any]:
     processes.end(_owner(home, request.run_id))
     left = store.load(request.run_id).record
     if not left.has_ended:
-        store.save(replace(left, state="canceled", tasks=[_stopped(task) for task in left.tasks], ended_at=now()))
+        store.save(stopped(left, "canceled", now()))
     return {}
 
 
 def processes_of_runs(data: dict[str, Any], _: Progress) -> ProcessList:
     """Return the processes that execute runs: the baseline has no others."""
     return ProcessList(list(Store(ProcessesRequest.from_json(data).endpoint["home"]).processes()))
-
-
-def _stopped(task: TaskRecord) -> TaskRecord:
-    return replace(task, state="canceled", ended_at=now()) if task.state == "running" else task
 
 
 def _owner(home: Path, run_id: str) -> Path:

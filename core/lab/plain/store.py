@@ -6,8 +6,11 @@ import datetime as dt
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from core.errors import UsageError, quoted
 from core.lab.identity import Identity
@@ -42,7 +45,15 @@ class Stored:
         """The record; a run that lost its process has failed."""
         if self.record.has_ended or self.process.process():
             return self.record
-        return replace(self.record, state="failed", error=LOST)
+        return replace(stopped(self.record, "failed"), error=self.record.error or LOST)
+
+
+def stopped(record: RunRecord, state: Literal["failed", "canceled"], ended_at: str | None = None) -> RunRecord:
+    """Return the record of a run whose process ended before the run did: its running steps ended with it."""
+    tasks = [
+        replace(task, state=state, ended_at=ended_at) if task.state == "running" else task for task in record.tasks
+    ]
+    return replace(record, state=state, tasks=tasks, ended_at=ended_at)
 
 
 class Store:
@@ -69,12 +80,12 @@ class Store:
 
     def newest(self, pipeline: str | None, limit: int) -> list[RunRecord]:
         """Return the newest runs, newest first."""
-        every = (_load(path).current for path in self._files())
-        return [record for record in every if pipeline in (None, record.pipeline)][:limit]
+        every = (stored.current for stored in self._every())
+        return list(islice((record for record in every if pipeline in (None, record.pipeline)), limit))
 
     def processes(self) -> Iterator[ProcessRecord]:
         """Yield the processes that execute a run, a record for each run."""
-        for stored in map(_load, self._files()):
+        for stored in self._every():
             if not stored.current.has_ended:
                 yield ProcessRecord("run", stored.record.pipeline, stored.process.pid, stored.record.run_id)
 
@@ -85,6 +96,12 @@ class Store:
 
     def _path(self, run_id: str) -> Path:
         return private(self.folder) / f"{run_id}.json"
+
+    def _every(self) -> Iterator[Stored]:
+        for path in self._files():
+            # Another process may tidy.
+            with suppress(FileNotFoundError):
+                yield _load(path)
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*.json"), reverse=True)
