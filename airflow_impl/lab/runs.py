@@ -85,7 +85,8 @@ def record(airflow: Airflow, run: Json, tasks: list[TaskRecord] | None = None, e
         run_id=run["dag_run_id"],
         state=state_of(run),
         cause=CAUSES[run["run_type"]],
-        partition=run["partition_key"],
+        # A run that was triggered with the form may have its month as a param instead.
+        partition=run["partition_key"] or (run["conf"] or {}).get("month"),
         created_at=run["queued_at"] or run["run_after"],
         started_at=run["start_date"],
         ended_at=run["end_date"],

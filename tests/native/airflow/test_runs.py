@@ -18,7 +18,7 @@ def dag_run(state: str = "success", **values: Any) -> Json:
     return {
         "dag_id": "taxi_pipeline", "dag_run_id": "manual__2026-01-01T00:00:00+00:00", "partition_key": "2024-01",
         "state": state, "run_type": "manual", "note": None, "queued_at": BEGAN, "run_after": BEGAN,
-        "start_date": BEGAN, "end_date": BEGAN,
+        "start_date": BEGAN, "end_date": BEGAN, "conf": {},
     } | values  # fmt: skip
 
 
@@ -30,6 +30,11 @@ def test_the_state_of_a_run(state: str, note: str | None, said: str) -> None:
     record = runs.record(client_of(server_of_one_run({}, [])), dag_run(state, note=note))
     assert (record.state, record.cause, record.partition, record.created_at) == (said, "manual", "2024-01", BEGAN)
     assert record.url == ("http://127.0.0.1:1/dags/taxi_pipeline/runs/manual__2026-01-01T00%3A00%3A00%2B00%3A00")
+
+
+def test_the_month_of_a_run_that_was_started_with_the_form() -> None:
+    run = dag_run(partition_key=None, conf={"month": "2024-02"})
+    assert runs.record(client_of(server_of_one_run({}, [])), run).partition == "2024-02"
 
 
 @pytest.mark.parametrize(
