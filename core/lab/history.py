@@ -67,6 +67,6 @@ def _of(settings: Settings, orchestrator: Orchestrator, pipeline: str | None, li
             orchestrator, "runs", RunsRequest(pipeline, limit, endpoint=endpoint.to_json()), folder=folder,
             env=driver.environment(settings, orchestrator, folder / "home", dsn=None), stall_s=CALL_S,
         )  # fmt: skip
+        return History(RunList.from_json(answer).runs)
     except TriptychError as error:
         return History(failed=[f"{name}: {error}"])
-    return History(RunList.from_json(answer).runs)

@@ -65,7 +65,9 @@ class Runs:
 
     def processes(self) -> list[Process]:
         """Return the living processes."""
-        services = {each.name: each.pid for each in self.lab.stack(self.orchestrator).start().processes}
+        stack = self.lab.stack(self.orchestrator)
+        stack.description.check_verb("processes")
+        services = {each.name: each.pid for each in stack.start().processes}
         answer = self.lab.ask(self.orchestrator, "processes", ProcessesRequest(services))
         found = []
         for record in ProcessList.from_json(answer).processes:

@@ -184,7 +184,7 @@ class Stack:
 
     def _choose_ports(self, kept: Mapping[str, int]) -> dict[str, int]:
         """Return the `kept` ports, with new ones for those that are missing or taken; keep them from now on."""
-        new = free_ports(self.description.ports)
+        new = free_ports(self.description.ports, kept)
         ports = {name: kept[name] if name in kept and is_free(kept[name]) else port for name, port in new.items()}
         for name in kept.keys() & ports:
             if ports[name] != kept[name]:
@@ -290,9 +290,12 @@ class Stack:
         )
 
 
-def free_ports(names: list[str]) -> dict[str, int]:
-    """Return a free loopback port for each name, all different. Raise `PermanentError` when there are not enough."""
-    free = (port for port in random.sample(PORTS, len(PORTS)) if is_free(port))
+def free_ports(names: list[str], kept: Mapping[str, int] = {}) -> dict[str, int]:
+    """Return a free loopback port for each name, all different, and none of the `kept` ones.
+
+    Raise `PermanentError` when there are not enough.
+    """
+    free = (port for port in random.sample(PORTS, len(PORTS)) if port not in kept.values() and is_free(port))
     ports = dict(zip(names, free, strict=False))
     if len(ports) < len(names):
         raise PermanentError(f"there is no free port from {PORTS.start} to {PORTS.stop - 1} on 127.0.0.1")

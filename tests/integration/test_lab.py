@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +18,16 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core import digest
 from core.errors import PermanentError, TransientError, UsageError
-from core.lab import processes, services, session, steps
+from core.lab import driver, processes, services, session, steps
+from core.lab.history import history
 from core.lab.identity import Identity
 from core.lab.protocol import BackfillRequest
 from core.lab.registry import Orchestrator, select
+from core.lab.runs import Runs
 from core.lab.session import Lab
 from core.lab.signals import Interrupted
 from core.lab.state import end_all, survey
-from core.settings import Settings
+from core.settings import Settings, private
 from core.waiting import until
 from tests.integration.fake_orchestrators import WAIT, WEB, MakeOrchestrator, make_orchestrator
 
@@ -169,12 +171,12 @@ def test_a_port_that_was_taken_in_the_meantime_costs_one_more_try(
     state: Settings, orchestrator: MakeOrchestrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = orchestrator(**web())
-    choose: Callable[[list[str]], dict[str, int]] = services.free_ports
+    choose = services.free_ports
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         choices = iter([{"web": taken.getsockname()[1]}])
-        monkeypatch.setattr(services, "free_ports", lambda names: next(choices, None) or choose(names))
+        monkeypatch.setattr(services, "free_ports", lambda names, kept: next(choices, None) or choose(names, kept))
         with Lab(state) as lab:
             assert lab.start([fake])["fake"].ports["web"] != taken.getsockname()[1]
 
@@ -186,12 +188,46 @@ def test_a_port_that_is_taken_again_is_a_clear_line(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        monkeypatch.setattr(services, "free_ports", lambda _: {"web": taken.getsockname()[1]})
+        monkeypatch.setattr(services, "free_ports", lambda *_: {"web": taken.getsockname()[1]})
         with (
             Lab(state) as lab,
             pytest.raises(PermanentError, match=r"fake: web ended with 1: .*Address already in use"),
         ):
             lab.start([fake])
+
+
+def test_a_new_port_is_none_of_those_that_are_kept(
+    state: Settings, orchestrator: MakeOrchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = orchestrator(ports="['web', 'api']")
+    folder = private(state.home / "fake")
+    stack = services.Stack(fake, folder, driver.environment(state, fake, folder / "home", dsn=None), lambda: ("", True))
+    web = stack._choose_ports({})["web"]
+    # The kept port is the one that would be chosen for the other name.
+    monkeypatch.setattr(services, "is_free", lambda port: True)
+    monkeypatch.setattr(services, "PORTS", range(web, web + 3))
+    monkeypatch.setattr(random, "sample", lambda ports, count: [web + 1, web, web + 2][:count])
+    assert stack._choose_ports({"web": web}) == {"web": web, "api": web + 2}
+
+
+def test_a_verb_that_the_runner_lacks_starts_nothing(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    fake = orchestrator(**web())
+    with Lab(state) as lab:
+        with pytest.raises(UsageError, match="fake can't `processes` yet"):
+            Runs(lab, fake).processes()
+        assert not (state.home / "fake" / "services.json").exists()
+
+
+def test_a_history_that_is_malformed_hides_no_other(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    fake = orchestrator()
+    runner = fake.cwd / "fake_impl" / "lab" / "runner.py"
+    runner.write_text(
+        runner.read_text().replace("backfill=backfill)", "backfill=backfill, runs=lambda *_: {'runs': [{'x': 1}]})")
+    )
+    private(state.home / "fake")
+    found = history(state, [fake, *select("plain", state)], None, 5)
+    assert found.runs == []
+    assert [line.partition(":")[0] for line in found.failed] == ["fake"]
 
 
 def test_orchestrators_start_side_by_side(state: Settings, orchestrator: MakeOrchestrator, tmp_path: Path) -> None:
