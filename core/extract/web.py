@@ -217,7 +217,7 @@ def _no_answer(url: str, peer: str, error: Exception) -> PermanentError | Source
 
 
 def _failure(peer: str, error: Exception, codes: set[int | None]) -> str:
-    said = quoted(str(error) or type(error).__name__, 200)
+    message = quoted(str(error) or type(error).__name__, 200)
     if codes & {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}:
         return f"no network: there is no way to {peer}"
     if errno.ECONNREFUSED in codes:
@@ -227,9 +227,9 @@ def _failure(peer: str, error: Exception, codes: set[int | None]) -> str:
     if isinstance(error, httpx.ReadTimeout):
         return f"{peer} sent nothing for {TIMEOUT.read:g} s"
     # httpx says "peer closed connection" and "Server disconnected" in the same class as "illegal header line".
-    if isinstance(error, httpx.ReadError) or re.search("closed|disconnected", said):
+    if isinstance(error, httpx.ReadError) or re.search("closed|disconnected", message):
         return f"{peer} closed the connection before the answer was whole"
-    return f"{peer} did not answer as a web server does: {said}"
+    return f"{peer} did not answer as a web server does: {message}"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

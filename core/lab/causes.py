@@ -1,4 +1,4 @@
-"""Why the tables of a schema differ from the baseline's, as far as the two load ledgers can tell."""
+"""Why the tables of a schema differ from the baseline's, as far as the two load ledgers show it."""
 
 from __future__ import annotations
 

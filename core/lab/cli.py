@@ -193,7 +193,13 @@ def run(
 @app.command(epilog="Example: triptych runs --on airflow,plain --limit 5")
 def runs(
     on: Annotated[
-        str, typer.Option("--on", help="Orchestrators, comma separated, or all", metavar="ORCHESTRATOR,...|all")
+        str,
+        typer.Option(
+            "--on",
+            help="Orchestrators, comma separated, or all",
+            metavar="ORCHESTRATOR,...|all",
+            autocompletion=completion.orchestrator_list,
+        ),
     ] = "all",
     pipeline: Annotated[str | None, typer.Option(help="Only runs of this pipeline")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many runs")] = 20,
@@ -233,7 +239,7 @@ def parity(
     month_column: Annotated[
         str | None,
         typer.Option(
-            help="The date, timestamp or text that tells a row's month; by default source_month", metavar="COLUMN"
+            help="The date, timestamp or text that holds a row's month; by default source_month", metavar="COLUMN"
         ),
     ] = None,
     json: JsonFile = None,

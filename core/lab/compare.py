@@ -17,7 +17,7 @@ from core.month import Month
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a table of a schema can't equal the baseline's (``columns``), or why nobody knows (``not compared``)."""
+    """Why a table of a schema can't equal the baseline's (``columns``), or could not be read (``not compared``)."""
 
     schema: str
     table: str
@@ -53,8 +53,8 @@ class Row:
     @property
     def missing(self) -> list[str]:
         """The schemas without this table."""
-        told = {problem.schema for problem in self.problems}
-        return [schema for schema, held in self.held.items() if held is None and schema not in told]
+        unread = {problem.schema for problem in self.problems}
+        return [schema for schema, held in self.held.items() if held is None and schema not in unread]
 
     @property
     def differing(self) -> list[str]:
@@ -114,10 +114,10 @@ def _held(connection: Connection, relation: Relation, months: Collection[Month] 
 
 
 def _why(error: psycopg.Error) -> str:
-    said = error.diag.message_primary or str(error)
-    if "no binary output function" in said:
-        return f"{said}; compare views that leave the column out, or cast it to text"
-    return said
+    message = error.diag.message_primary or str(error)
+    if "no binary output function" in message:
+        return f"{message}; compare views that leave the column out, or cast it to text"
+    return message
 
 
 def compare_table(
@@ -149,7 +149,7 @@ def compare_table(
 
 
 def _alike(ours: Relation, theirs: Relation) -> bool:
-    """Return whether the columns of two tables are the same to the digest, which sees no name, length or precision."""
+    """Return whether the columns of two tables have the same names and types; length and precision may differ."""
     return [each[:2] for each in ours.columns] == [each[:2] for each in theirs.columns]
 
 

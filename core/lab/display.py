@@ -119,13 +119,14 @@ def _of_all(attempt: int) -> str:
     return f"attempt {attempt}{planned}" if attempt > 1 else ""
 
 
-def _columns(*names: str) -> Table:
+def columns(*names: str) -> Table:
+    """Return an empty table with these columns, as every command shows it: without lines, two blanks apart."""
     return Table(*names, box=None, pad_edge=False, padding=(0, 2, 0, 0))
 
 
 def backfill_table(results: Mapping[str, BackfillResult]) -> Table:
     """Return one row per orchestrator and month."""
-    table = _columns("orchestrator", "version", "month", "state", "attempts", "rows", "digest")
+    table = columns("orchestrator", "version", "month", "state", "attempts", "rows", "digest")
     for orchestrator, result in results.items():
         for record in result.months:
             color = "yellow" if record.warnings and record.state != "failed" else COLORS[record.state]
@@ -161,7 +162,7 @@ def _count(months: Iterable[MonthRecord], state: str) -> str:
 
 def parity_table(parity: Parity) -> Table:
     """Return one row per table and one column per schema, the baseline first."""
-    table = _columns("table", "rows", *map(printable, parity.schemas))
+    table = columns("table", "rows", *map(printable, parity.schemas))
     for row in parity.rows:
         baseline = row.digests[parity.baseline]
         cells = [_cell(row, schema, parity.baseline) for schema in parity.schemas]
@@ -188,7 +189,7 @@ def parity_lines(parity: Parity, baseline: str) -> Iterable[str]:
     for schema in parity.absent:
         yield f"{named(schema)}: not loaded"
     if parity.whole:
-        yield f"compared whole, because no column tells the month of a row: {', '.join(map(named, parity.whole))}"
+        yield f"compared whole, because no column holds the month of a row: {', '.join(map(named, parity.whole))}"
     if parity.empty:
         yield f"no table has rows of {spans(parity.empty)}"
     yield from (cause.line for cause in parity.causes)
@@ -237,7 +238,7 @@ def _closing(parity: Parity) -> str:
 
 def status_table(services: Iterable[Service]) -> Table:
     """Return what runs, and where its web page is."""
-    table = _columns("name", "state", "version", "processes", "web page")
+    table = columns("name", "state", "version", "processes", "web page")
     for each in services:
         table.add_row(each.name, each.state, each.version or "-", str(each.processes or "-"), each.web or "-")
     return table
@@ -245,7 +246,7 @@ def status_table(services: Iterable[Service]) -> Table:
 
 def pages_table(started: Iterable[Running]) -> Table:
     """Return the addresses of services that run."""
-    table = _columns("name", "version", "web page")
+    table = columns("name", "version", "web page")
     for each in started:
         table.add_row(each.orchestrator, each.version, each.web or "-")
     return table
@@ -253,7 +254,7 @@ def pages_table(started: Iterable[Running]) -> Table:
 
 def ledger_table(entries: Mapping[str, Iterable[Entry]]) -> Table:
     """Return what is loaded, by whom, from which bytes."""
-    table = _columns(
+    table = columns(
         "schema", "dataset", "month", "rows", "loader", "strategy", "loaded at (UTC)", "source sha256", "digest",
         "source",
     )  # fmt: skip

@@ -96,7 +96,7 @@ def being_ended(home: Path) -> Identity | None:
 
 
 def wait_for_down(home: Path, say: Callable[[str], None]) -> None:
-    """Wait until nobody is ending everything: what is started now would be ended, too."""
+    """Wait for the end of a `triptych down`, which would end what is started now."""
     if by := being_ended(home):
         say(f"waiting for `triptych down` (pid {by.pid})")
         until(lambda: None if being_ended(home) else True, DOWN_S, 0.05, f"`triptych down` (pid {by.pid})")

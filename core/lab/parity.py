@@ -47,13 +47,13 @@ class Parity:
     rows: list[Row]
     findings: list[Finding]
     causes: list[Cause] = field(default_factory=list)
-    """Why schemas differ from the baseline, as far as their ledgers tell."""
+    """Why schemas differ from the baseline, as far as their ledgers show."""
     common: list[str] = field(default_factory=list)
     """The months that all schemas have: loaded from the same bytes, or without ledgers, rows of them in each table."""
     audited: bool = True
     """False when no schema has a ledger to compare with."""
     whole: list[str] = field(default_factory=list)
-    """The tables that were compared whole although months were asked for, because nothing tells the month of a row."""
+    """The tables that were compared whole although months were asked for: no column holds the month of a row."""
     empty: list[str] = field(default_factory=list)
     """The months that were asked for and that no table has rows of."""
 
@@ -102,7 +102,7 @@ class Parity:
         return "identical" if len(self.schemas) > 1 else "as recorded"
 
     def lacking(self) -> Iterator[tuple[str, str, list[str]]]:
-        """Yield schema, table, and the months that others have rows of, for each table of which no ledger tells."""
+        """Yield schema, table, and the months that others have rows of, for each table that no ledger covers."""
         for row in self.rows:
             if not self._datasets(row):
                 yield from ((schema, row.table, months) for schema in self.schemas if (months := row.lacking(schema)))
@@ -114,25 +114,25 @@ class Parity:
         """
         for row in self.rows:
             for schema in row.differing:
-                told = self._told(row, schema)
-                left = [month for month in row.parts(schema) if month not in told]
+                explained = self._explained(row, schema)
+                left = [month for month in row.parts(schema) if month not in explained]
                 if left:
                     yield schema, row, left
 
     def _datasets(self, row: Row) -> tuple[str, ...]:
-        """Return the datasets that a table is made of, as far as ledgers tell of them."""
+        """Return the datasets that a table is made of, as far as ledgers cover them."""
         return made_of(row.table) if self.audited else ()
 
-    def _told(self, row: Row, schema: str) -> Collection[str]:
+    def _explained(self, row: Row, schema: str) -> Collection[str]:
         """Return the months of a schema's table that need not be equal: others have no rows, or other bytes."""
         datasets = self._datasets(row)
         if not datasets:
             return row.lacking(schema) + row.lacking(self.baseline)
         causes = [each for each in self.causes if each.schema in (schema, self.baseline) and each.dataset in datasets]
-        told = [month for cause in causes for month in cause.months]
+        explained = [month for cause in causes for month in cause.months]
         # The zones are in all rows of the marts, and a date may have trips of any month's file.
-        is_whole = "" in told or (told and row.table == BY_DATE)
-        return told + row.months[schema] if is_whole else told
+        is_whole = "" in explained or (explained and row.table == BY_DATE)
+        return explained + row.months[schema] if is_whole else explained
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``triptych parity --json`` writes; a digest that there is none of is null."""
@@ -196,8 +196,8 @@ def compare(connection: Connection, schemas: Sequence[str], baseline: str, scope
     parity = Parity(present[0], present, absent, compared, [], whole=without_key, empty=empty)
     if ours and scope.month_column is None and any(made_of(each.table) for each in compared):
         findings = [finding for schema in ours for finding in _findings(connection, schema, rows, scope)]
-        told = _causes(ledgers, parity, scope)
-        return replace(parity, findings=findings, causes=told, common=_common(ledgers, told, scope))
+        found = _causes(ledgers, parity, scope)
+        return replace(parity, findings=findings, causes=found, common=_common(ledgers, found, scope))
     shared = [each.common() for each in compared if any(one.key is not None for one in tables[each.table].values())]
     return replace(parity, audited=False, common=sorted(set.intersection(*shared)) if shared else [])
 
@@ -231,14 +231,14 @@ def _causes(ledgers: Mapping[str, Loaded], parity: Parity, scope: Scope) -> list
         scope = replace(scope, months=None)
     asked = {schema: {key: loaded[key] for key in loaded if scope.has(key[1])} for schema, loaded in ledgers.items()}
     first, *others = parity.schemas
-    told = [*not_loaded(asked), *(each for one in others for each in causes(first, asked[first], one, asked[one]))]
+    found = [*not_loaded(asked), *(each for one in others for each in causes(first, asked[first], one, asked[one]))]
     if scope.names is None:
-        return told
-    return [cause for cause in told if any(cause.dataset in made_of(table) for table in scope.names)]
+        return found
+    return [cause for cause in found if any(cause.dataset in made_of(table) for table in scope.names)]
 
 
-def _common(ledgers: Mapping[str, Loaded], told: Sequence[Cause], scope: Scope) -> list[str]:
+def _common(ledgers: Mapping[str, Loaded], found: Sequence[Cause], scope: Scope) -> list[str]:
     """Return the months of green trips that every schema has loaded, from the same bytes, with the same zones."""
-    apart = {month for cause in told if cause.kind != "other rows" for month in cause.months}
+    apart = {month for cause in found if cause.kind != "other rows" for month in cause.months}
     every = [{month for dataset, month in loaded if dataset == "green"} for loaded in ledgers.values()]
     return [] if "" in apart else [month for month in sorted(set.intersection(*every) - apart) if scope.has(month)]

@@ -1,4 +1,4 @@
-"""Tables and views as the catalog describes them, and how the month of a row is told."""
+"""Tables and views as the catalog describes them, and which column holds the month of a row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.database import Connection
 from core.errors import UsageError, printable
 
 KEY = "source_month"
-"""The column that tells a row's month, unless the caller names another one."""
+"""The column that holds a row's month, unless the caller names another one."""
 
 KINDS = ("r", "p", "v", "m", "f")
 """What can be compared: tables, partitioned tables, views, materialized views and foreign tables."""
@@ -47,7 +47,7 @@ class Relation:
     """A table or view.
 
     `is_open` says whether this role may read it. `key` is the first day of a row's month as SQL over a table called
-    ``t``, or None where nothing tells a month.
+    ``t``, or None where no column holds a month.
     """
 
     schema: str
@@ -61,7 +61,7 @@ class Relation:
         return named(self.schema, self.name)
 
     def by(self, column: str) -> Relation:
-        """Return the same table with the months that `column` tells as its key, where it tells any."""
+        """Return the same table with the month that `column` holds as its key, if it holds one."""
         return replace(self, key=next((month_of(each) for each in self.columns if each.name == column), None))
 
 
@@ -141,9 +141,9 @@ _OF_TEXT = sql.SQL(
 
 
 def month_of(column: Column) -> sql.Composable | None:
-    """Return the first day of the month that a column tells, as SQL over a table called ``t``; None when it tells none.
+    """Return the first day of the month that a column tells, as SQL over a table ``t``; None when it holds none.
 
-    A date or a timestamp tells its month, a timestamp with time zone that of UTC, and a text ``YYYY-MM`` its own.
+    A date or a timestamp holds its month, a timestamp with time zone that of UTC, and a text ``YYYY-MM`` that month.
     """
     name = sql.Identifier("t", column.name)
     if column.oid == types["date"].oid:
@@ -158,7 +158,7 @@ def month_of(column: Column) -> sql.Composable | None:
 
 
 def check_month_column(found: Sequence[Relation], column: str) -> None:
-    """Raise `UsageError` unless some table has a column of that name, and each column of that name tells a month."""
+    """Raise `UsageError` unless some table has a column of that name, and each column of that name holds a month."""
     having = [(relation, each) for relation in found for each in relation.columns if each.name == column]
     if not having:
         tables = ", ".join(dict.fromkeys(named(relation.name) for relation in found))
@@ -166,6 +166,6 @@ def check_month_column(found: Sequence[Relation], column: str) -> None:
     for relation, each in having:
         if month_of(each) is None:
             raise UsageError(
-                f"--month-column {column}: {relation}.{named(column)} is {each.declared}, which tells no month; "
+                f"--month-column {column}: {relation}.{named(column)} is {each.declared}, which holds no month; "
                 "name a date, a timestamp, or a text like 2024-01"
             )

@@ -10,12 +10,13 @@ from rich.text import Text
 
 from core.errors import printable
 from core.lab.blocks import COLORS
+from core.lab.display import columns
 from core.lab.protocol import RunRecord
 
 
 def runs_table(runs: Iterable[RunRecord]) -> Table:
     """Return one row per run."""
-    table = _columns("created (UTC)", "orchestrator", "pipeline", "month", "cause", "state", "seconds", "run")
+    table = columns("created (UTC)", "orchestrator", "pipeline", "month", "cause", "state", "seconds", "run")
     for run in runs:
         cells = [_utc(run.created_at), run.orchestrator, run.pipeline, run.partition or "-", run.cause]
         state = Text(run.state, COLORS.get(run.state, "dim"))
@@ -32,7 +33,7 @@ def failures(runs: Iterable[RunRecord]) -> Iterable[str]:
 
 def run_table(run: RunRecord) -> Table:
     """Return one row per step of a run."""
-    table = _columns("step", "state", "attempts", "seconds", "rows", "returned")
+    table = columns("step", "state", "attempts", "seconds", "rows", "returned")
     for task in run.tasks:
         rows = f"{task.rows:,}" if task.rows is not None else "-"
         state = Text(task.state, COLORS.get(task.state, "dim"))
@@ -54,10 +55,6 @@ def _detail(returned: object) -> str:
     if not isinstance(returned, dict):
         return "-" if returned is None else str(returned)[:40]
     return ", ".join(str(returned[key]) for key in ("state", "detail") if key in returned) or "-"
-
-
-def _columns(*names: str) -> Table:
-    return Table(*names, box=None, pad_edge=False, padding=(0, 2, 0, 0))
 
 
 def _utc(text: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Which tables a comparison is about, and how the month of a row is told."""
+"""Which tables a comparison is about, and which column holds the month of a row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEDGERS = ("load_ledger", "transform_ledger", "mart_ledger")
 
 @dataclass(frozen=True)
 class Scope:
-    """What a comparison is narrowed to: tables by name, the months of their rows, and the column that tells these."""
+    """What a comparison is narrowed to: tables by name, the months of their rows, and the column that holds these."""
 
     names: Sequence[str] | None = None
     months: Sequence[Month] | None = None
@@ -84,7 +84,7 @@ def tables_of(
 
 
 def _keyed(relation: Relation, month_column: str | None, *, is_ours: bool) -> Relation:
-    """Return the table with the key that tells the months of its rows."""
+    """Return the table with the key of its rows' months."""
     from core.transform.marts import MARTS
 
     if month_column is None and is_ours:
@@ -102,7 +102,7 @@ def without_month(tables: Mapping[str, Mapping[str, Relation]]) -> list[str]:
     keyless = [table for table, each in existing.items() if all(one.key is None for one in each.values())]
     if existing and len(keyless) == len(existing):
         raise UsageError(
-            f"--months: no column tells the month of a row of {', '.join(map(named, keyless))}: "
+            f"--months: no column holds the month of a row of {', '.join(map(named, keyless))}: "
             "name one with --month-column, or leave out --months"
         )
     return keyless

@@ -131,7 +131,7 @@ def test_what_has_no_month_is_compared_whole_beside_what_has(connection: Connect
     connection.execute("CREATE TABLE old.people AS SELECT 1 AS id; CREATE TABLE new.people AS SELECT 2 AS id")
     found = parity(connection, tables="orders people", months="2024-01", column="at")
     assert (found.whole, [row.table for row in found.differing]) == (["people"], ["people"])
-    assert lines(found)[0] == "compared whole, because no column tells the month of a row: people"
+    assert lines(found)[0] == "compared whole, because no column holds the month of a row: people"
 
 
 def test_months_without_rows_are_told(connection: Connection) -> None:
@@ -268,13 +268,13 @@ def test_a_view_that_fails_does_not_end_the_comparison(connection: Connection) -
         (["--schemas", "old,new", "--tables", "Or ders"], '--tables: no table or view "Or ders" in old, new'),
         (
             ["--schemas", "old,new", "--months", "2024-01"],
-            "--months: no column tells the month of a row of orders: name one with --month-column, "
+            "--months: no column holds the month of a row of orders: name one with --month-column, "
             "or leave out --months",
         ),
         (["--schemas", "old,new", "--month-column", "when"], "--month-column when: no column of orders has this name"),
         (
             ["--schemas", "old,new", "--month-column", "id"],
-            "--month-column id: new.orders.id is integer, which tells no month; "
+            "--month-column id: new.orders.id is integer, which holds no month; "
             "name a date, a timestamp, or a text like 2024-01",
         ),
         (["--tables", "orders"], "nothing is loaded: no schema plain, "),
