@@ -66,3 +66,15 @@ def test_the_first_of_two_errors_stays() -> None:
     recorder._lock = cast(threading.Lock, cast(AbstractContextManager[None], Slower()))
     recorder.fail("second")
     assert recorder.record.error == "first"
+
+
+def test_only_the_newest_runs_and_their_logs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "KEPT", 1)
+    kept = Store(str(tmp_path / "home"))
+    (tmp_path / "logs").mkdir()
+    for run_id in ("plain-1.5", "plain-2.5"):
+        kept.save(record(run_id))
+        kept.log(run_id).touch()
+    kept.tidy()
+    assert [run.run_id for run in kept.newest(None, 5)] == ["plain-2.5"]
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["plain-2.5.log"]

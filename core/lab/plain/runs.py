@@ -52,7 +52,7 @@ def start(data: dict[str, Any], _: Progress) -> dict[str, Any]:
     store.save(RunRecord("plain", TAXI_PIPELINE.name, run_id, "queued", "manual", str(month), created_at=now()))
     words = [sys.executable, "-m", __name__, str(home), run_id, json.dumps(request.parameters)]
     child = processes.Child(
-        words, name=run_id, env=os.environ, cwd=ROOT, log=home.parent / "logs" / f"{run_id}.log",
+        words, name=run_id, env=os.environ, cwd=ROOT, log=store.log(run_id),
         owner=_owner(home, run_id),
     )  # fmt: skip
     begun = until(

@@ -61,6 +61,7 @@ class Store:
 
     def __init__(self, home: str) -> None:
         self.folder = Path(home) / "history"
+        self._logs = Path(home).parent / "logs"
 
     def save(self, record: RunRecord) -> None:
         """Write a run, as one that this process executes."""
@@ -90,9 +91,14 @@ class Store:
                 yield ProcessRecord("run", stored.record.pipeline, stored.process.pid, stored.record.run_id)
 
     def tidy(self) -> None:
-        """Delete the oldest runs beyond `KEPT`."""
+        """Delete the oldest runs beyond `KEPT`, and their logs."""
         for path in self._files()[KEPT:]:
             path.unlink(missing_ok=True)
+            self.log(path.stem).unlink(missing_ok=True)
+
+    def log(self, run_id: str) -> Path:
+        """Return where a run that was started by hand logs."""
+        return self._logs / f"{run_id}.log"
 
     def _path(self, run_id: str) -> Path:
         return private(self.folder) / f"{run_id}.json"
