@@ -24,7 +24,7 @@ def run(prefect: Prefect, wanted: BackfillRequest, progress: Progress) -> list[M
         "which": "all",
         "concurrency": wanted.jobs,
     }
-    run_id = prefect.start_backfill(parameters)
+    run_id = prefect.start("backfill", parameters)
     with canceled_with_us(lambda: prefect.cancel(run_id)):
         records = follow(prefect, run_id, wanted, progress)
     return [records[month] for month in wanted.months]

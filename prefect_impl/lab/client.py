@@ -67,10 +67,6 @@ class Prefect:
         deployments = self.filter("deployments", {"work_pools": {"name": {"any_": [POOL]}}})
         return bool(workers) and len(deployments) == len(DEPLOYMENTS)
 
-    def start_backfill(self, parameters: Json) -> str:
-        """Create a run of the deployment `backfill`; return its id."""
-        return self.start("backfill", parameters)
-
     def start(self, flow: str, parameters: Json) -> str:
         """Create a run of the flow's deployment; return its id."""
         deployment = self.call("GET", f"/deployments/name/{flow}/triptych")
@@ -89,7 +85,7 @@ class Prefect:
         return state
 
     def cancel(self, run_id: str) -> None:
-        """Cancel a backfill. The server then cancels the months that it has started, within 20 s."""
+        """Cancel a run. Its worker ends it, and the server cancels the runs that it has started, within 20 s."""
         self.call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
 
     def months_of(self, backfill_id: str) -> dict[str, list[Json]]:

@@ -114,7 +114,7 @@ def test_a_filter_reads_every_page(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("code", "error"), [(500, TransientError), (404, PermanentError)])
 def test_a_refusal_names_what_was_asked(code: int, error: type[Exception]) -> None:
     with pytest.raises(error, match=rf"Prefect refused GET /deployments/name/backfill/triptych: {code} words"):
-        server(lambda _: httpx.Response(code, text="words")).start_backfill({})
+        server(lambda _: httpx.Response(code, text="words")).start("backfill", {})
 
 
 def test_a_server_that_does_not_answer_is_transient() -> None:
@@ -356,7 +356,7 @@ def test_a_restart_at_any_call_is_bridged(path: str, backfill: Callable[..., Bac
 def test_each_backfill_has_a_key_of_its_own() -> None:
     answers = Server()
     for _ in range(2):
-        server(answers).start_backfill({})
+        server(answers).start("backfill", {})
     first, second = (body["idempotency_key"] for asked, body in answers.asked if asked == CREATE)
     assert first != second
 
