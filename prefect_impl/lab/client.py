@@ -6,6 +6,7 @@ work.
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import Any, Self
 
@@ -52,13 +53,14 @@ class Prefect:
             raise fault(f"Prefect refused {method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json()
 
-    def filter(self, kind: str, body: Json) -> list[Json]:
-        """Return all objects of a kind that the filter `body` matches."""
+    def filter(self, kind: str, body: Json, most: float = math.inf) -> list[Json]:
+        """Return the objects of a kind that the filter `body` matches: all of them, or the first `most`."""
         objects: list[Json] = []
         while True:
-            page = self.call("POST", f"/{kind}/filter", {**body, "limit": PAGE, "offset": len(objects)})
+            limit = min(PAGE, most - len(objects))
+            page = self.call("POST", f"/{kind}/filter", {**body, "limit": limit, "offset": len(objects)})
             objects += page
-            if len(page) < PAGE:
+            if len(page) < limit or len(objects) == most:
                 return objects
 
     def ready(self) -> bool:

@@ -42,10 +42,10 @@ def start(prefect: Prefect, wanted: StartRequest) -> str:
 
 def newest(prefect: Prefect, pipeline: str | None, limit: int) -> list[RunRecord]:
     """Return the newest runs, without their tasks."""
-    wanted: Json = {"sort": "EXPECTED_START_TIME_DESC", "limit": limit}
+    wanted: Json = {"sort": "EXPECTED_START_TIME_DESC"}
     if pipeline:
         wanted["flows"] = {"name": {"any_": [pipeline]}}
-    return records(prefect, prefect.call("POST", "/flow_runs/filter", wanted))
+    return records(prefect, prefect.filter("flow_runs", wanted, limit))
 
 
 def observed(prefect: Prefect, run_id: str) -> RunRecord:

@@ -118,3 +118,21 @@ def test_only_what_has_not_ended_is_canceled(state: str, asked: list[str]) -> No
 
     runs.cancel(Prefect("http://127.0.0.1:1", httpx.MockTransport(answer), 0), "run")
     assert seen == asked
+
+
+def test_more_runs_than_the_server_returns_at_once() -> None:
+    every = [flow_run(id=str(number)) for number in range(250)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.split("/")[2] == "flows":
+            return httpx.Response(200, json=[{"id": "flow", "name": "taxi_pipeline"}])
+        asked = json.loads(request.content)
+        # As the server does.
+        if asked["limit"] > 200:
+            return httpx.Response(422, json={"detail": "Invalid limit: must be less than or equal to 200."})
+        first = asked.get("offset", 0)
+        return httpx.Response(200, json=every[first : first + asked["limit"]])
+
+    prefect = Prefect("http://127.0.0.1:1", httpx.MockTransport(answer), 0)
+    for limit in (200, 230, 300):
+        assert [run.run_id for run in runs.newest(prefect, None, limit)] == [run["id"] for run in every[:limit]]
