@@ -78,3 +78,19 @@ def test_only_the_newest_runs_and_their_logs_are_kept(tmp_path: Path, monkeypatc
     kept.tidy()
     assert [run.run_id for run in kept.newest(None, 5)] == ["plain-2.5"]
     assert [path.name for path in (tmp_path / "logs").iterdir()] == ["plain-2.5.log"]
+
+
+def test_a_run_that_ends_while_it_is_read_is_not_taken_for_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Store(str(tmp_path))
+    kept.save(record("plain-1"))
+
+    def ends(_: Identity) -> None:
+        """The process saves the end of its run after the file was read, and is then gone."""
+        kept.save(record("plain-1", state="success"))
+
+    monkeypatch.setattr(Identity, "process", ends)
+    assert kept.read("plain-1").state == "success"
+    kept.save(record("plain-1"))
+    assert [run.state for run in kept.newest(None, 1)] == ["success"]

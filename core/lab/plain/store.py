@@ -5,17 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from core.errors import UsageError, quoted
 from core.lab.identity import Identity
 from core.lab.protocol import ProcessRecord, RunRecord, write_json
 from core.settings import private
+
+T = TypeVar("T")
 
 KEPT = 200
 """How many runs are kept: some 3 KB each."""
@@ -40,13 +42,6 @@ class Stored:
     record: RunRecord
     process: Identity
 
-    @property
-    def current(self) -> RunRecord:
-        """The record; a run that lost its process has failed."""
-        if self.record.has_ended or self.process.process():
-            return self.record
-        return replace(stopped(self.record, "failed"), error=self.record.error or LOST)
-
 
 def stopped(record: RunRecord, state: Literal["failed", "canceled"], ended_at: str | None = None) -> RunRecord:
     """Return the record of a run whose process ended before the run did: its running steps ended with it."""
@@ -70,24 +65,21 @@ class Store:
 
     def read(self, run_id: str) -> RunRecord:
         """Return a run as it is now; raise `UsageError` when there is none of this id."""
-        return self.load(run_id).current
+        return _current(self._existing(run_id))
 
     def load(self, run_id: str) -> Stored:
         """Return a run as its file holds it; raise `UsageError` when there is none of this id."""
-        path = self._path(run_id)
-        if path not in self._files():
-            raise UsageError(f"plain has no run {quoted(run_id)!r}: `triptych runs --on plain` lists them")
-        return _load(path)
+        return _load(self._existing(run_id))
 
     def newest(self, pipeline: str | None, limit: int) -> list[RunRecord]:
         """Return the newest runs, newest first."""
-        every = (stored.current for stored in self._every())
+        every = self._each(_current)
         return list(islice((record for record in every if pipeline in (None, record.pipeline)), limit))
 
     def processes(self) -> Iterator[ProcessRecord]:
         """Yield the processes that execute a run, a record for each run."""
-        for stored in self._every():
-            if not stored.current.has_ended:
+        for stored in self._each(_load):
+            if not stored.record.has_ended and stored.process.process():
                 yield ProcessRecord("run", stored.record.pipeline, stored.process.pid, stored.record.run_id)
 
     def tidy(self) -> None:
@@ -103,14 +95,31 @@ class Store:
     def _path(self, run_id: str) -> Path:
         return private(self.folder) / f"{run_id}.json"
 
-    def _every(self) -> Iterator[Stored]:
+    def _existing(self, run_id: str) -> Path:
+        path = self._path(run_id)
+        if path not in self._files():
+            raise UsageError(f"plain has no run {quoted(run_id)!r}: `triptych runs --on plain` lists them")
+        return path
+
+    def _each(self, read: Callable[[Path], T]) -> Iterator[T]:
         for path in self._files():
             # Another process may tidy.
             with suppress(FileNotFoundError):
-                yield _load(path)
+                yield read(path)
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*.json"), reverse=True)
+
+
+def _current(path: Path) -> RunRecord:
+    """Return a run as it is now. One that lost its process has failed."""
+    before = None
+    while (stored := _load(path)) != before:
+        if stored.record.has_ended or stored.process.process():
+            return stored.record
+        # The process may have saved the end of its run since the file was read: look again.
+        before = stored
+    return replace(stopped(stored.record, "failed"), error=stored.record.error or LOST)
 
 
 def _load(path: Path) -> Stored:
