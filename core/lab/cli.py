@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from core.lab.registry import Orchestrator
     from core.lab.running import Running
     from core.lab.runs import Runs
-    from core.lab.session import Lab, OnProgress
+    from core.lab.session import Lab, ShowAll
 
 DEMO_MONTHS = "2024-01..2024-03"
 
@@ -458,7 +458,7 @@ def _backfill(
 
 def _watched_run(
     runs: Runs, pipeline: str, values: Mapping[str, Any], month: str | None, cancel_after: float | None,
-    show: OnProgress,
+    show: ShowAll,
 ) -> RunRecord:  # fmt: skip
     """Start a run and show it until it has ended; cancel it on Ctrl-C, or when `cancel_after` seconds are over."""
     shown = partial(show, runs.orchestrator.name)
@@ -514,7 +514,7 @@ def backfill_json(
     }
 
 
-def _lab(show: OnProgress | None = None) -> Lab:
+def _lab(show: ShowAll | None = None) -> Lab:
     from core.lab import display
     from core.lab.session import Lab
 

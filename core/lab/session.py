@@ -40,7 +40,7 @@ from core.ledger import Entry
 from core.settings import Settings, state_folder
 
 T = TypeVar("T")
-OnProgress = Callable[..., None]
+ShowAll = Callable[..., None]
 """Called with an orchestrator's name, and then as `core.lab.tally.Show`."""
 
 RUNS = "runs already"
@@ -50,14 +50,14 @@ class Lab:
     """A session. Enter it in the main thread, so that Ctrl-C, SIGTERM and SIGHUP end it cleanly."""
 
     def __init__(
-        self, settings: Settings, say: Callable[[str], None] = lambda line: None, show: OnProgress | None = None
+        self, settings: Settings, say: Callable[[str], None] = lambda line: None, show: ShowAll | None = None
     ) -> None:
         """`say` is called with a line each time a service died or was started again.
 
         `show` is called, for each orchestrator's and PostgreSQL's ``services``, with what is done to start or end them.
         """
         self.settings, self._say = settings, say
-        self._show: OnProgress = show or (lambda *fact: None)
+        self._show: ShowAll = show or (lambda *fact: None)
         self.results: dict[str, BackfillResult] = {}
         """The results of `backfills` so far, by orchestrator, also when it was interrupted."""
         self._postgres = Postgres(settings.home / "postgres", settings.pg_bin)
@@ -208,7 +208,7 @@ class Lab:
             return {}
 
     def backfills(
-        self, requests: Mapping[Orchestrator, BackfillRequest], on_progress: OnProgress | None = None
+        self, requests: Mapping[Orchestrator, BackfillRequest], on_progress: ShowAll | None = None
     ) -> dict[str, BackfillResult]:
         """Run the backfills of several orchestrators side by side: each begins as soon as its own services are up."""
 
