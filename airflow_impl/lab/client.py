@@ -104,7 +104,8 @@ class Airflow:
         The run's page shows the first paragraph of a note at its top, and the others on request.
         """
         lines = [*filter(None, [record.error]), *(f"warning: {each}" for each in record.warnings)]
-        if lines:
+        # A person's note stays; that of a cancellation tells the run from one that failed.
+        if lines and not run.get("note"):
             note = "\n\n".join(lines)[:NOTE_LIMIT]
             # The month is recorded already: a missing note must not fail it.
             with suppress(TriptychError):

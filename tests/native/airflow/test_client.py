@@ -35,6 +35,14 @@ def test_a_dag_that_cannot_be_imported_is_an_error_with_the_cause() -> None:
         client_of(lambda r: httpx.Response(200, json=parts if "health" in r.url.path else broken)).ready()
 
 
+def test_a_note_that_a_run_has_already_stays() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise AssertionError(request.url)
+
+    canceled = dag_run("2024-01", note="canceled by hand")
+    client_of(refuse).note(canceled, MonthRecord("2024-01", "failed", error="the task was ended"))
+
+
 def test_warnings_and_the_cause_of_a_failure_become_the_note_of_the_run() -> None:
     sent: list[tuple[str, str, Any]] = []
 
