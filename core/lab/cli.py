@@ -450,6 +450,7 @@ def _backfill(
                 # The terminal may be gone.
                 with suppress(OSError, PermanentError):
                     report(lab.results)
+            display.note("what is loaded stays: the same command goes on with the rest")
             raise
     report(results)
     return 0 if all(result.status == "success" for result in results.values()) else 1
