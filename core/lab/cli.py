@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 DEMO_MONTHS = "2024-01..2024-03"
 
 NEXT = (
-    "next: `triptych demo --keep` leaves the services running, with their web pages",
-    "      `triptych psql` opens the tables; `triptych backfill 2024-04..2024-06 --on all` loads more months",
+    "next: `alias triptych=$PWD/.venvs/lab/bin/triptych` makes the command short",
+    "      `triptych demo --keep` leaves the services running, with their web pages",
+    "      `triptych psql` opens the tables",
+    "      `triptych backfill 2024-04..2024-06 --on all` loads more months",
 )
 
 app = typer.Typer(
@@ -216,7 +218,10 @@ def runs(
     arguments.check_json(json)
     found = history(settings(), chosen, pipeline, limit)
     if arguments.write(json, {"runs": [each.to_json() for each in found.runs]}):
-        display.show(run_tables.runs_table(found.runs))
+        if found.runs:
+            display.show(run_tables.runs_table(found.runs))
+        else:
+            display.say(["no runs"])
         display.say(run_tables.failures(found.runs))
     for line in [*found.silent, *found.failed]:
         display.note(line)
@@ -451,6 +456,7 @@ def _backfill(
                 # The terminal may be gone.
                 with suppress(OSError, PermanentError):
                     report(lab.results)
+            display.note("what is loaded stays: the same command goes on with the rest")
             raise
     report(results)
     return 0 if all(result.status == "success" for result in results.values()) else 1

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from core.errors import RETRIES, printable
 from core.lab import blocks
-from core.lab.blocks import COLORS, FINAL, Block
+from core.lab.blocks import COLORS, FINAL, SERVICES, Block
 from core.lab.compare import Row
 from core.lab.parity import Parity
 from core.lab.protocol import BackfillResult, MonthRecord
@@ -31,6 +31,10 @@ from core.run import counted
 # Without markup and emoji: text in brackets or between colons is a name that somebody chose, never an instruction.
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+SHORT = 10
+"""How many hex digits of a digest a table shows: the demo's four schemas fit 80 columns."""
 
 
 def note(line: str) -> None:
@@ -105,7 +109,9 @@ class Watch:
                 self._said[orchestrator, month] = news
         if is_news and not self._live:
             took = f"{seconds:6.1f} s" if state in FINAL else ""
-            note(f"{orchestrator:<9} {month}  {state:<10}{took} {detail}".rstrip())
+            # Why a month has failed is among the lines at the end.
+            shown = "" if state == "failed" and month != SERVICES else detail
+            note(f"{orchestrator:<9} {month}  {state:<10}{took} {shown}".rstrip())
 
     def _group(self, is_over: bool = False) -> Group:
         with self._lock:
@@ -132,7 +138,7 @@ def backfill_table(results: Mapping[str, BackfillResult]) -> Table:
             color = "yellow" if record.warnings and record.state != "failed" else COLORS[record.state]
             table.add_row(
                 orchestrator, result.version, record.month, Text(record.summary, color), str(record.attempts),
-                f"{record.rows:,}" if record.rows is not None else "-", (record.digest or "-")[:12],
+                f"{record.rows:,}" if record.rows is not None else "-", (record.digest or "-")[:SHORT],
             )  # fmt: skip
     return table
 
@@ -176,9 +182,9 @@ def _cell(row: Row, schema: str, baseline: str) -> Text:
         kinds = {problem.kind for problem in row.problems if problem.schema == schema}
         return Text("missing" if not kinds else "other columns" if "columns" in kinds else "not compared", "red")
     if row.digests[baseline] is None:
-        return Text(digest.hex[:12])
+        return Text(digest.hex[:SHORT])
     is_same = schema not in row.differing
-    return Text(digest.hex[:12], "green") if is_same else Text(f"{digest.hex[:12]} differs", "red")
+    return Text(digest.hex[:SHORT], "green") if is_same else Text(f"{digest.hex[:SHORT]} differs", "red")
 
 
 def parity_lines(parity: Parity, baseline: str) -> Iterable[str]:
@@ -264,7 +270,7 @@ def ledger_table(entries: Mapping[str, Iterable[Entry]]) -> Table:
             month = f"{entry.month:%Y-%m}" if entry.month else "-"
             cells = [
                 schema, entry.dataset, month, f"{entry.row_count:,}", entry.loader, entry.strategy, when,
-                entry.source_sha256[:12], entry.content_digest[:12], entry.source or "-",
+                entry.source_sha256[:12], entry.content_digest[:SHORT], entry.source or "-",
             ]  # fmt: skip
             table.add_row(*map(printable, cells))
     return table

@@ -40,7 +40,7 @@ def run(app: typer.Typer, words: Sequence[str]) -> int:
         sys.stdout = None
         return 1
     except typer.TyperException as error:
-        return _complain(error.format_message(), error.exit_code)
+        return _complain(_with_help(error), error.exit_code)
     except TriptychError as error:
         _trace(verbose)
         return _complain(str(error), 2 if isinstance(error, UsageError) else 1)
@@ -63,6 +63,14 @@ def _invoke(app: typer.Typer, words: list[str]) -> int:
         command.main(prog_name=PROGRAM)
     with command.make_context(PROGRAM, words or ["--help"]) as context:
         return int(command.invoke(context) or 0)
+
+
+def _with_help(error: typer.TyperException) -> str:
+    """Return the message of a line that could not be understood, and where the help of its command is."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if context is None:
+        return message
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'} See `{context.command_path} -h`."
 
 
 def _bug(error: Exception, verbose: bool) -> int:

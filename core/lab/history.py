@@ -56,7 +56,7 @@ def _of(settings: Settings, orchestrator: Orchestrator, pipeline: str | None, li
     try:
         description = driver.describe(orchestrator, settings)
         if "runs" not in description.verbs:
-            return History(silent=[f"{name} can't list its `runs` yet"])
+            return History(silent=[f"{name}: its runs can't be listed yet"])
         running = Running.read(folder / "services.json")
         if description.ports and (running is None or running.dead):
             return History(silent=[f"{name}: not running; `triptych up {name}` shows its runs"])

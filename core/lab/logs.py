@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,9 @@ from core.errors import UsageError
 from core.lab.state import folders
 from core.lab.warm_dbt import WarmDbt
 from core.settings import Settings
+
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+"""Some services color their lines, also in a file."""
 
 LOOK_S = 0.2
 """How often `follow` looks for new lines: 0.1 % of a core."""
@@ -47,7 +51,7 @@ def _known(settings: Settings) -> Iterator[tuple[str, Path]]:
 def last_lines(path: Path, number: int) -> list[str]:
     """Return the last `number` lines of a log."""
     with path.open(errors="replace") as file:
-        return [line.rstrip("\n") for line in deque(file, maxlen=number)]
+        return [_plain(line) for line in deque(file, maxlen=number)]
 
 
 def follow(logs: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
@@ -74,4 +78,8 @@ def _whole_lines(file: IO[str]) -> Iterator[str]:
         if not line.endswith("\n"):
             file.seek(start)
             return
-        yield line.rstrip("\n")
+        yield _plain(line)
+
+
+def _plain(line: str) -> str:
+    return _COLORS.sub("", line).rstrip("\n")

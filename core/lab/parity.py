@@ -179,7 +179,8 @@ def compare(connection: Connection, schemas: Sequence[str], baseline: str, scope
     hold(connection, schemas, [*pipeline_tables(), *LEDGERS, *(scope.names or ())] if ours else scope.names)
     present = existing(connection, sorted(schemas, key=lambda schema: schema != baseline))
     if not present:
-        raise UsageError(f"nothing is loaded: no schema {', '.join(map(named, schemas))}; {_REMEDY}")
+        missing = ", ".join(map(named, schemas))
+        raise UsageError(f"nothing is loaded: no schema {missing}; {_REMEDY}, or name others with --schemas")
     tables = tables_of(connection, present, scope, is_ours=bool(ours))
     keyless = without_month(tables) if scope.months else []
     rows = [compare_table(connection, table, present, each, scope.months) for table, each in tables.items()]

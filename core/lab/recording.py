@@ -35,7 +35,7 @@ from core.settings import ROOT
 
 PICTURES = ROOT / "docs" / "pictures"
 
-COLUMNS, LINES = 90, 34
+COLUMNS, LINES = 80, 36
 """The terminal: wide and high enough for the end of the command."""
 
 EVERY_S = 0.5

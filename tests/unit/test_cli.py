@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("command_home")
         ("backfill 2024-13 --on plain", "'2024-13' is not a month: write it YYYY-MM, as in 2024-01"),
         ("backfill ../../etc --on plain", "'../../etc' is not a range of months"),
         ("backfill 2024-03..2024-01 --on plain", "the range 2024-03..2024-01 ends before it starts"),
-        ("backfill 2024-01", "Missing option '--on'"),
+        ("backfill 2024-01", "Missing option '--on'. See `triptych backfill -h`."),
         ("backfill --on plain", "Missing argument"),
         ("backfill 2024-01 --on luigi", "unknown orchestrator 'luigi': choose from plain, "),
         (
@@ -66,11 +66,11 @@ pytestmark = pytest.mark.usefixtures("command_home")
         ),
         (
             "run taxi_pipeline --on plain --month 2024-01 --set force=maybe",
-            "force=maybe is no value of taxi_pipeline: write true or false",
+            "taxi_pipeline can't take force=maybe: write true or false",
         ),
         (
             "run taxi_pipeline --on plain --month 2024-01 --set strategy=merge",
-            "strategy=merge is no value of taxi_pipeline: choose from swap, delete-append, overwrite, upsert",
+            "taxi_pipeline can't take strategy=merge: choose from swap, delete-append, overwrite, upsert",
         ),
         ("run taxi_pipeline --on plain --month 2024-01 --set schema=pg_catalog", "'pg_catalog' can't be a schema name"),
         ("run taxi_pipeline --on plain --month 2024-01 --set source=/no/such", "--source /no/such: no such folder"),
@@ -110,7 +110,7 @@ def test_a_verb_that_a_runner_lacks_is_named(
         "triptych: basic can't `start` yet: its runner lacks this verb of the runner protocol\n"
     )
     assert cli.main(["runs", "--on", "basic"]) == 0
-    assert capsys.readouterr().err == "basic can't list its `runs` yet\n"
+    assert capsys.readouterr() == ("no runs\n", "basic: its runs can't be listed yet\n")
     assert not command_home.exists(), "nothing was started"
 
 

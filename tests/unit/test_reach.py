@@ -66,6 +66,12 @@ def test_logs_are_chosen_by_name(command_home: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.splitlines()[1:] == ["two", "three"]
 
 
+def test_the_colors_of_a_log_are_left_out(command_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(command_home, "dagster/logs/webserver.log", "\x1b[32m2026-11-29\x1b[0m - \x1b[1;34mINFO\x1b[0m - ready\n")
+    assert cli.main(["logs", "dagster"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["2026-11-29 - INFO - ready"]
+
+
 def test_no_logs_yet_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["logs"]) == 2
     assert "has no logs yet" in capsys.readouterr().err

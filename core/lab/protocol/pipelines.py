@@ -72,7 +72,7 @@ class Pipeline(Message):
             try:
                 values[name] = self.parameters[name].read(text)
             except UsageError as error:
-                raise UsageError(f"{name}={quoted(text)} is no value of {self.name}: {error}") from None
+                raise UsageError(f"{self.name} can't take {name}={quoted(text)}: {error}") from None
         return values
 
     def check(self, month: str | None, values: Mapping[str, Value]) -> None:
