@@ -18,24 +18,24 @@ fail as a whole. `dg.BackfillPolicy.multi_run(1)` would say so, but its runs are
 records the result of a check with its partition only in a run that is tagged with a partition.
 """
 
-RETRY = dg.RetryPolicy(max_retries=RETRIES, delay=RETRY_DELAY_S)
-"""The retries of a step, after every error except a `dg.Failure` that forbids them: see `failures`."""
-
 OWNERS = ["team:triptych"]
 
 
 @contextmanager
 def failures(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Iterator[None]:
-    """Raise every error as a `dg.Failure` with a message of one line; only a transient error allows a retry.
+    """Raise every error as a `dg.Failure` with a message of one line, or as a request to retry what may pass.
 
-    The last attempt allows none: otherwise its event would say "Exceeded max_retries of 2", and not why.
+    No `dg.RetryPolicy`: 1.13.27 retries a step with a policy also when its run is terminated. The last attempt asks for
+    no retry: otherwise its event would say "Exceeded max_retries of 2", and not why.
     """
     try:
         yield
     except TriptychError as error:
-        retry = isinstance(error, TransientError) and context.retry_number < RETRIES
+        failure = dg.Failure(str(error), allow_retries=False)
+        if isinstance(error, TransientError) and context.retry_number < RETRIES:
+            raise dg.RetryRequested(RETRIES, RETRY_DELAY_S) from failure
         # Its message says all that the frames of an HTTP library below it would.
-        raise dg.Failure(str(error), allow_retries=retry) from None
+        raise failure from None
     except Exception as error:
         # A bug: another attempt would fail in the same way.
         raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error

@@ -13,7 +13,7 @@ from core import pipeline, transform
 from core.month import Month
 from core.transform import Column, Model, lineage
 from dagster_impl.defs.resources import SCHEMA, Parameters
-from dagster_impl.steps import MONTHS, OWNERS, RETRY, failures, materialized, table
+from dagster_impl.steps import MONTHS, OWNERS, failures, materialized, table
 
 MODELS = lineage()
 
@@ -44,7 +44,6 @@ def _column(column: Column) -> dg.TableColumn:
     name="transform",
     specs=[_asset(model) for model in MODELS],
     partitions_def=MONTHS,
-    retry_policy=RETRY,
     # One build makes all four, but without this 1.13.27 refuses each backfill of a diamond, from its own pages too:
     # "Targeted subset must match between every key". It compares two equal sets of months with the `!=` of tuples.
     can_subset=True,
@@ -71,7 +70,6 @@ def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterato
         # A unit test uses made-up rows: it says nothing of a month, and stops the build when it fails.
         if test.kind == "data"
     ],
-    retry_policy=RETRY,
 )
 def checks(context: dg.AssetCheckExecutionContext, parameters: Parameters) -> Iterator[dg.AssetCheckResult]:
     """Report what the build's data tests found for this month, each on its model.

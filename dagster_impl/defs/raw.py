@@ -6,7 +6,7 @@ from core import pipeline
 from core.datasets import GREEN, ZONES, Dataset
 from core.month import Month
 from dagster_impl.defs.resources import SCHEMA, Parameters
-from dagster_impl.steps import MONTHS, OWNERS, RETRY, failures, materialized, table
+from dagster_impl.steps import MONTHS, OWNERS, failures, materialized, table
 
 
 def _columns(dataset: Dataset) -> list[dg.TableColumn]:
@@ -24,7 +24,6 @@ def _columns(dataset: Dataset) -> list[dg.TableColumn]:
 
 @dg.asset(
     partitions_def=MONTHS,
-    retry_policy=RETRY,
     group_name="raw",
     kinds={"postgres"},
     owners=OWNERS,
@@ -43,7 +42,6 @@ def raw_zones(context: dg.AssetExecutionContext, parameters: Parameters) -> dg.M
 
 @dg.asset(
     partitions_def=MONTHS,
-    retry_policy=RETRY,
     group_name="raw",
     kinds={"postgres"},
     owners=OWNERS,

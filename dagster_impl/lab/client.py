@@ -29,6 +29,10 @@ class Client:
         # An answer takes some 30 ms on a quiet machine, and took more than a minute on one with 15 times its load.
         self._http = httpx.Client(timeout=60, transport=transport, trust_env=False)
 
+    def page(self, run_id: str) -> str:
+        """Return the address of a run's own page."""
+        return f"{self.url.removesuffix('/graphql')}/runs/{run_id}"
+
     def query(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the data of the answer to a document that may be sent more than once."""
         return patiently(lambda: self._post(document, variables), self.patience_s)
@@ -42,7 +46,10 @@ class Client:
         field: dict[str, Any]
         (field,) = self._post(document, variables).values()
         if field["__typename"] not in expected:
-            raise self._refusal(f"Dagster answered {field['__typename']}", field.get("message", "no message"))
+            # Only the answer to wrong run config has more than one.
+            messages = [field.get("message"), *(each["message"] for each in field.get("errors", []))]
+            said = "; ".join(filter(None, messages)) or "no message"
+            raise self._refusal(f"Dagster answered {field['__typename']}", said)
         return field
 
     def _refusal(self, what: str, message: str) -> TriptychError:

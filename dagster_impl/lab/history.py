@@ -57,11 +57,11 @@ def under_way(run: Mapping[str, Any]) -> dict[str, int]:
 def record(month: str, runs: Sequence[Mapping[str, Any]]) -> MonthRecord:
     """Sum up the runs of `month`, oldest first."""
     stats = [(TASK_OF_STEP[step["stepKey"]], step) for run in runs for step in run["stepStats"]]
-    receipts = {task: receipt for task, step in stats if (receipt := _receipt(step))}
+    receipts = {task: receipt for task, step in stats if (receipt := receipt_of(step))}
     tasks = [_task(task, [step for name, step in stats if name == task], receipts) for task in TASK_OF_STEP.values()]
-    error = None if runs[-1]["status"] == "SUCCESS" else _error(runs[-1])
+    error = None if runs[-1]["status"] == "SUCCESS" else error_of(runs[-1])
     if not error:
-        receipts["check"] = {"warnings": _warnings(runs[-1])}
+        receipts["check"] = {"warnings": warnings_of(runs[-1])}
     return month_record(month, tasks, receipts, error)
 
 
@@ -74,10 +74,11 @@ def _task(task: str, steps: Sequence[Mapping[str, Any]], receipts: Mapping[str, 
     if last["status"] == "SUCCESS":
         state = "unchanged" if receipt.get("state") == "unchanged" else "success"
     attempts = sum(max(1, len(step["attempts"])) for step in steps)
-    return TaskRecord(task, state, attempts, _iso(first["startTime"]), _iso(last["endTime"]), receipt.get("rows"))
+    return TaskRecord(task, state, attempts, iso(first["startTime"]), iso(last["endTime"]), receipt.get("rows"))
 
 
-def _receipt(step: Mapping[str, Any]) -> dict[str, Any]:
+def receipt_of(step: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of what a step materialized, by the receipt's names; empty without a materialization."""
     entries = [entry for event in step["materializations"] for entry in event["metadataEntries"]]
     return {NAMES.get(entry["label"], entry["label"]): _value(entry) for entry in entries}
 
@@ -86,13 +87,18 @@ def _value(entry: Mapping[str, Any]) -> Any:
     return json.loads(entry["jsonString"]) if "jsonString" in entry else entry.get("text", entry.get("intValue"))
 
 
-def _warnings(run: Mapping[str, Any]) -> list[str]:
+def warnings_of(run: Mapping[str, Any]) -> list[str]:
     """Return what the checks of severity WARN report, which is all that Dagster keeps of the step's receipt."""
-    evaluations = [event["evaluation"] for event in run["eventConnection"]["events"] if "evaluation" in event]
-    return [each["description"] for each in evaluations if not each["success"] and each["severity"] == "WARN"]
+    broken = [each for each in evaluations_of(run) if not each["success"]]
+    return [each["description"] for each in broken if each["severity"] == "WARN"]
 
 
-def _error(run: Mapping[str, Any]) -> str:
+def evaluations_of(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the results of a run's checks."""
+    return [event["evaluation"] for event in run["eventConnection"]["events"] if "evaluation" in event]
+
+
+def error_of(run: Mapping[str, Any]) -> str:
     """Return the message of the step that failed, or the run's own if no step lived to report one."""
     events = run["eventConnection"]["events"]
     for event in events:
@@ -103,5 +109,6 @@ def _error(run: Mapping[str, Any]) -> str:
     return str(messages[-1]).strip().splitlines()[0] if messages else f"the run ended as {run['status']}"
 
 
-def _iso(seconds: float | None) -> str | None:
+def iso(seconds: float | None) -> str | None:
+    """Return Dagster's seconds since 1970 as ISO 8601 in UTC."""
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat() if seconds else None

@@ -1,4 +1,4 @@
-"""The documents of Dagster's GraphQL API that a backfill needs."""
+"""The documents of Dagster's GraphQL API that the verbs need."""
 
 READY = """
 { instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } }
@@ -57,6 +57,7 @@ RUN = """
 query ($id: ID!) { runOrError(runId: $id) {
   __typename
   ... on Run {
+    id status jobName creationTime startTime endTime tags { key value } stepKeysToExecute
     stepStats { stepKey status startTime endTime attempts { startTime }
       materializations { metadataEntries { label ... on TextMetadataEntry { text } ... on IntMetadataEntry { intValue }
         ... on JsonMetadataEntry { jsonString } } } }
@@ -64,5 +65,35 @@ query ($id: ID!) { runOrError(runId: $id) {
       ... on ExecutionStepFailureEvent { failureMetadata { description } error { message } }
       ... on RunFailureEvent { message }
       ... on AssetCheckEvaluationEvent { evaluation { success severity description } } } } }
+  ... on Error { message } } }
+"""
+
+LAUNCH_RUN = """
+mutation ($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
+  __typename
+  ... on LaunchRunSuccess { run { id } }
+  ... on RunConfigValidationInvalid { errors { message } }
+  ... on Error { message } } }
+"""
+
+RUNS = """
+query ($filter: RunsFilter!, $limit: Int!) { runsOrError(filter: $filter, limit: $limit) {
+  __typename
+  ... on Runs { results { id status jobName creationTime startTime endTime tags { key value } } }
+  ... on Error { message } } }
+"""
+
+TERMINATE = """
+mutation ($id: String!) { terminateRun(runId: $id) {
+  __typename
+  ... on TerminateRunFailure { message run { status } }
+  ... on Error { message } } }
+"""
+
+PROCESSES = """
+{ runsOrError(filter: { statuses: [STARTING, STARTED, CANCELING] }) {
+  __typename
+  ... on Runs { results { id eventConnection { events {
+    ... on EngineEvent { metadataEntries { label ... on TextMetadataEntry { text } } } } } } }
   ... on Error { message } } }
 """

@@ -51,7 +51,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Run]]:
                 seen.append(run)
                 ending = ends.get(task, Receipt(task, "success"))
                 end = ending.pop(0) if isinstance(ending, list) else ending
-                if isinstance(end, Exception):
+                if isinstance(end, BaseException):
                     raise end
                 assert isinstance(end, Receipt)
                 return end

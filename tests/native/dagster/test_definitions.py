@@ -13,7 +13,6 @@ import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from core.datasets import GREEN, ZONES, Dataset
-from core.errors import RETRIES, RETRY_DELAY_S
 from core.month import EARLIEST
 from core.run import HELP, STRATEGIES
 from core.settings import ROOT
@@ -141,12 +140,11 @@ def test_no_asset_has_a_backfill_policy(graph: AssetGraph) -> None:
         assert graph.get(key).backfill_policy is None
 
 
-def test_each_step_has_the_retries_of_the_pipeline(repository: dg.RepositoryDefinition) -> None:
+def test_no_step_has_a_retry_policy(repository: dg.RepositoryDefinition) -> None:
+    """Dagster would also retry a step whose run a user terminates: see `steps.failures`."""
     job = repository.get_implicit_global_asset_job_def()
     policies = {op.name: op.retry_policy for op in job.all_node_defs if isinstance(op, dg.OpDefinition)}
-    assert policies == dict.fromkeys(
-        ("raw_zones", "raw_trips", "transform", "check"), dg.RetryPolicy(max_retries=RETRIES, delay=RETRY_DELAY_S)
-    )
+    assert policies == dict.fromkeys(("raw_zones", "raw_trips", "transform", "check"))
 
 
 def test_steps_run_in_the_process_of_their_run(repository: dg.RepositoryDefinition) -> None:

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from core import pipeline
-from core.errors import RETRIES, BadFile, CheckFailed, SourceUnavailable
+from core.errors import RETRIES, RETRY_DELAY_S, BadFile, CheckFailed, SourceUnavailable
 from core.run import Receipt, Run
 from core.transform import Result
 from dagster_impl.defs.models import MODELS, checks, models
@@ -157,6 +157,12 @@ def test_a_transient_error_is_retried(steps: Steps) -> None:
     assert attempts(result, "raw_trips") == 2
 
 
+def test_a_step_of_a_terminated_run_is_not_retried(steps: Steps) -> None:
+    seen = steps(ingest_month=[dg.DagsterExecutionInterruptedError(), INGESTED])
+    assert not run(raw_trips, models).success
+    assert len(seen) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [(BadFile("not parquet: fetch it again"), "not parquet: fetch it again"), (KeyError("fare"), "KeyError: 'fare'")],
@@ -191,8 +197,8 @@ def test_each_attempt_tells_the_cause_and_shows_no_frames_of_a_library(steps: St
         (KeyError("fare"), 0, False),
     ],
 )
-def test_a_failure_allows_a_retry_only_after_a_transient_error(error: Exception, attempt: int, retried: bool) -> None:
+def test_a_retry_is_requested_only_after_a_transient_error(error: Exception, attempt: int, retried: bool) -> None:
     context: Any = SimpleNamespace(retry_number=attempt)
-    with pytest.raises(dg.Failure) as raised, failures(context):
+    with pytest.raises(dg.RetryRequested if retried else dg.Failure) as raised, failures(context):
         raise error
-    assert raised.value.allow_retries is retried
+    assert getattr(raised.value, "seconds_to_wait", None) == (RETRY_DELAY_S if retried else None)
