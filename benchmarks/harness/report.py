@@ -1,6 +1,6 @@
 """The pages below docs/ that are generated from results: ``python -m benchmarks.harness.report``.
 
-They are never edited by hand, and neither are the generated parts of other pages (`benchmarks.harness.blocks`). With
+They are never edited by hand, and neither are the generated parts of other pages (`benchmarks.harness.parts`). With
 ``--folder``, results are read from another folder than the repository's, and the pages are written beside them.
 """
 
@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.harness import blocks, measure
+from benchmarks.harness import measure, parts
 from core.settings import ROOT
 
 
@@ -62,8 +62,8 @@ def main(argv: list[str] | None = None) -> int:
             path.write_text(render(name, folder))
             print(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
     if folder is None:
-        for path in blocks.PAGES:
-            path.write_text(blocks.rewritten(path.read_text(), blocks.BLOCKS))
+        for path in parts.PAGES:
+            path.write_text(parts.rewritten(path.read_text(), parts.PARTS))
             print(path.relative_to(ROOT))
     return 0
 

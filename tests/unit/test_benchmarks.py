@@ -21,7 +21,7 @@ import pytest
 from benchmarks.digest import methods as digest_methods
 from benchmarks.digest import page as digest_page
 from benchmarks.digest import race as digest_race
-from benchmarks.harness import blocks, markdown, measure, report, run
+from benchmarks.harness import markdown, measure, parts, report, run
 from benchmarks.harness.measure import BenchmarkError, Server, Spread
 from benchmarks.load import methods as load_methods
 from benchmarks.load import page as load_page
@@ -241,7 +241,7 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[lis
     monkeypatch.setattr(
         report, "PAGES", {"load": report.Page(str(tmp_path / "load.md"), "benchmarks.load.page", tmp_path)}
     )
-    monkeypatch.setattr(blocks, "PAGES", ())
+    monkeypatch.setattr(parts, "PAGES", ())
     monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
     settings.cache_clear()
     yield calls

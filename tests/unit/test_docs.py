@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from benchmarks.harness import blocks
+from benchmarks.harness import parts
 from core.lab.cli import app
 from core.settings import ROOT
 
@@ -71,11 +71,11 @@ def test_the_readme_gets_a_newcomer_going_by_line_25_and_ends_by_150() -> None:
     assert len(lines) <= 150
 
 
-@pytest.mark.parametrize("page", blocks.PAGES, ids=[page.name for page in blocks.PAGES])
+@pytest.mark.parametrize("page", parts.PAGES, ids=[page.name for page in parts.PAGES])
 def test_generated_parts_are_up_to_date(page: Path) -> None:
     text = page.read_text()
     assert "generated -->" in text
-    assert blocks.rewritten(text, blocks.BLOCKS) == text, "run `.venvs/lab/bin/python -m benchmarks.harness.report`"
+    assert parts.rewritten(text, parts.PARTS) == text, "run `.venvs/lab/bin/python -m benchmarks.harness.report`"
 
 
 def test_configuration_lists_every_variable_that_is_read() -> None:

@@ -18,12 +18,12 @@ from core import settings
 
 ROOT = settings.ROOT
 
-_BLOCK = re.compile(r"(<!-- (\w+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
+_PART = re.compile(r"(<!-- (\w+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def rewritten(text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
+def rewritten(text: str, made: Mapping[str, Callable[[], str]]) -> str:
     """Return the page `text` with each of its generated parts as it should be now."""
-    return _BLOCK.sub(lambda found: f"{found[1]}{blocks[found[2]]()}{found[3]}", text)
+    return _PART.sub(lambda found: f"{found[1]}{made[found[2]]()}{found[3]}", text)
 
 
 def kills() -> str:
@@ -50,10 +50,10 @@ def choice() -> str:
 def step(path: str, name: str) -> Callable[[], str]:
     """Return a part that shows the function `name` of a file, with its decorators."""
 
-    def block() -> str:
+    def part() -> str:
         return f"```python\n{function(ROOT / path, name)}```\n"
 
-    return block
+    return part
 
 
 def function(path: Path, name: str) -> str:
@@ -74,7 +74,7 @@ def variables() -> str:
     return "\n".join(["| variable | meaning | default |", "|---|---|---|", *lines, ""])
 
 
-BLOCKS: Mapping[str, Callable[[], str]] = {
+PARTS: Mapping[str, Callable[[], str]] = {
     "kills": kills,
     "choice": choice,
     "airflow_step": step("airflow_impl/dags/taxi_pipeline.py", "ingest_month"),
