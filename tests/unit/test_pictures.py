@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.text import Text
 
-from core.lab.recording import PICTURES, animated, drawn, looks
+from core.lab.recording import COLUMNS, PICTURES, animated, drawn, looks
 from core.settings import ROOT
 
 NAMES = ("backfill.svg", "demo.svg", "parity.svg")
@@ -32,9 +32,9 @@ def refers_outside(svg: str) -> bool:
 def test_the_end_of_a_command_is_drawn_as_text_with_colors() -> None:
     code = 'import shutil; print("\\x1b[1;33mbold\\x1b[0m <&>", shutil.get_terminal_size().columns)'
     *_, end = looks([sys.executable, "-c", code], {**os.environ, "COLUMNS": "", "TERM": "xterm-256color"})
-    assert end.plain == "bold <&> 90"
+    assert end.plain == f"bold <&> {COLUMNS}"
     svg = drawn(end, "x")
-    assert texts(svg)[1:3] == ["bold", "<&> 90"]
+    assert texts(svg)[1:3] == ["bold", f"<&> {COLUMNS}"]
     assert re.search(r"\.x-r1 {[^}]*font-weight: bold }", svg)
     assert not refers_outside(svg)
 
