@@ -103,7 +103,10 @@ class Watch:
             block.version = version or block.version
             block.update(month, state, detail, now)
             seconds = block.rows[month].seconds(now) or 0.0
-            news = (state, task, attempt) if attempt > 1 else (state,)
+            news: tuple[str | int, ...] = (state, task, attempt) if attempt > 1 else (state,)
+            if month == SERVICES:
+                # A start takes up to a minute: each of its steps is worth a line.
+                news = (state, detail)
             is_news = self._said.get((orchestrator, month), ())[: len(news)] != news
             if is_news:
                 self._said[orchestrator, month] = news

@@ -591,7 +591,7 @@ def test_status_says_who_works_with_an_orchestrator_without_services(
     fake = orchestrator(body="progress(months[0], 'running'); signal.pause()")
     seen: list[str] = []
 
-    def look(*_: str) -> None:
+    def look(*_: str, **__: str) -> None:
         seen.extend(service.state for service in survey(state) if service.name == "fake")
         os.kill(os.getpid(), signal.SIGTERM)
 

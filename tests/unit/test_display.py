@@ -184,6 +184,7 @@ def run_two_months(watch: display.Watch, clock: Clock) -> None:
 
 PLAIN = """\
 plain     services  starting
+plain     services  starting   its server
 plain     services  success      1.5 s
 plain     2024-01  running
 plain     2024-01  running    ingest_month, attempt 2/3
