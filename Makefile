@@ -95,7 +95,7 @@ bench-growth: setup ## of these, what a reload costs as the table grows, and rul
 bench-transform: setup ## of these, dbt cold and warm, many months at once, one month among many: 5 minutes
 	@$(BENCH) transform
 
-bench-tools: setup ## what a backfill costs on each orchestrator: time, processor, memory: 15 minutes
+bench-tools: setup ## what a backfill costs on each orchestrator: time, processor, memory: 17 minutes
 	@$(BENCH) backfill
 
 fuzz: setup ## load 20,000 hostile files: each ends in a line that says why not, or in the right rows (10 minutes)
