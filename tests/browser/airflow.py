@@ -47,11 +47,13 @@ def run(page: Page, web: str, month: str) -> None:
     """The newest run of `month`, opened from the list of runs."""
     runs(page, web)
     page.get_by_role("link", name=f"__{month}-01T").first.click()
+    expect(page.get_by_text("4 Task Instances").first).to_be_visible()
 
 
 def log(page: Page, web: str, month: str) -> None:
     run(page, web, month)
     page.get_by_role("table").get_by_role("link", name="ingest_month").click()
+    expect(page.get_by_text("Post Execute").first).to_be_visible()
 
 
 TOUR = Tour(
