@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Page, expect
 
 from tests.browser.tour import Tour
@@ -18,6 +20,8 @@ def home(page: Page, web: str) -> None:
 def dag(page: Page, web: str) -> None:
     page.goto(f"{web}/{DAG}")
     expect(page.get_by_text("Next Run")).to_be_visible()
+    # The latest run: the page shows gray boxes until it knows it.
+    expect(page.get_by_role("link", name=re.compile(r"^20[0-9]{2}-[0-9]{2}-01 ")).first).to_be_visible()
 
 
 def docs(page: Page, web: str) -> None:
