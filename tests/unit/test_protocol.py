@@ -69,6 +69,12 @@ def test_a_missing_and_an_unknown_key_are_refused(data: dict[str, object]) -> No
         BackfillRequest.from_json(data)
 
 
+@pytest.mark.parametrize("message", [Services, RunList, ProcessList, BackfillResult])
+def test_a_missing_list_is_refused_as_any_missing_key_is(message: type[Message]) -> None:
+    with pytest.raises(UsageError, match=f"{message.__name__}: .*missing"):
+        message.from_json({})
+
+
 def test_run_parameters_hold_no_more_than_the_steps_need() -> None:
     request = BackfillRequest(["2024-01"], "sample", "s", {"home": "/x"}, force=True)
     assert request.parameters == {

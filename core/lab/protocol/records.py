@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from core.lab.protocol.message import Message
 from core.lab.protocol.pipelines import TAXI_PIPELINE, Pipeline
@@ -48,6 +48,8 @@ class RunRecord(Message):
     `run_id` is the orchestrator's own; a run is found again by its pipeline and its id.
     """
 
+    LISTS: ClassVar = {"tasks": TaskRecord}
+
     orchestrator: str
     pipeline: str
     run_id: str
@@ -74,22 +76,14 @@ class RunRecord(Message):
         """The attempt of each step that runs now."""
         return {each.task: each.attempts for each in self.tasks if each.state == "running"}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build the message, and the messages inside it, from decoded JSON."""
-        return super().from_json({**data, "tasks": [TaskRecord.from_json(task) for task in data.get("tasks", [])]})
-
 
 @dataclass(frozen=True)
 class RunList(Message):
     """The newest runs, newest first."""
 
-    runs: list[RunRecord]
+    LISTS: ClassVar = {"runs": RunRecord}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build the message, and the messages inside it, from decoded JSON."""
-        return super().from_json({**data, "runs": [RunRecord.from_json(run) for run in data["runs"]]})
+    runs: list[RunRecord]
 
 
 @dataclass(frozen=True)
@@ -106,12 +100,9 @@ class ProcessRecord(Message):
 class ProcessList(Message):
     """An orchestrator's living processes."""
 
-    processes: list[ProcessRecord]
+    LISTS: ClassVar = {"processes": ProcessRecord}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build the message, and the messages inside it, from decoded JSON."""
-        return super().from_json({**data, "processes": [ProcessRecord.from_json(each) for each in data["processes"]]})
+    processes: list[ProcessRecord]
 
 
 @dataclass(frozen=True)
@@ -120,6 +111,8 @@ class MonthRecord(Message):
 
     Where that did not run, `attempts` are those of the first step that did.
     """
+
+    LISTS: ClassVar = {"tasks": TaskRecord}
 
     month: str
     state: MonthState
@@ -144,15 +137,12 @@ class MonthRecord(Message):
         """The state, and how many warnings there are, as in ``success, 1 warning``."""
         return ", ".join(filter(None, (self.state, self.warned)))
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build the message, and the messages inside it, from decoded JSON."""
-        return super().from_json({**data, "tasks": [TaskRecord.from_json(task) for task in data.get("tasks", [])]})
-
 
 @dataclass(frozen=True)
 class BackfillResult(Message):
     """The result of a backfill. `status` is ``failed`` when a month failed. `notes` are for whoever reads `seconds`."""
+
+    LISTS: ClassVar = {"months": MonthRecord}
 
     status: Literal["success", "failed"]
     version: str
@@ -167,11 +157,6 @@ class BackfillResult(Message):
         return cls(
             "failed" if failed else "success", version, round(time.monotonic() - started, 3), months, notes or []
         )
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build the message, and the messages inside it, from decoded JSON."""
-        return super().from_json({**data, "months": [MonthRecord.from_json(month) for month in data["months"]]})
 
 
 def month_record(

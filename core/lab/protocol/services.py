@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import ClassVar
 
 from core.errors import UsageError, quoted
 from core.lab.protocol.message import Message
@@ -19,6 +18,8 @@ class Description(Message):
     the `pipelines`.
     """
 
+    LISTS: ClassVar = {"pipelines": Pipeline}
+
     name: str
     title: str
     version: str
@@ -28,11 +29,6 @@ class Description(Message):
     pipelines: list[Pipeline] = field(default_factory=lambda: [TAXI_PIPELINE])
     verbs: list[str] = field(default_factory=list)
     """What its runner answers: `serve` fills it in."""
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build the message, and the messages inside it, from decoded JSON."""
-        return super().from_json({**data, "pipelines": [Pipeline.from_json(each) for each in data["pipelines"]]})
 
     def check_verb(self, verb: str) -> None:
         """Raise `UsageError` when the runner does not answer `verb`."""
@@ -80,11 +76,8 @@ class Step(Message):
 class Services(Message):
     """How to bring an orchestrator up. In `env`, ``${METADATA}`` becomes ``user:password@host:port/database``."""
 
+    LISTS: ClassVar = {"steps": Step}
+
     env: dict[str, str]
     steps: list[Step]
     web: str | None = None
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build the message, and the messages inside it, from decoded JSON."""
-        return super().from_json({**data, "steps": [Step.from_json(step) for step in data["steps"]]})
