@@ -33,6 +33,7 @@ from benchmarks.harness import measure
 from benchmarks.harness.measure import Row
 from core.extract import sample
 from core.lab import processes
+from core.lab.postgres import Postgres
 from core.lab.protocol import BackfillRequest
 from core.lab.registry import Orchestrator, select
 from core.lab.session import Lab
@@ -150,11 +151,16 @@ def main(argv: list[str] | None = None) -> int:
         months, source = parse_months(asked.months), Path(folder) / "published"
         sample.ensure(source, months, rows=asked.rows)
         chosen = select(asked.on, at)
-        facts = {**about(at, chosen), "rows_a_month": asked.rows, "idle_s": asked.idle_s}
         found = []
-        for row in rows(at, chosen, list(map(str, months)), str(source), asked.rounds, asked.idle_s):
-            print(f"{row['orchestrator']:<9} round {row['round']}  {row['turn']:<10}{row['wall_s']:7.2f} s", flush=True)
-            found.append(row)
+        try:
+            facts = {**about(at, chosen), "rows_a_month": asked.rows, "idle_s": asked.idle_s}
+            for row in rows(at, chosen, list(map(str, months)), str(source), asked.rounds, asked.idle_s):
+                took = f"{row['wall_s']:7.2f} s"
+                print(f"{row['orchestrator']:<9} round {row['round']}  {row['turn']:<10}{took}", flush=True)
+                found.append(row)
+        finally:
+            # As root, the cluster lies outside the temporary folder.
+            Postgres(at.home / "postgres").wipe()
     print(os.path.relpath(measure.write("backfill", facts, found, asked.folder)))
     return 0
 

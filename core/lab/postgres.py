@@ -37,6 +37,7 @@ from core.lab import processes
 from core.lab.identity import Identity
 from core.lab.postgres_binaries import (
     binaries,
+    check_owner,
     copy_of,
     elsewhere,
     may,
@@ -99,7 +100,7 @@ class Postgres:
             self.folder.chmod(0o711)
         if user is None or may(user, "-x", self.folder):
             return self.folder / "data"
-        return root_folder(elsewhere("triptych", str(self.folder))) / "data"
+        return check_owner(elsewhere("triptych", str(self.folder))) / "data"
 
     def start(self) -> str:
         """Start the server unless it runs; return the DSN. Raise `PermanentError` with the last line of its log."""
@@ -209,6 +210,8 @@ class Postgres:
         """Create the cluster unless it exists; under another name first, so that it is complete or not there."""
         if (self.data / "PG_VERSION").exists():
             return
+        if self.data.parent != self.folder:
+            root_folder(self.data.parent)
         user, half = server_user(), self.data.with_name("data.new")
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True, mode=0o700)

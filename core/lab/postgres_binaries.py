@@ -101,11 +101,17 @@ def elsewhere(what: str, of: str) -> Path:
     return base / f"{what}-{hashlib.sha256(of.encode()).hexdigest()[:16]}"
 
 
+def check_owner(folder: Path) -> Path:
+    """Return `folder`, which need not exist; raise `PermanentError` when it belongs to another user than root."""
+    if folder.is_symlink() or (folder.exists() and folder.stat().st_uid != 0):
+        raise PermanentError(f"{folder} belongs to another user: remove it")
+    return folder
+
+
 def root_folder(folder: Path) -> Path:
     """Make a folder that root owns and every user may enter; raise `PermanentError` when it belongs to another user."""
     folder.mkdir(mode=0o711, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != 0:
-        raise PermanentError(f"{folder} belongs to another user: remove it")
+    check_owner(folder)
     # Whatever the umask.
     folder.chmod(0o711)
     return folder

@@ -264,6 +264,14 @@ def test_wiping_removes_the_cluster(server: Postgres) -> None:
     assert not data.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has a server that runs as another user")
+def test_to_ask_whether_it_runs_makes_no_folder_outside_of_the_state_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    server = Postgres(tmp_path / "postgres")
+    assert server.data.parent != server.folder
+    assert (server.running(), server.data.parent.exists()) == (None, False)
+
+
 def test_a_cluster_whose_state_folder_was_deleted_is_made_again(server: Postgres) -> None:
     """As root the cluster lies elsewhere, and stays behind with a password that is lost."""
     one(server.start(), "SELECT 1")
