@@ -350,7 +350,7 @@ def test_a_variable_counts_more_than_the_profile(
     profiles: Path, bucket: str, moto: str, published: Path, set_variables: Callable[..., None]
 ) -> None:
     set_variables(AWS_ENDPOINT_URL="http://127.0.0.1:1")
-    assert "did not answer" in refusal(SourceUnavailable, lambda: extract(GREEN, bucket, MONTH))
+    assert "refuses connections" in refusal(SourceUnavailable, lambda: extract(GREEN, bucket, MONTH))
     set_variables(AWS_ENDPOINT_URL=moto, AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY="s", AWS_PROFILE="none such")
     assert_is(extract(GREEN, bucket, MONTH), published / NAME)
 
