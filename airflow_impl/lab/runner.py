@@ -17,17 +17,10 @@ from core.lab.protocol import (
     Description,
     Endpoint,
     MonthRecord,
-    ProcessesRequest,
-    ProcessList,
     Progress,
-    RunList,
-    RunRecord,
-    RunRequest,
-    RunsRequest,
     Services,
-    StartRequest,
-    follow,
     month_record,
+    run_verbs,
     serve,
 )
 from core.month import Month
@@ -69,42 +62,6 @@ def backfill(request: Json, progress: Progress) -> BackfillResult:
     return BackfillResult.of(version("apache-airflow"), started, [records[month] for month in months])
 
 
-def start(request: Json, _: Progress) -> Json:
-    """Trigger one run, as the DAG's form does."""
-    wanted = StartRequest.from_json(request)
-    with connected(wanted.endpoint) as airflow:
-        return {"run_id": single.start(airflow, wanted)}
-
-
-def observe(request: Json, progress: Progress) -> RunRecord:
-    """Return a run's record; wait for its end as long as the request says."""
-    wanted = RunRequest.from_json(request)
-    with connected(wanted.endpoint) as airflow:
-        return follow(wanted, lambda: single.observed(airflow, wanted.run_id), progress, single.POLL_S)
-
-
-def runs(request: Json, _: Progress) -> RunList:
-    """Return the newest runs."""
-    wanted = RunsRequest.from_json(request)
-    with connected(wanted.endpoint) as airflow:
-        return RunList(single.newest(airflow, wanted.pipeline, wanted.limit))
-
-
-def cancel(request: Json, _: Progress) -> Json:
-    """Cancel a run."""
-    wanted = RunRequest.from_json(request)
-    with connected(wanted.endpoint) as airflow:
-        single.cancel(airflow, wanted.run_id)
-    return {}
-
-
-def processes(request: Json, _: Progress) -> ProcessList:
-    """Return the living processes."""
-    wanted = ProcessesRequest.from_json(request)
-    with connected(wanted.endpoint) as airflow:
-        return ProcessList(single.processes(airflow, wanted))
-
-
 def connected(endpoint: Json) -> Airflow:
     """Return a client of the API server that is at `endpoint`."""
     return Airflow(stack.base_url(Endpoint.from_json(endpoint)))
@@ -121,5 +78,5 @@ def too_early(month: Month) -> MonthRecord:
 
 
 if __name__ == "__main__":
-    verbs = (describe, services, ready, backfill, start, observe, runs, cancel, processes)
-    sys.exit(serve({verb.__name__: verb for verb in verbs}))
+    verbs = (describe, services, ready, backfill)
+    sys.exit(serve({verb.__name__: verb for verb in verbs} | run_verbs(connected, single, native.POLL_S)))

@@ -20,9 +20,6 @@ from core.lab.protocol import (
     TaskState,
 )
 
-POLL_S = 0.5
-"""The pause between two looks at a run: each costs the API server 0.02 CPU s."""
-
 CANCELED = "canceled by hand"
 """The note of a run that a person canceled. Airflow has no such state: it marks the run as failed."""
 

@@ -32,6 +32,11 @@ def partitions(client: Client) -> list[str]:
     return [str(key) for key in asset["partitionKeys"]]
 
 
+def no_partition(month: str | None, known: set[str]) -> str:
+    """Return why a month can't be run."""
+    return f"{month} is no partition: Dagster's months end with the last complete one, {max(known)}"
+
+
 def launch(client: Client, wanted: BackfillRequest, months: list[str]) -> str:
     """Launch a backfill of `months` of all six assets, and return its id."""
     tag = {"key": jobs_tag(wanted.jobs), "value": uuid.uuid4().hex}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -28,6 +28,12 @@ class Client:
         self.patience_s = patience_s
         # An answer takes some 30 ms on a quiet machine, and took more than a minute on one with 15 times its load.
         self._http = httpx.Client(timeout=60, transport=transport, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     def page(self, run_id: str) -> str:
         """Return the address of a run's own page."""

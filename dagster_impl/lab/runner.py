@@ -5,24 +5,17 @@ import time
 from importlib.metadata import version
 from typing import Any
 
-from core.errors import TransientError, UsageError
+from core.errors import TransientError
 from core.lab.protocol import (
     BackfillRequest,
     BackfillResult,
     Description,
     Endpoint,
     MonthRecord,
-    ProcessesRequest,
-    ProcessList,
     Progress,
-    RunList,
-    RunRecord,
-    RunRequest,
-    RunsRequest,
     Services,
-    StartRequest,
-    follow,
     month_record,
+    run_verbs,
     serve,
 )
 from core.waiting import until
@@ -70,42 +63,6 @@ def backfill(request: dict[str, Any], progress: Progress) -> BackfillResult:
     return BackfillResult.of(version("dagster"), started, records, [stack.daemon_note()])
 
 
-def start(request: dict[str, Any], _progress: Progress) -> dict[str, Any]:
-    """Materialize the assets of one month, as the web page does."""
-    wanted = StartRequest.from_json(request)
-    client = connected(wanted.endpoint)
-    # Dagster would start a run, which would then fail.
-    if wanted.month not in (known := set(native.partitions(client))):
-        raise UsageError(no_partition(wanted.month, known))
-    return {"run_id": single.start(client, wanted)}
-
-
-def observe(request: dict[str, Any], progress: Progress) -> RunRecord:
-    """Return a run's record; wait for its end as long as the request says."""
-    wanted = RunRequest.from_json(request)
-    client = connected(wanted.endpoint)
-    return follow(wanted, lambda: single.observed(client, wanted.run_id), progress, native.POLL_S)
-
-
-def runs(request: dict[str, Any], _progress: Progress) -> RunList:
-    """Return the newest runs."""
-    wanted = RunsRequest.from_json(request)
-    return RunList(single.newest(connected(wanted.endpoint), wanted.pipeline, wanted.limit))
-
-
-def cancel(request: dict[str, Any], _progress: Progress) -> dict[str, Any]:
-    """Cancel a run."""
-    wanted = RunRequest.from_json(request)
-    single.cancel(connected(wanted.endpoint), wanted.run_id)
-    return {}
-
-
-def processes(request: dict[str, Any], _progress: Progress) -> ProcessList:
-    """Return the living processes."""
-    wanted = ProcessesRequest.from_json(request)
-    return ProcessList(single.processes(connected(wanted.endpoint), wanted))
-
-
 def connected(endpoint: dict[str, Any]) -> Client:
     """Return a client of the web server that is at `endpoint`."""
     return Client(Endpoint.from_json(endpoint))
@@ -114,14 +71,9 @@ def connected(endpoint: dict[str, Any]) -> Client:
 def without_run(month: str, known: set[str]) -> MonthRecord:
     """Return the record of a month that got no run."""
     cause = f"Dagster's backfill ended without a run for {month}: see its log in the web page"
-    return month_record(month, [], {}, cause if month in known else no_partition(month, known))
-
-
-def no_partition(month: str | None, known: set[str]) -> str:
-    """Return why a month can't be run."""
-    return f"{month} is no partition: Dagster's months end with the last complete one, {max(known)}"
+    return month_record(month, [], {}, cause if month in known else native.no_partition(month, known))
 
 
 if __name__ == "__main__":
-    verbs = (describe, services, ready, backfill, start, observe, runs, cancel, processes)
-    sys.exit(serve({verb.__name__: verb for verb in verbs}))
+    verbs = (describe, services, ready, backfill)
+    sys.exit(serve({verb.__name__: verb for verb in verbs} | run_verbs(connected, single, native.POLL_S)))

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from core.errors import TransientError
+from core.errors import TransientError, UsageError
 from core.lab.protocol import (
     TAXI_PIPELINE,
     Cause,
@@ -19,7 +19,7 @@ from core.lab.protocol import (
 )
 from core.waiting import patiently
 from dagster_impl.lab import history, queries
-from dagster_impl.lab.backfill import ASSETS, ENDED
+from dagster_impl.lab.backfill import ASSETS, ENDED, no_partition, partitions
 from dagster_impl.lab.client import Client
 from dagster_impl.lab.services import HIDDEN_TAG_PREFIX, LOCATION
 
@@ -48,7 +48,12 @@ ROLES: dict[str, Role] = {"code-server": "code server", "daemon": "daemon", "web
 
 
 def start(client: Client, wanted: StartRequest) -> str:
-    """Materialize all assets of a month in one run, as their page does; return the run's id."""
+    """Materialize all assets of a month in one run, as their page does; return the run's id.
+
+    Raise `UsageError` for a month that is no partition: Dagster would start a run, which would then fail.
+    """
+    if wanted.month not in (known := set(partitions(client))):
+        raise UsageError(no_partition(wanted.month, known))
     ours = {"key": f"{HIDDEN_TAG_PREFIX}triptych-request", "value": uuid.uuid4().hex}
     params = {
         "selector": {

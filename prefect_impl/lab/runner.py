@@ -11,16 +11,9 @@ from core.lab.protocol import (
     BackfillResult,
     Description,
     Endpoint,
-    ProcessesRequest,
-    ProcessList,
     Progress,
-    RunList,
-    RunRecord,
-    RunRequest,
-    RunsRequest,
     Services,
-    StartRequest,
-    follow,
+    run_verbs,
     serve,
 )
 from core.waiting import until
@@ -60,47 +53,11 @@ def backfill(request: Json, progress: Progress) -> BackfillResult:
     return BackfillResult.of(version("prefect"), started, records)
 
 
-def start(request: Json, _progress: Progress) -> Json:
-    """Start one run, as the deployment's form does."""
-    wanted = StartRequest.from_json(request)
-    with connected(wanted.endpoint) as prefect:
-        return {"run_id": single.start(prefect, wanted)}
-
-
-def observe(request: Json, progress: Progress) -> RunRecord:
-    """Return a run's record; wait for its end as long as the request says."""
-    wanted = RunRequest.from_json(request)
-    with connected(wanted.endpoint) as prefect:
-        return follow(wanted, lambda: single.observed(prefect, wanted.run_id), progress, single.POLL_S)
-
-
-def runs(request: Json, _progress: Progress) -> RunList:
-    """Return the newest runs."""
-    wanted = RunsRequest.from_json(request)
-    with connected(wanted.endpoint) as prefect:
-        return RunList(single.newest(prefect, wanted.pipeline, wanted.limit))
-
-
-def cancel(request: Json, _progress: Progress) -> Json:
-    """Cancel a run."""
-    wanted = RunRequest.from_json(request)
-    with connected(wanted.endpoint) as prefect:
-        single.cancel(prefect, wanted.run_id)
-    return {}
-
-
-def processes(request: Json, _progress: Progress) -> ProcessList:
-    """Return the living processes."""
-    wanted = ProcessesRequest.from_json(request)
-    with connected(wanted.endpoint) as prefect:
-        return ProcessList(single.processes(prefect, wanted))
-
-
 def connected(endpoint: Json) -> Prefect:
     """Return a client of the server that is at `endpoint`."""
     return Prefect(stack.base_url(Endpoint.from_json(endpoint)))
 
 
 if __name__ == "__main__":
-    verbs = (describe, services, ready, backfill, start, observe, runs, cancel, processes)
-    sys.exit(serve({verb.__name__: verb for verb in verbs}))
+    verbs = (describe, services, ready, backfill)
+    sys.exit(serve({verb.__name__: verb for verb in verbs} | run_verbs(connected, single, parent.POLL_S)))

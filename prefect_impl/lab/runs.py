@@ -19,9 +19,6 @@ from core.run import TASKS
 from prefect_impl.lab import history
 from prefect_impl.lab.client import FINAL, Json, Prefect
 
-POLL_S = 1.0
-"""How often the state of a run is read: as often as the worker looks for work."""
-
 STATES: dict[str, RunState] = {
     "SCHEDULED": "queued", "PENDING": "queued", "RUNNING": "running", "PAUSED": "running", "CANCELLING": "running",
     "COMPLETED": "success", "FAILED": "failed", "CRASHED": "failed", "CANCELLED": "canceled",

@@ -59,6 +59,7 @@ from core.lab.protocol.serving import (
     serve,
     write_json,
 )
+from core.lab.protocol.single import run_verbs
 
 __all__ = [
     "KINDS",
@@ -96,6 +97,7 @@ __all__ = [
     "month_record",
     "progress_path",
     "read_result",
+    "run_verbs",
     "serve",
     "write_json",
 ]

@@ -1,7 +1,6 @@
 """How single runs are read from the web server's answers."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,8 +9,8 @@ from dagster_graphql.schema.pipelines.status import GrapheneRunStatus
 
 from core import waiting
 from core.errors import TransientError, TriptychError, UsageError
-from core.lab.protocol import Endpoint, ProcessesRequest, Progress, StartRequest
-from dagster_impl.lab import queries, runner, runs
+from core.lab.protocol import Endpoint, ProcessesRequest, StartRequest
+from dagster_impl.lab import queries, runs
 from dagster_impl.lab.client import Client
 
 Json = dict[str, Any]
@@ -136,10 +135,11 @@ def test_a_step_ends_with_its_run(status: str, states: list[str], error: str | N
 
 
 LAUNCHED = {"__typename": "LaunchRunSuccess", "run": {"id": "r1"}}
+MONTHS = {"__typename": "AssetNode", "partitionKeys": ["2024-01", "2024-02"]}
 
 
 def test_a_run_is_launched_with_its_partition_and_parameters() -> None:
-    web = Web(RUNS=[listed()], LAUNCH_RUN=[LAUNCHED])
+    web = Web(PARTITIONS=[MONTHS], RUNS=[listed()], LAUNCH_RUN=[LAUNCHED])
     assert runs.start(web.client(), StartRequest("taxi_pipeline", {"schema": "s"}, "2024-01")) == "r1"
     params = web.asked[-1][1]["params"]
     assert params["runConfigData"] == {"resources": {"parameters": {"config": {"schema": "s"}}}}
@@ -147,7 +147,7 @@ def test_a_run_is_launched_with_its_partition_and_parameters() -> None:
 
 
 def test_a_run_whose_answer_was_lost_is_not_launched_twice() -> None:
-    web = Web(RUNS=[listed(), listed(run(id="r7"))], LAUNCH_RUN=[httpx.ReadError("lost")])
+    web = Web(PARTITIONS=[MONTHS], RUNS=[listed(), listed(run(id="r7"))], LAUNCH_RUN=[httpx.ReadError("lost")])
     assert runs.start(web.client(), StartRequest("taxi_pipeline", {}, "2024-01")) == "r7"
     assert web.count("LAUNCH_RUN") == 1
 
@@ -157,7 +157,7 @@ def test_wrong_run_config_is_a_clear_line() -> None:
     ready = {"workspaceOrError": {"locationEntries": []}, "instance": {"daemonHealth": {"allDaemonStatuses": []}}}
 
     def respond(request: httpx.Request) -> httpx.Response:
-        answers = {"LAUNCH_RUN": {"x": wrong}, "RUNS": {"x": listed()}, "READY": ready}
+        answers = {"PARTITIONS": {"x": MONTHS}, "LAUNCH_RUN": {"x": wrong}, "RUNS": {"x": listed()}, "READY": ready}
         return httpx.Response(200, json={"data": answers[NAMES[json.loads(request.content)["query"]]]})
 
     client = Client(Endpoint("home", {"web": 1}), httpx.MockTransport(respond))
@@ -165,11 +165,10 @@ def test_wrong_run_config_is_a_clear_line() -> None:
         runs.start(client, StartRequest("taxi_pipeline", {"x": 1}, "2024-01"))
 
 
-def test_a_month_that_is_no_partition_starts_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    web = Web(PARTITIONS=[{"__typename": "AssetNode", "partitionKeys": ["2024-01", "2024-02"]}])
-    monkeypatch.setattr(runner, "connected", lambda _: web.client())
+def test_a_month_that_is_no_partition_starts_nothing() -> None:
+    web = Web(PARTITIONS=[MONTHS])
     with pytest.raises(UsageError, match=r"2030-01 is no partition: .* the last complete one, 2024-02"):
-        runner.start(StartRequest("taxi_pipeline", {}, "2030-01").to_json(), Progress(tmp_path / "progress"))
+        runs.start(web.client(), StartRequest("taxi_pipeline", {}, "2030-01"))
 
 
 def refused(status: str) -> Json:

@@ -1,0 +1,71 @@
+"""The verbs for single runs, for a runner whose adapter has a module of functions that use its client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
+
+from core.lab.protocol.records import ProcessList, ProcessRecord, RunList, RunRecord
+from core.lab.protocol.requests import ProcessesRequest, RunRequest, RunsRequest, StartRequest
+from core.lab.protocol.serving import Progress, Verb, follow
+
+Json = dict[str, Any]
+Client = TypeVar("Client")
+Client_contra = TypeVar("Client_contra", contravariant=True)
+
+
+class SingleRuns(Protocol[Client_contra]):
+    """What such a module has: ``<orchestrator>_impl/lab/runs.py``."""
+
+    def start(self, client: Client_contra, wanted: StartRequest, /) -> str:
+        """Start a run by hand, and return its id."""
+
+    def observed(self, client: Client_contra, run_id: str, /) -> RunRecord:
+        """Return the record of a run, with its tasks."""
+
+    def newest(self, client: Client_contra, pipeline: str | None, limit: int, /) -> list[RunRecord]:
+        """Return the newest runs of a pipeline, or of all."""
+
+    def cancel(self, client: Client_contra, run_id: str, /) -> None:
+        """Cancel a run; one that has ended stays as it is."""
+
+    def processes(self, client: Client_contra, wanted: ProcessesRequest, /) -> list[ProcessRecord]:
+        """Return the living processes."""
+
+
+def run_verbs(
+    connected: Callable[[Json], AbstractContextManager[Client]], runs: SingleRuns[Client], every_s: float
+) -> dict[str, Verb]:
+    """Return the verbs for single runs by name.
+
+    `connected` returns a client of the services at an endpoint, and `every_s` is the pause between two looks at a run.
+    """
+
+    def start(request: Json, _: Progress) -> Json:
+        wanted = StartRequest.from_json(request)
+        with connected(wanted.endpoint) as client:
+            return {"run_id": runs.start(client, wanted)}
+
+    def observe(request: Json, progress: Progress) -> RunRecord:
+        wanted = RunRequest.from_json(request)
+        with connected(wanted.endpoint) as client:
+            return follow(wanted, lambda: runs.observed(client, wanted.run_id), progress, every_s)
+
+    def newest(request: Json, _: Progress) -> RunList:
+        wanted = RunsRequest.from_json(request)
+        with connected(wanted.endpoint) as client:
+            return RunList(runs.newest(client, wanted.pipeline, wanted.limit))
+
+    def cancel(request: Json, _: Progress) -> Json:
+        wanted = RunRequest.from_json(request)
+        with connected(wanted.endpoint) as client:
+            runs.cancel(client, wanted.run_id)
+        return {}
+
+    def processes(request: Json, _: Progress) -> ProcessList:
+        wanted = ProcessesRequest.from_json(request)
+        with connected(wanted.endpoint) as client:
+            return ProcessList(runs.processes(client, wanted))
+
+    return {"start": start, "observe": observe, "runs": newest, "cancel": cancel, "processes": processes}
