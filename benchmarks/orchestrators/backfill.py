@@ -73,24 +73,18 @@ def _pss_mb(process: psutil.Process) -> float:
     return 0.0
 
 
-def machine_cpu_s() -> float:
-    """Return the CPU seconds of the whole machine so far."""
-    times = psutil.cpu_times()
-    return float(times.user + times.nice + times.system)
-
-
 @contextmanager
 def measured(owner: Path) -> Iterator[Row]:
     """Measure the block. The yielded row has ``wall_s``, ``cpu_s`` and ``peak_mb`` once the block has ended."""
     row: Row = {}
     memory = Memory(owner)
     memory.start()
-    cpu_s, wall_s = machine_cpu_s(), time.perf_counter()
+    cpu_s, wall_s = measure.machine_cpu_s(), time.perf_counter()
     try:
         yield row
     finally:
         row["wall_s"] = round(time.perf_counter() - wall_s, 2)
-        row["cpu_s"] = round(machine_cpu_s() - cpu_s, 2)
+        row["cpu_s"] = round(measure.machine_cpu_s() - cpu_s, 2)
         row["peak_mb"] = memory.stop()
 
 

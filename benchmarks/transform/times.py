@@ -61,17 +61,11 @@ def reload(run: Run, *months: Month) -> None:
 
 def timed(schema: str, months: int) -> tuple[float, float, dict[str, float]]:
     """Refresh; return wall seconds, CPU seconds of the whole machine, and seconds by model and test."""
-    before, started = machine_cpu_s(), time.perf_counter()
+    before, started = measure.machine_cpu_s(), time.perf_counter()
     done = transform.refresh(schema)
-    wall_s, cpu_s = time.perf_counter() - started, machine_cpu_s() - before
+    wall_s, cpu_s = time.perf_counter() - started, measure.machine_cpu_s() - before
     assert len(done.months) == months, f"{len(done.months)} months were built, not {months}"
     return round(wall_s, 3), round(cpu_s, 2), node_seconds(schema)
-
-
-def machine_cpu_s() -> float:
-    """Return the machine's CPU seconds, whatever it did: dbt, the server and we are different process trees."""
-    user, nice, system = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:4])
-    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
 def node_seconds(schema: str) -> dict[str, float]:
