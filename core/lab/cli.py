@@ -54,6 +54,15 @@ Names = Annotated[
         autocompletion=completion.orchestrators,
     ),
 ]
+OnSeveral = Annotated[
+    str,
+    typer.Option(
+        "--on",
+        help="Orchestrators, comma separated, or all",
+        metavar="ORCHESTRATOR,...|all",
+        autocompletion=completion.orchestrator_list,
+    ),
+]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write the same facts to this file; - is standard output", metavar="FILE")
 ]
@@ -103,15 +112,7 @@ def demo(
 @app.command(epilog="Example: triptych backfill 2024-01..2024-06 --on dagster,plain")
 def backfill(
     months: Annotated[str, typer.Argument(help="2024-01..2024-12, or 2024-01,2024-03")],
-    on: Annotated[
-        str,
-        typer.Option(
-            "--on",
-            help="Orchestrators, comma separated, or all",
-            metavar="ORCHESTRATOR,...|all",
-            autocompletion=completion.orchestrator_list,
-        ),
-    ],
+    on: OnSeveral,
     source: Annotated[
         str,
         typer.Option(
@@ -194,15 +195,7 @@ def run(
 
 @app.command(epilog="Example: triptych runs --on airflow,plain --limit 5")
 def runs(
-    on: Annotated[
-        str,
-        typer.Option(
-            "--on",
-            help="Orchestrators, comma separated, or all",
-            metavar="ORCHESTRATOR,...|all",
-            autocompletion=completion.orchestrator_list,
-        ),
-    ] = "all",
+    on: OnSeveral = "all",
     pipeline: Annotated[str | None, typer.Option(help="Only runs of this pipeline")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many runs")] = 20,
     json: JsonFile = None,
