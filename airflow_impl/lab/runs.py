@@ -34,7 +34,7 @@ CAUSES: dict[str, Cause] = {
 
 STATES: dict[str | None, TaskState] = {
     "running": "running", "restarting": "running", "success": "success", "failed": "failed", "skipped": "skipped",
-    "upstream_failed": "skipped", "removed": "skipped",
+    "upstream_failed": "upstream failed", "removed": "skipped",
 }  # fmt: skip
 """What each state of a task instance is called in the protocol. One in any other waits."""
 

@@ -116,7 +116,8 @@ def task_record(run: Mapping[str, Any], key: str, step: Mapping[str, Any] | None
     """Return what is recorded of one step: None before it began. A killed or canceled one ended with its run."""
     task, ended = history.TASK_OF_STEP.get(key, key), run["status"] in ENDED
     if step is None:
-        return TaskRecord(task, "skipped" if ended else "queued", 0)
+        held_back: TaskState = "upstream failed" if run["status"] == "FAILURE" else "skipped"
+        return TaskRecord(task, held_back if ended else "queued", 0)
     state = STEP_STATES[step["status"]]
     # An attempt is listed once it has ended; a step that succeeds at once lists none.
     attempts = len(step["attempts"]) + 1 if state == "running" else max(1, len(step["attempts"]))

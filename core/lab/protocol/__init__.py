@@ -22,6 +22,7 @@ Verbs
 A runner needs the first four. The lab asks for no verb that the runner lacks (`Description.verbs`): it says so instead.
 """
 
+from core.lab.protocol import further
 from core.lab.protocol.message import Message
 from core.lab.protocol.pipelines import TAXI_PIPELINE, Parameter, Pipeline, Value
 from core.lab.protocol.records import (
@@ -94,6 +95,7 @@ __all__ = [
     "Verb",
     "canceled_with_us",
     "follow",
+    "further",
     "month_record",
     "progress_path",
     "read_result",

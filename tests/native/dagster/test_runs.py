@@ -123,7 +123,7 @@ def test_the_check_returns_the_results_of_the_checks() -> None:
     ("status", "states", "error"),
     [
         ("CANCELED", ["success", "canceled", "skipped", "skipped"], None),
-        ("FAILURE", ["success", "failed", "skipped", "skipped"], "killed"),
+        ("FAILURE", ["success", "failed", "upstream failed", "upstream failed"], "killed"),
         ("CANCELING", ["success", "running", "queued", "queued"], None),
     ],
 )
