@@ -82,7 +82,7 @@ def newest(client: Client, pipeline: str | None, limit: int) -> list[RunRecord]:
     return [record(client, run) for run in answer["results"]]
 
 
-def observed(client: Client, run_id: str) -> RunRecord:
+def observed(client: Client, _pipeline: str, run_id: str) -> RunRecord:
     """Return a run with its tasks, what they returned, and why one failed."""
     run = client.one(queries.RUN, {"id": run_id}, "Run")
     steps = {step["stepKey"]: step for step in run["stepStats"]}
@@ -146,7 +146,7 @@ def returned_by(run: Mapping[str, Any], task: str, step: Mapping[str, Any]) -> d
     return {"task": task, **receipt}
 
 
-def cancel(client: Client, run_id: str) -> None:
+def cancel(client: Client, _pipeline: str, run_id: str) -> None:
     """Terminate a run that has not ended, as its page does."""
 
     def attempt() -> None:

@@ -21,13 +21,13 @@ class SingleRuns(Protocol[Client_contra]):
     def start(self, client: Client_contra, wanted: StartRequest, /) -> str:
         """Start a run by hand, and return its id."""
 
-    def observed(self, client: Client_contra, run_id: str, /) -> RunRecord:
+    def observed(self, client: Client_contra, pipeline: str, run_id: str, /) -> RunRecord:
         """Return the record of a run, with its tasks."""
 
     def newest(self, client: Client_contra, pipeline: str | None, limit: int, /) -> list[RunRecord]:
         """Return the newest runs of a pipeline, or of all."""
 
-    def cancel(self, client: Client_contra, run_id: str, /) -> None:
+    def cancel(self, client: Client_contra, pipeline: str, run_id: str, /) -> None:
         """Cancel a run; one that has ended stays as it is."""
 
     def processes(self, client: Client_contra, wanted: ProcessesRequest, /) -> list[ProcessRecord]:
@@ -50,7 +50,7 @@ def run_verbs(
     def observe(request: Json, progress: Progress) -> RunRecord:
         wanted = RunRequest.from_json(request)
         with connected(wanted.endpoint) as client:
-            return follow(wanted, lambda: runs.observed(client, wanted.run_id), progress, every_s)
+            return follow(wanted, lambda: runs.observed(client, wanted.pipeline, wanted.run_id), progress, every_s)
 
     def newest(request: Json, _: Progress) -> RunList:
         wanted = RunsRequest.from_json(request)
@@ -60,7 +60,7 @@ def run_verbs(
     def cancel(request: Json, _: Progress) -> Json:
         wanted = RunRequest.from_json(request)
         with connected(wanted.endpoint) as client:
-            runs.cancel(client, wanted.run_id)
+            runs.cancel(client, wanted.pipeline, wanted.run_id)
         return {}
 
     def processes(request: Json, _: Progress) -> ProcessList:
