@@ -19,6 +19,9 @@ Verbs
     cancel     RunRequest        -> {}              asks the orchestrator to cancel a run, unless it has ended
     processes  ProcessesRequest  -> ProcessList     the living processes by role
 
+    schedule   ScheduleRequest   -> {}              turns the schedule of a pipeline on, or pauses it
+    catch_up   TicksRequest      -> {"run_ids"}     starts a run for each past date of a pipeline's schedule
+
 A runner needs the first four. The lab asks for no verb that the runner lacks (`Description.verbs`): it says so instead.
 """
 
@@ -38,6 +41,7 @@ from core.lab.protocol.records import (
     RunState,
     TaskRecord,
     TaskState,
+    month_of_run,
     month_record,
 )
 from core.lab.protocol.requests import (
@@ -46,9 +50,13 @@ from core.lab.protocol.requests import (
     Request,
     RunRequest,
     RunsRequest,
+    ScheduleRequest,
     StartRequest,
+    TicksRequest,
+    Which,
 )
 from core.lab.protocol.services import Description, Endpoint, Services, Step
+from core.lab.protocol.scheduling import schedule_verbs
 from core.lab.protocol.serving import (
     KINDS,
     Progress,
@@ -86,20 +94,25 @@ __all__ = [
     "RunRequest",
     "RunState",
     "RunsRequest",
+    "ScheduleRequest",
     "Services",
     "StartRequest",
     "Step",
     "TaskRecord",
     "TaskState",
+    "TicksRequest",
     "Value",
     "Verb",
+    "Which",
     "canceled_with_us",
     "follow",
     "further",
+    "month_of_run",
     "month_record",
     "progress_path",
     "read_result",
     "run_verbs",
+    "schedule_verbs",
     "serve",
     "write_json",
 ]
