@@ -148,6 +148,11 @@ def cancel(airflow: Airflow, pipeline: str, run_id: str) -> None:
         airflow.call("PATCH", path, json={"state": "failed", "note": CANCELED})
 
 
+def delete(airflow: Airflow, pipeline: str, run_id: str) -> None:
+    """Delete a run with its task instances and XComs, as its page does. One that is gone already is no error."""
+    airflow.call("DELETE", path_of({"dag_id": pipeline, "dag_run_id": run_id}), 404)
+
+
 def processes(airflow: Airflow, wanted: ProcessesRequest) -> list[ProcessRecord]:
     """Return the services, and the process of each task that runs."""
     services = [ProcessRecord(ROLES[name], name, pid) for name, pid in wanted.services.items()]
