@@ -75,6 +75,10 @@ class Runs:
         """Start a run for each past date of a schedule, both ends included; return the ids of those that are new."""
         return list(self.lab.ask(self.orchestrator, "catch_up", TicksRequest(pipeline, since, until))["run_ids"])
 
+    def delete(self, pipeline: str, run_id: str) -> None:
+        """Delete a run that has ended from the orchestrator's history. The tables that it wrote stay as they are."""
+        self.lab.ask(self.orchestrator, "delete", RunRequest(pipeline, run_id))
+
     def processes(self) -> list[Process]:
         """Return the living processes."""
         stack = self.lab.stack(self.orchestrator)
