@@ -20,7 +20,7 @@ PYTEST := python -m pytest
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test test-fast up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools soak kill-points fuzz readers lint types native pictures site lock clean
+.PHONY: help setup doctor demo test test-fast up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools guide soak kill-points fuzz readers lint types native pictures site lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -48,9 +48,9 @@ lint: setup ## ruff, and who may import whom
 	PATH="$(CURDIR)/$(LAB):$$PATH" $(LAB)/lint-imports --no-cache | sed -n '/^Contracts:/p;/BROKEN/p'; exit $${PIPESTATUS[0]}
 
 types: setup ## mypy, each adapter against its own orchestrator
-	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/fuzz tests/faults tests/browser
+	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/questions tests/fuzz tests/faults tests/browser
 	@for name in $(NATIVE); do \
-	  echo "mypy $${name}_impl"; $(LAB)/mypy --python-executable .venvs/$$name/bin/python $${name}_impl || exit 1; done
+	  echo "mypy $${name}_impl"; $(LAB)/mypy --python-executable .venvs/$$name/bin/python $${name}_impl tests/questions/*/$${name}_*.py || exit 1; done
 
 native: setup ## the tests that run inside each orchestrator's own environment
 	@for name in $(NATIVE); do \
@@ -97,6 +97,9 @@ bench-transform: setup ## of these, dbt cold and warm, many months at once, one 
 
 bench-tools: setup ## what a backfill costs on each orchestrator: time, processor, memory: 17 minutes
 	@$(BENCH) backfill
+
+guide: setup ## put the questions of docs/guide to Airflow, Dagster and Prefect, and write what was observed (under an hour)
+	@$(LAB)/python -m tests.questions
 
 fuzz: setup ## load 20,000 hostile files: each ends in a line that says why not, or in the right rows (10 minutes)
 	$(LAB)/python -m tests.fuzz --cases 20000 --seed 11

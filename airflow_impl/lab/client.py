@@ -114,4 +114,4 @@ class Airflow:
 
 def path_of(run: Json) -> str:
     """Return the path of a DAG run. Its identifier holds characters that a path must quote."""
-    return f"/dags/{DAG}/dagRuns/{quote(run['dag_run_id'], safe='')}"
+    return f"/dags/{run['dag_id']}/dagRuns/{quote(run['dag_run_id'], safe='')}"

@@ -56,8 +56,8 @@ def one_line(exception: str, message: str) -> str:
 
 def task_record(instance: Json, receipt: Json) -> TaskRecord:
     """Return one task instance as the protocol records it."""
-    states: dict[str, TaskState] = {"success": "success", "failed": "failed"}
-    state = "unchanged" if receipt.get("state") == "unchanged" else states.get(instance["state"], "skipped")
+    states: dict[str, TaskState] = {"success": "success", "failed": "failed", "skipped": "skipped"}
+    state = "unchanged" if receipt.get("state") == "unchanged" else states.get(instance["state"], "upstream failed")
     return TaskRecord(
         task=instance["task_id"],
         state=state,

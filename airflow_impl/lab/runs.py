@@ -34,7 +34,7 @@ CAUSES: dict[str, Cause] = {
 
 STATES: dict[str | None, TaskState] = {
     "running": "running", "restarting": "running", "success": "success", "failed": "failed", "skipped": "skipped",
-    "upstream_failed": "skipped", "removed": "skipped",
+    "upstream_failed": "upstream failed", "removed": "skipped",
 }  # fmt: skip
 """What each state of a task instance is called in the protocol. One in any other waits."""
 
@@ -59,9 +59,9 @@ def newest(airflow: Airflow, pipeline: str | None, limit: int) -> list[RunRecord
     return [record(airflow, run) for run in found.json()["dag_runs"]] if found.is_success else []
 
 
-def observed(airflow: Airflow, run_id: str) -> RunRecord:
+def observed(airflow: Airflow, pipeline: str, run_id: str) -> RunRecord:
     """Return a run with its tasks, what they returned, and why one failed."""
-    run = airflow.get(path_of({"dag_run_id": run_id}))
+    run = airflow.get(path_of({"dag_id": pipeline, "dag_run_id": run_id}))
     path = f"{path_of(run)}/taskInstances"
     instances = sorted(airflow.get(path)["task_instances"], key=lambda one: TAXI_PIPELINE.order(one["task_id"]))
     tasks = [task_record(airflow, run, one, f"{path}/{one['task_id']}") for one in instances]
@@ -113,11 +113,16 @@ def task_record(airflow: Airflow, run: Json, instance: Json, path: str) -> TaskR
     )  # fmt: skip
 
 
-def cancel(airflow: Airflow, run_id: str) -> None:
+def cancel(airflow: Airflow, pipeline: str, run_id: str) -> None:
     """Mark a run that has not ended as failed, as its page does: Airflow then ends its tasks."""
-    path = path_of({"dag_run_id": run_id})
+    path = path_of({"dag_id": pipeline, "dag_run_id": run_id})
     if airflow.get(path)["state"] in ("queued", "running"):
         airflow.call("PATCH", path, json={"state": "failed", "note": CANCELED})
+
+
+def delete(airflow: Airflow, pipeline: str, run_id: str) -> None:
+    """Delete a run with its task instances and XComs, as its page does. One that is gone already is no error."""
+    airflow.call("DELETE", path_of({"dag_id": pipeline, "dag_run_id": run_id}), 404)
 
 
 def processes(airflow: Airflow, wanted: ProcessesRequest) -> list[ProcessRecord]:

@@ -67,7 +67,7 @@ def record(month: str, runs: Sequence[Mapping[str, Any]]) -> MonthRecord:
 
 def _task(task: str, steps: Sequence[Mapping[str, Any]], receipts: Mapping[str, Mapping[str, Any]]) -> TaskRecord:
     if not steps:
-        return TaskRecord(task, "skipped", 0)
+        return TaskRecord(task, "upstream failed", 0)
     receipt, first, last = receipts.get(task, {}), steps[0], steps[-1]
     # A step is also failed when its process was killed: it has no end then.
     state: TaskState = "failed"

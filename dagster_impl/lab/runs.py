@@ -82,7 +82,7 @@ def newest(client: Client, pipeline: str | None, limit: int) -> list[RunRecord]:
     return [record(client, run) for run in answer["results"]]
 
 
-def observed(client: Client, run_id: str) -> RunRecord:
+def observed(client: Client, _pipeline: str, run_id: str) -> RunRecord:
     """Return a run with its tasks, what they returned, and why one failed."""
     run = client.one(queries.RUN, {"id": run_id}, "Run")
     steps = {step["stepKey"]: step for step in run["stepStats"]}
@@ -116,7 +116,8 @@ def task_record(run: Mapping[str, Any], key: str, step: Mapping[str, Any] | None
     """Return what is recorded of one step: None before it began. A killed or canceled one ended with its run."""
     task, ended = history.TASK_OF_STEP.get(key, key), run["status"] in ENDED
     if step is None:
-        return TaskRecord(task, "skipped" if ended else "queued", 0)
+        held_back: TaskState = "upstream failed" if run["status"] == "FAILURE" else "skipped"
+        return TaskRecord(task, held_back if ended else "queued", 0)
     state = STEP_STATES[step["status"]]
     # An attempt is listed once it has ended; a step that succeeds at once lists none.
     attempts = len(step["attempts"]) + 1 if state == "running" else max(1, len(step["attempts"]))
@@ -145,7 +146,7 @@ def returned_by(run: Mapping[str, Any], task: str, step: Mapping[str, Any]) -> d
     return {"task": task, **receipt}
 
 
-def cancel(client: Client, run_id: str) -> None:
+def cancel(client: Client, _pipeline: str, run_id: str) -> None:
     """Terminate a run that has not ended, as its page does."""
 
     def attempt() -> None:
@@ -155,6 +156,11 @@ def cancel(client: Client, run_id: str) -> None:
             raise TransientError(f"Dagster can't cancel the run yet: {answer['message']}")
 
     patiently(attempt, client.patience_s)
+
+
+def delete(client: Client, _pipeline: str, run_id: str) -> None:
+    """Delete a run with its events, as its page does. One that is gone already is no error."""
+    client.one(queries.DELETE, {"id": run_id}, "DeletePipelineRunSuccess", "RunNotFoundError")
 
 
 def processes(client: Client, wanted: ProcessesRequest) -> list[ProcessRecord]:

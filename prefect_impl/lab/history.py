@@ -93,7 +93,7 @@ def task_records(tasks: Sequence[Json], receipts: Mapping[str, Json], completed:
 def task_record(name: str, tries: Sequence[Json], receipt: Json, completed: bool = False) -> TaskRecord:
     """Return a step's record from its task runs, oldest first: the state of the last one, and the attempts of all."""
     last = tries[-1] if tries else {"state_type": "PENDING", "end_time": None}
-    state: TaskState = "skipped" if last["state_type"] == "PENDING" else "failed"
+    state: TaskState = "upstream failed" if last["state_type"] == "PENDING" else "failed"
     if completed or last["state_type"] == "COMPLETED":
         state = "unchanged" if receipt.get("state") == "unchanged" else "success"
     attempts = max(sum(task["run_count"] for task in tries), int(completed))

@@ -45,7 +45,7 @@ def newest(prefect: Prefect, pipeline: str | None, limit: int) -> list[RunRecord
     return records(prefect, prefect.filter("flow_runs", wanted, limit))
 
 
-def observed(prefect: Prefect, run_id: str) -> RunRecord:
+def observed(prefect: Prefect, _pipeline: str, run_id: str) -> RunRecord:
     """Return a run with its tasks; it still runs while the ends of its tasks may arrive."""
     run = prefect.call("GET", f"/flow_runs/{run_id}")
     of_run = {"flow_runs": {"id": {"any_": [run_id]}}}
@@ -120,13 +120,18 @@ def task_record(run: Json, task: Json, receipts: dict[str, Json]) -> TaskRecord:
     return TaskRecord(name, ended, task["run_count"], task["start_time"], task["end_time"], rows, returned)
 
 
-def cancel(prefect: Prefect, run_id: str) -> None:
+def cancel(prefect: Prefect, _pipeline: str, run_id: str) -> None:
     """Cancel a run that has not ended: one that waits at once, one that runs through its worker."""
     state = prefect.state(run_id)["type"]
     if state == "SCHEDULED":
         prefect.call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLED"}})
     elif state not in FINAL:
         prefect.cancel(run_id)
+
+
+def delete(prefect: Prefect, _pipeline: str, run_id: str) -> None:
+    """Delete a run with its task runs, as its page does."""
+    prefect.delete(run_id)
 
 
 def processes(prefect: Prefect, wanted: ProcessesRequest) -> list[ProcessRecord]:

@@ -5,7 +5,7 @@ Pages below docs/guide are written by hand, but for the parts between a line tha
     <!-- code: PATH [NAME...] -->       code of the repository (`benchmarks.harness.source`), with a link to its file;
                                         parts that follow one another directly are tabs on the site
     <!-- table: DATA COLUMN... -->      a table of docs/guide/data (`tests.questions.tables`)
-    <!-- observed: DATA -->             one line: how many rows, on which machine, with which versions
+    <!-- observed: DATA -->             one line: how many rows, with which versions, on which machine
     <!-- output: NAME -->               a command and what it printed (docs/guide/data/commands.json)
 """
 
@@ -39,7 +39,7 @@ def code(page: Path, words: str) -> str:
 
 def output(words: str) -> str:
     """Return a recorded command and its output, as in a terminal."""
-    found = next(row for row in tables.read("commands")["rows"] if row["name"] == words)
+    found = next(row for row in tables.read("commands") if row["name"] == words)
     return f"```console\n$ {found['command']}\n{found['output']}\n```\n"
 
 

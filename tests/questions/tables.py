@@ -26,6 +26,10 @@ from benchmarks.harness.measure import Row
 from core.settings import ROOT
 
 DATA = ROOT / "docs" / "guide" / "data"
+"""The answers of every question: <question>.json is a list of rows."""
+
+ASKED = "asked"
+"""The file that says, for each question and orchestrator, which version was asked, when, on what, and for how long."""
 
 ORCHESTRATORS = {"airflow": "Airflow", "dagster": "Dagster", "prefect": "Prefect", "plain": "plain"}
 """The columns of observed answers, with their titles."""
@@ -59,10 +63,10 @@ class Column:
         return value
 
 
-def read(name: str) -> dict[str, Any]:
-    """Return the data `name`: an object with `rows`, which a bare list becomes."""
-    found: Any = json.loads((DATA / f"{name}.json").read_text())
-    return {"rows": found} if isinstance(found, list) else found
+def read(name: str) -> list[Row]:
+    """Return the rows of the data `name`."""
+    rows: list[Row] = json.loads((DATA / f"{name}.json").read_text())
+    return rows
 
 
 def table(words: str) -> str:
@@ -70,7 +74,7 @@ def table(words: str) -> str:
     name, *rest = shlex.split(words)
     columns = [Column.parse(word) for word in takewhile(lambda word: word not in _CLAUSES, rest)]
     clauses = _clauses(rest[len(columns) :])
-    rows = [row for row in read(name)["rows"] if _is_wanted(row, clauses.get("where", []))]
+    rows = [row for row in read(name) if _is_wanted(row, clauses.get("where", []))]
     if not rows:
         raise ValueError(f"no row of {name}.json is in the table {words!r}")
     for column in columns:
@@ -184,10 +188,9 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def observed(name: str) -> str:
-    """Return one line on where the data `name` comes from: how many rows, the machine and the versions."""
-    found = read(name)
-    versions = ", ".join(f"{tool} {version}" for tool, version in found.get("versions", {}).items())
-    facts = [f"{len(found['rows']):,} rows", *([versions] if versions else [])]
-    machine = found.get("machine")
-    facts += [machine if isinstance(machine, str) else cell(machine)] if machine else []
-    return f"*Observed: {'; '.join(facts)} ([data](data/{name}.json)).*\n"
+    """Return one line on where the data `name` comes from: how many rows, which versions, on what machine."""
+    asked = json.loads((DATA / f"{ASKED}.json").read_text())[name]
+    versions = ", ".join(f"{ORCHESTRATORS[orchestrator]} {facts['version']}" for orchestrator, facts in asked.items())
+    machines = "; ".join(dict.fromkeys(facts["machine"] for facts in asked.values()))
+    rows = f"{len(read(name)):,} rows ([data](data/{name}.json))"
+    return f"*Observed by `make guide`: {rows}, with {versions}, on {machines}.*\n"

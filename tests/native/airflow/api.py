@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from airflow_impl.lab.client import Airflow
+from airflow_impl.lab.client import DAG, Airflow
 from core.run import TASKS
 
 Json = dict[str, Any]
@@ -21,7 +21,9 @@ def client_of(server: Server, patience_s: float = 0) -> Airflow:
 
 def dag_run(month: str, **values: Any) -> Json:
     """Return a DAG run as the API describes it."""
-    return {"dag_run_id": f"backfill__{month}", "partition_key": month, "state": "success", "conf": {"a": 1}} | values
+    return {
+        "dag_id": DAG, "dag_run_id": f"backfill__{month}", "partition_key": month, "state": "success", "conf": {"a": 1},
+    } | values  # fmt: skip
 
 
 def server_of_one_run(states: dict[str, str], log: list[Json]) -> Server:

@@ -52,7 +52,7 @@ def test_a_run_has_its_tasks_in_order_and_what_they_returned() -> None:
         is_run = "/taskInstances" not in request.url.path
         return httpx.Response(200, json=dag_run("running")) if is_run else tasks(request)
 
-    record = runs.observed(client_of(respond), "x")
+    record = runs.observed(client_of(respond), "taxi_pipeline", "x")
     assert [(task.task, task.state, task.rows) for task in record.tasks] == [
         ("ingest_zones", "success", 5), ("ingest_month", "unchanged", 5), ("transform", "running", None),
         ("check", "queued", None),
@@ -71,7 +71,7 @@ def test_only_what_has_not_ended_is_canceled(state: str, asked: list[Json]) -> N
             seen.append(json.loads(request.content))
         return httpx.Response(200, json=dag_run(state))
 
-    runs.cancel(client_of(respond), "x")
+    runs.cancel(client_of(respond), "taxi_pipeline", "x")
     assert seen == asked
 
 

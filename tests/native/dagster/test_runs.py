@@ -102,7 +102,7 @@ def test_runs_are_listed_by_the_name_of_the_pipeline() -> None:
 def test_a_run_has_its_tasks_in_order_and_what_they_returned() -> None:
     trips = step("raw_trips", state="unchanged", digest="cd", **{"dagster/partition_row_count": 5, "dagster/x": "y"})
     steps = [step("transform", "IN_PROGRESS", attempts=1), trips, step("raw_zones", attempts=2, state="success")]
-    record = runs.observed(Web(RUN=[run("STARTED", stepStats=steps)]).client(), "r1")
+    record = runs.observed(Web(RUN=[run("STARTED", stepStats=steps)]).client(), "taxi_pipeline", "r1")
     assert [(task.task, task.state, task.attempts, task.rows) for task in record.tasks] == [
         ("ingest_zones", "success", 2, None), ("ingest_month", "unchanged", 1, 5), ("transform", "running", 2, None),
         ("check", "queued", 0, None),
@@ -115,7 +115,7 @@ def test_the_check_returns_the_results_of_the_checks() -> None:
     results = [{"success": False, "severity": "WARN", "description": "odd"}, {"success": True, "severity": "WARN"}]
     events = [{"__typename": "AssetCheckEvaluationEvent", "evaluation": result} for result in results]
     whole = run(stepStats=[step("check")], stepKeysToExecute=["check"], eventConnection={"events": events})
-    (task,) = runs.observed(Web(RUN=[whole]).client(), "r1").tasks
+    (task,) = runs.observed(Web(RUN=[whole]).client(), "taxi_pipeline", "r1").tasks
     assert task.returned == {"task": "check", "state": "success", "detail": "1 of 2 checks passed", "warnings": ["odd"]}
 
 
@@ -123,14 +123,16 @@ def test_the_check_returns_the_results_of_the_checks() -> None:
     ("status", "states", "error"),
     [
         ("CANCELED", ["success", "canceled", "skipped", "skipped"], None),
-        ("FAILURE", ["success", "failed", "skipped", "skipped"], "killed"),
+        ("FAILURE", ["success", "failed", "upstream failed", "upstream failed"], "killed"),
         ("CANCELING", ["success", "running", "queued", "queued"], None),
     ],
 )
 def test_a_step_ends_with_its_run(status: str, states: list[str], error: str | None) -> None:
     events = [{"__typename": "RunFailureEvent", "message": "killed"}] * (error is not None)
     steps = [step("raw_zones"), step("raw_trips", "IN_PROGRESS")]
-    record = runs.observed(Web(RUN=[run(status, stepStats=steps, eventConnection={"events": events})]).client(), "r1")
+    record = runs.observed(
+        Web(RUN=[run(status, stepStats=steps, eventConnection={"events": events})]).client(), "taxi_pipeline", "r1"
+    )
     assert ([task.state for task in record.tasks], record.error) == (states, error)
 
 
@@ -186,13 +188,13 @@ def refused(status: str) -> Json:
 )
 def test_a_run_is_canceled_once_it_has_started_unless_it_has_ended(answers: list[Any], asked: int) -> None:
     web = Web(TERMINATE=answers)
-    runs.cancel(web.client(), "r1")
+    runs.cancel(web.client(), "taxi_pipeline", "r1")
     assert web.count("TERMINATE") == asked
 
 
 def test_a_run_that_never_starts_is_not_called_canceled() -> None:
     with pytest.raises(TransientError, match="can't cancel the run yet: it is STARTING"):
-        runs.cancel(Web(TERMINATE=[refused("STARTING")]).client(patience_s=0), "r1")
+        runs.cancel(Web(TERMINATE=[refused("STARTING")]).client(patience_s=0), "taxi_pipeline", "r1")
 
 
 def test_the_process_of_a_run_is_the_last_one_that_it_wrote_down() -> None:

@@ -116,7 +116,7 @@ def test_only_what_has_not_ended_is_canceled(state: str, asked: list[str]) -> No
             seen.append(json.loads(request.content)["state"]["type"])
         return httpx.Response(200, json={"state": {"type": state}})
 
-    runs.cancel(Prefect("http://127.0.0.1:1", httpx.MockTransport(answer), 0), "run")
+    runs.cancel(Prefect("http://127.0.0.1:1", httpx.MockTransport(answer), 0), "taxi_pipeline", "run")
     assert seen == asked
 
 
