@@ -70,7 +70,9 @@ def backfill(request: Json, progress: Progress) -> BackfillResult:
             # A month gets no run if another run of it starts at the same instant: then it is asked for again.
             passed_over = stretch if wanted.which != "all" else ()
             left = [month for month in left if month not in records and month not in passed_over]
-    return BackfillResult.of(version("apache-airflow"), started, [records[month] for month in months if month in records])
+    return BackfillResult.of(
+        version("apache-airflow"), started, [records[month] for month in months if month in records]
+    )
 
 
 def connected(endpoint: Json) -> Airflow:

@@ -21,7 +21,7 @@ def run(prefect: Prefect, wanted: BackfillRequest, progress: Progress) -> list[M
     parameters = {
         "months": wanted.months,
         "parameters": wanted.parameters,
-        "which": "all",
+        "which": wanted.which,
         "concurrency": wanted.jobs,
     }
     run_id = prefect.start("backfill", parameters)

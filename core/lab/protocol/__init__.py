@@ -56,8 +56,8 @@ from core.lab.protocol.requests import (
     TicksRequest,
     Which,
 )
-from core.lab.protocol.services import Description, Endpoint, Services, Step
 from core.lab.protocol.scheduling import schedule_verbs
+from core.lab.protocol.services import Description, Endpoint, Services, Step
 from core.lab.protocol.serving import (
     KINDS,
     Progress,
