@@ -103,11 +103,8 @@ def _metadata(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _value(entry: Mapping[str, Any]) -> Any:
     """Return the value of a metadata entry: its only field besides the label. Some kinds have none that we read."""
-    return next((READERS.get(name, _as_it_is)(value) for name, value in entry.items() if name != "label"), None)
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
+    values = ((name, value) for name, value in entry.items() if name != "label")
+    return next((READERS[name](value) if name in READERS else value for name, value in values), None)
 
 
 def warnings_of(run: Mapping[str, Any]) -> list[str]:
