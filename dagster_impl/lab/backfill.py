@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,12 +80,12 @@ def launch(client: Client, wanted: BackfillRequest, months: list[str]) -> str:
         params |= {
             "assetSelection": [{"path": [asset]} for asset in ASSETS],
             "tags": [tag, {"key": "schema", "value": wanted.schema}],
-            "runConfigData": {"resources": {"parameters": {"config": wanted.parameters}}},
+            "runConfigData": as_resource(wanted.parameters),
         }
     else:
         named = partition_set_of(wanted.pipeline)
         of_job = {"partitionSetName": named["name"], "repositorySelector": named["repository"]}
-        params |= {"selector": of_job, "tags": [tag], "runConfigData": wanted.parameters}
+        params |= {"selector": of_job, "tags": [tag], "runConfigData": as_resource(wanted.parameters)}
 
     def attempt() -> str:
         # An earlier attempt whose answer was lost may have launched the backfill: then one has our tag.
@@ -94,6 +94,11 @@ def launch(client: Client, wanted: BackfillRequest, months: list[str]) -> str:
         return str(client.once(queries.LAUNCH, {"params": params}, "LaunchBackfillSuccess")["backfillId"])
 
     return patiently(attempt, client.patience_s)
+
+
+def as_resource(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the run config that passes parameters on as a resource: a job with partitions takes no config mapping."""
+    return {"resources": {"parameters": {"config": dict(parameters)}}} if parameters else {}
 
 
 def follow(

@@ -108,22 +108,25 @@ def tokyo() -> None:
 each_month_in_tokyo = dg.build_schedule_from_partitioned_job(tokyo)
 
 
+class Publisher(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
+    """Where the files are."""
+
+    url: str
+
+
 # Its run holds a process and a slot until the file is there. A sensor that asks for the run only then holds neither,
 # and it is what an expert writes when a month is late by weeks.
-@dg.asset(partitions_def=MONTHS, config_schema={"url": str})
-def fetch_published(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+@dg.op
+def fetch_published(context: dg.OpExecutionContext, parameters: Publisher) -> None:
     """Wait for the month's file: another attempt every five seconds."""
-    if not work.is_published(context.op_config["url"], context.partition_key):
+    if not work.is_published(parameters.url, context.partition_key):
         raise dg.RetryRequested(max_retries=10_000, seconds_to_wait=5)
-    return dg.MaterializeResult(metadata={"month": context.partition_key})
+    context.add_output_metadata({"month": context.partition_key})
 
 
-@dg.config_mapping
-def at_publisher(url: str) -> Config:
-    return {"ops": {"fetch_published": {"config": {"url": url}}}}
-
-
-not_yet = dg.define_asset_job("not_yet", [fetch_published], config=at_publisher)
+@dg.job(partitions_def=MONTHS, resource_defs={"parameters": Publisher.configure_at_launch()})
+def not_yet() -> None:
+    fetch_published()
 
 
 @dg.config_mapping
@@ -146,7 +149,6 @@ def latest() -> None:
 on_the_first = dg.schedule(job=latest, cron_schedule="0 0 1 * *", name="on_the_first")(asked)
 
 defs = dg.Definitions(
-    assets=[fetch_published],
     jobs=[monthly, by_interval, clock, spring, autumn, tokyo, not_yet, latest],
     schedules=[
         each_month, each_interval, every_minute, at_half_past_two, at_half_past_one, each_month_in_tokyo, on_the_first,
