@@ -1,7 +1,6 @@
 """The question's jobs and schedules. A schedule is stopped until the lab starts it, as any is by default."""
 
 import datetime as dt
-from typing import Any
 
 import dagster as dg
 
@@ -10,8 +9,6 @@ from tests.questions.dates import work
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2024-01", fmt="%Y-%m")
 """The last one is the last complete month (UTC); a run of the month that has begun is refused."""
-
-Config = dict[str, Any]
 
 
 @dg.op
@@ -48,16 +45,22 @@ def by_interval() -> None:
 each_interval = dg.build_schedule_from_partitioned_job(by_interval)
 
 
-@dg.op(config_schema={"at": str})
-def tick(context: dg.OpExecutionContext) -> None:
+class Tick(dg.Config):
+    """The instant that a run is for. An op does not see it: the schedule passes it on."""
+
+    at: str = ""
+
+
+@dg.op
+def tick(context: dg.OpExecutionContext, config: Tick) -> None:
     """Report the instant that the run is for."""
-    context.add_output_metadata({"at": context.op_config["at"]})
+    context.add_output_metadata({"at": config.at})
 
 
-# An op does not see the tick of its run: the schedule passes it on.
 @dg.config_mapping
-def at_tick(at: str = "") -> Config:
-    return {"ops": {"tick": {"config": {"at": at}}}}
+def at_tick(config: Tick) -> dg.RunConfig:
+    """Return the run config of a job of which `tick` is the only op."""
+    return dg.RunConfig(ops={"tick": config})
 
 
 @dg.job(config=at_tick)
@@ -129,16 +132,16 @@ def not_yet() -> None:
     fetch_published()
 
 
-@dg.config_mapping
-def before(at: str) -> Config:
-    return {"ops": {"load_latest": {"config": {"at": at}}}}
-
-
-@dg.op(config_schema={"at": str})
-def load_latest(context: dg.OpExecutionContext) -> None:
+@dg.op
+def load_latest(context: dg.OpExecutionContext, config: Tick) -> None:
     """Load the three months before the tick, those that are late or were published again among them."""
-    months = work.months_before(dt.datetime.fromisoformat(context.op_config["at"]), 3)
-    context.add_output_metadata(work.load(months, "dagster"))
+    context.add_output_metadata(work.load(work.months_before(dt.datetime.fromisoformat(config.at), 3), "dagster"))
+
+
+@dg.config_mapping
+def before(config: Tick) -> dg.RunConfig:
+    """Return the run config of `latest`."""
+    return dg.RunConfig(ops={"load_latest": config})
 
 
 @dg.job(config=before)
