@@ -53,7 +53,7 @@ def monthly(month: str | None = None) -> State[None]:
     return Completed()
 
 
-@flow
+@flow(name="monthly_backfill")
 async def monthly_backfill(
     months: list[str], parameters: dict[str, Any], which: Which = "missing", concurrency: int = 2
 ) -> State[None]:
@@ -85,7 +85,7 @@ def interval_month(tick: dt.datetime) -> None:
     create_table_artifact([{"date": f"{tick:%Y-%m}", "month": work.month_before(tick)}])
 
 
-@flow
+@flow(name="by_interval")
 def by_interval() -> None:
     """Do a month's work: the month before the run's scheduled time, whoever set that."""
     interval_month(tick_of(this_run()))
@@ -137,7 +137,7 @@ def fetch_published(url: str, month: str) -> bool:
     return found
 
 
-@flow
+@flow(name="not_yet")
 def not_yet(month: str, url: str) -> State[None]:
     """Ask for the month's file; while there is none, go back to the queue for five seconds, and hold no process."""
     if fetch_published(url, month):
