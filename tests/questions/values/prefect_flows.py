@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow, runtime, task
+from prefect.artifacts import create_markdown_artifact
 from prefect.results import get_result_store
 
 from tests.questions.values.samples import sample, verdict
@@ -19,15 +20,15 @@ def produce(kind: str, size: int) -> Any:
 
 
 @task
-def take(kind: str, size: int, value: Any) -> str:
+def take(kind: str, size: int, value: Any) -> None:
     """Take the value from memory."""
-    return verdict(kind, size, value)
+    create_markdown_artifact(verdict(kind, size, value))
 
 
 @task
-def pull(kind: str, size: int, key: str) -> str:
+def pull(kind: str, size: int, key: str) -> None:
     """Read the value from the result storage."""
-    return verdict(kind, size, get_result_store().read(key).result)
+    create_markdown_artifact(verdict(kind, size, get_result_store().read(key).result))
 
 
 @flow
@@ -35,7 +36,7 @@ def values(kind: str = "text", size: int = 5) -> None:
     """Hand a value from one task to two others."""
     value = produce(kind, size)
     take(kind, size, value)
-    pull(kind, size, KEY)
+    pull(kind, size, KEY.format(flow_run=runtime.flow_run))
 
 
 deployments = [values.to_deployment("triptych")]
