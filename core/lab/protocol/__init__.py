@@ -18,6 +18,7 @@ Verbs
     runs       RunsRequest       -> RunList         the newest runs, whoever started them
     cancel     RunRequest        -> {}              asks the orchestrator to cancel a run, unless it has ended
     delete     RunRequest        -> {}              deletes a run that has ended from the history, with what it returned
+    limit      LimitRequest      -> {}              sets how many tasks at a time may use a pool of slots
     processes  ProcessesRequest  -> ProcessList     the living processes by role
 
     schedule   ScheduleRequest   -> {}              turns the schedule of a pipeline on, or pauses it
@@ -47,6 +48,7 @@ from core.lab.protocol.records import (
 )
 from core.lab.protocol.requests import (
     BackfillRequest,
+    LimitRequest,
     ProcessesRequest,
     Request,
     RunRequest,
@@ -79,6 +81,7 @@ __all__ = [
     "Cause",
     "Description",
     "Endpoint",
+    "LimitRequest",
     "Message",
     "MonthRecord",
     "MonthState",
