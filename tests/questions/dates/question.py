@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from core.errors import UsageError
 from core.lab.protocol import RunRecord, Which
@@ -265,7 +265,6 @@ def publish(source: Path, folder: Path, *months: str) -> None:
 class Case:
     """One row: what is done, the right answer, and how it is asked."""
 
-    about: Literal["month", "schedule", "late", "again"]
     what: str
     answer: Callable[[Dates], Any]
     expected: Any = None
@@ -288,51 +287,51 @@ EMULATED: Mapping[str, How] = {"dagster": "emulated", "prefect": "emulated"}
 PARENT: Mapping[str, How] = {"prefect": "emulated"}
 
 CASES = (
-    Case("month", "by hand, with the month 2024-01", Dates.by_hand, month("2024-01"), in_tests=True),
-    Case("month", "by hand, without a month", Dates.by_hand_without, failed(work.NO_MONTH), in_tests=True),
-    Case("month", "by hand, with the month that has just begun", Dates.this_month),
-    Case("month", "a backfill of June to August 2024, in which July fails", Dates.backfill, BACKFILLED, PARENT),
-    Case("month", "the past date 2024-05-01 of its schedule", Dates.past_date, [month("2024-04")], in_tests=True),
-    Case("month", "the same past date, asked for again", Dates.past_date_again, {"runs": 0}),
+    Case("by hand, with the month 2024-01", Dates.by_hand, month("2024-01"), in_tests=True),
+    Case("by hand, without a month", Dates.by_hand_without, failed(work.NO_MONTH), in_tests=True),
+    Case("by hand, with the month that has just begun", Dates.this_month),
+    Case("a backfill of 2024-06 to 2024-08, in which July fails", Dates.backfill, BACKFILLED, PARENT),
+    Case("the past date 2024-05-01 of a monthly schedule", Dates.past_date, [month("2024-04")], in_tests=True),
+    Case("the same past date, asked for again", Dates.past_date_again, {"runs": 0}),
     Case(
-        "month", "by interval: by hand, for the date 2024-05-01", Dates.interval_by_hand,
+        "by hand for the date 2024-05-01, the month of the interval before it", Dates.interval_by_hand,
         {**month("2024-04"), "date": "2024-05"}, in_tests=True,
     ),
     Case(
-        "month", "by interval: the past date 2024-06-01", Dates.interval_past_date,
+        "the past date 2024-06-01 of the same", Dates.interval_past_date,
         [{**month("2024-05"), "date": "2024-06"}],
     ),
     Case(
-        "month", "the first of March in Tokyo, 15:00 UTC on 29 February", Dates.tokyo,
+        "the first of March in Tokyo, 15:00 UTC on 29 February", Dates.tokyo,
         [{**month("2024-02"), "by the date as it comes": "2024-02"}],
     ),
     Case(
-        "schedule", "on: a run starts by itself", Dates.fires,
+        "a schedule that is on", Dates.fires,
         {"state": "success", "cause": "scheduled", "after its time": True},
     ),
-    Case("schedule", "paused: a run that is started by hand", Dates.by_hand_while_paused, {"state": "success"}),
-    Case("schedule", "turned on without catch-up: runs of past dates", Dates.extra_run, {"runs": 0}),
-    Case("schedule", "turned on with catch-up: runs of three past dates", Dates.caught_up, {"runs": 3}),
-    Case("schedule", "02:30 in New York, 7 to 9 March 2026, in UTC", lambda dates: dates.dates_of("spring", *SPRING)),
+    Case("by hand, while the schedule is paused", Dates.by_hand_while_paused, {"state": "success"}),
+    Case("turned on, without catch-up: runs of dates that have passed", Dates.extra_run, {"runs": 0}),
+    Case("turned on, with catch-up: runs of three dates that have passed", Dates.caught_up, {"runs": 3}),
+    Case("02:30 in New York, 7 to 9 March 2026, in UTC", lambda dates: dates.dates_of("spring", *SPRING)),
     Case(
-        "schedule", "01:30 in New York, 31 October to 2 November 2026, in UTC",
+        "01:30 in New York, 31 October to 2 November 2026, in UTC",
         lambda dates: dates.dates_of("autumn", *AUTUMN),
     ),
     Case(
-        "late", "a run of a month that is not published yet", Dates.late,
+        "a month that is not published yet", Dates.late,
         {"state": "success", "holds a process": False},
     ),
     Case(
-        "late", "the schedule's run of 1 May: April is late", lambda dates: dates.newest[0],
+        "the schedule's run of 1 May: the last three months, April is late", lambda dates: dates.newest[0],
         {"state": "success", "2024-02": "success", "2024-03": "success", "2024-04": "not yet"},
     ),
     Case(
-        "late", "its run of 1 June: April is there, March was published again", lambda dates: dates.newest[1],
+        "its run of 1 June: April is there, March was published again", lambda dates: dates.newest[1],
         {"state": "success", "2024-03": "success", "2024-04": "success", "2024-05": "not yet"},
     ),
-    Case("again", "what is missing, June to September", lambda dates: dates.missing, ["2024-09"], EMULATED),
-    Case("again", "what has failed, June to October", lambda dates: dates.failed, ["2024-07"], EMULATED),
-    Case("again", "all, June and July", Dates.all_again, ["2024-06", "2024-07"], PARENT),
+    Case("again, what is missing: June to September", lambda dates: dates.missing, ["2024-09"], EMULATED),
+    Case("again, what has failed: June to October", lambda dates: dates.failed, ["2024-07"], EMULATED),
+    Case("again, all: June and July", Dates.all_again, ["2024-06", "2024-07"], PARENT),
 )  # fmt: skip
 
 
@@ -357,6 +356,6 @@ def ask(asking: Asking, rows: Sequence[Row]) -> Answers:
 QUESTION = Question(
     name="dates",
     title="Which month does a run mean, when does a schedule fire, and what is run again?",
-    rows=[Row({"about": case.about, "case": case.what}, case.expected, case.how, case.in_tests) for case in CASES],
+    rows=[Row({"case": case.what}, case.expected, case.how, case.in_tests) for case in CASES],
     ask=ask,
 )
