@@ -158,7 +158,8 @@ def latest() -> None:
     load_latest(tick_of(this_run()))
 
 
-MONTHLY, NEW_YORK = "0 0 1 * *", "America/New_York"
+MONTHLY = "0 0 1 * *"
+NEW_YORK = "America/New_York"
 
 deployments = [
     monthly.to_deployment("triptych", schedule=Cron(MONTHLY, timezone="UTC"), paused=True),
