@@ -22,7 +22,7 @@ NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 ABREAST := --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test test-fast up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures lock clean
+.PHONY: help setup doctor demo test test-fast test-slow up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -62,9 +62,13 @@ $(NATIVE:%=native-%): native-%: setup
 test-fast: setup ## the tests that need no orchestrator: under 2 minutes
 	$(LAB)/$(PYTEST) -m "not slow" tests/unit tests/integration
 
+test-slow: setup ## the others that need no orchestrator: with dbt, servers, and services of their own
+	$(LAB)/$(PYTEST) -m slow tests/unit tests/integration
+
+# The slow tests take as long as all other parts beside them.
 test: ## lint, types and every test; the parity suite on real services runs last
-	@$(MAKE) $(ABREAST) lint types native
-	$(LAB)/$(PYTEST) tests/unit tests/integration tests/contract
+	@$(MAKE) $(ABREAST) lint test-slow types native test-fast
+	$(LAB)/$(PYTEST) tests/contract
 
 # The last version that runs on Node 20, which the distributions have; 3.36 needs 21, and is twice as large.
 AZURITE := 3.35.0
