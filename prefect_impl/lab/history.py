@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping, Sequence
 
 from core import errors
@@ -73,9 +74,9 @@ def step(task: Json) -> str:
     """Return which step a task run is. Its key is the function's name and a hash of its source.
 
     Its name would not tell: Prefect adds a random suffix, and a name that the task sets is lost when its process is
-    killed.
+    killed. The key of a call of `run_deployment` ends with the name of the flow, without a hash.
     """
-    return str(task["task_key"]).rpartition("-")[0]
+    return re.sub("-[0-9a-f]{8}$", "", str(task["task_key"])).rpartition(".")[2]
 
 
 def task_records(tasks: Sequence[Json], receipts: Mapping[str, Json], completed: bool) -> list[TaskRecord]:
@@ -93,7 +94,7 @@ def task_records(tasks: Sequence[Json], receipts: Mapping[str, Json], completed:
 def task_record(name: str, tries: Sequence[Json], receipt: Json, completed: bool = False) -> TaskRecord:
     """Return a step's record from its task runs, oldest first: the state of the last one, and the attempts of all."""
     last = tries[-1] if tries else {"state_type": "PENDING", "end_time": None}
-    state: TaskState = "skipped" if last["state_type"] == "PENDING" else "failed"
+    state: TaskState = "upstream failed" if last["state_type"] == "PENDING" else "failed"
     if completed or last["state_type"] == "COMPLETED":
         state = "unchanged" if receipt.get("state") == "unchanged" else "success"
     attempts = max(sum(task["run_count"] for task in tries), int(completed))

@@ -23,7 +23,8 @@ from core import digest, ledger
 from core.errors import TransientError
 from core.extract import sample
 from core.lab import driver, processes
-from core.lab.protocol import BackfillRequest, BackfillResult, Description, Endpoint
+from core.lab.postgres import Postgres
+from core.lab.protocol import BackfillRequest, BackfillResult, Description, Endpoint, further
 from core.lab.registry import BASELINE, orchestrators
 from core.lab.scope import TABLES
 from core.lab.session import Lab
@@ -39,6 +40,26 @@ ROWS = 400
 Schema = str
 Tables = dict[str, tuple[int, str]]
 """Rows and digest of each table."""
+
+
+QUESTIONS = "tests.questions"
+"""The package whose pipelines the services have besides the taxi pipeline."""
+
+TOY = Path(__file__).resolve().parents[1] / "toy_impl"
+
+
+@contextmanager
+def opened(work: Path) -> Iterator[Bench]:
+    """Open a lab with its state folder in `work`. An orchestrator's services start when they are first needed."""
+    sample.ensure(work / "published", parse_months(f"{MONTHS[0]}..{MONTHS[-1]}"), rows=ROWS)
+    passed_on = {**settings().passed_on, further.VARIABLE: QUESTIONS}
+    state = replace(settings(), home=work / "state", stall_s=600, impls=(*settings().impls, TOY), passed_on=passed_on)
+    try:
+        with Lab(state) as lab:
+            yield Bench(lab, work)
+    finally:
+        # As root, the cluster lies outside the temporary folder.
+        Postgres(state.home / "postgres").wipe()
 
 
 def orchestrator_names() -> list[str]:

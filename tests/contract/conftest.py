@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from core.extract import sample
-from core.lab.postgres import Postgres
 from core.lab.registry import orchestrators
-from core.lab.session import Lab
-from core.month import parse_months
 from core.settings import settings
-from tests.contract.bench import MONTHS, ROWS, Bench
-
-TOY = Path(__file__).resolve().parents[1] / "toy_impl"
+from tests.contract.bench import Bench, opened
 
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """The lab, in its own state folder. An orchestrator's services start with its first test, and stay up."""
-    work = tmp_path_factory.mktemp("contract")
-    sample.ensure(work / "published", parse_months(f"{MONTHS[0]}..{MONTHS[-1]}"), rows=ROWS)
-    state = replace(settings(), home=work / "state", stall_s=600, impls=(*settings().impls, TOY))
-    try:
-        with Lab(state) as lab:
-            yield Bench(lab, work)
-    finally:
-        # As root, the cluster lies outside the temporary folder.
-        Postgres(state.home / "postgres").wipe()
+    with opened(tmp_path_factory.mktemp("contract")) as bench:
+        yield bench
 
 
 @pytest.fixture(scope="session")

@@ -135,7 +135,7 @@ def test_a_month_of_another_pipeline_has_its_steps() -> None:
 
 def test_a_month_of_another_pipeline_fails_without_one_of_its_steps() -> None:
     record = month_record(
-        "2024-01", [TaskRecord("fetch", "success", 2), TaskRecord("publish", "skipped", 0)], {}, None, OTHER
+        "2024-01", [TaskRecord("fetch", "success", 2), TaskRecord("publish", "upstream failed", 0)], {}, None, OTHER
     )
     assert (record.state, record.error, record.attempts) == ("failed", "did not run: publish", 2)
 

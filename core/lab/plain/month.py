@@ -13,7 +13,7 @@ import tenacity
 
 from core.errors import RETRIES, RETRY_DELAY_S, TransientError, TriptychError
 from core.lab.plain.store import now
-from core.lab.protocol import TAXI_PIPELINE, MonthRecord, RunRecord, TaskRecord, TaskState, month_record
+from core.lab.protocol import TAXI_PIPELINE, MonthRecord, RunRecord, TaskRecord, month_record
 from core.month import Month
 
 if TYPE_CHECKING:
@@ -54,10 +54,9 @@ class Recorder:
         rows = receipt and receipt.rows
         self.set_task(TaskRecord(task, state, count, started, now(), rows, self.receipts.get(task)))  # type: ignore[arg-type]
 
-    def skip(self, task: str) -> None:
-        """Record that a step was not run, because one before it failed."""
-        skipped: TaskState = "skipped"
-        self.set_task(TaskRecord(task, skipped, 0))
+    def hold_back(self, task: str) -> None:
+        """Record that a step could not run, because one before it failed."""
+        self.set_task(TaskRecord(task, "upstream failed", 0))
 
     def fail(self, error: str) -> None:
         """Record why the run fails: the first error stays."""
@@ -91,7 +90,7 @@ def run_month(month: Month, run: Run, recorder: Recorder) -> MonthRecord:
         pool.submit(recorder.run, "ingest_month", lambda: pipeline.ingest_month(run, month))
     for task, step in (("transform", pipeline.transform), ("check", pipeline.check)):
         if recorder.record.error:
-            recorder.skip(task)
+            recorder.hold_back(task)
         else:
             recorder.run(task, lambda step=step: step(run, month))  # type: ignore[misc]
     record = month_record(str(month), recorder.record.tasks, recorder.receipts, recorder.record.error)

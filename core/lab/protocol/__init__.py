@@ -17,11 +17,14 @@ Verbs
     observe    RunRequest        -> RunRecord       what the orchestrator recorded of a run; may wait for its end
     runs       RunsRequest       -> RunList         the newest runs, whoever started them
     cancel     RunRequest        -> {}              asks the orchestrator to cancel a run, unless it has ended
+    delete     RunRequest        -> {}              deletes a run that has ended from the history, with what it returned
+    limit      LimitRequest      -> {}              sets how many tasks at a time may use a pool of slots
     processes  ProcessesRequest  -> ProcessList     the living processes by role
 
 A runner needs the first four. The lab asks for no verb that the runner lacks (`Description.verbs`): it says so instead.
 """
 
+from core.lab.protocol import further
 from core.lab.protocol.message import Message
 from core.lab.protocol.pipelines import TAXI_PIPELINE, Parameter, Pipeline, Value
 from core.lab.protocol.records import (
@@ -41,6 +44,7 @@ from core.lab.protocol.records import (
 )
 from core.lab.protocol.requests import (
     BackfillRequest,
+    LimitRequest,
     ProcessesRequest,
     Request,
     RunRequest,
@@ -69,6 +73,7 @@ __all__ = [
     "Cause",
     "Description",
     "Endpoint",
+    "LimitRequest",
     "Message",
     "MonthRecord",
     "MonthState",
@@ -94,6 +99,7 @@ __all__ = [
     "Verb",
     "canceled_with_us",
     "follow",
+    "further",
     "month_record",
     "progress_path",
     "read_result",

@@ -45,7 +45,7 @@ class Pipeline(Message):
 
     name: str
     tasks: list[str]
-    """Its steps, in order. A run in which one of them failed or did not run has failed."""
+    """Its steps, in order. A run in which one of them failed, or could not run, has failed."""
     main: str
     """The step whose attempts, and whose receipt's rows and digests, are those of a month."""
     month: Literal["required", "optional", "none"] = "required"

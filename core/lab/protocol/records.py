@@ -12,8 +12,9 @@ from core.lab.protocol.pipelines import TAXI_PIPELINE, Pipeline
 from core.run import counted
 
 MonthState = Literal["success", "unchanged", "failed"]
-TaskState = Literal["queued", "running", "success", "unchanged", "failed", "skipped", "canceled"]
-"""``unchanged`` is a success that had nothing to do."""
+TaskState = Literal["queued", "running", "success", "unchanged", "failed", "skipped", "upstream failed", "canceled"]
+"""``unchanged`` is a success that had nothing to do. ``skipped``: there was no need to run it. ``upstream failed``: it
+could not run, because a step before it failed."""
 
 RunState = Literal["queued", "running", "success", "failed", "skipped", "canceled"]
 """docs/architecture.md says which words of each orchestrator each of these stands for."""
@@ -21,8 +22,9 @@ RunState = Literal["queued", "running", "success", "failed", "skipped", "cancele
 Cause = Literal["manual", "scheduled", "backfill", "event", "parent run", "retry"]
 """Why there is a run. A retry is a run that repeats another one, not another attempt within a run."""
 
-Role = Literal["scheduler", "worker", "daemon", "code server", "API", "run"]
-"""What a process does. A code server reads the user's code: Airflow's DAG processor is one too."""
+Role = Literal["scheduler", "worker", "daemon", "code server", "triggerer", "API", "run"]
+"""What a process does. A code server reads the user's code: Airflow's DAG processor is one too. A triggerer waits for
+events on behalf of deferred tasks, and is Airflow's alone."""
 
 UNFINISHED = ("queued", "running")
 
@@ -169,12 +171,13 @@ def month_record(
     """Return the record of one month, from its tasks as the orchestrator recorded them, and their receipts by name.
 
     A month is ``unchanged`` when the main step of its `pipeline` saw that these very bytes are loaded, and ``failed``
-    when any step failed or did not run.
+    when any step failed or could not run; one that was skipped does not fail it.
     """
     by_name = {task.task: task for task in tasks}
     main = receipts.get(pipeline.main, {})
     ran = [by_name[name].attempts for name in (pipeline.main, *pipeline.tasks) if name in by_name]
-    missing = [name for name in pipeline.tasks if name not in by_name or by_name[name].state in ("failed", "skipped")]
+    ended = {name: by_name[name].state if name in by_name else "upstream failed" for name in pipeline.tasks}
+    missing = [name for name, state in ended.items() if state in ("failed", "upstream failed")]
     if missing and not error:
         error = f"did not run: {', '.join(missing)}"
     state: MonthState = "failed" if error else "unchanged" if main.get("state") == "unchanged" else "success"

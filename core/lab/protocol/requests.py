@@ -27,7 +27,7 @@ class StartRequest(Request):
 
 @dataclass(frozen=True)
 class RunRequest(Request):
-    """One run, to be canceled, or to be observed for as long as `wait_s` says.
+    """One run, to be canceled, to be deleted, or to be observed for as long as `wait_s` says.
 
     With 0 it is looked at once; otherwise until it has ended, `wait_s` seconds at most, or without a limit for None.
     """
@@ -43,6 +43,17 @@ class RunsRequest(Request):
 
     pipeline: str | None = None
     limit: int = 20
+
+
+@dataclass(frozen=True)
+class LimitRequest(Request):
+    """At most `slots` tasks at a time of those that use the pool `name`, from now on.
+
+    It is a pool in Airflow and in Dagster, and a global concurrency limit in Prefect.
+    """
+
+    name: str
+    slots: int
 
 
 @dataclass(frozen=True)

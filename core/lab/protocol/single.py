@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from core.lab.protocol.records import ProcessList, ProcessRecord, RunList, RunRecord
-from core.lab.protocol.requests import ProcessesRequest, RunRequest, RunsRequest, StartRequest
+from core.lab.protocol.requests import LimitRequest, ProcessesRequest, RunRequest, RunsRequest, StartRequest
 from core.lab.protocol.serving import Progress, Verb, follow
 
 Json = dict[str, Any]
@@ -21,14 +21,20 @@ class SingleRuns(Protocol[Client_contra]):
     def start(self, client: Client_contra, wanted: StartRequest, /) -> str:
         """Start a run by hand, and return its id."""
 
-    def observed(self, client: Client_contra, run_id: str, /) -> RunRecord:
+    def observed(self, client: Client_contra, pipeline: str, run_id: str, /) -> RunRecord:
         """Return the record of a run, with its tasks."""
 
     def newest(self, client: Client_contra, pipeline: str | None, limit: int, /) -> list[RunRecord]:
         """Return the newest runs of a pipeline, or of all."""
 
-    def cancel(self, client: Client_contra, run_id: str, /) -> None:
+    def cancel(self, client: Client_contra, pipeline: str, run_id: str, /) -> None:
         """Cancel a run; one that has ended stays as it is."""
+
+    def delete(self, client: Client_contra, pipeline: str, run_id: str, /) -> None:
+        """Delete a run that has ended, and what it returned, from the orchestrator's history."""
+
+    def limit(self, client: Client_contra, wanted: LimitRequest, /) -> None:
+        """Set how many tasks at a time may use a pool."""
 
     def processes(self, client: Client_contra, wanted: ProcessesRequest, /) -> list[ProcessRecord]:
         """Return the living processes."""
@@ -50,7 +56,7 @@ def run_verbs(
     def observe(request: Json, progress: Progress) -> RunRecord:
         wanted = RunRequest.from_json(request)
         with connected(wanted.endpoint) as client:
-            return follow(wanted, lambda: runs.observed(client, wanted.run_id), progress, every_s)
+            return follow(wanted, lambda: runs.observed(client, wanted.pipeline, wanted.run_id), progress, every_s)
 
     def newest(request: Json, _: Progress) -> RunList:
         wanted = RunsRequest.from_json(request)
@@ -60,7 +66,19 @@ def run_verbs(
     def cancel(request: Json, _: Progress) -> Json:
         wanted = RunRequest.from_json(request)
         with connected(wanted.endpoint) as client:
-            runs.cancel(client, wanted.run_id)
+            runs.cancel(client, wanted.pipeline, wanted.run_id)
+        return {}
+
+    def delete(request: Json, _: Progress) -> Json:
+        wanted = RunRequest.from_json(request)
+        with connected(wanted.endpoint) as client:
+            runs.delete(client, wanted.pipeline, wanted.run_id)
+        return {}
+
+    def limit(request: Json, _: Progress) -> Json:
+        wanted = LimitRequest.from_json(request)
+        with connected(wanted.endpoint) as client:
+            runs.limit(client, wanted)
         return {}
 
     def processes(request: Json, _: Progress) -> ProcessList:
@@ -68,4 +86,5 @@ def run_verbs(
         with connected(wanted.endpoint) as client:
             return ProcessList(runs.processes(client, wanted))
 
-    return {"start": start, "observe": observe, "runs": newest, "cancel": cancel, "processes": processes}
+    verbs: dict[str, Verb] = {"start": start, "observe": observe, "runs": newest}
+    return verbs | {"cancel": cancel, "delete": delete, "limit": limit, "processes": processes}

@@ -30,7 +30,7 @@ def test_a_failed_month_has_the_message_of_its_exception() -> None:
     detail = [{"exc_type": "NotPublished", "exc_value": "2024-01 is not published yet"}]
     record = failed_with([{"event": "::group::"}, {"event": "Task failed", "level": "error", "error_detail": detail}])
     assert (record.state, record.error) == ("failed", "2024-01 is not published yet")
-    assert [task.state for task in record.tasks] == ["success", "failed", "skipped", "skipped"]
+    assert [task.state for task in record.tasks] == ["success", "failed", "upstream failed", "upstream failed"]
 
 
 def test_the_message_is_that_of_the_exception_and_not_of_its_cause() -> None:

@@ -52,12 +52,40 @@ def test_a_run_has_its_tasks_in_order_and_what_they_returned() -> None:
         is_run = "/taskInstances" not in request.url.path
         return httpx.Response(200, json=dag_run("running")) if is_run else tasks(request)
 
-    record = runs.observed(client_of(respond), "x")
+    record = runs.observed(client_of(respond), "taxi_pipeline", "x")
     assert [(task.task, task.state, task.rows) for task in record.tasks] == [
         ("ingest_zones", "success", 5), ("ingest_month", "unchanged", 5), ("transform", "running", None),
         ("check", "queued", None),
     ]  # fmt: skip
     assert record.tasks[1].returned == {"task": "ingest_month", "state": "unchanged", "rows": 5}
+
+
+def test_a_mapped_task_has_a_record_for_each_instance() -> None:
+    tasks = server_of_one_run(dict.fromkeys(["check[10]", "check[9]", "transform"], "success"), [])
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/return_value"):
+            return httpx.Response(200, json={"value": int(request.url.params["map_index"])})
+        is_run = "/taskInstances" not in request.url.path
+        return httpx.Response(200, json=dag_run()) if is_run else tasks(request)
+
+    record = runs.observed(client_of(respond), "taxi_pipeline", "x")
+    assert [(task.task, task.returned) for task in record.tasks] == [
+        ("transform", -1), ("check[9]", 9), ("check[10]", 10)
+    ]  # fmt: skip
+
+
+def test_a_task_that_returned_nothing_is_recorded_without_a_value() -> None:
+    tasks = server_of_one_run({"any": "success"}, [])
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/xcomEntries"):
+            return httpx.Response(200, json={"xcom_entries": [], "total_entries": 0})
+        is_run = "/taskInstances" not in request.url.path
+        return httpx.Response(200, json=dag_run(dag_id="any")) if is_run else tasks(request)
+
+    (task,) = runs.observed(client_of(respond), "any", "x").tasks
+    assert (task.state, task.returned, task.rows) == ("success", None, None)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +99,7 @@ def test_only_what_has_not_ended_is_canceled(state: str, asked: list[Json]) -> N
             seen.append(json.loads(request.content))
         return httpx.Response(200, json=dag_run(state))
 
-    runs.cancel(client_of(respond), "x")
+    runs.cancel(client_of(respond), "taxi_pipeline", "x")
     assert seen == asked
 
 

@@ -84,7 +84,7 @@ def test_describe_does_not_import_dagster() -> None:
 
 def step(key: str, status: str = "SUCCESS", start: float = 10.0, attempts: int = 0, **metadata: Any) -> dict[str, Any]:
     entries = [
-        {"label": name, "intValue": value} if isinstance(value, int) else {"label": name, "text": value}
+        {"label": name, "intRepr": str(value)} if isinstance(value, int) else {"label": name, "text": value}
         for name, value in metadata.items()
     ]
     return {
@@ -124,7 +124,7 @@ def test_a_killed_run_without_a_retry_has_the_error_that_dagster_reports() -> No
     events = [{"__typename": "RunFailureEvent", "message": "Run worker exited unexpectedly\n"}]
     record = history.record("2024-01", [run("FAILURE", step("raw_trips", "IN_PROGRESS"), events=events)])
     assert (record.state, record.error) == ("failed", "Run worker exited unexpectedly")
-    assert [task.state for task in record.tasks] == ["skipped", "failed", "skipped", "skipped"]
+    assert [task.state for task in record.tasks] == ["upstream failed", "failed", "upstream failed", "upstream failed"]
 
 
 def test_the_error_is_the_line_of_the_step_that_failed() -> None:

@@ -128,8 +128,8 @@ def test_a_permanent_error_fails_the_month_at_once_with_its_message(run: RunMont
     assert attempts(record) == {
         "ingest_zones": ("success", 1),
         "ingest_month": ("failed", 1),
-        "transform": ("skipped", 0),
-        "check": ("skipped", 0),
+        "transform": ("upstream failed", 0),
+        "check": ("upstream failed", 0),
     }
 
 

@@ -171,7 +171,7 @@ def test_when_the_record_of_a_month_is_complete(run: Json, tasks: list[Json], ov
         ("COMPLETED", {"state": "unchanged"}, "unchanged"),
         ("COMPLETED", {}, "success"),
         ("FAILED", {}, "failed"),
-        ("PENDING", {}, "skipped"),
+        ("PENDING", {}, "upstream failed"),
         ("RUNNING", {}, "failed"),
     ],
 )
