@@ -19,21 +19,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield bench
 
 
-@pytest.fixture(scope="session")
-def orchestrator(request: pytest.FixtureRequest, bench: Bench) -> Iterator[str]:
-    """The name of an orchestrator. Its services end with the last test that asks for it.
-
-    Idle, those of all three take 0.7 of a core (docs/benchmarks/orchestrators.md) from the tests of the others. pytest
-    runs all tests of one parameter together, because its scope is the session. What comes later starts them again.
-    """
-    yield request.param
-    bench.lab.stack(orchestrators(bench.lab.settings)[request.param]).end()
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `orchestrator` runs once for each registered one, the baseline included."""
     if "orchestrator" in metafunc.fixturenames:
-        metafunc.parametrize("orchestrator", list(orchestrators(settings())), indirect=True, scope="session")
+        metafunc.parametrize("orchestrator", list(orchestrators(settings())), scope="session")
 
 
 @pytest.fixture(autouse=True)
