@@ -79,6 +79,13 @@ fragment value on MetadataEntry { label
   ... on TimestampMetadataEntry { timestamp } }
 """
 
+REPOSITORIES = """
+{ repositoriesOrError {
+  __typename
+  ... on RepositoryConnection { nodes { name location { name } pipelines { name } } }
+  ... on Error { message } } }
+"""
+
 JOB_PARTITIONS = """
 query ($selector: PipelineSelector!) { pipelineOrError(params: $selector) {
   __typename

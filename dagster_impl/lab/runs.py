@@ -29,7 +29,7 @@ ASSET_JOB = "__ASSET_JOB"
 """The job that Dagster makes of all assets: a run that materializes some of them by hand is one of this job."""
 
 REPOSITORY = "__repository__"
-"""Dagster's name of what a code location has, when this is in one `Definitions`."""
+"""Dagster's name of what is in the taxi pipeline's code location. In the other one, each has a name of its own."""
 
 PARTITION = "dagster/partition"
 
@@ -65,7 +65,7 @@ def start(client: Client, wanted: StartRequest) -> str:
     Raise `UsageError` for a month that is no partition: Dagster would start a run, which would then fail.
     """
     is_taxi = wanted.pipeline == TAXI_PIPELINE.name
-    selector = _selector(LOCATION, ASSET_JOB) if is_taxi else _selector(FURTHER, wanted.pipeline)
+    selector = _selector(LOCATION, REPOSITORY, ASSET_JOB) if is_taxi else further_job(client, wanted.pipeline)
     known = set(partitions(client) if is_taxi else job_partitions(client, selector))
     if known and wanted.month and wanted.month not in known:
         raise UsageError(no_partition(wanted.month, known))
@@ -86,8 +86,16 @@ def start(client: Client, wanted: StartRequest) -> str:
     return patiently(attempt, client.patience_s)
 
 
-def _selector(location: str, job: str) -> dict[str, Any]:
-    return {"repositoryLocationName": location, "repositoryName": REPOSITORY, "jobName": job}
+def _selector(location: str, repository: str, job: str) -> dict[str, Any]:
+    return {"repositoryLocationName": location, "repositoryName": repository, "jobName": job}
+
+
+def further_job(client: Client, name: str) -> dict[str, Any]:
+    """Return where the job of a further pipeline is; raise `UsageError` when there is none of its name."""
+    for repository in client.one(queries.REPOSITORIES, {}, "RepositoryConnection")["nodes"]:
+        if repository["location"]["name"] == FURTHER and {"name": name} in repository["pipelines"]:
+            return _selector(FURTHER, repository["name"], name)
+    raise UsageError(f"Dagster has no job {name!r}: is there one in a module {MODULE}?")
 
 
 def job_partitions(client: Client, selector: Mapping[str, Any]) -> list[str]:
