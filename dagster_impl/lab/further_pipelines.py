@@ -12,6 +12,7 @@ Jobs run in the in-process executor, unless the module or the job has another.
 """
 
 import traceback
+from functools import cache
 from importlib import import_module
 
 import dagster as dg
@@ -22,6 +23,7 @@ from core.lab.protocol import further
 from dagster_impl.lab.services import MODULE
 
 
+@cache
 def repository(module: str) -> dg.RepositoryDefinition:
     """Return what a module defines, once it is clear that Dagster can load it; raise `PermanentError` naming it."""
     try:
@@ -45,5 +47,17 @@ def named(name: str, defs: dg.Definitions) -> dg.RepositoryDefinition:
     return made
 
 
-# Dagster finds a location's repositories, and a run its own, by their names in this module.
-globals().update({f"repository_{made.name}": made for made in map(repository, further.modules(MODULE))})
+def modules() -> dict[str, str]:
+    """Return the modules by the name that their repository has in this one."""
+    return {f"repository_{module.split('.')[-2]}": module for module in further.modules(MODULE)}
+
+
+# The code server looks for all repositories here. A run asks for its own by name, and imports no other's module.
+def __dir__() -> list[str]:
+    return [*globals(), *modules()]
+
+
+def __getattr__(name: str) -> dg.RepositoryDefinition:
+    if name not in modules():
+        raise AttributeError(name)
+    return repository(modules()[name])

@@ -65,9 +65,15 @@ def test_jobs_run_in_process_unless_their_module_says_otherwise(load: Load) -> N
     assert found["b"].get_job("apart").executor_def is dg.multiprocess_executor
 
 
+def test_a_run_imports_only_the_module_of_its_own_repository(load: Load) -> None:
+    location = load(a=DIRECT, wrong="import no_such_module")
+    assert location.repository_a.name == "a"
+    assert not hasattr(location, "repository_b")
+
+
 @pytest.mark.parametrize(
     ("text", "cause"), [("import no_such_module", "ModuleNotFoundError"), (CONFLICT, "Dagster"), ("", "AttributeError")]
 )
 def test_a_module_that_cannot_be_loaded_is_named(load: Load, text: str, cause: str) -> None:
     with pytest.raises(PermanentError, match=rf"^further_\w+\.wrong\.{MODULE} can't be loaded: {cause}.*$"):
-        load(a=DIRECT, wrong=text)
+        repositories(load(a=DIRECT, wrong=text))
