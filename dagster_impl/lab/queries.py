@@ -64,6 +64,7 @@ query ($id: ID!, $cursor: String) { runOrError(runId: $id) {
     eventConnection(afterCursor: $cursor) { cursor hasMore events { __typename
       ... on ExecutionStepFailureEvent { failureMetadata { description } error { message causes { message } } }
       ... on ExecutionStepOutputEvent { stepKey metadataEntries { ...value } }
+      ... on LogMessageEvent { stepKey timestamp }
       ... on RunFailureEvent { message }
       ... on AssetCheckEvaluationEvent { evaluation { success severity description } } } } }
   ... on Error { message } } }

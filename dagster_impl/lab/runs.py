@@ -203,7 +203,7 @@ def task_record(run: Mapping[str, Any], key: str, step: Mapping[str, Any] | None
     if step is None:
         # Of a step that is skipped Dagster records that. It says nothing of one that can't run, except in the log.
         held_back: TaskState = "upstream failed" if run["status"] == "FAILURE" else "skipped"
-        return TaskRecord(task, held_back if ended else "queued", 0)
+        return TaskRecord(task, held_back if ended else "queued", 0, ended_at=history.iso(history.said_of(run, key)))
     state = STEP_STATES[step["status"]]
     if ended and state in ("running", "failed"):
         state = "canceled" if run["status"] == "CANCELED" else "failed"

@@ -354,6 +354,15 @@ def test_a_step_is_skipped_inside_a_run_that_failed_elsewhere() -> None:
     ]  # fmt: skip
 
 
+def test_a_step_that_cannot_run_ended_when_dagster_said_so() -> None:
+    said = [{"__typename": "LogMessageEvent", "stepKey": key, "timestamp": "12500"} for key in ("last", None)]
+    whole = of_job("FAILURE", stepKeysToExecute=["last", "mapped"], eventConnection=logged(*said))
+    record = runs.observed(Web(RUN=[whole]).client(), "job", "r1")
+    assert [(task.state, task.started_at, task.ended_at) for task in record.tasks] == [
+        ("upstream failed", None, "1970-01-01T00:00:12.500000+00:00"), ("upstream failed", None, None),
+    ]  # fmt: skip
+
+
 def test_an_op_returns_the_metadata_of_its_outputs_from_every_page_of_events() -> None:
     values = {
         "text": {"text": "a"}, "big": {"intRepr": str(2**40)}, "ratio": {"floatRepr": "-inf"},

@@ -10,14 +10,12 @@ from tests.questions.trigger_rules.pipelines import ENDS, RULES, UPSTREAMS
 
 NATIVE = ("all_success", "none_failed_min_one_success", "always")
 
-ONE_AFTER_THE_OTHER = {name: {"dagster/priority": str(-number)} for number, name in enumerate(UPSTREAMS, start=1)}
-"""Of the steps that could start, the in-process executor starts the one of the highest priority: they end in order."""
 
-
-def reports(name: str) -> dg.OpDefinition:
+def reports(name: str, place: int) -> dg.OpDefinition:
     """Return an op that says how it ended, for the rules that Dagster does not have."""
 
-    @reporting(name, config_schema=str, tags=ONE_AFTER_THE_OTHER[name])
+    # Of the steps that could start, the in-process executor starts the one of the highest priority: they end in order.
+    @reporting(name, config_schema=str, tags={"dagster/priority": str(-place)})
     def end_as_told(context: dg.OpExecutionContext) -> None:
         if context.op_config == "failed":
             raise RuntimeError("told to fail")
@@ -27,10 +25,10 @@ def reports(name: str) -> dg.OpDefinition:
     return end_as_told
 
 
-def raises(name: str) -> dg.OpDefinition:
+def raises(name: str, place: int) -> dg.OpDefinition:
     """Return an op that ends as Dagster's do: it raises, or has no output, which skips what needs it."""
 
-    @dg.op(name=f"native_{name}", config_schema=str, tags=ONE_AFTER_THE_OTHER[name], out=dg.Out(str, is_required=False))
+    @dg.op(name=name, config_schema=str, tags={"dagster/priority": str(-place)}, out=dg.Out(str, is_required=False))
     def end_as_told(context: dg.OpExecutionContext) -> Iterator[dg.Output[str]]:
         if context.op_config == "failed":
             raise RuntimeError("told to fail")
@@ -77,13 +75,13 @@ def told(ends: dict[str, str]) -> dict[str, Any]:
 @dg.job(config=told)
 def trigger_rules() -> None:
     """Show when a step runs under each of Airflow's trigger rules."""
-    ends = [reports(name)() for name in UPSTREAMS]
+    ends = [reports(name, place)() for place, name in enumerate(UPSTREAMS)]
     for rule in RULES:
         if rule not in NATIVE:
             step(rule)(after(rule, ends))
     fail_if_any_failed(ends)
 
-    native = [raises(name)() for name in UPSTREAMS]
+    native = [raises(f"native_{name}", place)() for place, name in enumerate(UPSTREAMS)]
     all_success(*native)
     none_failed_min_one_success(native)
     always()
