@@ -13,7 +13,7 @@ from core.waiting import patiently, until
 from dagster_impl.lab import queries
 from dagster_impl.lab.client import Client
 from dagster_impl.lab.history import Runs, by_month, is_lost, record, under_way
-from dagster_impl.lab.services import FURTHER, jobs_tag
+from dagster_impl.lab.services import FURTHER, MODULE, jobs_tag
 
 ASSETS = ("raw_zones", "raw_trips", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
 
@@ -27,6 +27,9 @@ Records = dict[str, MonthRecord]
 """What Dagster recorded of the months that have ended."""
 
 
+PARTITION_SET = "_partition_set"
+"""What Dagster appends to the name of a job to name its partitions."""
+
 Reader = Callable[[str, list[dict[str, Any]]], MonthRecord]
 """Makes a month's record of its runs, oldest first."""
 
@@ -37,17 +40,20 @@ def partitions(client: Client) -> list[str]:
     return [str(key) for key in asset["partitionKeys"]]
 
 
+def repository_of(client: Client, job: str) -> dict[str, str]:
+    """Return where the job of a further pipeline is; raise `UsageError` when there is none of its name."""
+    for repository in client.one(queries.REPOSITORIES, {}, "RepositoryConnection")["nodes"]:
+        if repository["location"]["name"] == FURTHER and {"name": job} in repository["pipelines"]:
+            return {"repositoryLocationName": FURTHER, "repositoryName": repository["name"]}
+    raise UsageError(f"Dagster has no job {job!r}: is there one in a module {MODULE}?")
+
+
 def job_statuses(client: Client, job: str) -> dict[str, str | None]:
     """Return the partitions of a job, each with the status of its last run; None for one without a run."""
-    partition_set = client.one(queries.PARTITION_STATUSES, partition_set_of(job), "PartitionSet")
+    named = {"repository": repository_of(client, job), "name": f"{job}{PARTITION_SET}"}
+    partition_set = client.one(queries.PARTITION_STATUSES, named, "PartitionSet")
     statuses = partition_set["partitionStatusesOrError"]["results"]
     return {str(each["partitionName"]): each["runStatus"] for each in statuses}
-
-
-def partition_set_of(job: str) -> dict[str, Any]:
-    """Return what names the partitions of a job, which is a further pipeline's."""
-    repository = {"repositoryLocationName": FURTHER, "repositoryName": "__repository__"}
-    return {"repository": repository, "name": f"{job}_partition_set"}
 
 
 def chosen(client: Client, wanted: BackfillRequest) -> tuple[list[str], set[str]]:
@@ -83,8 +89,8 @@ def launch(client: Client, wanted: BackfillRequest, months: list[str]) -> str:
             "runConfigData": as_resource(wanted.parameters),
         }
     else:
-        named = partition_set_of(wanted.pipeline)
-        of_job = {"partitionSetName": named["name"], "repositorySelector": named["repository"]}
+        repository = repository_of(client, wanted.pipeline)
+        of_job = {"partitionSetName": f"{wanted.pipeline}{PARTITION_SET}", "repositorySelector": repository}
         params |= {"selector": of_job, "tags": [tag], "runConfigData": as_resource(wanted.parameters)}
 
     def attempt() -> str:

@@ -9,34 +9,27 @@ from core.errors import TriptychError, UsageError
 from core.lab.protocol import ScheduleRequest, TicksRequest
 from core.waiting import patiently
 from dagster_impl.lab import queries
+from dagster_impl.lab.backfill import repository_of
 from dagster_impl.lab.client import Client
-from dagster_impl.lab.services import FURTHER, HIDDEN_TAG_PREFIX
-
-REPOSITORY = {"repositoryLocationName": FURTHER, "repositoryName": "__repository__"}
-"""Where the schedules are: only further pipelines have some."""
+from dagster_impl.lab.services import HIDDEN_TAG_PREFIX
 
 
 def switch(client: Client, wanted: ScheduleRequest) -> None:
     """Start or stop the schedule of a job."""
     schedule = schedule_of(client, wanted.pipeline)
     if wanted.active:
-        client.one(queries.START_SCHEDULE, {"schedule": selector(schedule)}, "ScheduleStateResult")
+        client.one(queries.START_SCHEDULE, {"schedule": schedule["selector"]}, "ScheduleStateResult")
     else:
         client.one(queries.STOP_SCHEDULE, {"id": schedule["scheduleState"]["id"]}, "ScheduleStateResult")
 
 
 def schedule_of(client: Client, job: str) -> Mapping[str, Any]:
-    """Return the schedule of a job; raise `UsageError` when it has none."""
-    schedules = client.one(queries.SCHEDULES, {"repository": REPOSITORY}, "Schedules")["results"]
-    found = next((each for each in schedules if each["pipelineName"] == job), None)
-    if found is None:
-        raise UsageError(f"{job} has no schedule")
-    return found
-
-
-def selector(schedule: Mapping[str, Any]) -> dict[str, str]:
-    """Return what names a schedule."""
-    return {**REPOSITORY, "scheduleName": schedule["name"]}
+    """Return the schedule of a job, and the `selector` that names it; raise `UsageError` when there is none."""
+    repository = repository_of(client, job)
+    for each in client.one(queries.SCHEDULES, {"repository": repository}, "Schedules")["results"]:
+        if each["pipelineName"] == job:
+            return {**each, "selector": {**repository, "scheduleName": each["name"]}}
+    raise UsageError(f"{job} has no schedule")
 
 
 def catch_up(client: Client, wanted: TicksRequest) -> list[str]:
@@ -47,7 +40,8 @@ def catch_up(client: Client, wanted: TicksRequest) -> list[str]:
     """
     since, end = (dt.datetime.fromisoformat(text).timestamp() for text in (wanted.since, wanted.until))
     # Of the ticks, the first may be the cursor, and none is at the end.
-    variables = {"schedule": selector(schedule_of(client, wanted.pipeline)), "since": since, "until": end + 1}
+    schedule = schedule_of(client, wanted.pipeline)
+    variables = {"schedule": schedule["selector"], "since": since, "until": end + 1}
     answer = client.one(queries.PAST_TICKS, variables, "Schedule")
     ticks = [tick["evaluationResult"] for tick in answer["futureTicks"]["results"]]
     for tick in ticks:
@@ -60,7 +54,7 @@ def launched(client: Client, job: str, asked: Mapping[str, Any]) -> str:
     """Launch the run that a tick asks for, and return its id."""
     ours = {"key": f"{HIDDEN_TAG_PREFIX}triptych-request", "value": uuid.uuid4().hex}
     params = {
-        "selector": {**REPOSITORY, "jobName": job},
+        "selector": {**repository_of(client, job), "jobName": job},
         "executionMetadata": {"tags": [ours, *asked["tags"]]},
         "runConfigData": asked["runConfigYaml"],
     }
