@@ -288,14 +288,14 @@ PARENT: Mapping[str, How] = {"prefect": "emulated"}
 
 CASES = (
     Case("by hand, with the month 2024-01", Dates.by_hand, month("2024-01"), in_tests=True),
-    Case("by hand, without a month", Dates.by_hand_without, failed(work.NO_MONTH), in_tests=True),
+    Case("by hand, without a month", Dates.by_hand_without, failed(work.NO_MONTH)),
     Case("by hand, with the month that has just begun", Dates.this_month),
     Case("a backfill of 2024-06 to 2024-08, in which July fails", Dates.backfill, BACKFILLED, PARENT),
-    Case("the past date 2024-05-01 of a monthly schedule", Dates.past_date, [month("2024-04")], in_tests=True),
+    Case("the past date 2024-05-01 of a monthly schedule", Dates.past_date, [month("2024-04")]),
     Case("the same past date, asked for again", Dates.past_date_again, {"runs": 0}),
     Case(
         "by hand for the date 2024-05-01, the month of the interval before it", Dates.interval_by_hand,
-        {**month("2024-04"), "date": "2024-05"}, in_tests=True,
+        {**month("2024-04"), "date": "2024-05"},
     ),
     Case(
         "the past date 2024-06-01 of the same", Dates.interval_past_date,
