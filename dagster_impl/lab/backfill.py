@@ -68,9 +68,11 @@ def chosen(client: Client, wanted: BackfillRequest) -> tuple[list[str], set[str]
         known = set(partitions(client))
         return [month for month in wanted.months if month in known], known
     last = job_statuses(client, wanted.pipeline)
-    status = {"missing": None, "failed": "FAILURE"}.get(wanted.which)
-    is_wanted = (lambda month: True) if wanted.which == "all" else (lambda month: last[month] == status)
-    return [month for month in wanted.months if month in last and is_wanted(month)], set(last)
+    months = [month for month in wanted.months if month in last]
+    if wanted.which != "all":
+        status = "FAILURE" if wanted.which == "failed" else None
+        months = [month for month in months if last[month] == status]
+    return months, set(last)
 
 
 def no_partition(month: str | None, known: set[str]) -> str:
@@ -81,7 +83,10 @@ def no_partition(month: str | None, known: set[str]) -> str:
 def launch(client: Client, wanted: BackfillRequest, months: list[str]) -> str:
     """Launch a backfill of `months`, of all six assets or of a further pipeline's job, and return its id."""
     tag = {"key": jobs_tag(wanted.jobs), "value": uuid.uuid4().hex}
-    params = {"partitionNames": months, "title": f"{spans(months)} -> {wanted.schema or wanted.pipeline}"}
+    params: dict[str, Any] = {
+        "partitionNames": months,
+        "title": f"{spans(months)} -> {wanted.schema or wanted.pipeline}",
+    }
     if wanted.pipeline == TAXI_PIPELINE.name:
         params |= {
             "assetSelection": [{"path": [asset]} for asset in ASSETS],
