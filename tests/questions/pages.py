@@ -40,7 +40,8 @@ def code(page: Path, words: str) -> str:
 def output(words: str) -> str:
     """Return a recorded command and its output, as in a terminal."""
     found = next(row for row in tables.read("commands") if row["name"] == words)
-    return f"```console\n$ {found['command']}\n{found['output']}\n```\n"
+    typed = "\n".join(f"$ {line}" for line in found["command"].splitlines())
+    return f"```console\n{typed}\n{found['output']}\n```\n"
 
 
 KINDS: Mapping[str, Callable[[Path, str], str]] = {
