@@ -43,15 +43,7 @@ def start(airflow: Airflow, months: Sequence[Month], request: BackfillRequest) -
     if airflow.runs(months, state=["queued", "running"]):
         return None
     known = [one["id"] for one in airflow.backfills()]
-    body = {
-        "dag_id": DAG,
-        "from_date": f"{min(months).first_day}T00:00:00Z",
-        "to_date": f"{max(months).first_day}T00:00:00Z",
-        "run_backwards": months[0] > months[-1],
-        "max_active_runs": request.jobs,
-        "reprocess_behavior": "completed",
-        "dag_run_conf": request.parameters,
-    }
+    body = wanted(months, request)
 
     def create() -> Json | None:
         new = [one for one in airflow.backfills() if one["id"] not in known]
@@ -61,6 +53,19 @@ def start(airflow: Airflow, months: Sequence[Month], request: BackfillRequest) -
         return response.json() if response.is_success else None
 
     return patiently(create, airflow.patience_s)
+
+
+def wanted(months: Sequence[Month], request: BackfillRequest) -> Json:
+    """Return a backfill of contiguous months as Airflow's API takes it."""
+    return {
+        "dag_id": DAG,
+        "from_date": f"{min(months).first_day}T00:00:00Z",
+        "to_date": f"{max(months).first_day}T00:00:00Z",
+        "run_backwards": months[0] > months[-1],
+        "max_active_runs": request.jobs,
+        "reprocess_behavior": "completed",
+        "dag_run_conf": request.parameters,
+    }
 
 
 def follow(airflow: Airflow, backfill: Json, months: Sequence[Month], progress: Progress) -> Records:

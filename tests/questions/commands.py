@@ -25,6 +25,10 @@ from tests.questions.tables import DATA, read
 RECORDED = "commands"
 """The name of the file, and of its rows."""
 
+TRIPTYCH = [sys.executable, "-m", "core.lab"]
+
+NULL = subprocess.DEVNULL
+
 PUBLISHED = "python -m core.extract.sample published"
 """Plays the publisher: writes months of generated files into a folder."""
 
@@ -171,9 +175,9 @@ def run(command: Command, folder: Path) -> str:
     """Run a command and return what it printed; with an exit code that is not 0, also its last words, and the code."""
     env, cwd = environment(folder), ROOT if command.at_root else folder
     if command.before:
-        subprocess.run(["bash", "-ec", command.before], cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["bash", "-ec", command.before], cwd=folder, env=env, check=True, stdout=NULL)
     done = subprocess.run(["bash", "-c", command.shown], cwd=cwd, env=env, capture_output=True, text=True)
-    lines = [done.stdout]
+    lines = [done.stdout.rstrip("\n")]
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("triptych: ")]
         lines += [*said, f"(exit code {done.returncode})"]
@@ -194,20 +198,32 @@ def record(names: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="triptych-guide-") as temporary:
         folder = Path(temporary)
         try:
+            # One start of PostgreSQL for all of them
+            subprocess.run([*TRIPTYCH, "up", "plain"], cwd=folder, env=environment(folder), check=True, stdout=NULL)
             for command in chosen(names):
                 print(f"{command.name}: {command.shown}", flush=True)
                 write(command, run(command, folder))
         finally:
-            words = ["triptych", "down", "--wipe"]
-            subprocess.run(words, cwd=folder, env=environment(folder), check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([*TRIPTYCH, "down", "--wipe"], cwd=folder, env=environment(folder), check=True, stdout=NULL)
+
+
+def recorded() -> dict[str, str]:
+    """Return what each command printed, by its name, for those that still read as they did then."""
+    shown = {command.name: command.shown for command in COMMANDS}
+    rows = read(RECORDED) if (DATA / f"{RECORDED}.json").exists() else []
+    return {row["name"]: row["output"] for row in rows if shown.get(row["name"]) == row["command"]}
 
 
 def write(command: Command, output: str) -> None:
-    """Replace what is recorded of a command; what is no command any more goes."""
-    before = {row["name"]: row for row in read(RECORDED)} if (DATA / f"{RECORDED}.json").exists() else {}
-    before[command.name] = {"name": command.name, "command": command.shown, "output": output}
+    """Replace what is recorded of a command. What is no command anymore goes."""
+    outputs = recorded() | {command.name: output}
+    rows = [
+        {"name": each.name, "command": each.shown, "output": outputs[each.name]}
+        for each in COMMANDS
+        if each.name in outputs
+    ]
     DATA.mkdir(parents=True, exist_ok=True)
-    write_json(DATA / f"{RECORDED}.json", [before[each.name] for each in COMMANDS if each.name in before])
+    write_json(DATA / f"{RECORDED}.json", rows)
 
 
 def main(argv: list[str] | None = None) -> int:
