@@ -13,7 +13,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,10 +25,6 @@ from tests.questions.tables import DATA, read
 
 RECORDED = "commands"
 """The name of the file, and of its rows."""
-
-TRIPTYCH = [sys.executable, "-m", "core.lab"]
-
-NULL = subprocess.DEVNULL
 
 PUBLISHED = "python -m core.extract.sample published"
 """Plays the publisher: writes months of generated files into a folder."""
@@ -145,8 +142,9 @@ MASKS = (
     (r"(?<=__)\w{8}$", "..."),
     (r"(?<![\d.])\d+\.\d{1,2}(?= ?s\b|  )", "..."),
     (r" \(\d:\d\d:\d\d\)", ""),
+    (r" {2,}\[ *\d+%\]$", ""),
 )
-"""What is replaced: ids, times, ports, seconds."""
+"""What is replaced: ids, times, ports, seconds, and how far pytest is."""
 
 
 def masked(text: str, folder: Path) -> str:
@@ -175,7 +173,7 @@ def run(command: Command, folder: Path) -> str:
     """Run a command and return what it printed; with an exit code that is not 0, also its last words, and the code."""
     env, cwd = environment(folder), ROOT if command.at_root else folder
     if command.before:
-        subprocess.run(["bash", "-ec", command.before], cwd=folder, env=env, check=True, stdout=NULL)
+        subprocess.run(["bash", "-ec", command.before], cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
     done = subprocess.run(["bash", "-c", command.shown], cwd=cwd, env=env, capture_output=True, text=True)
     lines = [done.stdout.rstrip("\n")]
     if done.returncode:
@@ -195,16 +193,24 @@ def chosen(names: list[str]) -> list[Command]:
 
 def record(names: list[str]) -> None:
     """Run commands and write down what each printed, as soon as it has ended."""
-    with tempfile.TemporaryDirectory(prefix="triptych-guide-") as temporary:
-        folder = Path(temporary)
-        try:
-            # One start of PostgreSQL for all of them
-            subprocess.run([*TRIPTYCH, "up", "plain"], cwd=folder, env=environment(folder), check=True, stdout=NULL)
-            for command in chosen(names):
-                print(f"{command.name}: {command.shown}", flush=True)
-                write(command, run(command, folder))
-        finally:
-            subprocess.run([*TRIPTYCH, "down", "--wipe"], cwd=folder, env=environment(folder), check=True, stdout=NULL)
+    with tempfile.TemporaryDirectory(prefix="triptych-guide-") as temporary, lab(Path(temporary)):
+        for command in chosen(names):
+            print(f"{command.name}: {command.shown}", flush=True)
+            write(command, run(command, Path(temporary)))
+
+
+@contextmanager
+def lab(folder: Path) -> Iterator[None]:
+    """Keep PostgreSQL running from one command to the next, and end all services at the end."""
+
+    def triptych(*words: str) -> None:
+        subprocess.run([sys.executable, "-m", "core.lab", *words], cwd=folder, env=environment(folder), check=True)
+
+    triptych("up", "plain")
+    try:
+        yield
+    finally:
+        triptych("down", "--wipe")
 
 
 def recorded() -> dict[str, str]:
