@@ -41,13 +41,15 @@ class Command:
     """The commands that must have run."""
     at_root: bool = False
     """Whether it runs in the checkout, and not in the empty folder."""
+    code: int = 0
+    """The exit code that the page tells of; after any other one, the old output stays."""
 
 
 COMMANDS = (
     Command("identical", "triptych backfill 2024-01..2024-02 --on all | tail -n 4\ntriptych parity"),
     Command("again", "triptych backfill 2024-01..2024-02 --on dagster", needs=("identical",)),
     Command("receipts", "triptych run taxi_pipeline --on prefect --month 2024-01", needs=("identical",)),
-    Command("no_month", "triptych run taxi_pipeline --on airflow"),
+    Command("no_month", "triptych run taxi_pipeline --on airflow", code=2),
     Command("history", "triptych runs --limit 4", needs=("identical",)),
     Command("ledger", "triptych ledger --schema airflow", needs=("identical",)),
     Command(
@@ -62,6 +64,7 @@ COMMANDS = (
         "bad_month",
         "triptych backfill 2024-01..2024-03 --on plain --source published --schema audit",
         before=f"{PUBLISHED} 2024-01..2024-03 && truncate --size 100000 published/green_tripdata_2024-02.parquet",
+        code=1,
     ),
     Command(
         "half_way",
@@ -84,17 +87,20 @@ COMMANDS = (
         "differs",
         "triptych backfill 2024-01..2024-03 --on plain > /dev/null\ntriptych parity --schemas plain,audit",
         needs=("republished",),
+        code=1,
     ),
     Command(
         "not_published",
         "triptych backfill 2024-06 --on plain --source published --schema audit",
         needs=("bad_month",),
+        code=1,
     ),
     Command(
         "wrong_month",
         "cp published/green_tripdata_2024-01.parquet published/green_tripdata_2024-05.parquet\n"
         "triptych backfill 2024-05 --on plain --source published --schema audit",
         needs=("bad_month",),
+        code=1,
     ),
     Command(
         "other_columns",
@@ -103,6 +109,7 @@ COMMANDS = (
         "; pq.write_table(t.rename_columns(['vendor' if n == 'VendorID' else n for n in t.column_names]), "
         "'published/green_tripdata_2024-04.parquet')\"",
         needs=("bad_month",),
+        code=1,
     ),
     Command(
         "at_once",
@@ -147,6 +154,10 @@ MASKS = (
 """What is replaced: ids, times, ports, seconds, and how far pytest is."""
 
 
+class Unexpected(Exception):
+    """A command ended in another way than the page tells of, so its output is not recorded."""
+
+
 def masked(text: str, folder: Path) -> str:
     """Return what was printed without what differs from run to run, in lines without blanks at their end."""
     text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text).replace(f"{folder}/", "").replace(f"{ROOT}/", "")
@@ -170,12 +181,17 @@ def environment(folder: Path) -> Mapping[str, str]:
 
 
 def run(command: Command, folder: Path) -> str:
-    """Run a command and return what it printed; with an exit code that is not 0, also its last words, and the code."""
+    """Run a command and return what it printed; with an exit code that is not 0, also its last words, and the code.
+
+    Raise `Unexpected` when the code is another one than the page tells of.
+    """
     env, cwd = environment(folder), ROOT if command.at_root else folder
     if command.before:
         subprocess.run(["bash", "-ec", command.before], cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
     done = subprocess.run(["bash", "-c", command.shown], cwd=cwd, env=env, capture_output=True, text=True)
-    lines = [done.stdout.rstrip("\n")]
+    if done.returncode != command.code:
+        raise Unexpected(f"exit code {done.returncode}: {(done.stdout + done.stderr)[-600:]}")
+    lines = [done.stdout.strip("\n")]
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("triptych: ")]
         lines += [*said, f"(exit code {done.returncode})"]
@@ -191,12 +207,18 @@ def chosen(names: list[str]) -> list[Command]:
     return [command for command in COMMANDS if command.name in wanted]
 
 
-def record(names: list[str]) -> None:
-    """Run commands and write down what each printed, as soon as it has ended."""
+def record(names: list[str]) -> int:
+    """Run commands and write down what each printed, as soon as it has ended; return 1 if one ended unexpectedly."""
+    code = 0
     with tempfile.TemporaryDirectory(prefix="triptych-guide-") as temporary, lab(Path(temporary)):
         for command in chosen(names):
             print(f"{command.name}: {command.shown}", flush=True)
-            write(command, run(command, Path(temporary)))
+            try:
+                write(command, run(command, Path(temporary)))
+            except Unexpected as error:
+                print(f"{command.name}: not recorded: {error}", file=sys.stderr)
+                code = 1
+    return code
 
 
 @contextmanager
@@ -236,8 +258,7 @@ def main(argv: list[str] | None = None) -> int:
     """Record the commands that are named, or all."""
     parser = argparse.ArgumentParser(prog="tests.questions.commands", description="Record the guide's commands.")
     parser.add_argument("names", nargs="*", choices=[[], *(each.name for each in COMMANDS)], metavar="NAME")
-    record(parser.parse_args(argv).names)
-    return 0
+    return record(parser.parse_args(argv).names)
 
 
 if __name__ == "__main__":

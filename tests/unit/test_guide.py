@@ -213,5 +213,10 @@ def test_a_command_runs_with_all_that_it_needs_in_order() -> None:
 
 
 def test_a_command_that_fails_is_recorded_with_its_exit_code(tmp_path: Path) -> None:
-    failing = commands.Command("any", "echo out; echo 'triptych: no such month' >&2; echo noise >&2; exit 1")
+    failing = commands.Command("any", "echo out; echo 'triptych: no such month' >&2; echo noise >&2; exit 1", code=1)
     assert commands.run(failing, tmp_path) == "out\ntriptych: no such month\n(exit code 1)"
+
+
+def test_what_a_command_printed_that_ended_in_another_way_is_not_recorded(tmp_path: Path) -> None:
+    with pytest.raises(commands.Unexpected, match="exit code 3: it broke"):
+        commands.run(commands.Command("any", "echo it broke; exit 3"), tmp_path)
