@@ -69,9 +69,14 @@ def read(name: str) -> list[Row]:
     return rows
 
 
+NOT_ASKED = "*Not asked yet: `make guide` does it.*\n"
+
+
 def table(words: str) -> str:
     """Return the table that a page asks for. Raise `LookupError` for a column, and `ValueError` for rows, it lacks."""
     name, *rest = shlex.split(words)
+    if not (DATA / f"{name}.json").exists():
+        return NOT_ASKED
     columns = [Column.parse(word) for word in takewhile(lambda word: word not in _CLAUSES, rest)]
     clauses = _clauses(rest[len(columns) :])
     rows = [row for row in read(name) if _is_wanted(row, clauses.get("where", []))]
@@ -189,7 +194,10 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 def observed(name: str) -> str:
     """Return one line on where the data `name` comes from: how many rows, which versions, on what machine."""
-    asked = json.loads((DATA / f"{ASKED}.json").read_text())[name]
+    path = DATA / f"{ASKED}.json"
+    asked = json.loads(path.read_text()).get(name) if path.exists() else None
+    if not asked:
+        return NOT_ASKED
     versions = ", ".join(f"{ORCHESTRATORS[orchestrator]} {facts['version']}" for orchestrator, facts in asked.items())
     machines = "; ".join(dict.fromkeys(facts["machine"] for facts in asked.values()))
     rows = f"{len(read(name)):,} rows ([data](data/{name}.json))"
