@@ -6,6 +6,7 @@ Pages below docs/guide are written by hand, but for the parts between a line tha
                                         parts that follow one another directly are tabs on the site
     <!-- table: DATA COLUMN... -->      a table of docs/guide/data (`tests.questions.tables`)
     <!-- observed: DATA -->             one line: how many rows, with which versions, on which machine
+    <!-- constructs: all -->            which questions each orchestrator answers with constructs of its own
     <!-- output: NAME -->               a command and what it printed (`tests.questions.commands`)
     <!-- see: PAGE... -->               a list of links to those of these pages that are written
     <!-- NAME: generated -->            a part that other pages have too (`benchmarks.harness.parts`)
@@ -68,6 +69,7 @@ KINDS: Mapping[str, Callable[[Path, str], str]] = {
     "code": code,
     "table": lambda _, words: tables.table(words),
     "observed": lambda _, words: tables.observed(words),
+    "constructs": lambda *_: tables.constructs(),
     "output": lambda _, words: output(words),
     "see": see,
 }

@@ -195,6 +195,29 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return markdown.table(head, lines, align="---")
 
 
+def constructs() -> str:
+    """Return which of the questions each orchestrator answers with constructs of its own, from the rows that ran."""
+    asked = json.loads((DATA / f"{ASKED}.json").read_text())
+    tools = [name for name in ORCHESTRATORS if any(name in each for each in asked.values())]
+    lines = [[f"[{name}]({name}.md)", *(_constructs(read(name), tool) for tool in tools)] for name in asked]
+    return _table(["question", *(ORCHESTRATORS[tool] for tool in tools)], lines)
+
+
+def _constructs(rows: Sequence[Row], tool: str) -> str:
+    """Return how an orchestrator has what was asked for, and how many rows came out as expected."""
+    ran = [row for row in rows if row.get(tool) is not None]
+    if not ran:
+        return "-"
+    kinds = Counter(row["native"][tool] for row in ran)
+    how = ", ".join(kind if len(kinds) == 1 else f"{kind} {count}" for kind, count in kinds.most_common())
+    checked = [row for row in ran if row.get("expected") is not None]
+    return (
+        f"{how} ({sum(row[tool] == row['expected'] for row in checked)} of {len(checked)} as expected)"
+        if checked
+        else how
+    )
+
+
 def observed(name: str) -> str:
     """Return one line on where the data `name` comes from: how many rows, which versions, on what machine."""
     path = DATA / f"{ASKED}.json"
