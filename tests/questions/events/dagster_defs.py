@@ -54,6 +54,16 @@ def parameters(config: Ingest) -> dg.RunConfig:
     return dg.RunConfig(ops={"load_trips": config})
 
 
+automation = dg.AutomationConditionSensorDefinition(
+    "events",
+    target=dg.AssetSelection.groups("events"),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    # As often as the daemon looks: every 5 s. The default is 30.
+    minimum_interval_seconds=1,
+    # A run for each month, also where a tick finds several.
+    emit_backfills=False,
+)
+
 defs = dg.Definitions(
     assets=[load_trips, build_trips, build_batch],
     jobs=[
@@ -61,15 +71,5 @@ defs = dg.Definitions(
         dg.define_asset_job("refresh_fct_trips", selection=[build_trips]),
         dg.define_asset_job("refresh_batch", selection=[build_batch]),
     ],
-    sensors=[
-        dg.AutomationConditionSensorDefinition(
-            "events",
-            target=dg.AssetSelection.groups("events"),
-            default_status=dg.DefaultSensorStatus.RUNNING,
-            # As often as the daemon looks: every 5 s. The default is 30.
-            minimum_interval_seconds=1,
-            # A run for each month, also where a tick finds several.
-            emit_backfills=False,
-        )
-    ],
+    sensors=[automation],
 )

@@ -185,9 +185,14 @@ class Case:
     ingest: Callable[..., None]
 
 
-def row(case: str, variant: str, expected: Any = None, *, in_tests: bool = False) -> Row:
-    """Return a row of the table."""
-    return Row({"case": case, "variant": variant}, expected, in_tests=in_tests)
+def row(case: str, variant: str, expected: Any, *, in_tests: bool = False) -> Row:
+    """Return a row on what an event starts."""
+    return Row({"about": "refreshes", "case": case, "variant": variant}, expected, in_tests=in_tests)
+
+
+def measured(case: str) -> Row:
+    """Return a row on how long it takes from the commit of a month."""
+    return Row({"about": "latency", "case": case, "variant": ""})
 
 
 def refreshed(*months: str) -> dict[str, Any]:
@@ -219,11 +224,11 @@ ROUNDS = (
 """What is asked, in the order in which it is; the ingests of a round share the last one, which takes time."""
 
 LATENCIES = {
-    "created_at": row("latency from the commit", "until the refresh is created"),
-    "started_at": row("latency from the commit", "until it starts"),
-    "task": row("latency from the commit", "until its first task starts"),
+    "created_at": measured("until the refresh is created"),
+    "started_at": measured("until the refresh starts"),
+    "task": measured("until its first task starts"),
 }
-BOUND = row("latency from the commit", "what bounds it")
+BOUND = measured("what bounds it")
 
 
 def ask(asking: Asking, rows: Sequence[Row]) -> Answers:
