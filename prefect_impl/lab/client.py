@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Sequence
 from typing import Any, Self
 
 import httpx
@@ -16,7 +17,9 @@ from core.errors import PermanentError, TransientError
 from core.waiting import PATIENCE_S, patiently
 
 POOL = "triptych"
-DEPLOYMENTS = ("backfill/triptych", "taxi_pipeline/triptych")
+DEPLOYMENT = "triptych"
+"""The name of each flow's deployment."""
+DEPLOYMENTS = (f"backfill/{DEPLOYMENT}", f"taxi_pipeline/{DEPLOYMENT}")
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 PAGE = 200
@@ -63,15 +66,16 @@ class Prefect:
             if len(page) < limit or len(objects) == most:
                 return objects
 
-    def ready(self) -> bool:
-        """Return whether a worker is online and both deployments exist."""
+    def ready(self, further: Sequence[str] = ()) -> bool:
+        """Return whether a worker is online and the deployments exist: both of ours, and those of `further` flows."""
         workers = self.filter(f"work_pools/{POOL}/workers", {"workers": {"status": {"any_": ["ONLINE"]}}})
-        deployments = self.filter("deployments", {"work_pools": {"name": {"any_": [POOL]}}})
-        return bool(workers) and len(deployments) == len(DEPLOYMENTS)
+        flows = [*(each.partition("/")[0] for each in DEPLOYMENTS), *further]
+        body = {"flows": {"name": {"any_": flows}}, "deployments": {"name": {"any_": [DEPLOYMENT]}}}
+        return bool(workers) and len(self.filter("deployments", body)) == len(flows)
 
     def start(self, flow: str, parameters: Json) -> str:
         """Create a run of the flow's deployment; return its id."""
-        deployment = self.call("GET", f"/deployments/name/{flow}/triptych")
+        deployment = self.call("GET", f"/deployments/name/{flow}/{DEPLOYMENT}")
         # An attempt whose answer was lost may have created the run; by the key the next attempt finds it.
         body = {"parameters": parameters, "idempotency_key": uuid.uuid4().hex}
         run: Json = self.call("POST", f"/deployments/{deployment['id']}/create_flow_run", body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping, Sequence
 
 from core import errors
@@ -73,9 +74,9 @@ def step(task: Json) -> str:
     """Return which step a task run is. Its key is the function's name and a hash of its source.
 
     Its name would not tell: Prefect adds a random suffix, and a name that the task sets is lost when its process is
-    killed.
+    killed. The key of a call of `run_deployment` ends with the name of the flow, without a hash.
     """
-    return str(task["task_key"]).rpartition("-")[0]
+    return re.sub("-[0-9a-f]{8}$", "", str(task["task_key"])).rpartition(".")[2]
 
 
 def task_records(tasks: Sequence[Json], receipts: Mapping[str, Json], completed: bool) -> list[TaskRecord]:

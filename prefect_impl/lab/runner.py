@@ -7,6 +7,7 @@ import time
 from importlib.metadata import version
 
 from core.lab.protocol import (
+    TAXI_PIPELINE,
     BackfillRequest,
     BackfillResult,
     Description,
@@ -21,6 +22,7 @@ from prefect_impl.lab import backfill as parent
 from prefect_impl.lab import runs as single
 from prefect_impl.lab import services as stack
 from prefect_impl.lab.client import Json, Prefect
+from prefect_impl.lab.tasks import pipelines
 
 CAPABILITIES = ["services", "web", "concurrent_backfills", "detached_backfills", "survives_worker_kill"]
 
@@ -30,7 +32,9 @@ READY_S = 120
 
 def describe(_request: Json, _progress: Progress) -> Description:
     """Return who this is."""
-    return Description("prefect", "Prefect", version("prefect"), CAPABILITIES, ports=["api"])
+    return Description(
+        "prefect", "Prefect", version("prefect"), CAPABILITIES, ports=["api"], pipelines=list(pipelines().values())
+    )
 
 
 def services(request: Json, _progress: Progress) -> Services:
@@ -41,7 +45,8 @@ def services(request: Json, _progress: Progress) -> Services:
 def ready(request: Json, _progress: Progress) -> Json:
     """Return when a worker is online and the deployments exist."""
     with connected(request) as prefect:
-        until(lambda: prefect.ready() or None, READY_S, parent.POLL_S, "Prefect's worker and deployments")
+        known = pipelines().keys() - {TAXI_PIPELINE.name}
+        until(lambda: prefect.ready(list(known)) or None, READY_S, parent.POLL_S, "Prefect's worker and deployments")
     return {}
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 
 from core.lab.protocol import (
+    TAXI_PIPELINE,
     Cause,
+    Pipeline,
     ProcessesRequest,
     ProcessRecord,
     Role,
     RunRecord,
     RunState,
     StartRequest,
-    TaskRecord,
-    TaskState,
 )
-from core.run import TASKS
-from prefect_impl.lab import history
+from prefect_impl.lab import history, tasks
 from prefect_impl.lab.client import FINAL, Json, Prefect
 
 STATES: dict[str, RunState] = {
@@ -33,33 +33,46 @@ CAUSES: dict[str, Cause] = {"SCHEDULE": "scheduled", "AUTOMATION": "event"}
 
 
 def start(prefect: Prefect, wanted: StartRequest) -> str:
-    """Create a run of the deployment, as its form does; return the run's id."""
-    return prefect.start(wanted.pipeline, {"month": wanted.month, "parameters": wanted.parameters})
+    """Create a run of the deployment, as its form does; return the run's id.
+
+    The run parameters of our pipeline are one parameter of its flow. Each parameter of another one is the flow's own.
+    """
+    given: Json = {"month": wanted.month} if wanted.month else {}
+    is_ours = wanted.pipeline == TAXI_PIPELINE.name
+    return prefect.start(wanted.pipeline, given | ({"parameters": wanted.parameters} if is_ours else wanted.parameters))
 
 
 def newest(prefect: Prefect, pipeline: str | None, limit: int) -> list[RunRecord]:
-    """Return the newest runs, without their tasks."""
-    wanted: Json = {"sort": "EXPECTED_START_TIME_DESC"}
+    """Return the newest runs, without their tasks, and without those that a schedule has planned for later."""
+    now = {"before_": dt.datetime.now(dt.UTC).isoformat()}
+    wanted: Json = {"sort": "EXPECTED_START_TIME_DESC", "flow_runs": {"expected_start_time": now}}
     if pipeline:
         wanted["flows"] = {"name": {"any_": [pipeline]}}
     return records(prefect, prefect.filter("flow_runs", wanted, limit))
 
 
 def observed(prefect: Prefect, _pipeline: str, run_id: str) -> RunRecord:
-    """Return a run with its tasks; it still runs while the ends of its tasks may arrive."""
+    """Return a run of any flow with its tasks; it still runs while the ends of its tasks may arrive."""
     run = prefect.call("GET", f"/flow_runs/{run_id}")
     of_run = {"flow_runs": {"id": {"any_": [run_id]}}}
-    tasks = prefect.filter("task_runs", of_run)
-    tables = prefect.filter("artifacts", {**of_run, "artifacts": {"type": {"any_": ["table"]}}})
-    receipts = history.receipts_of(tables)
-    steps = [task_record(run, task, receipts) for task in tasks if history.step(task) in TASKS]
+    task_runs = prefect.filter("task_runs", of_run)
+    artifacts = prefect.filter("artifacts", {**of_run, "artifacts": {"type": {"any_": ["table", "markdown"]}}})
     (record,) = records(prefect, [run])
-    record = replace(record, tasks=sorted(steps, key=lambda each: TASKS.index(each.task)))
+    pipeline = tasks.pipelines().get(record.pipeline)
+    declared = pipeline.tasks if pipeline else []
+    record = replace(record, tasks=tasks.records(run, task_runs, artifacts, declared))
     if record.state == "failed":
-        record = replace(record, error=history.cause(run, tasks))
-    if record.has_ended and not history.settled(run, tasks):
+        record = replace(record, error=tasks.cause(run, task_runs, declared))
+    if record.has_ended and not has_settled(run, task_runs, pipeline):
         return replace(record, state="running", ended_at=None)
     return record
+
+
+def has_settled(run: Json, task_runs: list[Json], pipeline: Pipeline | None) -> bool:
+    """Return whether the record of an ended run is complete: of our own pipeline it is known which tasks it creates."""
+    if pipeline == TAXI_PIPELINE:
+        return history.settled(run, task_runs)
+    return tasks.settled(run, task_runs, pipeline.tasks if pipeline else [])
 
 
 def records(prefect: Prefect, runs: list[Json]) -> list[RunRecord]:
@@ -87,10 +100,10 @@ def records(prefect: Prefect, runs: list[Json]) -> list[RunRecord]:
 def parent_flows(prefect: Prefect, runs: list[Json], names: dict[str, str]) -> dict[str, str]:
     """Return the name of the flow that started each run of those that another run started, by the run's id."""
     started = {run["parent_task_run_id"]: run["id"] for run in runs if run["parent_task_run_id"]}
-    tasks = prefect.filter("task_runs", {"task_runs": {"id": {"any_": list(started)}}}) if started else []
-    of_tasks = {"flow_runs": {"id": {"any_": [task["flow_run_id"] for task in tasks]}}}
-    flows = {run["id"]: names[run["flow_id"]] for run in prefect.filter("flow_runs", of_tasks)} if tasks else {}
-    return {started[task["id"]]: flows.get(task["flow_run_id"], "") for task in tasks}
+    calls = prefect.filter("task_runs", {"task_runs": {"id": {"any_": list(started)}}}) if started else []
+    of_calls = {"flow_runs": {"id": {"any_": [call["flow_run_id"] for call in calls]}}}
+    flows = {run["id"]: names[run["flow_id"]] for run in prefect.filter("flow_runs", of_calls)} if calls else {}
+    return {started[call["id"]]: flows.get(call["flow_run_id"], "") for call in calls}
 
 
 def cause_of(run: Json, parents: dict[str, str]) -> Cause:
@@ -105,19 +118,6 @@ def cause_of(run: Json, parents: dict[str, str]) -> Cause:
 def state_of(run: Json) -> RunState:
     """Return a run's state; one that ended well under the name Skipped did nothing."""
     return "skipped" if run["state"]["name"] == "Skipped" else STATES[run["state_type"]]
-
-
-def task_record(run: Json, task: Json, receipts: dict[str, Json]) -> TaskRecord:
-    """Return what is recorded of one step. A killed process leaves its task running for good: it ended with the run."""
-    name, state = history.step(task), STATES[task["state_type"]]
-    returned = receipts.get(name)
-    ended: TaskState = state
-    if state in ("queued", "running") and run["state_type"] in FINAL:
-        ended = "canceled" if run["state_type"] == "CANCELLED" else "failed"
-    elif state == "success" and returned and returned.get("state") == "unchanged":
-        ended = "unchanged"
-    rows = returned.get("rows") if returned else None
-    return TaskRecord(name, ended, task["run_count"], task["start_time"], task["end_time"], rows, returned)
 
 
 def cancel(prefect: Prefect, _pipeline: str, run_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.lab.protocol import Endpoint, Services, Step
+from core.lab.protocol import Endpoint, Services, Step, further
 from prefect_impl.lab.client import POOL
 
 MONTHS_AT_ONCE = 8
@@ -49,9 +49,16 @@ def services(endpoint: Endpoint) -> Services:
             Step(wait=f"{url}/api/work_pools/{POOL}"),
             Step(run=["prefect", "deploy", "--all", "--prefect-file", "prefect_impl/prefect.yaml"], name="deploy"),
             Step(run=limit, name="limit", once=True),
+            *further_steps(),
         ],
         web=url,
     )
+
+
+def further_steps() -> list[Step]:
+    """Return the step that registers further pipelines, where there are any."""
+    words = ["python", "-m", "prefect_impl.lab.further_pipelines"]
+    return [Step(run=words, name="further")] if further.modules("prefect_flows") else []
 
 
 def base_url(endpoint: Endpoint) -> str:

@@ -80,23 +80,6 @@ def test_the_cause_of_a_run_that_another_one_started(parent: str, said: str) -> 
     assert record.cause == said
 
 
-@pytest.mark.parametrize(
-    ("run", "task", "said"),
-    [
-        ("COMPLETED", "COMPLETED", "unchanged"),
-        ("RUNNING", "RUNNING", "running"),
-        ("CANCELLED", "RUNNING", "canceled"),
-        ("CRASHED", "RUNNING", "failed"),
-    ],
-)
-def test_a_step_ends_with_its_run(run: str, task: str, said: str) -> None:
-    receipt = {"task": "ingest_month", "state": "unchanged", "rows": 7}
-    found = {"task_key": "ingest_month-1", "state_type": task, "run_count": 2, "start_time": LONG_AGO, "end_time": None}
-    record = runs.task_record(flow_run(run), found, {"ingest_month": receipt})
-    assert (record.task, record.state, record.attempts, record.rows) == ("ingest_month", said, 2, 7)
-    assert record.returned == receipt
-
-
 def test_the_process_of_a_run_is_what_its_worker_wrote_down() -> None:
     running = [{"id": "a", "infrastructure_pid": "host:7"}, {"id": "b", "infrastructure_pid": None}]
     found = runs.processes(server(flow_runs=running), runs.ProcessesRequest({"server": 1, "worker": 2}))
