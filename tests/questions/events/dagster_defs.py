@@ -5,7 +5,7 @@ import dagster as dg
 from tests.questions.events import work
 from tests.questions.events.pipelines import BATCH
 
-MONTHS = dg.MonthlyPartitionsDefinition(start_date="2023-01", fmt="%Y-%m")
+MONTHS = dg.MonthlyPartitionsDefinition(start_date="2021-01", fmt="%Y-%m")
 RAW_TRIPS = dg.AssetKey(["events", "raw_trips"])
 
 

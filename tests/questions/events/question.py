@@ -8,7 +8,6 @@ import signal
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
 from typing import Any
 
 import psutil
@@ -30,8 +29,8 @@ UNCHANGED, LAST = "2024-04", "2024-09"
 """Two months that are loaded before the first event. Each round of ingests ends with one of `LAST`: when its refresh
 has ended, no refresh of an earlier ingest is still to come."""
 
-EVENTS = 20
-"""How many latencies are measured."""
+TIMED = [*map(str, parse_months("2021-01..2022-08"))]
+"""The months whose latencies are measured."""
 
 PATIENCE_S = 240.0
 POLL_S = 0.5
@@ -51,7 +50,7 @@ class Chain:
     def __init__(self, asking: Asking) -> None:
         self.asking, self.bench = asking, asking.bench
         self.schema, self.folder = schema_of(asking.orchestrator), asking.bench.work / "events"
-        sample.ensure(self.folder, parse_months(f"{BATCH[0]}..{LAST}"), rows=ROWS)
+        sample.ensure(self.folder, parse_months(f"{TIMED[0]}..{LAST}"), rows=ROWS)
         # This loads the zones too, and makes the ledger, which can then be locked.
         self.bench.backfill(BASELINE, [UNCHANGED, LAST], self.folder, self.schema)
         # The first tick of Dagster's sensor only takes note of what is there: an event before it starts nothing.
@@ -82,11 +81,15 @@ class Chain:
         """Return the ids of all refreshes so far."""
         return {run.run_id for run in self.asking.runs.newest(pipeline, limit=500)}
 
-    def ended(self, before: set[str], pipeline: str = REFRESH, month: str = LAST) -> list[RunRecord] | None:
-        """Return the new refreshes, once all have ended, and one of them is of `month`, or is of the batch."""
-        found = [run for run in self.asking.runs.newest(pipeline, limit=500) if run.run_id not in before]
-        is_last = [run for run in found if pipeline == REFRESH_BATCH or run.partition == month]
-        return found if is_last and all(run.has_ended for run in found) else None
+    def ended(self, before: set[str], months: Sequence[str] = (LAST,)) -> list[RunRecord] | None:
+        """Return the new refreshes, once there is one of each of `months` and all have ended."""
+        found = self.new(before)
+        is_over = {run.partition for run in found} >= set(months) and all(run.has_ended for run in found)
+        return found if is_over else None
+
+    def new(self, before: set[str], pipeline: str = REFRESH) -> list[RunRecord]:
+        """Return the refreshes that were not there before."""
+        return [run for run in self.asking.runs.newest(pipeline, limit=500) if run.run_id not in before]
 
     def round(self, cases: Sequence[Case]) -> list[RunRecord]:
         """Run the ingests of some cases, and a last one; return the refreshes because of them."""
@@ -260,23 +263,25 @@ def seven(chain: Chain) -> Answers:
     chain.ingest(LAST, force=True)
     refreshes = until(lambda: chain.ended(each), PATIENCE_S, POLL_S, "the refreshes of seven months")
     yield EACH, answer(refreshes, BATCH)
-    together = until(lambda: chain.ended(batch, REFRESH_BATCH), PATIENCE_S, POLL_S, "the refresh for all")
+    together = until(lambda: chain.new(batch, REFRESH_BATCH) or None, PATIENCE_S, POLL_S, "the refresh for all")
     yield TOGETHER, {"refreshes": sum(run.cause == "event" for run in together)}
 
 
 def latencies(chain: Chain) -> Answers:
-    """Ingest a month after the other, and measure from each commit to its refresh."""
-    found = [latency(chain, month) for month in islice(cycle(("2024-01", "2024-02", "2024-03")), EVENTS)]
+    """Ingest a month as soon as the one before is published, and measure from each commit to its refresh."""
+    before = chain.ids()
+    for month in TIMED:
+        chain.start(month, force=True)
+        until(lambda month=month: chain.committed(month), PATIENCE_S, 0.05, f"the commit of {month}")  # type: ignore[misc]
+    refreshes = until(lambda: chain.ended(before, months=TIMED), PATIENCE_S, POLL_S, "the refreshes of all months")
+    found = [latency(chain, run) for run in refreshes if run.partition in TIMED]
     for name, asked in LATENCIES.items():
         yield asked, figure([each[name] for each in found])
 
 
-def latency(chain: Chain, month: str) -> dict[str, float]:
-    """Ingest a month, and return the seconds from its commit to each of the times of its refresh."""
-    before = chain.ids()
-    chain.ingest(month, force=True)
-    (refresh,) = until(lambda: chain.ended(before, month=month), PATIENCE_S, POLL_S, f"the refresh of {month}")
-    record, commit = chain.asking.runs.observe(REFRESH, refresh.run_id), chain.committed(month)
+def latency(chain: Chain, refresh: RunRecord) -> dict[str, float]:
+    """Return the seconds from the commit of a month to each of the times of its refresh."""
+    record, commit = chain.asking.runs.observe(REFRESH, refresh.run_id), chain.committed(str(refresh.partition))
     times = {"created_at": record.created_at, "started_at": record.started_at, "task": record.tasks[0].started_at}
     return {name: seconds(commit, time) for name, time in times.items()}
 
