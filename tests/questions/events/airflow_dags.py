@@ -29,13 +29,13 @@ def ingest_taxi_data() -> None:
     """Load the month that is the run's partition key."""
 
     @task(outlets=[RAW_TRIPS], multiple_outputs=False)
-    def load_trips(dag_run: Any, params: Any) -> dict[str, Any]:
+    def ingested_trips(dag_run: Any, params: Any) -> dict[str, Any]:
         """Load the month; when this succeeds, Airflow records an event of the asset, with the run's key."""
         from tests.questions.events import work
 
         return work.load("airflow", dag_run.run_id, dag_run.partition_key, **params)
 
-    load_trips()  # type: ignore[call-arg]
+    ingested_trips()  # type: ignore[call-arg]
 
 
 @dag(schedule=PartitionedAssetTimetable(assets=RAW_TRIPS), default_args=AGAIN)
@@ -43,13 +43,13 @@ def refresh_fct_trips() -> None:
     """Build each month as soon as it is there: the run has the partition key of the event."""
 
     @task(multiple_outputs=False)
-    def build_trips(dag_run: Any) -> dict[str, Any]:
+    def refreshed_trips(dag_run: Any) -> dict[str, Any]:
         """Bring the models up to date."""
         from tests.questions.events import work
 
         return work.build("airflow", dag_run.run_id, dag_run.partition_key)
 
-    build_trips()  # type: ignore[call-arg]
+    refreshed_trips()  # type: ignore[call-arg]
 
 
 ALL_OF_THEM = RollupMapper(upstream_mapper=FixedKeyMapper("batch"), window=SegmentWindow(BATCH))
@@ -60,13 +60,13 @@ def refresh_batch() -> None:
     """Build once, when each of the seven months has had an event."""
 
     @task(multiple_outputs=False)
-    def build_batch(dag_run: Any) -> dict[str, Any]:
+    def refreshed_batch(dag_run: Any) -> dict[str, Any]:
         """Bring the models up to date."""
         from tests.questions.events import work
 
         return work.build("airflow", dag_run.run_id)
 
-    build_batch()  # type: ignore[call-arg]
+    refreshed_batch()  # type: ignore[call-arg]
 
 
 ingest_taxi_data()

@@ -6,52 +6,40 @@ from tests.questions.events import work
 from tests.questions.events.pipelines import BATCH
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2021-01", fmt="%Y-%m")
-RAW_TRIPS = dg.AssetKey(["events", "raw_trips"])
 
 
-class Ingest(dg.Config):
-    """The parameters of an ingest."""
+class Ingest(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
+    """The parameters of an ingest: a job with partitions takes no config mapping."""
 
     source: str = "sample"
     force: bool = False
     fail: str = ""
 
 
-@dg.multi_asset(name="load_trips", specs=[dg.AssetSpec(RAW_TRIPS, group_name="events")], partitions_def=MONTHS)
-def load_trips(context: dg.AssetExecutionContext, config: Ingest) -> dg.MaterializeResult[None]:
-    """Load the month that is the run's partition."""
-    receipt = work.load("dagster", context.run.run_id, context.partition_key, **config.model_dump())
+@dg.asset(partitions_def=MONTHS, group_name="events")
+def ingested_trips(context: dg.AssetExecutionContext, parameters: Ingest) -> dg.MaterializeResult[None]:
+    """Load the month that is the run's partition: the materialization is the event."""
+    receipt = work.load("dagster", context.run.run_id, context.partition_key, **parameters.model_dump())
     return dg.MaterializeResult(metadata=receipt)
 
 
-# Without the latest window: otherwise only the newest month would be asked for.
+# Otherwise eager asks for the newest month only.
 EACH = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window())
-FCT_TRIPS = dg.AssetSpec(["events", "fct_trips"], deps=[RAW_TRIPS], group_name="events", automation_condition=EACH)
 
 
-@dg.multi_asset(name="build_trips", specs=[FCT_TRIPS], partitions_def=MONTHS)
-def build_trips(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+@dg.asset(deps=[ingested_trips], partitions_def=MONTHS, automation_condition=EACH, group_name="events")
+def refreshed_trips(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """Build the month that is the run's partition."""
     return dg.MaterializeResult(metadata=work.build("dagster", context.run.run_id, context.partition_key))
 
 
-# Eager waits until no month of the seven is missing or in progress.
-SEVEN = dg.AssetDep(RAW_TRIPS, partition_mapping=dg.SpecificPartitionsPartitionMapping(BATCH))
-TOGETHER = dg.AssetSpec(
-    ["events", "batch"], deps=[SEVEN], group_name="events", automation_condition=dg.AutomationCondition.eager()
-)
+SEVEN = dg.AssetDep(ingested_trips, partition_mapping=dg.SpecificPartitionsPartitionMapping(BATCH))
 
 
-@dg.multi_asset(name="build_batch", specs=[TOGETHER])
-def build_batch(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-    """Build once for all seven months."""
+@dg.asset(deps=[SEVEN], automation_condition=dg.AutomationCondition.eager(), group_name="events")
+def refreshed_batch(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    """Build once for seven months: eager waits until none of them is missing or in progress."""
     return dg.MaterializeResult(metadata=work.build("dagster", context.run.run_id))
-
-
-@dg.config_mapping
-def parameters(config: Ingest) -> dg.RunConfig:
-    """Return the run config of an ingest, from flat parameters."""
-    return dg.RunConfig(ops={"load_trips": config})
 
 
 automation = dg.AutomationConditionSensorDefinition(
@@ -60,16 +48,17 @@ automation = dg.AutomationConditionSensorDefinition(
     default_status=dg.DefaultSensorStatus.RUNNING,
     # As often as the daemon looks: every 5 s. The default is 30.
     minimum_interval_seconds=1,
-    # A run for each month, also where a tick finds several.
+    # A run for each month, also where one look finds several.
     emit_backfills=False,
 )
 
 defs = dg.Definitions(
-    assets=[load_trips, build_trips, build_batch],
+    assets=[ingested_trips, refreshed_trips, refreshed_batch],
     jobs=[
-        dg.define_asset_job("ingest_taxi_data", selection=[load_trips], config=parameters),
-        dg.define_asset_job("refresh_fct_trips", selection=[build_trips]),
-        dg.define_asset_job("refresh_batch", selection=[build_batch]),
+        dg.define_asset_job("ingest_taxi_data", selection=[ingested_trips]),
+        dg.define_asset_job("refresh_fct_trips", selection=[refreshed_trips]),
+        dg.define_asset_job("refresh_batch", selection=[refreshed_batch]),
     ],
     sensors=[automation],
+    resources={"parameters": Ingest()},
 )

@@ -13,8 +13,8 @@ FAILURES = ("", "before the commit", "after the commit")
 PIPELINES = [
     Pipeline(
         name="ingest_taxi_data",
-        tasks=["load_trips"],
-        main="load_trips",
+        tasks=["ingested_trips"],
+        main="ingested_trips",
         month="required",
         parameters={
             "source": Parameter("Where the month's file is", default="sample"),
@@ -22,6 +22,6 @@ PIPELINES = [
             "fail": Parameter("Where the ingest fails", default="", choices=list(FAILURES)),
         },
     ),
-    Pipeline(name="refresh_fct_trips", tasks=["build_trips"], main="build_trips", month="required"),
-    Pipeline(name="refresh_batch", tasks=["build_batch"], main="build_batch", month="none"),
+    Pipeline(name="refresh_fct_trips", tasks=["refreshed_trips"], main="refreshed_trips", month="required"),
+    Pipeline(name="refresh_batch", tasks=["refreshed_batch"], main="refreshed_batch", month="none"),
 ]

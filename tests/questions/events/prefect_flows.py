@@ -17,7 +17,7 @@ RAW_TRIPS = "triptych://events/raw_trips"
 
 
 @materialize(RAW_TRIPS, cache_policy=NO_CACHE)
-def load_trips(month: str, **parameters: Any) -> dict[str, Any]:
+def ingested_trips(month: str, **parameters: Any) -> dict[str, Any]:
     """Load the month; when this returns, Prefect emits an event of the asset."""
     return work.load("prefect", str(runtime.flow_run.id), month, **parameters)
 
@@ -25,11 +25,11 @@ def load_trips(month: str, **parameters: Any) -> dict[str, Any]:
 @flow(name="ingest_taxi_data")
 def ingest_taxi_data(month: str, source: str = "sample", force: bool = False, fail: str = "") -> None:
     """Load one month, which is an asset of its own: Prefect has no partitions, and a trigger sees the key alone."""
-    load_trips.with_options(assets=[f"{RAW_TRIPS}/{month}"])(month, source=source, force=force, fail=fail)
+    ingested_trips.with_options(assets=[f"{RAW_TRIPS}/{month}"])(month, source=source, force=force, fail=fail)
 
 
 @task(cache_policy=NO_CACHE)
-def build_trips(month: str) -> dict[str, Any]:
+def refreshed_trips(month: str) -> dict[str, Any]:
     """Bring the models up to date."""
     return work.build("prefect", str(runtime.flow_run.id), month)
 
@@ -37,11 +37,11 @@ def build_trips(month: str) -> dict[str, Any]:
 @flow(name="refresh_fct_trips")
 def refresh_fct_trips(month: str) -> None:
     """Build one month as soon as it is there."""
-    build_trips(month)
+    refreshed_trips(month)
 
 
 @task(cache_policy=NO_CACHE)
-def build_batch() -> dict[str, Any]:
+def refreshed_batch() -> dict[str, Any]:
     """Bring the models up to date."""
     return work.build("prefect", str(runtime.flow_run.id))
 
@@ -49,7 +49,7 @@ def build_batch() -> dict[str, Any]:
 @flow(name="refresh_batch")
 def refresh_batch() -> None:
     """Build once for seven months."""
-    build_batch()
+    refreshed_batch()
 
 
 LOADED = {"prefect.asset.materialization.succeeded"}
