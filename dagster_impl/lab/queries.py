@@ -116,6 +116,13 @@ mutation ($id: String!) { deleteRun(runId: $id) {
   ... on Error { message } } }
 """
 
+LIMIT = """
+mutation ($name: String!, $slots: Int!) { setConcurrencyLimit(concurrencyKey: $name, limit: $slots) {
+  __typename
+  ... on SetConcurrencyLimitSuccess { success }
+  ... on Error { message } } }
+"""
+
 PROCESSES = """
 { runsOrError(filter: { statuses: [STARTING, STARTED, CANCELING] }) {
   __typename

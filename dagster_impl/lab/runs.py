@@ -9,6 +9,7 @@ from core.errors import TransientError, UsageError
 from core.lab.protocol import (
     TAXI_PIPELINE,
     Cause,
+    LimitRequest,
     ProcessesRequest,
     ProcessRecord,
     Role,
@@ -247,6 +248,11 @@ def cancel(client: Client, _pipeline: str, run_id: str) -> None:
 def delete(client: Client, _pipeline: str, run_id: str) -> None:
     """Delete a run with its events, as its page does. One that is gone already is no error."""
     client.one(queries.DELETE, {"id": run_id}, "DeletePipelineRunSuccess", "RunNotFoundError")
+
+
+def limit(client: Client, wanted: LimitRequest) -> None:
+    """Set the limit of a pool; one that was not known before is known from now on."""
+    client.one(queries.LIMIT, {"name": wanted.name, "slots": wanted.slots}, "SetConcurrencyLimitSuccess")
 
 
 def processes(client: Client, wanted: ProcessesRequest) -> list[ProcessRecord]:
