@@ -32,7 +32,7 @@ has ended, no refresh of an earlier ingest is still to come."""
 TIMED = [*map(str, parse_months("2021-01..2022-08"))]
 """The months whose latencies are measured."""
 
-PATIENCE_S = 240.0
+PATIENCE_S = 600.0
 POLL_S = 0.5
 
 BOUNDS = {

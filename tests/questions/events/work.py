@@ -22,6 +22,8 @@ def load(orchestrator: str, run_id: str, month: str, source: str, force: bool, f
     if fail == "before the commit":
         raise PermanentError(f"{month} fails before its commit, as asked")
     receipt = pipeline.ingest_month(run, Month.parse(month))
+    # A refresh needs them; they come second because the question holds a month in the middle of its load.
+    pipeline.ingest_zones(run)
     if fail == "after the commit":
         raise PermanentError(f"{month} fails after its commit, as asked")
     return receipt.to_json()
