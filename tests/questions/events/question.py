@@ -12,9 +12,9 @@ from typing import Any
 
 import psutil
 
-from core.errors import TransientError
+from core.errors import PermanentError, TransientError
 from core.extract import sample
-from core.lab.protocol import RunRecord
+from core.lab.protocol import RunRecord, RunState
 from core.lab.registry import BASELINE
 from core.month import parse_months
 from core.waiting import until
@@ -71,11 +71,17 @@ class Chain:
 
     def ingest(self, month: str, **parameters: Any) -> None:
         """Run an ingest to its end."""
-        self.end(self.start(month, **parameters))
+        self.end(self.start(month, **parameters), "failed" if parameters.get("fail") else "success")
 
-    def end(self, run_id: str) -> None:
-        """Wait for the end of an ingest."""
-        self.asking.runs.observe(INGEST, run_id, wait_s=None)
+    def ended_run(self, run_id: str) -> RunRecord:
+        """Return the record of an ingest once it has ended, in whatever way."""
+        return self.asking.runs.observe(INGEST, run_id, wait_s=None)
+
+    def end(self, run_id: str, expected: RunState = "success") -> None:
+        """Wait for the end of an ingest; raise `PermanentError` when it is not the expected one."""
+        record = self.ended_run(run_id)
+        if record.state != expected:
+            raise PermanentError(f"the ingest of {record.partition} ended as {record.state}: {record.error}")
 
     def ids(self, pipeline: str = REFRESH) -> set[str]:
         """Return the ids of all refreshes so far."""
@@ -150,7 +156,7 @@ def dead_at_the_commit(chain: Chain, month: str) -> None:
         kill(watcher)
     until(lambda: chain.committed(month) != before or None, PATIENCE_S, 0.01, "the commit")
     # The next call of the protocol starts again what has died.
-    chain.end(run_id)
+    chain.ended_run(run_id)
 
 
 def killed_after_the_commit(chain: Chain, month: str) -> None:
@@ -159,7 +165,7 @@ def killed_after_the_commit(chain: Chain, month: str) -> None:
     run_id = chain.start(month, force=True)
     until(lambda: chain.committed(month) != before or None, PATIENCE_S, 0.01, "the commit")
     kill(watcher)
-    chain.end(run_id)
+    chain.ended_run(run_id)
 
 
 def pids_of_the_watcher(chain: Chain) -> list[int]:
