@@ -64,6 +64,7 @@ query ($id: ID!, $cursor: String) { runOrError(runId: $id) {
     eventConnection(afterCursor: $cursor) { cursor hasMore events { __typename
       ... on ExecutionStepFailureEvent { failureMetadata { description } error { message causes { message } } }
       ... on ExecutionStepOutputEvent { stepKey metadataEntries { ...value } }
+      ... on LogMessageEvent { stepKey timestamp }
       ... on RunFailureEvent { message }
       ... on AssetCheckEvaluationEvent { evaluation { success severity description } } } } }
   ... on Error { message } } }
@@ -77,6 +78,13 @@ fragment value on MetadataEntry { label
   ... on UrlMetadataEntry { url }
   ... on MarkdownMetadataEntry { mdStr }
   ... on TimestampMetadataEntry { timestamp } }
+"""
+
+REPOSITORIES = """
+{ repositoriesOrError {
+  __typename
+  ... on RepositoryConnection { nodes { name location { name } pipelines { name } } }
+  ... on Error { message } } }
 """
 
 JOB_PARTITIONS = """

@@ -30,7 +30,7 @@ ASSET_JOB = "__ASSET_JOB"
 """The job that Dagster makes of all assets: a run that materializes some of them by hand is one of this job."""
 
 REPOSITORY = "__repository__"
-"""Dagster's name of what a code location has, when this is in one `Definitions`."""
+"""Dagster's name of what is in the taxi pipeline's code location. In the other one, each has a name of its own."""
 
 PARTITION = "dagster/partition"
 
@@ -66,7 +66,7 @@ def start(client: Client, wanted: StartRequest) -> str:
     Raise `UsageError` for a month that is no partition: Dagster would start a run, which would then fail.
     """
     is_taxi = wanted.pipeline == TAXI_PIPELINE.name
-    selector = _selector(LOCATION, ASSET_JOB) if is_taxi else _selector(FURTHER, wanted.pipeline)
+    selector = _selector(LOCATION, REPOSITORY, ASSET_JOB) if is_taxi else further_job(client, wanted.pipeline)
     known = set(partitions(client) if is_taxi else job_partitions(client, selector))
     if known and wanted.month and wanted.month not in known:
         raise UsageError(no_partition(wanted.month, known))
@@ -87,8 +87,16 @@ def start(client: Client, wanted: StartRequest) -> str:
     return patiently(attempt, client.patience_s)
 
 
-def _selector(location: str, job: str) -> dict[str, Any]:
-    return {"repositoryLocationName": location, "repositoryName": REPOSITORY, "jobName": job}
+def _selector(location: str, repository: str, job: str) -> dict[str, Any]:
+    return {"repositoryLocationName": location, "repositoryName": repository, "jobName": job}
+
+
+def further_job(client: Client, name: str) -> dict[str, Any]:
+    """Return where the job of a further pipeline is; raise `UsageError` when there is none of its name."""
+    for repository in client.one(queries.REPOSITORIES, {}, "RepositoryConnection")["nodes"]:
+        if repository["location"]["name"] == FURTHER and {"name": name} in repository["pipelines"]:
+            return _selector(FURTHER, repository["name"], name)
+    raise UsageError(f"Dagster has no job {name!r}: is there one in a module {MODULE}?")
 
 
 def job_partitions(client: Client, selector: Mapping[str, Any]) -> list[str]:
@@ -196,7 +204,7 @@ def task_record(run: Mapping[str, Any], key: str, step: Mapping[str, Any] | None
     if step is None:
         # Of a step that is skipped Dagster records that. It says nothing of one that can't run, except in the log.
         held_back: TaskState = "upstream failed" if run["status"] == "FAILURE" else "skipped"
-        return TaskRecord(task, held_back if ended else "queued", 0)
+        return TaskRecord(task, held_back if ended else "queued", 0, ended_at=history.iso(history.said_of(run, key)))
     state = STEP_STATES[step["status"]]
     if ended and state in ("running", "failed"):
         state = "canceled" if run["status"] == "CANCELED" else "failed"
