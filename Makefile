@@ -20,7 +20,7 @@ PYTEST := python -m pytest
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test test-fast up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools guide soak kill-points fuzz readers lint types native pictures lock clean
+.PHONY: help setup doctor demo test test-fast up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools guide soak kill-points fuzz readers lint types native pictures site lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -116,6 +116,9 @@ kill-points: setup ## of these, the faults at every statement and file operation
 pictures: setup ## record `triptych demo` in a terminal, and take pictures of the orchestrators' pages (5 minutes)
 	@$(LAB)/python -m core.lab.recording
 	@$(LAB)/python -m tests.browser.pictures
+
+site: setup ## build the pages as a web site that needs no network, below .triptych/site
+	@$(LAB)/python -m benchmarks.harness.site
 
 lock: ## compile the floors of pyproject.toml into pins (make lock UPGRADE=--upgrade for the newest)
 	$(check-python)

@@ -17,6 +17,9 @@ from core.waiting import PATIENCE_S, patiently
 DAG = "taxi_pipeline"
 FINAL = ("success", "failed")
 
+PAGE = 1000
+"""Resources of a page: as many as our setting of the API server allows."""
+
 NOTE_LIMIT = 1000
 """The longest note that the API takes."""
 
@@ -57,17 +60,27 @@ class Airflow:
         resource: Json = self.call("GET", path, params=query).json()
         return resource
 
-    def ready(self) -> bool:
-        """Return whether scheduler and DAG processor are healthy and the DAG is registered.
+    def ready(self, parts: Sequence[str], dags: Sequence[str]) -> bool:
+        """Return whether all `parts` of Airflow are healthy and all `dags` are registered.
 
-        Raise `PermanentError` if the DAG can't be imported.
+        Raise `PermanentError` naming a file that can't be imported.
         """
         health = self.get("/monitor/health")
-        if any(health[part]["status"] != "healthy" for part in ("metadatabase", "scheduler", "dag_processor")):
+        if any(health[part]["status"] != "healthy" for part in parts):
             return False
         if broken := self.get("/importErrors")["import_errors"]:
-            raise PermanentError(f"Airflow can't import the DAG: {broken[0]['stack_trace'].strip().splitlines()[-1]}")
-        return self.call("GET", f"/dags/{DAG}", 404).is_success
+            cause = broken[0]["stack_trace"].strip().splitlines()[-1]
+            raise PermanentError(f"Airflow can't import {broken[0]['filename']}: {cause}")
+        return all(self.call("GET", f"/dags/{quote(dag)}", 404).is_success for dag in dags)
+
+    def every(self, path: str, key: str, **query: Any) -> list[Json]:
+        """Return all resources of a list, whose pages the server limits: `key` is the name of the list in a page."""
+        found: list[Json] = []
+        while True:
+            page = self.get(path, limit=PAGE, offset=len(found), **query)
+            found += page[key]
+            if not page[key] or len(found) >= page["total_entries"]:
+                return found
 
     def backfills(self) -> list[Json]:
         """Return the DAG's newest backfills, active or not, newest first."""

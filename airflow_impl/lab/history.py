@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from airflow_impl.lab.client import Airflow, Json, path_of
 from core import errors
 from core.lab.protocol import MonthRecord, TaskRecord, TaskState, month_record
 from core.run import TASKS
+
+RETURNED = "return_value"
+"""The key of the XCom that a task's return value becomes."""
 
 
 def attempts(airflow: Airflow, runs: Sequence[Json]) -> dict[str, dict[str, int]]:
@@ -24,22 +28,22 @@ def record(airflow: Airflow, run: Json) -> MonthRecord:
     path = f"{path_of(run)}/taskInstances"
     instances = {one["task_id"]: one for one in airflow.get(path)["task_instances"]}
     ended = {task: one["state"] for task, one in instances.items()}
-    receipts = {task: receipt(airflow, f"{path}/{task}") for task, state in ended.items() if state == "success"}
+    receipts = {task: returned(airflow, f"{path}/{task}") for task, state in ended.items() if state == "success"}
     failed = [task for task in TASKS if ended.get(task) == "failed"]
     error = error_of(airflow, f"{path}/{failed[0]}", instances[failed[0]]) if failed else None
     tasks = [task_record(one, receipts.get(task, {})) for task, one in instances.items()]
     return month_record(run["partition_key"], tasks, receipts, error)
 
 
-def receipt(airflow: Airflow, path: str) -> Json:
-    """Return what the task instance at `path` returned."""
-    value: Json = airflow.get(f"{path}/xcomEntries/return_value")["value"]
-    return value
+def returned(airflow: Airflow, path: str, map_index: int = -1) -> Any:
+    """Return what an instance of the task at `path` returned, as JSON: of our DAG's tasks, the receipt."""
+    return airflow.get(f"{path}/xcomEntries/{RETURNED}", map_index=map_index)["value"]
 
 
 def error_of(airflow: Airflow, path: str, instance: Json) -> str:
     """Return the one-line message of the exception that ended the task, from its structured log."""
-    events = airflow.get(f"{path}/logs/{instance['try_number']}", full_content=True)["content"]
+    index = instance.get("map_index", -1)
+    events = airflow.get(f"{path}/logs/{instance['try_number']}", map_index=index, full_content=True)["content"]
     # Of a chain of exceptions, the first is the one that was raised last. Its causes follow.
     raised = [event["error_detail"][0] for event in events if event.get("error_detail")]
     if raised:

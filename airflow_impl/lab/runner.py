@@ -19,6 +19,7 @@ from core.lab.protocol import (
     MonthRecord,
     Progress,
     Services,
+    further,
     month_record,
     run_verbs,
     serve,
@@ -35,7 +36,8 @@ READY_S = 180
 
 def describe(_: Json, __: Progress) -> Description:
     """Return who this is and what it can do."""
-    return Description("airflow", "Apache Airflow", version("apache-airflow"), CAPABILITIES, ["api"], LACKS)
+    installed = version("apache-airflow")
+    return Description("airflow", "Apache Airflow", installed, CAPABILITIES, ["api"], LACKS, stack.pipelines())
 
 
 def services(request: Json, _: Progress) -> Services:
@@ -44,9 +46,11 @@ def services(request: Json, _: Progress) -> Services:
 
 
 def ready(request: Json, _: Progress) -> Json:
-    """Return when scheduler and DAG processor are healthy and the DAG is registered."""
+    """Return when all services are healthy and every DAG is registered."""
+    dags = [pipeline.name for pipeline in stack.pipelines()]
+    parts = ["metadatabase", "scheduler", "dag_processor", *(["triggerer"] if further.packages() else [])]
     with connected(request) as airflow:
-        until(lambda: airflow.ready() or None, READY_S, native.POLL_S, "Airflow's services")
+        until(lambda: airflow.ready(parts, dags) or None, READY_S, native.POLL_S, "Airflow's services")
     return {}
 
 

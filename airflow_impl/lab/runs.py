@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import secrets
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 from airflow_impl.lab import history
+from airflow_impl.lab import services as stack
 from airflow_impl.lab.client import Airflow, Json, path_of
 from core.lab.protocol import (
-    TAXI_PIPELINE,
     Cause,
     ProcessesRequest,
     ProcessRecord,
@@ -23,7 +26,9 @@ from core.lab.protocol import (
 CANCELED = "canceled by hand"
 """The note of a run that a person canceled. Airflow has no such state: it marks the run as failed."""
 
-ROLES: dict[str, Role] = {"api-server": "API", "scheduler": "scheduler", "dag-processor": "code server"}
+ROLES: dict[str, Role] = {
+    "api-server": "API", "scheduler": "scheduler", "dag-processor": "code server", "triggerer": "triggerer",
+}  # fmt: skip
 """What each service does, by the name of its step."""
 
 CAUSES: dict[str, Cause] = {
@@ -41,7 +46,8 @@ STATES: dict[str | None, TaskState] = {
 
 def start(airflow: Airflow, wanted: StartRequest) -> str:
     """Trigger the DAG, as its form does; return the run's id. A repeated call finds the run of the first one."""
-    run_id = f"manual__{dt.datetime.now(dt.UTC).isoformat()}_{wanted.month}"
+    # As Airflow itself makes one: two runs may start in the same instant.
+    run_id = f"manual__{dt.datetime.now(dt.UTC).isoformat()}_{secrets.token_hex(4)}"
     body = {
         "dag_run_id": run_id,
         "logical_date": None,
@@ -60,11 +66,16 @@ def newest(airflow: Airflow, pipeline: str | None, limit: int) -> list[RunRecord
 
 
 def observed(airflow: Airflow, pipeline: str, run_id: str) -> RunRecord:
-    """Return a run with its tasks, what they returned, and why one failed."""
+    """Return a run with its tasks in the order of the pipeline, what they returned, and why one failed.
+
+    A mapped task has a record for each of its instances, named as in ``task[3]``; until it is expanded, it has one,
+    named ``task``.
+    """
     run = airflow.get(path_of({"dag_id": pipeline, "dag_run_id": run_id}))
     path = f"{path_of(run)}/taskInstances"
-    instances = sorted(airflow.get(path)["task_instances"], key=lambda one: TAXI_PIPELINE.order(one["task_id"]))
-    tasks = [task_record(airflow, run, one, f"{path}/{one['task_id']}") for one in instances]
+    instances = sorted(airflow.every(path, "task_instances"), key=place_in(pipeline))
+    returned = returned_by(airflow, path)
+    tasks = [task_record(run, one, returned.get(key_of(one))) for one in instances]
     failed = [one for one in instances if one["state"] == "failed"]
     error = None
     if state_of(run) == "failed":
@@ -72,6 +83,23 @@ def observed(airflow: Airflow, pipeline: str, run_id: str) -> RunRecord:
         if failed:
             error = history.error_of(airflow, f"{path}/{failed[0]['task_id']}", failed[0])
     return record(airflow, run, tasks, error)
+
+
+def place_in(pipeline: str) -> Callable[[Json], tuple[int, int]]:
+    """Return the sort key of a task instance: its task's place in the pipeline, and its own among the mapped ones."""
+    order = next((each.order for each in stack.pipelines() if each.name == pipeline), lambda _: 0)
+    return lambda one: (order(one["task_id"]), one["map_index"])
+
+
+def key_of(one: Json) -> tuple[str, int]:
+    """Return what tells a task instance, or an XCom of one, from the others of a run."""
+    return one["task_id"], one["map_index"]
+
+
+def returned_by(airflow: Airflow, path: str) -> dict[tuple[str, int], Any]:
+    """Return what the task instances below `path` returned; one that returned nothing has no XCom."""
+    found = airflow.every(f"{path}/~/xcomEntries", "xcom_entries", xcom_key=history.RETURNED)
+    return {key_of(one): history.returned(airflow, f"{path}/{one['task_id']}", one["map_index"]) for one in found}
 
 
 def record(airflow: Airflow, run: Json, tasks: list[TaskRecord] | None = None, error: str | None = None) -> RunRecord:
@@ -99,17 +127,17 @@ def state_of(run: Json) -> RunState:
     return "canceled" if state == "failed" and run["note"] == CANCELED else state
 
 
-def task_record(airflow: Airflow, run: Json, instance: Json, path: str) -> TaskRecord:
+def task_record(run: Json, instance: Json, returned: Any) -> TaskRecord:
     """Return one task instance. Those that were running in a canceled run are failed in Airflow."""
-    state = STATES.get(instance["state"], "queued")
-    returned = history.receipt(airflow, path) if state == "success" else None
+    state, (name, index) = STATES.get(instance["state"], "queued"), key_of(instance)
+    receipt = returned if isinstance(returned, dict) else {}
     if state == "failed" and state_of(run) == "canceled":
         state = "canceled"
-    if returned and returned.get("state") == "unchanged":
+    if state == "success" and receipt.get("state") == "unchanged":
         state = "unchanged"
     return TaskRecord(
-        instance["task_id"], state, instance["try_number"], instance["start_date"], instance["end_date"],
-        returned.get("rows") if returned else None, returned,
+        name if index < 0 else f"{name}[{index}]", state, instance["try_number"], instance["start_date"],
+        instance["end_date"], receipt.get("rows"), returned,
     )  # fmt: skip
 
 
@@ -118,6 +146,11 @@ def cancel(airflow: Airflow, pipeline: str, run_id: str) -> None:
     path = path_of({"dag_id": pipeline, "dag_run_id": run_id})
     if airflow.get(path)["state"] in ("queued", "running"):
         airflow.call("PATCH", path, json={"state": "failed", "note": CANCELED})
+
+
+def delete(airflow: Airflow, pipeline: str, run_id: str) -> None:
+    """Delete a run with its task instances and XComs, as its page does. One that is gone already is no error."""
+    airflow.call("DELETE", path_of({"dag_id": pipeline, "dag_run_id": run_id}), 404)
 
 
 def processes(airflow: Airflow, wanted: ProcessesRequest) -> list[ProcessRecord]:

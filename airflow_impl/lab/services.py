@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import secrets
 from pathlib import Path
 
-from core.lab.protocol import Endpoint, Services, Step
+from core.lab.protocol import TAXI_PIPELINE, Endpoint, Pipeline, Services, Step, further
 from core.settings import owner_only, private
 
 DAGS = Path(__file__).resolve().parent.parent / "dags"
@@ -20,7 +21,7 @@ SETTINGS = {
         "8",
         "up to 8 tasks at a time; an idle worker costs 23 MB, so the default of 32 takes 0.7 GB",
     ),
-    "CORE__LOAD_EXAMPLES": ("False", "only our DAG"),
+    "CORE__LOAD_EXAMPLES": ("False", "only our DAGs"),
     "CORE__DAGS_ARE_PAUSED_AT_CREATION": ("False", "a paused DAG leaves the runs of a backfill queued for ever"),
     "CORE__HOSTNAME_CALLABLE": ("socket.gethostname", "the default asks DNS, which a machine may not have"),
     "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": ("True", "no login, because the server listens on loopback only"),
@@ -50,16 +51,47 @@ SETTINGS = {
         "the default of 5 s is too short when every core is busy: a first call took 24 s",
     ),
     "WORKERS__EXECUTION_API_RETRIES": ("8", "a task waits for a restarting API server for a minute, not for 15 s"),
-    "DAG_PROCESSOR__PARSING_PROCESSES": ("1", "there is one DAG file"),
+    "DAG_PROCESSOR__PARSING_PROCESSES": ("1", "there is one DAG file, or a few"),
     "DAG_PROCESSOR__REFRESH_INTERVAL": ("10", "an edited DAG file is seen in 10 s, not in 300 s"),
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": ("600", "an unchanged DAG file is not parsed every 30 s"),
     "DAG_PROCESSOR__PRINT_STATS_INTERVAL": ("0", "no table of one DAG file in the log every 30 s"),
 }
 """Each option with its value and the reason for it. Everything else is Airflow's default."""
 
+LOCAL = "airflow.dag_processing.bundles.local.LocalDagBundle"
+"""The class of a DAG bundle that is a folder of this machine."""
+
+
+def pipelines() -> list[Pipeline]:
+    """Return the pipelines whose DAGs are loaded: the taxi pipeline's, and those of TRIPTYCH_PIPELINES."""
+    return [TAXI_PIPELINE, *further.pipelines("airflow_dags")]
+
+
+def for_further_pipelines() -> dict[str, str]:
+    """Return the options that further pipelines need; none without them.
+
+    Each package is a DAG bundle, whose ``.airflowignore`` says that only files called ``airflow_dags.py`` hold DAGs.
+    """
+    packages = further.packages()
+    if not packages:
+        return {}
+    bundles = [{"name": "dags-folder", "classpath": LOCAL, "kwargs": {}}]
+    bundles += [{"name": name, "classpath": LOCAL, "kwargs": {"path": str(path)}} for name, path in packages.items()]
+    return {
+        "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+        # They have schedules, and are started by assets.
+        "SCHEDULER__USE_JOB_SCHEDULE": "True",
+        # Their tasks fail and skip on purpose. Whoever waits for such a task's process misses its end, and looks again
+        # after the interval of its heartbeat, by default after 5 s; a success reports itself before it ends.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    }
+
 
 def services(endpoint: Endpoint) -> Services:
-    """Return how to bring Airflow up at `endpoint`: metadata in PostgreSQL, three processes, one port."""
+    """Return how to bring Airflow up at `endpoint`: metadata in PostgreSQL, three processes, one port.
+
+    Further pipelines may defer tasks, so with them there is a fourth process: the triggerer.
+    """
     home, url = Path(endpoint.home), base_url(endpoint)
     keep_secrets(home / "airflow.cfg")
     placed = {
@@ -69,7 +101,8 @@ def services(endpoint: Endpoint) -> Services:
         "API__BASE_URL": url,
         "DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://${METADATA}",
     }
-    options = placed | {option: value for option, (value, _) in SETTINGS.items()}
+    options = placed | {option: value for option, (value, _) in SETTINGS.items()} | for_further_pipelines()
+    triggerer = [Step(start=["airflow", "triggerer", "--skip-serve-logs"], name="triggerer")]
     return Services(
         env={"AIRFLOW_HOME": str(home), "PYTHONPATH": str(LOCAL_SETTINGS)}
         | {f"AIRFLOW__{option}": value for option, value in options.items()},
@@ -79,6 +112,7 @@ def services(endpoint: Endpoint) -> Services:
             # Without a log server: the API server reads the logs from the home that they share.
             Step(start=["airflow", "scheduler", "--skip-serve-logs"], name="scheduler"),
             Step(start=["airflow", "dag-processor"], name="dag-processor"),
+            *(triggerer if further.packages() else []),
             # The first request builds the execution API in 6 CPU s, longer than a task waits by default.
             Step(wait=f"{url}/execution/health"),
         ],

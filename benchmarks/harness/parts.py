@@ -5,25 +5,35 @@ Such a part stands between ``<!-- NAME: generated -->`` and ``<!-- end -->``.
 
 from __future__ import annotations
 
-import ast
 import re
-import textwrap
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from benchmarks.harness import measure
+from benchmarks.harness import measure, source
 from benchmarks.harness.markdown import table
 from benchmarks.orchestrators.page import costs
 from core import settings
 
 ROOT = settings.ROOT
 
-_PART = re.compile(r"(<!-- (\w+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
+_PART = re.compile(r"(<!-- (\w+): ([^\n]+?) -->\n)((?:(?!<!-- ).)*)(<!-- end -->)", re.DOTALL)
+
+Made = Callable[[str, str], str]
+"""What makes a part: from its name and what stands behind the colon to its text."""
 
 
-def rewritten(text: str, made: Mapping[str, Callable[[], str]]) -> str:
+def rewritten(text: str, made: Made) -> str:
     """Return the page `text` with each of its generated parts as it should be now."""
-    return _PART.sub(lambda found: f"{found[1]}{made[found[2]]()}{found[3]}", text)
+    return _PART.sub(lambda found: f"{found[1]}{made(found[2], found[3])}{found[5]}", text)
+
+
+def outside(text: str) -> str:
+    """Return what is written by hand: the page without its generated parts."""
+    return _PART.sub("", text)
+
+
+def made(name: str, _: str) -> str:
+    """Return the part `name` of `PAGES`."""
+    return PARTS[name]()
 
 
 def kills() -> str:
@@ -51,19 +61,9 @@ def step(path: str, name: str) -> Callable[[], str]:
     """Return a part that shows the function `name` of a file, with its decorators."""
 
     def part() -> str:
-        return f"```python\n{function(ROOT / path, name)}```\n"
+        return f"```python\n{source.shown(ROOT / path, name)}```\n"
 
     return part
-
-
-def function(path: Path, name: str) -> str:
-    """Return the source of a function, with its decorators."""
-    text = path.read_text()
-    found = next(
-        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef) and node.name == name
-    )  # fmt: skip
-    first = min([found.lineno, *(each.lineno for each in found.decorator_list)])
-    return textwrap.dedent("".join(text.splitlines(keepends=True)[first - 1 : found.end_lineno]))
 
 
 def variables() -> str:

@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
             print(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
     if folder is None:
         for path in parts.PAGES:
-            path.write_text(parts.rewritten(path.read_text(), parts.PARTS))
+            path.write_text(parts.rewritten(path.read_text(), parts.made))
             print(path.relative_to(ROOT))
     return 0
 

@@ -63,6 +63,10 @@ class Runs:
         """Ask the orchestrator to cancel a run: `observe` shows when it has."""
         self.lab.ask(self.orchestrator, "cancel", RunRequest(pipeline, run_id))
 
+    def delete(self, pipeline: str, run_id: str) -> None:
+        """Delete a run that has ended from the orchestrator's history. The tables that it wrote stay as they are."""
+        self.lab.ask(self.orchestrator, "delete", RunRequest(pipeline, run_id))
+
     def processes(self) -> list[Process]:
         """Return the living processes."""
         stack = self.lab.stack(self.orchestrator)

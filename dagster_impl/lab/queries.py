@@ -90,6 +90,12 @@ mutation ($id: String!) { terminateRun(runId: $id) {
   ... on Error { message } } }
 """
 
+DELETE = """
+mutation ($id: String!) { deleteRun(runId: $id) {
+  __typename
+  ... on Error { message } } }
+"""
+
 PROCESSES = """
 { runsOrError(filter: { statuses: [STARTING, STARTED, CANCELING] }) {
   __typename

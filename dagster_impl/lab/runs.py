@@ -158,6 +158,11 @@ def cancel(client: Client, _pipeline: str, run_id: str) -> None:
     patiently(attempt, client.patience_s)
 
 
+def delete(client: Client, _pipeline: str, run_id: str) -> None:
+    """Delete a run with its events, as its page does. One that is gone already is no error."""
+    client.one(queries.DELETE, {"id": run_id}, "DeletePipelineRunSuccess", "RunNotFoundError")
+
+
 def processes(client: Client, wanted: ProcessesRequest) -> list[ProcessRecord]:
     """Return the services, and the process of each run: it writes down its pid when it starts."""
     services = [ProcessRecord(ROLES[name], name, pid) for name, pid in wanted.services.items()]

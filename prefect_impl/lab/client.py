@@ -54,7 +54,7 @@ class Prefect:
         if not answer.is_success:
             fault = TransientError if answer.is_server_error else PermanentError
             raise fault(f"Prefect refused {method} {path}: {answer.status_code} {answer.text[:500]}")
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def filter(self, kind: str, body: Json, most: float = math.inf) -> list[Json]:
         """Return the objects of a kind that the filter `body` matches: all of them, or the first `most`."""
@@ -93,6 +93,10 @@ class Prefect:
     def cancel(self, run_id: str) -> None:
         """Cancel a run. Its worker ends it, and the server cancels the runs that it has started, within 20 s."""
         self.call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run with its task runs. The artifacts that it created stay."""
+        self.call("DELETE", f"/flow_runs/{run_id}")
 
     def months_of(self, backfill_id: str) -> dict[str, list[Json]]:
         """Return a backfill's runs so far by month, oldest first: a month has several when a process was killed."""

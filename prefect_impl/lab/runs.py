@@ -129,6 +129,11 @@ def cancel(prefect: Prefect, _pipeline: str, run_id: str) -> None:
         prefect.cancel(run_id)
 
 
+def delete(prefect: Prefect, _pipeline: str, run_id: str) -> None:
+    """Delete a run with its task runs, as its page does."""
+    prefect.delete(run_id)
+
+
 def processes(prefect: Prefect, wanted: ProcessesRequest) -> list[ProcessRecord]:
     """Return the services, and the process of each run: the worker writes down its host and pid."""
     services = [ProcessRecord(ROLES[name], name, pid) for name, pid in wanted.services.items()]

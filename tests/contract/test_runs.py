@@ -87,6 +87,15 @@ def test_a_canceled_run_ends_and_publishes_nothing(bench: Bench, orchestrator: s
     assert stop(bench, runs_of(bench, orchestrator)).state == "canceled"
 
 
+def test_a_deleted_run_is_gone_and_its_tables_stay(bench: Bench, orchestrator: str) -> None:
+    runs, schema, month = runs_of(bench, orchestrator), bench.schema(), MONTHS[0]
+    run_id = runs.start(PIPELINE, {"source": str(bench.folder), "schema": schema}, month)
+    assert runs.observe(PIPELINE, run_id, wait_s=None).state == "success"
+    runs.delete(PIPELINE, run_id)
+    assert run_id not in [run.run_id for run in runs.newest(PIPELINE)]
+    assert bench.tables(schema) == bench.baseline(bench.folder, [month])
+
+
 def test_a_backfill_is_in_the_history(bench: Bench, orchestrator: str) -> None:
     runs = runs_of(bench, orchestrator)
     bench.backfill(orchestrator, MONTHS[:2], bench.folder, bench.schema())
@@ -110,7 +119,10 @@ def test_a_fourth_orchestrator_answers_the_same_questions(bench: Bench) -> None:
     assert stop(bench, runs).state == "canceled"
     (server,) = runs.processes()
     assert (server.record.role, server.record.run_id) == ("API", None)
-    assert [run.state for run in runs.newest(limit=1)] == ["canceled"]
+    (canceled,) = runs.newest(limit=1)
+    assert canceled.state == "canceled"
+    runs.delete(PIPELINE, canceled.run_id)
+    assert canceled.run_id not in [run.run_id for run in runs.newest()]
 
 
 def test_a_pipeline_without_a_month(bench: Bench) -> None:

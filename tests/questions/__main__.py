@@ -1,4 +1,4 @@
-"""Put the questions to the orchestrators, and record what was observed: `make guide`.
+"""Put the questions to the orchestrators, record what was observed, and write the pages of it: `make guide`.
 
     python -m tests.questions [QUESTION ...] [--on airflow,dagster,prefect]
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from core.errors import TriptychError, UsageError
 from tests.contract.bench import opened
-from tests.questions import answers
+from tests.questions import answers, pages
 from tests.questions.asking import Asking, Question, questions
 
 
@@ -32,10 +32,12 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     chosen = [known[name] for name in given.names] or list(known.values())
     try:
-        return max([put(chosen, orchestrator) for orchestrator in given.on.split(",")])
+        code = max([put(chosen, orchestrator) for orchestrator in given.on.split(",")])
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
+    pages.main()
+    return code
 
 
 def put(chosen: list[Question], orchestrator: str) -> int:

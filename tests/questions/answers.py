@@ -11,13 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from core.lab.protocol import write_json
-from core.settings import ROOT
 from tests.questions.asking import Question, Row
-
-DATA = ROOT / "docs" / "guide" / "data"
-
-ASKED = "asked"
-"""The file that says, for each question and orchestrator, which version was asked, when, on what, and for how long."""
+from tests.questions.tables import ASKED, DATA
 
 Recorded = list[dict[str, Any]]
 

@@ -94,6 +94,7 @@ if __name__ == "__main__":
                 "observe": runs.observe,
                 "runs": runs.runs,
                 "cancel": runs.cancel,
+                "delete": runs.delete,
                 "processes": runs.processes_of_runs,
             }
         )

@@ -94,6 +94,13 @@ def cancel(data: dict[str, Any], _: Progress) -> dict[str, Any]:
     return {}
 
 
+def delete(data: dict[str, Any], _: Progress) -> dict[str, Any]:
+    """Delete a run's file and its log."""
+    request = RunRequest.from_json(data)
+    Store(request.endpoint["home"]).delete(request.run_id)
+    return {}
+
+
 def processes_of_runs(data: dict[str, Any], _: Progress) -> ProcessList:
     """Return the processes that execute runs: the baseline has no others."""
     return ProcessList(list(Store(ProcessesRequest.from_json(data).endpoint["home"]).processes()))

@@ -85,8 +85,17 @@ class Store:
     def tidy(self) -> None:
         """Delete the oldest runs beyond `KEPT`, and their logs."""
         for path in self._files()[KEPT:]:
-            path.unlink(missing_ok=True)
-            self.log(path.stem).unlink(missing_ok=True)
+            self._delete(path)
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run that has ended, and its log; raise `UsageError` when there is none, or it has not ended."""
+        if not self.read(run_id).has_ended:
+            raise UsageError(f"{run_id} has not ended: cancel it first")
+        self._delete(self._path(run_id))
+
+    def _delete(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self.log(path.stem).unlink(missing_ok=True)
 
     def log(self, run_id: str) -> Path:
         """Return where a run that was started by hand logs."""

@@ -17,6 +17,7 @@ Verbs
     observe    RunRequest        -> RunRecord       what the orchestrator recorded of a run; may wait for its end
     runs       RunsRequest       -> RunList         the newest runs, whoever started them
     cancel     RunRequest        -> {}              asks the orchestrator to cancel a run, unless it has ended
+    delete     RunRequest        -> {}              deletes a run that has ended from the history, with what it returned
     processes  ProcessesRequest  -> ProcessList     the living processes by role
 
 A runner needs the first four. The lab asks for no verb that the runner lacks (`Description.verbs`): it says so instead.

@@ -22,8 +22,9 @@ RunState = Literal["queued", "running", "success", "failed", "skipped", "cancele
 Cause = Literal["manual", "scheduled", "backfill", "event", "parent run", "retry"]
 """Why there is a run. A retry is a run that repeats another one, not another attempt within a run."""
 
-Role = Literal["scheduler", "worker", "daemon", "code server", "API", "run"]
-"""What a process does. A code server reads the user's code: Airflow's DAG processor is one too."""
+Role = Literal["scheduler", "worker", "daemon", "code server", "triggerer", "API", "run"]
+"""What a process does. A code server reads the user's code: Airflow's DAG processor is one too. A triggerer waits for
+events on behalf of deferred tasks, and is Airflow's alone."""
 
 UNFINISHED = ("queued", "running")
 

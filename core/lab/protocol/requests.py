@@ -27,7 +27,7 @@ class StartRequest(Request):
 
 @dataclass(frozen=True)
 class RunRequest(Request):
-    """One run, to be canceled, or to be observed for as long as `wait_s` says.
+    """One run, to be canceled, to be deleted, or to be observed for as long as `wait_s` says.
 
     With 0 it is looked at once; otherwise until it has ended, `wait_s` seconds at most, or without a limit for None.
     """

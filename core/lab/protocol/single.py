@@ -30,6 +30,9 @@ class SingleRuns(Protocol[Client_contra]):
     def cancel(self, client: Client_contra, pipeline: str, run_id: str, /) -> None:
         """Cancel a run; one that has ended stays as it is."""
 
+    def delete(self, client: Client_contra, pipeline: str, run_id: str, /) -> None:
+        """Delete a run that has ended, and what it returned, from the orchestrator's history."""
+
     def processes(self, client: Client_contra, wanted: ProcessesRequest, /) -> list[ProcessRecord]:
         """Return the living processes."""
 
@@ -63,9 +66,16 @@ def run_verbs(
             runs.cancel(client, wanted.pipeline, wanted.run_id)
         return {}
 
+    def delete(request: Json, _: Progress) -> Json:
+        wanted = RunRequest.from_json(request)
+        with connected(wanted.endpoint) as client:
+            runs.delete(client, wanted.pipeline, wanted.run_id)
+        return {}
+
     def processes(request: Json, _: Progress) -> ProcessList:
         wanted = ProcessesRequest.from_json(request)
         with connected(wanted.endpoint) as client:
             return ProcessList(runs.processes(client, wanted))
 
-    return {"start": start, "observe": observe, "runs": newest, "cancel": cancel, "processes": processes}
+    verbs: dict[str, Verb] = {"start": start, "observe": observe, "runs": newest}
+    return verbs | {"cancel": cancel, "delete": delete, "processes": processes}

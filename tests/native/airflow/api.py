@@ -26,6 +26,12 @@ def dag_run(month: str, **values: Any) -> Json:
     } | values  # fmt: skip
 
 
+def instance_of(name: str) -> Json:
+    """Return what tells a task instance from the others: of a mapped task, its `name` is as in ``task[3]``."""
+    task, _, index = name.rstrip("]").partition("[")
+    return {"task_id": task, "map_index": int(index or -1)}
+
+
 def server_of_one_run(states: dict[str, str], log: list[Json]) -> Server:
     """Return an API server that knows the four tasks of one run, and the log of each."""
 
@@ -34,8 +40,11 @@ def server_of_one_run(states: dict[str, str], log: list[Json]) -> Server:
         task = next((task for task in TASKS if f"/{task}/" in path), "")
         if path.endswith("/taskInstances"):
             one = {"try_number": 1, "start_date": "2026-01-01T00:00:00Z", "end_date": "2026-01-01T00:00:01Z"}
-            instances = [one | {"task_id": task, "state": state} for task, state in states.items()]
-            return httpx.Response(200, json={"task_instances": instances})
+            instances = [one | instance_of(task) | {"state": state} for task, state in states.items()]
+            return httpx.Response(200, json={"task_instances": instances, "total_entries": len(instances)})
+        if path.endswith("/~/xcomEntries"):
+            entries = [instance_of(task) for task, state in states.items() if state == "success"]
+            return httpx.Response(200, json={"xcom_entries": entries, "total_entries": len(entries)})
         if "/xcomEntries/" in path:
             state = "unchanged" if task == "ingest_month" else "success"
             return httpx.Response(200, json={"value": {"task": task, "state": state, "rows": 5}})

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
 from airflow.api_fastapi.core_api.datamodels.dag_run import DAGRunPatchBody
 
+from airflow_impl.lab import client
 from core.errors import PermanentError, TransientError
 from core.lab.protocol import MonthRecord
-from tests.native.airflow.api import client_of, dag_run
+from tests.native.airflow.api import Json, Server, client_of, dag_run
+
+PARTS = ["metadatabase", "scheduler", "dag_processor"]
+
+
+def services_with(*dags: str, import_errors: Sequence[Json] = ()) -> Server:
+    """Return the server of healthy services without a triggerer, which know `dags`."""
+    health = {"triggerer": {"status": "unhealthy"}} | {part: {"status": "healthy"} for part in PARTS}
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        what = request.url.path.rpartition("/")[2]
+        if what in ("health", "importErrors"):
+            return httpx.Response(200, json=health if what == "health" else {"import_errors": list(import_errors)})
+        return httpx.Response(200 if what in dags else 404, json={})
+
+    return respond
 
 
 def test_a_server_that_does_not_answer_is_a_transient_error() -> None:
@@ -29,10 +46,34 @@ def test_a_refusal_is_an_error_with_the_servers_words(status: int, error: type[E
 
 
 def test_a_dag_that_cannot_be_imported_is_an_error_with_the_cause() -> None:
-    parts = {part: {"status": "healthy"} for part in ("metadatabase", "scheduler", "dag_processor")}
-    broken = {"import_errors": [{"stack_trace": "Traceback\n  x\nImportError: no module named core\n"}]}
-    with pytest.raises(PermanentError, match="can't import the DAG: ImportError: no module named core"):
-        client_of(lambda r: httpx.Response(200, json=parts if "health" in r.url.path else broken)).ready()
+    broken = {"filename": "a/b.py", "stack_trace": "Traceback\n  x\nImportError: no module named core\n"}
+    server = services_with(import_errors=[broken])
+    with pytest.raises(PermanentError, match=r"can't import a/b\.py: ImportError: no module named core"):
+        client_of(server).ready(PARTS, [])
+
+
+@pytest.mark.parametrize(
+    ("parts", "dags", "ready"),
+    [
+        (PARTS, ["taxi_pipeline"], True),
+        (PARTS, ["taxi_pipeline", "another"], False),
+        ([*PARTS, "triggerer"], ["taxi_pipeline"], False),
+    ],
+)
+def test_services_are_ready_when_all_parts_are_healthy_and_all_dags_are_known(
+    parts: list[str], dags: list[str], ready: bool
+) -> None:
+    assert client_of(services_with("taxi_pipeline")).ready(parts, dags) is ready
+
+
+def test_a_list_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "PAGE", 2)
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        offset, limit = (int(request.url.params[name]) for name in ("offset", "limit"))
+        return httpx.Response(200, json={"things": list(range(5))[offset:][:limit], "total_entries": 5})
+
+    assert client_of(respond).every("/things", "things") == [0, 1, 2, 3, 4]
 
 
 def test_a_note_that_a_run_has_already_stays() -> None:
@@ -50,11 +91,11 @@ def test_warnings_and_the_cause_of_a_failure_become_the_note_of_the_run() -> Non
         sent.append((request.method, request.url.path, json.loads(request.content)))
         return httpx.Response(200, json={})
 
-    client, one = client_of(respond), dag_run("2024-01")
-    client.note(one, MonthRecord("2024-01", "success"))
+    server, one = client_of(respond), dag_run("2024-01")
+    server.note(one, MonthRecord("2024-01", "success"))
     assert sent == []
-    client.note(one, MonthRecord("2024-01", "success", warnings=["odd", "w" * 2000]))
-    client.note(one, MonthRecord("2024-01", "failed", error="the site does not answer"))
+    server.note(one, MonthRecord("2024-01", "success", warnings=["odd", "w" * 2000]))
+    server.note(one, MonthRecord("2024-01", "failed", error="the site does not answer"))
     (method, path, body), (_, _, failed) = sent
     assert failed == {"note": "the site does not answer"}
     assert (method, path) == ("PATCH", "/api/v2/dags/taxi_pipeline/dagRuns/backfill__2024-01")

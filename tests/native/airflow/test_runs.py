@@ -60,6 +60,34 @@ def test_a_run_has_its_tasks_in_order_and_what_they_returned() -> None:
     assert record.tasks[1].returned == {"task": "ingest_month", "state": "unchanged", "rows": 5}
 
 
+def test_a_mapped_task_has_a_record_for_each_instance() -> None:
+    tasks = server_of_one_run(dict.fromkeys(["check[10]", "check[9]", "transform"], "success"), [])
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/return_value"):
+            return httpx.Response(200, json={"value": int(request.url.params["map_index"])})
+        is_run = "/taskInstances" not in request.url.path
+        return httpx.Response(200, json=dag_run()) if is_run else tasks(request)
+
+    record = runs.observed(client_of(respond), "taxi_pipeline", "x")
+    assert [(task.task, task.returned) for task in record.tasks] == [
+        ("transform", -1), ("check[9]", 9), ("check[10]", 10)
+    ]  # fmt: skip
+
+
+def test_a_task_that_returned_nothing_is_recorded_without_a_value() -> None:
+    tasks = server_of_one_run({"any": "success"}, [])
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/xcomEntries"):
+            return httpx.Response(200, json={"xcom_entries": [], "total_entries": 0})
+        is_run = "/taskInstances" not in request.url.path
+        return httpx.Response(200, json=dag_run(dag_id="any")) if is_run else tasks(request)
+
+    (task,) = runs.observed(client_of(respond), "any", "x").tasks
+    assert (task.state, task.returned, task.rows) == ("success", None, None)
+
+
 @pytest.mark.parametrize(
     ("state", "asked"), [("running", [{"state": "failed", "note": runs.CANCELED}]), ("failed", [])]
 )

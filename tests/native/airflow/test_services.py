@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from airflow.configuration import conf
+from airflow.utils.file import list_py_file_paths
 
 from airflow_impl.lab import services as stack
 from airflow_impl.lab.services import SETTINGS, services
@@ -46,6 +47,49 @@ def test_no_page_announces_a_scheduled_run_that_the_lab_holds_back(up: Services)
     assert "DagRunInfo" in next_run()
     assert next_run(PYTHONPATH=up.env["PYTHONPATH"]) == "None"
     assert SETTINGS["SCHEDULER__USE_JOB_SCHEDULE"][0] == "False"
+
+
+@pytest.fixture
+def further_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
+    """The services with the questions' pipelines."""
+    monkeypatch.setenv("TRIPTYCH_PIPELINES", "tests.questions")
+    return services(Endpoint(str(tmp_path / "home"), {"api": 18080}))
+
+
+def test_only_further_pipelines_have_schedules_and_a_triggerer(up: Services, further_up: Services) -> None:
+    started = [step.start[1] for step in further_up.steps if step.start]
+    assert started == ["api-server", "scheduler", "dag-processor", "triggerer"]
+    assert further_up.env["AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"] == "True"
+    assert "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST" not in up.env
+
+
+# Airflow 3.3.2 compiles an .airflowignore with what its library calls deprecated.
+@pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
+def test_each_package_is_a_bundle_whose_dag_files_have_one_name(further_up: Services) -> None:
+    ours, questions = json.loads(further_up.env["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+    assert (ours["name"], ours["kwargs"], questions["name"]) == ("dags-folder", {}, "tests.questions")
+    found = list_py_file_paths(questions["kwargs"]["path"])
+    assert {Path(path).name for path in found} == {"airflow_dags.py"}
+
+
+def test_the_policy_holds_back_the_taxi_pipeline_only_and_the_alert_is_true(further_up: Services) -> None:
+    code = """if True:
+        import datetime as dt, airflow_local_settings as ours
+        from airflow.sdk import DAG
+        for name in ("taxi_pipeline", "another"):
+            ours.dag_policy(dag := DAG(name, start_date=dt.datetime(2024, 1, 1)))
+            print(dag.end_date is not None)
+        print(len(ours.DASHBOARD_UIALERTS))
+    """
+
+    def printed(**env: str) -> list[str]:
+        env |= {"PYTHONPATH": further_up.env["PYTHONPATH"]}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **env})
+        return done.stdout.split()
+
+    assert printed() == ["True", "False", "0"]
+    assert printed(TRIPTYCH_PIPELINES="") == ["True", "False", "1"]
 
 
 def test_secrets_are_made_once_and_only_for_the_owner(up: Services, tmp_path: Path) -> None:

@@ -125,6 +125,12 @@ def cancel(data: Json, _: Progress) -> Json:
     return call(request.endpoint, "DELETE", f"/runs/{request.run_id}")
 
 
+def delete(data: Json, _: Progress) -> Json:
+    """Forget a run."""
+    request = RunRequest.from_json(data)
+    return call(request.endpoint, "DELETE", f"/history/{request.run_id}")
+
+
 def processes(data: Json, _: Progress) -> ProcessList:
     """Return the server's process, and those of the runs."""
     request = ProcessesRequest.from_json(data)
@@ -136,5 +142,5 @@ def processes(data: Json, _: Progress) -> ProcessList:
 
 
 if __name__ == "__main__":
-    verbs = (describe, services, ready, backfill, start, observe, runs, cancel, processes)
+    verbs = (describe, services, ready, backfill, start, observe, runs, cancel, delete, processes)
     sys.exit(serve({verb.__name__: verb for verb in verbs}))

@@ -2,7 +2,7 @@
 
     python -m toy_impl.lab.server PORT
 
-POST /runs starts a run, GET /runs lists them, and DELETE /runs/ID cancels one.
+POST /runs starts a run, GET /runs lists them, DELETE /runs/ID cancels one, and DELETE /history/ID forgets it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def now() -> str:
 
 def start(asked: dict[str, Any]) -> str:
     """Start a run, and return its id."""
-    run_id, words = f"toy-{len(RUNS) + 1}", [sys.executable, "-m", "toy_impl.lab.run", json.dumps(asked)]
+    run_id, words = f"toy-{len(PROCESSES) + 1}", [sys.executable, "-m", "toy_impl.lab.run", json.dumps(asked)]
     PROCESSES[run_id] = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     RUNS[run_id] = RunRecord("toy", asked["pipeline"], run_id, "running", "manual", asked["month"], now(), now())
     Thread(target=finish, args=[run_id], daemon=True).start()
@@ -59,8 +59,12 @@ class Handler(BaseHTTPRequestHandler):
         self.answer({"run_id": start(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))})
 
     def do_DELETE(self) -> None:
-        """Cancel a run."""
-        PROCESSES[self.path.rpartition("/")[2]].terminate()
+        """Cancel a run, or forget one that has ended."""
+        _, what, run_id = self.path.split("/")
+        if what == "runs":
+            PROCESSES[run_id].terminate()
+        else:
+            del RUNS[run_id]
         self.answer({})
 
     def answer(self, data: dict[str, Any]) -> None:
