@@ -1,0 +1,31 @@
+"""The DAGs of the questions, as Airflow reads them."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.task.trigger_rule import TriggerRule
+
+from core.lab.protocol import further
+from tests.questions.trigger_rules.pipelines import RULES
+
+# Airflow 3.3.2 compiles an .airflowignore with what its library calls deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
+
+
+def test_every_declared_pipeline_is_a_dag_with_its_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(further.VARIABLE, "tests.questions")
+    (folder,) = further.packages().values()
+    bag = DagBag(str(folder))
+    assert bag.import_errors == {}
+    tasks = {name: set(dag.task_ids) for name, dag in bag.dags.items()}
+    assert {each.name for each in further.pipelines("airflow_dags")} <= tasks.keys()
+    assert {
+        each.name: missing
+        for each in further.pipelines("airflow_dags")
+        if (missing := set(each.tasks) - tasks[each.name])
+    } == {}
+
+
+def test_every_trigger_rule_of_airflow_is_asked() -> None:
+    assert set(RULES) == {rule.value for rule in TriggerRule}
