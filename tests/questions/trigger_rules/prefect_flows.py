@@ -6,7 +6,8 @@ from prefect import State, allow_failure, flow, task
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
-from tests.questions.trigger_rules.prefect_rules import RULES, End, submit_when
+from tests.questions.trigger_rules.pipelines import RULES
+from tests.questions.trigger_rules.prefect_rules import End, submit_when
 
 
 @task
@@ -22,11 +23,6 @@ def follow() -> None:
     """Do nothing: that it runs is what is asked."""
 
 
-def named(rule: str):  # type: ignore[no-untyped-def]
-    """Return the task that follows by this rule."""
-    return follow.with_options(name=rule)
-
-
 @flow
 def trigger_rules(first: End = "success", second: End = "success", third: End = "success") -> list[PrefectFuture[None]]:
     """Show when each of Airflow's trigger rules lets a task run."""
@@ -35,13 +31,15 @@ def trigger_rules(first: End = "success", second: End = "success", third: End = 
         # Each waits for the one before it, so that they end in this order.
         before = [allow_failure(each) for each in upstreams]
         upstreams.append(end_as.with_options(name=name).submit(told, wait_for=before))
-    native = [
-        named("none_failed").submit(wait_for=upstreams),
-        named("all_done").submit(wait_for=[allow_failure(each) for each in upstreams]),
-        named("always").submit(),
-    ]
+    tasks = {rule: follow.with_options(name=rule) for rule in RULES}
+    futures = {
+        "none_failed": tasks["none_failed"].submit(wait_for=upstreams),
+        "all_done": tasks["all_done"].submit(wait_for=[allow_failure(each) for each in upstreams]),
+        "always": tasks["always"].submit(),
+    }
+    futures |= {rule: submit_when(tasks[rule], rule, upstreams) for rule in RULES if rule not in futures}
     # Returned, they decide the state of the run.
-    return native + [submit_when(named(rule), rule, upstreams) for rule in RULES]
+    return list(futures.values())
 
 
 deployments = [trigger_rules.to_deployment("triptych")]

@@ -14,7 +14,7 @@ UpstreamFailed, which is of type Failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -100,16 +100,11 @@ def submit_when(task: Task[..., Any], rule: str, upstreams: Sequence[Upstream], 
     return future
 
 
-def verdict_of(rule: Rule, upstreams: int, ends: Iterable[End]) -> Verdict:
+def verdict_of(rule: Rule, upstreams: int, ends: Iterator[End]) -> Verdict:
     """Return what the rule says of a task with so many upstreams; ask for no more `ends` than it needs."""
     now = Ended(upstreams)
-    verdict = rule(now)
-    for end in ends:
-        if verdict:
-            break
-        now += end
-        verdict = rule(now)
-    assert verdict, "every rule decides once all upstreams have ended"
+    while not (verdict := rule(now)):
+        now += next(ends)
     return verdict
 
 
