@@ -18,9 +18,11 @@ LAB := .venvs/lab/bin
 PYTEST := python -m pytest
 # Each orchestrator that has tests of its own, in its own environment.
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
+# Two parts of `make test` at a time, each printed whole once it has ended; GNU make 3.81, of macOS, prints them mixed.
+ABREAST := --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test test-fast up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools guide soak kill-points fuzz readers lint types native pictures site lock clean
+.PHONY: help setup doctor demo test test-fast test-slow up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools guide soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -52,15 +54,21 @@ types: setup ## mypy, each adapter against its own orchestrator
 	@for name in $(NATIVE); do \
 	  echo "mypy $${name}_impl"; $(LAB)/mypy --python-executable .venvs/$$name/bin/python $${name}_impl tests/questions/*/$${name}_*.py || exit 1; done
 
-native: setup ## the tests that run inside each orchestrator's own environment
-	@for name in $(NATIVE); do \
-	  echo "tests of $$name, in its environment"; .venvs/$$name/bin/$(PYTEST) tests/native/$$name || exit 1; done
+native: $(NATIVE:%=native-%) ## the tests that run inside each orchestrator's own environment
+
+$(NATIVE:%=native-%): native-%: setup
+	.venvs/$*/bin/$(PYTEST) tests/native/$*
 
 test-fast: setup ## the tests that need no orchestrator: under 2 minutes
 	$(LAB)/$(PYTEST) -m "not slow" tests/unit tests/integration
 
-test: lint types native ## lint, types and every test; the parity suite on real services runs last
-	$(LAB)/$(PYTEST) tests/unit tests/integration tests/contract
+test-slow: setup ## the others that need no orchestrator: with dbt, servers, and services of their own
+	$(LAB)/$(PYTEST) -m slow tests/unit tests/integration
+
+# The slow tests take as long as all other parts beside them.
+test: ## lint, types and every test; the parity suite on real services runs last
+	@$(MAKE) $(ABREAST) lint test-slow types native test-fast
+	$(LAB)/$(PYTEST) tests/contract
 
 # The last version that runs on Node 20, which the distributions have; 3.36 needs 21, and is twice as large.
 AZURITE := 3.35.0

@@ -13,6 +13,7 @@ from airflow_impl.lab import services as stack
 from airflow_impl.lab.client import Airflow, Json, path_of
 from core.lab.protocol import (
     Cause,
+    LimitRequest,
     ProcessesRequest,
     ProcessRecord,
     Role,
@@ -151,6 +152,14 @@ def cancel(airflow: Airflow, pipeline: str, run_id: str) -> None:
 def delete(airflow: Airflow, pipeline: str, run_id: str) -> None:
     """Delete a run with its task instances and XComs, as its page does. One that is gone already is no error."""
     airflow.call("DELETE", path_of({"dag_id": pipeline, "dag_run_id": run_id}), 404)
+
+
+def limit(airflow: Airflow, wanted: LimitRequest) -> None:
+    """Set the slots of a pool; create it if there is none."""
+    path = f"/pools/{quote(wanted.name, safe='')}"
+    changed = airflow.call("PATCH", path, 404, params={"update_mask": "slots"}, json={"slots": wanted.slots})
+    if not changed.is_success:
+        airflow.call("POST", "/pools", 409, json={"name": wanted.name, "slots": wanted.slots})
 
 
 def processes(airflow: Airflow, wanted: ProcessesRequest) -> list[ProcessRecord]:

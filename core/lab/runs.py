@@ -12,6 +12,7 @@ import psutil
 
 from core.lab.identity import Identity
 from core.lab.protocol import (
+    LimitRequest,
     ProcessesRequest,
     ProcessList,
     ProcessRecord,
@@ -66,6 +67,10 @@ class Runs:
     def delete(self, pipeline: str, run_id: str) -> None:
         """Delete a run that has ended from the orchestrator's history. The tables that it wrote stay as they are."""
         self.lab.ask(self.orchestrator, "delete", RunRequest(pipeline, run_id))
+
+    def limit(self, name: str, slots: int) -> None:
+        """Let at most `slots` tasks at a time use the pool `name`, from now on."""
+        self.lab.ask(self.orchestrator, "limit", LimitRequest(name, slots))
 
     def processes(self) -> list[Process]:
         """Return the living processes."""

@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from core.lab.protocol import MonthRecord, TaskRecord, TaskState, month_record
@@ -18,6 +18,14 @@ TASK_OF_STEP = {
 
 NAMES = {"dagster/partition_row_count": "rows", "dagster/row_count": "rows"}
 """A receipt's names of the metadata that has other names in Dagster."""
+
+READERS: dict[str, Callable[[str], Any]] = {"jsonString": json.loads, "intRepr": int, "floatRepr": float}
+"""How metadata is read that GraphQL has as text: its own integers have 32 bits, and its floats no infinity."""
+
+AROUND = ("dagster._core.errors.DagsterExecutionStepExecutionError", "Exceeded max_retries")
+"""How the messages begin of the errors that Dagster puts around one of a step."""
+
+OUTPUT = "ExecutionStepOutputEvent"
 
 Runs = dict[str, list[dict[str, Any]]]
 """The runs of each month, oldest first: more than one when a process was killed and its run was retried."""
@@ -79,12 +87,24 @@ def _task(task: str, steps: Sequence[Mapping[str, Any]], receipts: Mapping[str, 
 
 def receipt_of(step: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata of what a step materialized, by the receipt's names; empty without a materialization."""
-    entries = [entry for event in step["materializations"] for entry in event["metadataEntries"]]
+    return _metadata(step["materializations"])
+
+
+def outputs_of(run: Mapping[str, Any], step: str) -> dict[str, Any]:
+    """Return the metadata of a step's outputs, for one that materializes nothing."""
+    events = run["eventConnection"]["events"]
+    return _metadata([event for event in events if event["__typename"] == OUTPUT and event["stepKey"] == step])
+
+
+def _metadata(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    entries = [entry for event in events for entry in event["metadataEntries"]]
     return {NAMES.get(entry["label"], entry["label"]): _value(entry) for entry in entries}
 
 
 def _value(entry: Mapping[str, Any]) -> Any:
-    return json.loads(entry["jsonString"]) if "jsonString" in entry else entry.get("text", entry.get("intValue"))
+    """Return the value of a metadata entry: its only field besides the label. Some kinds have none that we read."""
+    values = ((name, value) for name, value in entry.items() if name != "label")
+    return next((READERS[name](value) if name in READERS else value for name, value in values), None)
 
 
 def warnings_of(run: Mapping[str, Any]) -> list[str]:
@@ -104,9 +124,15 @@ def error_of(run: Mapping[str, Any]) -> str:
     for event in events:
         if event["__typename"] == "ExecutionStepFailureEvent":
             failure = event["failureMetadata"] or {}
-            return str(failure.get("description") or event["error"]["message"]).strip().splitlines()[0]
+            return str(failure.get("description") or _raised(event["error"])).strip().splitlines()[0]
     messages = [event["message"] for event in events if event["__typename"] == "RunFailureEvent"]
     return str(messages[-1]).strip().splitlines()[0] if messages else f"the run ended as {run['status']}"
+
+
+def _raised(error: Mapping[str, Any]) -> str:
+    """Return the message of what a step raised, around which Dagster may have put errors of its own."""
+    messages = [str(each["message"]) for each in (error, *error["causes"])]
+    return next((message for message in messages if not message.startswith(AROUND)), messages[-1])
 
 
 def iso(seconds: float | None) -> str | None:

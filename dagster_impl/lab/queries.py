@@ -54,17 +54,35 @@ mutation ($params: ReexecutionParams!) { launchRunReexecution(reexecutionParams:
 """
 
 RUN = """
-query ($id: ID!) { runOrError(runId: $id) {
+query ($id: ID!, $cursor: String) { runOrError(runId: $id) {
   __typename
   ... on Run {
-    id status jobName creationTime startTime endTime tags { key value } stepKeysToExecute
+    id status jobName creationTime startTime endTime tags { key value } repositoryOrigin { repositoryLocationName }
+    assetSelection { path } stepKeysToExecute executionPlan { steps { key } }
     stepStats { stepKey status startTime endTime attempts { startTime }
-      materializations { metadataEntries { label ... on TextMetadataEntry { text } ... on IntMetadataEntry { intValue }
-        ... on JsonMetadataEntry { jsonString } } } }
-    eventConnection { events { __typename
-      ... on ExecutionStepFailureEvent { failureMetadata { description } error { message } }
+      materializations { metadataEntries { ...value } } }
+    eventConnection(afterCursor: $cursor) { cursor hasMore events { __typename
+      ... on ExecutionStepFailureEvent { failureMetadata { description } error { message causes { message } } }
+      ... on ExecutionStepOutputEvent { stepKey metadataEntries { ...value } }
       ... on RunFailureEvent { message }
       ... on AssetCheckEvaluationEvent { evaluation { success severity description } } } } }
+  ... on Error { message } } }
+fragment value on MetadataEntry { label
+  ... on TextMetadataEntry { text }
+  ... on IntMetadataEntry { intRepr }
+  ... on FloatMetadataEntry { floatRepr }
+  ... on BoolMetadataEntry { boolValue }
+  ... on JsonMetadataEntry { jsonString }
+  ... on PathMetadataEntry { path }
+  ... on UrlMetadataEntry { url }
+  ... on MarkdownMetadataEntry { mdStr }
+  ... on TimestampMetadataEntry { timestamp } }
+"""
+
+JOB_PARTITIONS = """
+query ($selector: PipelineSelector!) { pipelineOrError(params: $selector) {
+  __typename
+  ... on Pipeline { partitionKeysOrError { partitionKeys } }
   ... on Error { message } } }
 """
 
@@ -77,10 +95,12 @@ mutation ($params: ExecutionParams!) { launchPipelineExecution(executionParams: 
 """
 
 RUNS = """
-query ($filter: RunsFilter!, $limit: Int!) { runsOrError(filter: $filter, limit: $limit) {
-  __typename
-  ... on Runs { results { id status jobName creationTime startTime endTime tags { key value } } }
-  ... on Error { message } } }
+query ($filter: RunsFilter!, $limit: Int!, $cursor: String) {
+  runsOrError(filter: $filter, limit: $limit, cursor: $cursor) {
+    __typename
+    ... on Runs { results { id status jobName creationTime startTime endTime tags { key value } assetSelection { path }
+      repositoryOrigin { repositoryLocationName } } }
+    ... on Error { message } } }
 """
 
 TERMINATE = """
@@ -93,6 +113,13 @@ mutation ($id: String!) { terminateRun(runId: $id) {
 DELETE = """
 mutation ($id: String!) { deleteRun(runId: $id) {
   __typename
+  ... on Error { message } } }
+"""
+
+LIMIT = """
+mutation ($name: String!, $slots: Int!) { setConcurrencyLimit(concurrencyKey: $name, limit: $slots) {
+  __typename
+  ... on SetConcurrencyLimitSuccess { success }
   ... on Error { message } } }
 """
 

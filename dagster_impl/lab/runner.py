@@ -7,6 +7,7 @@ from typing import Any
 
 from core.errors import TransientError
 from core.lab.protocol import (
+    TAXI_PIPELINE,
     BackfillRequest,
     BackfillResult,
     Description,
@@ -14,6 +15,7 @@ from core.lab.protocol import (
     MonthRecord,
     Progress,
     Services,
+    further,
     month_record,
     run_verbs,
     serve,
@@ -33,7 +35,10 @@ CAPABILITIES = ["services", "web", "concurrent_backfills", "detached_backfills",
 
 def describe(_request: dict[str, Any], _progress: Progress) -> Description:
     """Return who this is, without importing Dagster."""
-    return Description("dagster", "Dagster", version("dagster"), CAPABILITIES, ["code", "web"])
+    pipelines = [TAXI_PIPELINE, *further.pipelines(stack.MODULE)]
+    locations = [stack.LOCATION, *([stack.FURTHER] if further.modules(stack.MODULE) else [])]
+    ports = [*(stack.PORTS[location] for location in locations), "web"]
+    return Description("dagster", "Dagster", version("dagster"), CAPABILITIES, ports, pipelines=pipelines)
 
 
 def services(request: dict[str, Any], _progress: Progress) -> Services:
@@ -42,7 +47,7 @@ def services(request: dict[str, Any], _progress: Progress) -> Services:
 
 
 def ready(request: dict[str, Any], _progress: Progress) -> dict[str, Any]:
-    """Return when the daemons have reported and the code location is loaded; raise naming what is missing."""
+    """Return when the daemons have reported and all code locations are loaded; raise naming what is missing."""
     client = connected(request)
     try:
         until(lambda: None if missing(client.query(READY)) else True, READY_S, 0.2, "Dagster")

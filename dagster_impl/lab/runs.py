@@ -1,13 +1,15 @@
 """Single runs, as the runner protocol records them, from what Dagster recorded; and the processes behind them."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from core.errors import TransientError, UsageError
 from core.lab.protocol import (
     TAXI_PIPELINE,
     Cause,
+    LimitRequest,
     ProcessesRequest,
     ProcessRecord,
     Role,
@@ -16,15 +18,24 @@ from core.lab.protocol import (
     StartRequest,
     TaskRecord,
     TaskState,
+    further,
 )
 from core.waiting import patiently
 from dagster_impl.lab import history, queries
 from dagster_impl.lab.backfill import ASSETS, ENDED, no_partition, partitions
 from dagster_impl.lab.client import Client
-from dagster_impl.lab.services import HIDDEN_TAG_PREFIX, LOCATION
+from dagster_impl.lab.services import FURTHER, HIDDEN_TAG_PREFIX, LOCATION, MODULE
 
 ASSET_JOB = "__ASSET_JOB"
 """The job that Dagster makes of all assets: a run that materializes some of them by hand is one of this job."""
+
+REPOSITORY = "__repository__"
+"""Dagster's name of what a code location has, when this is in one `Definitions`."""
+
+PARTITION = "dagster/partition"
+
+PAGE = 100
+"""How many runs are asked for at a time."""
 
 STATES: dict[str, RunState] = {
     "NOT_STARTED": "queued", "QUEUED": "queued", "MANAGED": "queued", "STARTING": "running", "STARTED": "running",
@@ -43,28 +54,29 @@ CAUSES: dict[str, Cause] = {
 }  # fmt: skip
 """The cause of a run by a tag. The first one counts: a retry has the tags of the run that it repeats."""
 
-ROLES: dict[str, Role] = {"code-server": "code server", "daemon": "daemon", "webserver": "API"}
+ROLES: dict[str, Role] = {
+    "code-server": "code server", "further-code-server": "code server", "daemon": "daemon", "webserver": "API",
+}  # fmt: skip
 """What each service does, by the name of its step. The daemon starts runs from the queue, schedules and backfills."""
 
 
 def start(client: Client, wanted: StartRequest) -> str:
-    """Materialize all assets of a month in one run, as their page does; return the run's id.
+    """Launch a run as its job's page does, and return its id. The taxi pipeline's materializes all assets of a month.
 
     Raise `UsageError` for a month that is no partition: Dagster would start a run, which would then fail.
     """
-    if wanted.month not in (known := set(partitions(client))):
+    is_taxi = wanted.pipeline == TAXI_PIPELINE.name
+    selector = _selector(LOCATION, ASSET_JOB) if is_taxi else _selector(FURTHER, wanted.pipeline)
+    known = set(partitions(client) if is_taxi else job_partitions(client, selector))
+    if known and wanted.month and wanted.month not in known:
         raise UsageError(no_partition(wanted.month, known))
+    if is_taxi:
+        selector["assetSelection"] = [{"path": [asset]} for asset in ASSETS]
+    # `dagster_impl.lab.further_pipelines` says why.
+    config = {"resources": {"parameters": {"config": wanted.parameters}}} if known else wanted.parameters
     ours = {"key": f"{HIDDEN_TAG_PREFIX}triptych-request", "value": uuid.uuid4().hex}
-    params = {
-        "selector": {
-            "repositoryLocationName": LOCATION,
-            "repositoryName": "__repository__",
-            "jobName": ASSET_JOB,
-            "assetSelection": [{"path": [asset]} for asset in ASSETS],
-        },
-        "executionMetadata": {"tags": [ours, {"key": "dagster/partition", "value": wanted.month}]},
-        "runConfigData": {"resources": {"parameters": {"config": wanted.parameters}}},
-    }
+    month = [{"key": PARTITION, "value": wanted.month}] if wanted.month else []
+    params = {"selector": selector, "executionMetadata": {"tags": [ours, *month]}, "runConfigData": config}
 
     def attempt() -> str:
         # An earlier attempt whose answer was lost may have launched the run: then one has our tag.
@@ -75,20 +87,85 @@ def start(client: Client, wanted: StartRequest) -> str:
     return patiently(attempt, client.patience_s)
 
 
+def _selector(location: str, job: str) -> dict[str, Any]:
+    return {"repositoryLocationName": location, "repositoryName": REPOSITORY, "jobName": job}
+
+
+def job_partitions(client: Client, selector: Mapping[str, Any]) -> list[str]:
+    """Return the partitions of a job; none for one that is not partitioned."""
+    job = {"pipelineName" if name == "jobName" else name: value for name, value in selector.items()}
+    answer = client.one(queries.JOB_PARTITIONS, {"selector": job}, "Pipeline")
+    return [str(key) for key in answer["partitionKeysOrError"]["partitionKeys"]]
+
+
 def newest(client: Client, pipeline: str | None, limit: int) -> list[RunRecord]:
     """Return the newest runs, without their tasks."""
-    job = ASSET_JOB if pipeline == TAXI_PIPELINE.name else pipeline
-    answer = client.one(queries.RUNS, {"filter": {"pipelineName": job}, "limit": limit}, "Runs")
-    return [record(client, run) for run in answer["results"]]
+    if pipeline is None:
+        return [record(client, run) for run in islice(listed(client, {}), limit)]
+    # Of a further pipeline's assets there are runs of its own job, and of the job of all assets.
+    jobs = [] if pipeline == TAXI_PIPELINE.name else [listed(client, {"pipelineName": pipeline})]
+    assets = (run for run in listed(client, {"pipelineName": ASSET_JOB}) if pipeline_of(run) == pipeline)
+    found = [run for runs in (*jobs, assets) for run in islice(runs, limit)]
+    found.sort(key=lambda run: float(run["creationTime"]), reverse=True)
+    return [record(client, run) for run in found[:limit]]
+
+
+def listed(client: Client, chosen: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the runs that a filter has chosen, newest first, a page at a time."""
+    cursor = None
+    while page := client.one(queries.RUNS, {"filter": chosen, "limit": PAGE, "cursor": cursor}, "Runs")["results"]:
+        yield from page
+        if len(page) < PAGE:
+            return
+        cursor = page[-1]["id"]
+
+
+def pipeline_of(run: Mapping[str, Any]) -> str:
+    """Return the pipeline that a run is of.
+
+    A run that materializes a further pipeline's assets, because somebody or an automation asked for them, is a run of
+    the job that Dagster makes of all assets of the location.
+    """
+    job, origin = str(run["jobName"]), run["repositoryOrigin"]
+    if job != ASSET_JOB:
+        return job
+    if not origin or origin["repositoryLocationName"] == LOCATION:
+        return TAXI_PIPELINE.name
+    assets = {"__".join(asset["path"]) for asset in run["assetSelection"] or []}
+    return next((each.name for each in further.pipelines(MODULE) if assets and assets <= set(each.tasks)), job)
 
 
 def observed(client: Client, _pipeline: str, run_id: str) -> RunRecord:
     """Return a run with its tasks, what they returned, and why one failed."""
-    run = client.one(queries.RUN, {"id": run_id}, "Run")
+    run = whole(client, run_id)
     steps = {step["stepKey"]: step for step in run["stepStats"]}
-    tasks = [task_record(run, key, steps.get(key)) for key in run["stepKeysToExecute"]]
-    error = history.error_of(run) if run["status"] == "FAILURE" else None
-    return record(client, run, sorted(tasks, key=lambda task: TAXI_PIPELINE.order(task.task)), error)
+    tasks = [task_record(run, key, steps.get(key)) for key in steps_of(run)]
+    declared = {each.name: each for each in (TAXI_PIPELINE, *further.pipelines(MODULE))}.get(pipeline_of(run))
+    if declared:
+        tasks.sort(key=lambda task: declared.order(task.task.partition("[")[0]))
+    return record(client, run, tasks, history.error_of(run) if run["status"] == "FAILURE" else None)
+
+
+def whole(client: Client, run_id: str) -> dict[str, Any]:
+    """Return a run with all of its events: an answer has a page of them."""
+    run = client.one(queries.RUN, {"id": run_id}, "Run")
+    events = page = run["eventConnection"]
+    while page["hasMore"]:
+        page = client.one(queries.RUN, {"id": run_id, "cursor": page["cursor"]}, "Run")["eventConnection"]
+        events["events"] += page["events"]
+    return run
+
+
+def steps_of(run: Mapping[str, Any]) -> list[str]:
+    """Return the steps of a run in the order of the plan, and then those that came of a dynamic output.
+
+    These are ``step[key]``, and there is a ``step[?]`` in the plan, which stays if there is none of them.
+    """
+    # A run of a schedule or a sensor does not say which steps it has: they are all.
+    planned = run["stepKeysToExecute"] or [step["key"] for step in (run["executionPlan"] or {"steps": []})["steps"]]
+    came = [step["stepKey"] for step in run["stepStats"] if step["stepKey"] not in planned]
+    mapped = {key.partition("[")[0] for key in came}
+    return [key for key in planned if not key.endswith("[?]") or key.partition("[")[0] not in mapped] + came
 
 
 def record(
@@ -98,11 +175,11 @@ def record(
     tags = history.tags_of(run)
     return RunRecord(
         orchestrator="dagster",
-        pipeline=TAXI_PIPELINE.name if run["jobName"] == ASSET_JOB else run["jobName"],
+        pipeline=pipeline_of(run),
         run_id=run["id"],
         state=STATES[run["status"]],
         cause=next((cause for tag, cause in CAUSES.items() if tag in tags), "manual"),
-        partition=tags.get("dagster/partition"),
+        partition=tags.get(PARTITION),
         created_at=history.iso(run["creationTime"]),
         started_at=history.iso(run["startTime"]),
         ended_at=history.iso(run["endTime"]),
@@ -114,36 +191,46 @@ def record(
 
 def task_record(run: Mapping[str, Any], key: str, step: Mapping[str, Any] | None) -> TaskRecord:
     """Return what is recorded of one step: None before it began. A killed or canceled one ended with its run."""
-    task, ended = history.TASK_OF_STEP.get(key, key), run["status"] in ENDED
+    is_ours, ended = pipeline_of(run) == TAXI_PIPELINE.name, run["status"] in ENDED
+    task = history.TASK_OF_STEP.get(key, key) if is_ours else key
     if step is None:
+        # Of a step that is skipped Dagster records that. It says nothing of one that can't run, except in the log.
         held_back: TaskState = "upstream failed" if run["status"] == "FAILURE" else "skipped"
         return TaskRecord(task, held_back if ended else "queued", 0)
     state = STEP_STATES[step["status"]]
-    # An attempt is listed once it has ended; a step that succeeds at once lists none.
-    attempts = len(step["attempts"]) + 1 if state == "running" else max(1, len(step["attempts"]))
     if ended and state in ("running", "failed"):
         state = "canceled" if run["status"] == "CANCELED" else "failed"
-    returned = returned_by(run, task, step) if state == "success" else None
+    returned = None
+    if state == "success":
+        returned = receipt(run, task, step) if is_ours else returned_by(run, key, step)
     if returned and returned.get("state") == "unchanged":
         state = "unchanged"
-    rows = returned.get("rows") if returned else None
-    return TaskRecord(
-        task, state, attempts, history.iso(step["startTime"]), history.iso(step["endTime"]), rows, returned
-    )
+    times = history.iso(step["startTime"]), history.iso(step["endTime"])
+    return TaskRecord(task, state, attempts_of(step), *times, returned.get("rows") if returned else None, returned)
 
 
-def returned_by(run: Mapping[str, Any], task: str, step: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the receipt of a step, as far as Dagster keeps it: as metadata, or as the results of the run's checks."""
-    receipt = {name: value for name, value in history.receipt_of(step).items() if not name.startswith("dagster/")}
-    if task == "check":
-        results = history.evaluations_of(run)
-        passed = sum(each["success"] for each in results)
-        receipt = {
-            "state": "success",
-            "detail": f"{passed} of {len(results)} checks passed",
-            "warnings": history.warnings_of(run),
-        }
-    return {"task": task, **receipt}
+def attempts_of(step: Mapping[str, Any]) -> int:
+    """Return how often a step began."""
+    if step["status"] == "SKIPPED":
+        return 0
+    # An attempt is listed once it has ended; a step that succeeds at once lists none.
+    return len(step["attempts"]) + 1 if step["status"] == "IN_PROGRESS" else max(1, len(step["attempts"]))
+
+
+def returned_by(run: Mapping[str, Any], key: str, step: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the metadata of what a step materialized, or else of its outputs; None without any."""
+    found = history.receipt_of(step) or history.outputs_of(run, key)
+    return {name: value for name, value in found.items() if not name.startswith("dagster/")} or None
+
+
+def receipt(run: Mapping[str, Any], task: str, step: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the receipt of a taxi pipeline's step, as far as Dagster keeps it: metadata, or the results of checks."""
+    if task != "check":
+        return {"task": task, **(returned_by(run, task, step) or {})}
+    results = history.evaluations_of(run)
+    passed = sum(each["success"] for each in results)
+    detail = f"{passed} of {len(results)} checks passed"
+    return {"task": task, "state": "success", "detail": detail, "warnings": history.warnings_of(run)}
 
 
 def cancel(client: Client, _pipeline: str, run_id: str) -> None:
@@ -161,6 +248,11 @@ def cancel(client: Client, _pipeline: str, run_id: str) -> None:
 def delete(client: Client, _pipeline: str, run_id: str) -> None:
     """Delete a run with its events, as its page does. One that is gone already is no error."""
     client.one(queries.DELETE, {"id": run_id}, "DeletePipelineRunSuccess", "RunNotFoundError")
+
+
+def limit(client: Client, wanted: LimitRequest) -> None:
+    """Set the limit of a pool; one that was not known before is known from now on."""
+    client.one(queries.LIMIT, {"name": wanted.name, "slots": wanted.slots}, "SetConcurrencyLimitSuccess")
 
 
 def processes(client: Client, wanted: ProcessesRequest) -> list[ProcessRecord]:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from core.errors import RETRIES
@@ -12,6 +13,15 @@ from core.settings import private, seconds
 STOCK_DAEMON_S = 30
 MAX_JOBS = 16
 LOCATION = "triptych"
+FURTHER = "further"
+MODULE = "dagster_defs"
+"""What a further pipeline's module is called (`core.lab.protocol.further`)."""
+
+DEFINITIONS = {LOCATION: "dagster_impl.definitions", FURTHER: "dagster_impl.lab.further_pipelines"}
+"""The module of each code location. The second one is there when a package of further pipelines is named."""
+
+PORTS = {LOCATION: "code", FURTHER: "further"}
+"""The name of each code server's port. The locations that there are, are those whose code server has been given one."""
 
 # dagster._core.storage.tags.HIDDEN_TAG_PREFIX; the import would cost the runner 2 s.
 HIDDEN_TAG_PREFIX = ".dagster/"
@@ -51,16 +61,32 @@ def dagster_yaml() -> dict[str, object]:
     }
 
 
+def locations(ports: Mapping[str, int]) -> list[str]:
+    """Return the code locations that have been given a port."""
+    return [location for location, port in PORTS.items() if port in ports]
+
+
+def code_server(location: str, port: int) -> Step:
+    """Return the code server of a location, as a process of its own: what one loads, no other sees."""
+    # Lazily: a server that loads the definitions first ends when it can't, and takes the message with it.
+    command = ["dagster", "api", "grpc", "--lazy-load-user-code", "-m", DEFINITIONS[location]]
+    where = ["--location-name", location, "-h", "127.0.0.1", "-p", str(port)]
+    return Step(start=[*command, *where], name="code-server" if location == LOCATION else f"{location}-code-server")
+
+
 def write_files(home: Path, ports: dict[str, int]) -> Path:
     """Write dagster.yaml and workspace.yaml into `home` (YAML reads JSON), and return the workspace file.
 
     Each is replaced as a whole: when one service is restarted, the others may be reading them.
     """
     private(home)
-    server = {"host": "127.0.0.1", "port": ports["code"], "location_name": LOCATION}
     write_json(home / "dagster.yaml", dagster_yaml())
     workspace = home / "workspace.yaml"
-    write_json(workspace, {"load_from": [{"grpc_server": server}]})
+    servers = [
+        {"grpc_server": {"host": "127.0.0.1", "port": ports[PORTS[location]], "location_name": location}}
+        for location in locations(ports)
+    ]
+    write_json(workspace, {"load_from": servers})
     return workspace
 
 
@@ -84,17 +110,15 @@ def daemon_note() -> str:
 
 
 def services(endpoint: Endpoint) -> Services:
-    """Return the code server, the daemon and the web server, all on the loopback."""
+    """Return the code server of each location, the daemon and the web server, all on the loopback."""
     home, ports = Path(endpoint.home), endpoint.ports
     workspace = write_files(home, ports)
     web = f"http://127.0.0.1:{ports['web']}"
-    loopback = ["-h", "127.0.0.1", "-p"]
-    # Lazily: a server that loads the definitions first ends when it can't, and takes the message with it.
-    code = ["dagster", "api", "grpc", "--lazy-load-user-code", "-m", "dagster_impl.definitions"]
+    page = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(ports["web"]), "-w", str(workspace)]
     steps = [
-        Step(start=[*code, "--location-name", LOCATION, *loopback, str(ports["code"])], name="code-server"),
+        *(code_server(location, ports[PORTS[location]]) for location in locations(ports)),
         Step(start=daemon_command(workspace), name="daemon"),
-        Step(start=["dagster-webserver", *loopback, str(ports["web"]), "-w", str(workspace)], name="webserver"),
+        Step(start=page, name="webserver"),
         Step(wait=f"{web}/server_info"),
     ]
     env = {

@@ -8,6 +8,7 @@ from dataclasses import replace
 from core.lab.protocol import (
     TAXI_PIPELINE,
     Cause,
+    LimitRequest,
     Pipeline,
     ProcessesRequest,
     ProcessRecord,
@@ -132,6 +133,15 @@ def cancel(prefect: Prefect, _pipeline: str, run_id: str) -> None:
 def delete(prefect: Prefect, _pipeline: str, run_id: str) -> None:
     """Delete a run with its task runs, as its page does."""
     prefect.delete(run_id)
+
+
+def limit(prefect: Prefect, wanted: LimitRequest) -> None:
+    """Set the slots of a global concurrency limit; create it if there is none."""
+    known = [each["name"] for each in prefect.filter("v2/concurrency_limits", {})]
+    if wanted.name in known:
+        prefect.call("PATCH", f"/v2/concurrency_limits/{wanted.name}", {"limit": wanted.slots})
+    else:
+        prefect.call("POST", "/v2/concurrency_limits/", {"name": wanted.name, "limit": wanted.slots})
 
 
 def processes(prefect: Prefect, wanted: ProcessesRequest) -> list[ProcessRecord]:

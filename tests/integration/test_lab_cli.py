@@ -39,6 +39,7 @@ def start(tmp_path: Path, home: Path, postgres: str) -> Iterator[Run]:
 
     `half` ends one month, and `slow` never comes up.
     The session's PostgreSQL is the warehouse, except with `embedded`: then it has one of its own, which takes seconds.
+    No build runs, so dbt is warmed up only `with_dbt`: 3 CPU s a command.
     """
     web = {"ports": "['web']", "steps": f"{WEB}, {WAIT}", "page": PAGE}
     make_orchestrator(tmp_path, "quick", body="progress(months[0], 'success')", **web)
@@ -54,9 +55,14 @@ def start(tmp_path: Path, home: Path, postgres: str) -> Iterator[Run]:
     env = {**os.environ, "TRIPTYCH_HOME": str(home), "TRIPTYCH_IMPLS": impls}
     started: list[subprocess.Popen[str]] = []
 
-    def run(*words: str, before: Sequence[str] = (), embedded: bool = False) -> subprocess.Popen[str]:
+    def run(
+        *words: str, before: Sequence[str] = (), embedded: bool = False, with_dbt: bool = False
+    ) -> subprocess.Popen[str]:
+        told = {"TRIPTYCH_DSN": "" if embedded else postgres}
+        if not with_dbt:
+            told["TRIPTYCH_DBT"] = str(home / "none")
         process = subprocess.Popen(
-            [*before, *TRIPTYCH, *words], env={**env, "TRIPTYCH_DSN": "" if embedded else postgres}, cwd=tmp_path,
+            [*before, *TRIPTYCH, *words], env={**env, **told}, cwd=tmp_path,
             text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         started.append(process)
@@ -93,7 +99,7 @@ def nothing_runs(home: Path) -> bool:
 def test_a_signal_ends_all_that_was_started(
     start: Run, home: Path, source: str, number: signal.Signals, code: int
 ) -> None:
-    command = working(start, source, embedded=number == signal.SIGTERM)
+    command = working(start, source, embedded=number == signal.SIGTERM, with_dbt=number == signal.SIGTERM)
     assert len(processes.members(home)) >= 3, "a service, a runner, and what the runner started"
     # As a terminal does: to the whole foreground group; and a second time, as an impatient user does.
     os.killpg(command.pid, number)
@@ -135,7 +141,7 @@ def test_a_service_that_dies_is_reported_on_the_screen(start: Run, home: Path, s
 
 
 def test_down_ends_what_a_killed_command_left(start: Run, home: Path, source: str) -> None:
-    command = working(start, source, embedded=True)
+    command = working(start, source, embedded=True, with_dbt=True)
     command.kill()
     command.wait()
     assert len(processes.members(home)) >= 3
@@ -184,7 +190,7 @@ def test_services_of_another_version_are_ended_and_started_again(start: Run, hom
 
 
 def test_services_react_to_signals_even_when_we_were_told_to_ignore_them(start: Run, home: Path, source: str) -> None:
-    working(start, source, before=["sh", "-c", 'trap "" INT TERM HUP; exec "$0" "$@"'])
+    working(start, source, before=["sh", "-c", 'trap "" INT TERM HUP; exec "$0" "$@"'], with_dbt=True)
     ignored = {process.pid: int(_status(process.pid, "SigIgn"), 16) for process in processes.members(home)}
     assert len(ignored) >= 3
     for number in ENDING:
@@ -197,7 +203,8 @@ def _status(pid: int, name: str) -> str:
 
 
 def test_a_backfill_leaves_nothing_and_writes_its_facts(start: Run, home: Path, source: str, tmp_path: Path) -> None:
-    command = start("backfill", "2024-01", "--on", "quick", "--source", source, "--json", str(tmp_path / "facts.json"))
+    words = ["backfill", "2024-01", "--on", "quick", "--source", source, "--json", str(tmp_path / "facts.json")]
+    command = start(*words, with_dbt=True)
     out, said = command.communicate(timeout=60)
     assert (command.returncode, "quick: 1 success" in out) == (0, True)
     assert "2024-01  success" in said
@@ -226,7 +233,7 @@ def test_ctrl_c_cancels_the_run(start: Run, home: Path, warehouse: str) -> None:
 
 
 def test_up_stays_until_down(start: Run, home: Path, source: str) -> None:
-    up = start("up", "quick")
+    up = start("up", "quick", with_dbt=True)
     out, said = up.communicate(timeout=60)
     assert up.returncode == 0
     name, version, page = out.splitlines()[1].split()
@@ -236,11 +243,11 @@ def test_up_stays_until_down(start: Run, home: Path, source: str) -> None:
     assert "`triptych down` ends them" in said and f"{home}/*/logs" in said
     found = {process.pid for process in processes.members(home)}
     assert found
-    again = start("up", "quick", "--json", "-")
+    again = start("up", "quick", "--json", "-", with_dbt=True)
     out, said = again.communicate(timeout=60)
     assert json.loads(out) == {"services": [{"name": "quick", "version": "1.0", "web": page}]}
     assert re.search(r"^quick +services +unchanged .* runs already$", said, re.MULTILINE)
-    backfill = start("backfill", "2024-01", "--on", "quick", "--source", source)
+    backfill = start("backfill", "2024-01", "--on", "quick", "--source", source, with_dbt=True)
     backfill.communicate(timeout=60)
     now = {process.pid for process in processes.members(home)}
     assert found <= now, "what was up stays up"
@@ -300,7 +307,7 @@ def test_psql_that_down_ended_says_so(start: Run) -> None:
 
 
 def test_a_backfill_whose_state_folder_is_deleted_says_so(start: Run, home: Path, source: str) -> None:
-    command = working(start, source)
+    command = working(start, source, with_dbt=True)
     shutil.rmtree(home)
     out, said = command.communicate(timeout=60)
     assert command.returncode == 1

@@ -18,6 +18,7 @@ Verbs
     runs       RunsRequest       -> RunList         the newest runs, whoever started them
     cancel     RunRequest        -> {}              asks the orchestrator to cancel a run, unless it has ended
     delete     RunRequest        -> {}              deletes a run that has ended from the history, with what it returned
+    limit      LimitRequest      -> {}              sets how many tasks at a time may use a pool of slots
     processes  ProcessesRequest  -> ProcessList     the living processes by role
 
 A runner needs the first four. The lab asks for no verb that the runner lacks (`Description.verbs`): it says so instead.
@@ -43,6 +44,7 @@ from core.lab.protocol.records import (
 )
 from core.lab.protocol.requests import (
     BackfillRequest,
+    LimitRequest,
     ProcessesRequest,
     Request,
     RunRequest,
@@ -71,6 +73,7 @@ __all__ = [
     "Cause",
     "Description",
     "Endpoint",
+    "LimitRequest",
     "Message",
     "MonthRecord",
     "MonthState",

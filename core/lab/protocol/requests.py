@@ -46,6 +46,17 @@ class RunsRequest(Request):
 
 
 @dataclass(frozen=True)
+class LimitRequest(Request):
+    """At most `slots` tasks at a time of those that use the pool `name`, from now on.
+
+    It is a pool in Airflow and in Dagster, and a global concurrency limit in Prefect.
+    """
+
+    name: str
+    slots: int
+
+
+@dataclass(frozen=True)
 class ProcessesRequest(Request):
     """All processes. `services` are the pids of those that the lab started, by the name of the step."""
 

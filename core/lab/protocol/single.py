@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from core.lab.protocol.records import ProcessList, ProcessRecord, RunList, RunRecord
-from core.lab.protocol.requests import ProcessesRequest, RunRequest, RunsRequest, StartRequest
+from core.lab.protocol.requests import LimitRequest, ProcessesRequest, RunRequest, RunsRequest, StartRequest
 from core.lab.protocol.serving import Progress, Verb, follow
 
 Json = dict[str, Any]
@@ -32,6 +32,9 @@ class SingleRuns(Protocol[Client_contra]):
 
     def delete(self, client: Client_contra, pipeline: str, run_id: str, /) -> None:
         """Delete a run that has ended, and what it returned, from the orchestrator's history."""
+
+    def limit(self, client: Client_contra, wanted: LimitRequest, /) -> None:
+        """Set how many tasks at a time may use a pool."""
 
     def processes(self, client: Client_contra, wanted: ProcessesRequest, /) -> list[ProcessRecord]:
         """Return the living processes."""
@@ -72,10 +75,16 @@ def run_verbs(
             runs.delete(client, wanted.pipeline, wanted.run_id)
         return {}
 
+    def limit(request: Json, _: Progress) -> Json:
+        wanted = LimitRequest.from_json(request)
+        with connected(wanted.endpoint) as client:
+            runs.limit(client, wanted)
+        return {}
+
     def processes(request: Json, _: Progress) -> ProcessList:
         wanted = ProcessesRequest.from_json(request)
         with connected(wanted.endpoint) as client:
             return ProcessList(runs.processes(client, wanted))
 
     verbs: dict[str, Verb] = {"start": start, "observe": observe, "runs": newest}
-    return verbs | {"cancel": cancel, "delete": delete, "processes": processes}
+    return verbs | {"cancel": cancel, "delete": delete, "limit": limit, "processes": processes}

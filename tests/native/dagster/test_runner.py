@@ -84,7 +84,7 @@ def test_describe_does_not_import_dagster() -> None:
 
 def step(key: str, status: str = "SUCCESS", start: float = 10.0, attempts: int = 0, **metadata: Any) -> dict[str, Any]:
     entries = [
-        {"label": name, "intValue": value} if isinstance(value, int) else {"label": name, "text": value}
+        {"label": name, "intRepr": str(value)} if isinstance(value, int) else {"label": name, "text": value}
         for name, value in metadata.items()
     ]
     return {

@@ -1,0 +1,123 @@
+"""Which values does a task hand to the next one, unchanged? What does a large one cost, and who cleans up?"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from core.lab.protocol import RunRecord, TaskRecord
+from tests.questions.asking import Answers, Asking, Question, Row
+from tests.questions.values.pipelines import KINDS
+
+PIPELINE = "values"
+
+WAYS = {"return value": "take", "explicit": "pull"}
+"""The two ways to hand a value on, and the task that takes it so."""
+
+SIZES = {"1 KB": 1_000, "1 MB": 1_000_000, "20 MB": 20_000_000}
+"""Texts by their number of characters."""
+
+AT_ONCE = 3
+"""How many runs at a time: each is a process on a machine of two cores."""
+
+TYPES = [
+    Row({"part": "type", "value": kind, "way": way}, "same", in_tests=kind in ("receipt", "int keys"))
+    for kind in KINDS
+    for way in WAYS
+]
+COSTS = [Row({"part": "size", "value": size, "way": "return value"}) for size in SIZES]
+
+
+def ask(asking: Asking, rows: Sequence[Row]) -> Answers:
+    """Yield what became of each value, and then what the large ones cost, one after the other."""
+    kinds = dict.fromkeys(str(row.key["value"]) for row in rows if row.key["part"] == "type")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        records = dict(zip(kinds, pool.map(lambda kind: asking.run(PIPELINE, {"kind": kind}), kinds), strict=True))
+    for row in rows:
+        if row.key["part"] == "type":
+            yield row, arrival(records[row.key["value"]], WAYS[row.key["way"]])
+        else:
+            yield row, cost(asking, SIZES[row.key["value"]])
+
+
+def arrival(record: RunRecord, name: str) -> str:
+    """Return ``same``, how the value differs on its arrival, or which task failed."""
+    tasks = {task.task: task for task in record.tasks}
+    if tasks["produce"].state == "failed":
+        return f"fails when it is returned: {_exception(record)}"
+    task = tasks[name]
+    return f"fails when it is taken: {_exception(record)}" if task.state != "success" else str(_returned(task))
+
+
+def _returned(task: TaskRecord) -> Any:
+    return task.returned["returned"] if isinstance(task.returned, dict) else task.returned
+
+
+def _exception(record: RunRecord) -> str:
+    """Return the class of the error that failed a run."""
+    return str(record.error).partition(":")[0].rpartition(".")[2]
+
+
+def cost(asking: Asking, size: int) -> dict[str, Any]:
+    """Return what it costs to hand on a text of `size` characters, and what is left when its run has been deleted.
+
+    Sizes are in KB: of the orchestrator's database, after `VACUUM FULL`, and of the files in its home.
+    """
+    before = stored_kb(asking)
+    record = asking.run(PIPELINE, {"kind": "text", "size": size})
+    tasks = {task.task: task for task in record.tasks}
+    grown = stored_kb(asking)
+    asking.runs.delete(PIPELINE, record.run_id)
+    left = stored_kb(asking)
+    return {
+        "answer": arrival(record, "take"),
+        "seconds": round(_seconds(tasks["produce"].started_at, tasks["take"].ended_at), 1),
+        "database_kb": grown["database"] - before["database"],
+        "files_kb": grown["files"] - before["files"],
+        "database_kb_after_delete": left["database"] - before["database"],
+        "files_kb_after_delete": left["files"] - before["files"],
+    }
+
+
+def _seconds(began: str | None, ended: str | None) -> float:
+    if not began or not ended:
+        return 0.0
+    return (dt.datetime.fromisoformat(ended) - dt.datetime.fromisoformat(began)).total_seconds()
+
+
+def stored_kb(asking: Asking) -> dict[str, int]:
+    """Return the size of the orchestrator's database, without dead rows, and of its files without logs."""
+    size = 0
+    for dsn in asking.bench.databases(asking.orchestrator):
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("VACUUM FULL")
+            ((one,),) = connection.execute("SELECT pg_database_size(current_database())").fetchall()
+            size += int(one)
+    home = asking.bench.lab.settings.home / asking.orchestrator / "home"
+    files = sum(path.stat().st_size for path in home.rglob("*") if path.is_file() and not _is_log(path, home))
+    return {"database": size // 1000, "files": files // 1000}
+
+
+def _is_log(path: Path, home: Path) -> bool:
+    return path.relative_to(home).parts[0] in ("logs", ".logs_queue", ".telemetry")
+
+
+def same(recorded: Any, answer: Any) -> bool:
+    """Return whether two answers agree; of figures, whether the value arrived."""
+    if isinstance(recorded, dict):
+        return isinstance(answer, dict) and bool(recorded["answer"] == answer["answer"])
+    return bool(recorded == answer)
+
+
+QUESTION = Question(
+    PIPELINE,
+    "Which values does a task hand on unchanged, and what do large ones cost?",
+    [*TYPES, *COSTS],
+    ask,
+    same=same,
+)
