@@ -23,7 +23,7 @@ def follow() -> None:
     """Do nothing: that it runs is what is asked."""
 
 
-@flow
+@flow(name="trigger_rules")
 def trigger_rules(first: End = "success", second: End = "success", third: End = "success") -> list[PrefectFuture[None]]:
     """Show when each of Airflow's trigger rules lets a task run."""
     upstreams = []

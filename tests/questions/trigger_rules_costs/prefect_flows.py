@@ -38,7 +38,7 @@ work = end_as.with_options(name="work")
 clean_up = follow.with_options(name="clean_up")
 
 
-@flow
+@flow(name="early_rules")
 def early_rules(quick: End = "success", seconds: int = SLOW_S) -> Futures:
     """Show which rules are decided before all upstreams have ended."""
     upstreams = [end_as.with_options(name="quick").submit(quick), slow.submit(seconds)]
@@ -47,7 +47,7 @@ def early_rules(quick: End = "success", seconds: int = SLOW_S) -> Futures:
     return [all_done, *(submit_when(named[rule], rule, upstreams) for rule in EARLY if rule in RULES)]
 
 
-@flow
+@flow(name="mixed_ends")
 def mixed_ends(earlier: Literal["skipped", "failed"] = "skipped") -> Futures:
     """Let one upstream of a task be skipped, and the other one fail, in either order. A flow returns what counts."""
     before = end_as.with_options(name="earlier").submit(earlier)
@@ -56,13 +56,13 @@ def mixed_ends(earlier: Literal["skipped", "failed"] = "skipped") -> Futures:
     return [before, after, submit_when(follow.with_options(name="last"), "all_success", [before, after])]
 
 
-@flow
+@flow(name="cleanup_by_rule")
 def cleanup_by_rule() -> None:
     """Clean up with a task that runs in any case: a flow that returns nothing has completed, so the failure is lost."""
     clean_up.submit(wait_for=[allow_failure(work.submit("failed"))]).wait()
 
 
-@flow
+@flow(name="cleanup_by_teardown")
 def cleanup_by_teardown() -> None:
     """Clean up as Python does: the exception goes on after it, and fails the run."""
     try:
