@@ -51,7 +51,7 @@ def start(airflow: Airflow, wanted: StartRequest) -> str:
     run_id = f"manual__{dt.datetime.now(dt.UTC).isoformat()}_{secrets.token_hex(4)}"
     body = {
         "dag_run_id": run_id,
-        "logical_date": None,
+        "logical_date": wanted.at,
         "partition_key": wanted.month,
         "conf": wanted.parameters,
     }

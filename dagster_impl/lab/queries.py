@@ -138,3 +138,39 @@ PROCESSES = """
     ... on EngineEvent { metadataEntries { label ... on TextMetadataEntry { text } } } } } } }
   ... on Error { message } } }
 """
+
+SCHEDULES = """
+query ($repository: RepositorySelector!) { schedulesOrError(repositorySelector: $repository) {
+  __typename
+  ... on Schedules { results { name pipelineName scheduleState { id } } }
+  ... on Error { message } } }
+"""
+
+START_SCHEDULE = """
+mutation ($schedule: ScheduleSelector!) { startSchedule(scheduleSelector: $schedule) {
+  __typename
+  ... on Error { message } } }
+"""
+
+STOP_SCHEDULE = """
+mutation ($id: String!) { stopRunningSchedule(id: $id) {
+  __typename
+  ... on Error { message } } }
+"""
+
+PAST_TICKS = """
+query ($schedule: ScheduleSelector!, $since: Float!, $until: Float!) { scheduleOrError(scheduleSelector: $schedule) {
+  __typename
+  ... on Schedule { futureTicks(cursor: $since, until: $until) { results { timestamp
+    evaluationResult { runRequests { runConfigYaml tags { key value } } error { message } } } } }
+  ... on Error { message } } }
+"""
+
+PARTITION_STATUSES = """
+query ($repository: RepositorySelector!, $name: String!) {
+  partitionSetOrError(repositorySelector: $repository, partitionSetName: $name) {
+    __typename
+    ... on PartitionSet { partitionStatusesOrError { __typename
+      ... on PartitionStatuses { results { partitionName runStatus } } ... on Error { message } } }
+    ... on Error { message } } }
+"""

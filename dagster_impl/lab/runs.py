@@ -18,13 +18,14 @@ from core.lab.protocol import (
     StartRequest,
     TaskRecord,
     TaskState,
+    TicksRequest,
     further,
 )
 from core.waiting import patiently
-from dagster_impl.lab import history, queries
-from dagster_impl.lab.backfill import ASSETS, ENDED, no_partition, partitions
+from dagster_impl.lab import history, queries, schedules
+from dagster_impl.lab.backfill import ASSETS, ENDED, as_resource, no_partition, partitions, repository_of
 from dagster_impl.lab.client import Client
-from dagster_impl.lab.services import FURTHER, HIDDEN_TAG_PREFIX, LOCATION, MODULE
+from dagster_impl.lab.services import HIDDEN_TAG_PREFIX, LOCATION, MODULE
 
 ASSET_JOB = "__ASSET_JOB"
 """The job that Dagster makes of all assets: a run that materializes some of them by hand is one of this job."""
@@ -63,8 +64,11 @@ ROLES: dict[str, Role] = {
 def start(client: Client, wanted: StartRequest) -> str:
     """Launch a run as its job's page does, and return its id. The taxi pipeline's materializes all assets of a month.
 
-    Raise `UsageError` for a month that is no partition: Dagster would start a run, which would then fail.
+    For a date, it is the run that the job's schedule asks for at this tick. Raise `UsageError` for a month that is no
+    partition: Dagster would start a run, which would then fail.
     """
+    if wanted.at:
+        return schedules.catch_up(client, TicksRequest(wanted.pipeline, wanted.at, wanted.at))[0]
     is_taxi = wanted.pipeline == TAXI_PIPELINE.name
     selector = _selector(LOCATION, REPOSITORY, ASSET_JOB) if is_taxi else further_job(client, wanted.pipeline)
     known = set(partitions(client) if is_taxi else job_partitions(client, selector))
@@ -73,7 +77,7 @@ def start(client: Client, wanted: StartRequest) -> str:
     if is_taxi:
         selector["assetSelection"] = [{"path": [asset]} for asset in ASSETS]
     # `dagster_impl.lab.further_pipelines` says why.
-    config = {"resources": {"parameters": {"config": wanted.parameters}}} if known else wanted.parameters
+    config = as_resource(wanted.parameters) if known else wanted.parameters
     ours = {"key": f"{HIDDEN_TAG_PREFIX}triptych-request", "value": uuid.uuid4().hex}
     month = [{"key": PARTITION, "value": wanted.month}] if wanted.month else []
     params = {"selector": selector, "executionMetadata": {"tags": [ours, *month]}, "runConfigData": config}
@@ -93,10 +97,7 @@ def _selector(location: str, repository: str, job: str) -> dict[str, Any]:
 
 def further_job(client: Client, name: str) -> dict[str, Any]:
     """Return where the job of a further pipeline is; raise `UsageError` when there is none of its name."""
-    for repository in client.one(queries.REPOSITORIES, {}, "RepositoryConnection")["nodes"]:
-        if repository["location"]["name"] == FURTHER and {"name": name} in repository["pipelines"]:
-            return _selector(FURTHER, repository["name"], name)
-    raise UsageError(f"Dagster has no job {name!r}: is there one in a module {MODULE}?")
+    return {**repository_of(client, name), "jobName": name}
 
 
 def job_partitions(client: Client, selector: Mapping[str, Any]) -> list[str]:
