@@ -3,15 +3,16 @@
     python -m prefect_impl.lab.further_pipelines
 
 Each module ``prefect_flows`` has a list `deployments` of what ``flow.to_deployment("triptych", ...)`` returns, with its
-schedules, triggers, tags and limits. The module says nothing of where they run: that is as in prefect.yaml, but in a
-work queue of their own, without the limit of the months.
+schedules, triggers, tags and limits. A flow has the name of its pipeline, as in ``@flow(name="load_month")``. The
+module says nothing of where they run: that is as in prefect.yaml, but in a work queue of their own, without the limit
+of the months.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,16 @@ from prefect.deployments.runner import RunnerDeployment
 import prefect_impl
 from core.errors import UsageError
 from core.lab.protocol import further
+from prefect_impl.lab.client import DEPLOYMENT
 
 QUEUE = "further"
 
 
 def main() -> int:
-    """Register all of them, and return 0, or 1 when a module can't be imported."""
+    """Register all of them, and return 0, or 1 when a module can't be imported or lacks one."""
     try:
         found = [placed(module, each) for module in further.modules("prefect_flows") for each in declared(module)]
+        check_names({each.full_name for each in found})
     except UsageError as error:
         print(error, file=sys.stderr)
         return 1
@@ -46,6 +49,16 @@ def declared(module: str) -> Iterable[RunnerDeployment]:
         words = " ".join(str(error).split())
         raise UsageError(f"{module} can't be loaded: {type(error).__name__}: {words}") from error
     return deployments
+
+
+def check_names(deployed: Collection[str]) -> None:
+    """Raise `UsageError` naming a pipeline that has no deployment."""
+    for pipeline in further.pipelines("prefect_flows"):
+        if (wanted := f"{pipeline.name}/{DEPLOYMENT}") not in deployed:
+            # Prefect's own name for `def load_month` is load-month.
+            raise UsageError(
+                f'there is no deployment {wanted}: is its flow declared with @flow(name="{pipeline.name}")?'
+            )
 
 
 def placed(module: str, deployment: RunnerDeployment) -> RunnerDeployment:

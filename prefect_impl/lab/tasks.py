@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,10 +24,12 @@ NAMED: dict[str, TaskState] = {
 """What a state is called whose name says more than its type. `NotReady`, of type PENDING, is Prefect's own: the task
 waited for one that failed. It is never final. The two others are what a flow names a state of its own."""
 
-UNSEEN_S = 5.0
+UNSEEN_S = 4.0
 """How long after a run's end a task may still arrive that was not seen at all: such a task mostly never ran."""
 AT_ONCE_S = 1.0
 """The same when one task run of each task has arrived: a mapped task has several."""
+LAG_S = 6.0
+"""How late the first task run may be; how late the others are, it tells."""
 
 
 def pipelines() -> dict[str, Pipeline]:
@@ -37,13 +40,20 @@ def pipelines() -> dict[str, Pipeline]:
 def settled(run: Json, task_runs: Sequence[Json], declared: Sequence[str]) -> bool:
     """Return whether the end of every task run of an ended `run` has arrived, or no more of them are expected.
 
-    They come from an event stream: see `history.SETTLE_S`.
+    They come from an event stream, in order, and on a busy machine as late as those that have arrived.
     """
     age = (now() - dt.datetime.fromisoformat(run["end_time"])).total_seconds()
     if any(task["state_type"] not in FINAL and task["state_name"] not in NAMED for task in task_runs):
-        return age > history.SETTLE_S[run["state_type"]]
-    is_complete = bool(declared) and {history.step(task) for task in task_runs}.issuperset(declared)
-    return age > (AT_ONCE_S if is_complete else UNSEEN_S)
+        was_killed = run["state_type"] in ("CRASHED", "CANCELLED")
+        return age > history.SETTLE_S["CRASHED" if was_killed else "COMPLETED"]
+    is_complete = bool(declared) and {name_of(task) for task in task_runs}.issuperset(declared)
+    return age > (AT_ONCE_S if is_complete else UNSEEN_S) + 2 * max(map(lag_s, task_runs), default=LAG_S)
+
+
+def lag_s(task: Json) -> float:
+    """Return the seconds between a task's end and its arrival at the server."""
+    arrived, happened = (dt.datetime.fromisoformat(text) for text in (task["updated"], task["state"]["timestamp"]))
+    return max(0.0, (arrived - happened).total_seconds())
 
 
 def now() -> dt.datetime:
@@ -61,16 +71,25 @@ def records(
     """
     # Their ids are UUIDs of version 7, which sort by time. The threads that run them set all other times.
     created = sorted(task_runs, key=lambda task: str(task["id"]))
-    names = list(dict.fromkeys([*declared, *map(history.step, created)]))
+    names = list(dict.fromkeys([*declared, *map(name_of, created)]))
     returned, found = returned_by(artifacts), []
     has_lost_some = not returned.keys() <= {task["id"] for task in created}
     for name in names:
-        several = [task for task in created if history.step(task) == name]
+        several = [task for task in created if name_of(task) == name]
         labels = [name] if len(several) == 1 else [f"{name}[{number}]" for number in range(len(several))]
         found += [record(label, run, task, returned) for label, task in zip(labels, several, strict=True)]
         if not several and run["state_type"] in FINAL:
             found.append(TaskRecord(name, never_created(run, has_lost_some), 0))
     return found
+
+
+def name_of(task: Json) -> str:
+    """Return the name of a task: its function's, or what `with_options` named it.
+
+    That is the task run's name without the suffix that Prefect adds, unless the task names its runs itself.
+    """
+    named = re.fullmatch("(.+)-[0-9a-f]{3}", str(task["name"]))
+    return named[1] if named else history.step(task)
 
 
 def record(name: str, run: Json, task: Json, returned: Mapping[str, Any]) -> TaskRecord:
@@ -101,7 +120,7 @@ def never_created(run: Json, has_lost_some: bool) -> TaskState:
 def cause(run: Json, task_runs: Sequence[Json], declared: Sequence[str]) -> str:
     """Return in one line why a run failed: the message of its first task that failed itself, or else the run's own."""
     failed = [task for task in task_runs if task["state_type"] == "FAILED" and task["state_name"] not in NAMED]
-    ends = {history.step(task): task["state"] for task in failed}
+    ends = {name_of(task): task["state"] for task in failed}
     state = next((ends[name] for name in (*declared, *ends) if name in ends), run["state"])
     return history.one_line(state["message"] or state["name"])
 

@@ -20,11 +20,11 @@ def flow_run(kind: str = "COMPLETED", ended: str = LONG_AGO) -> Json:
     return {"state_type": kind, "state": {"name": kind.title(), "message": "the run's words"}, "end_time": ended}
 
 
-def task_run(name: str, kind: str = "COMPLETED", named: str | None = None, **values: Any) -> Json:
+def task_run(function: str, kind: str = "COMPLETED", named: str | None = None, **values: Any) -> Json:
     return {
-        "id": name, "task_key": f"{name}-1a2b3c4d", "state_type": kind, "state_name": named or kind.title(),
-        "state": {"message": f"{name}'s words", "name": named or kind.title()}, "run_count": 2,
-        "start_time": LONG_AGO, "end_time": LONG_AGO,
+        "id": function, "task_key": f"{function}-1a2b3c4d", "state_type": kind, "state_name": named or kind.title(),
+        "name": f"{function}-0a1", "run_count": 2, "start_time": LONG_AGO, "end_time": LONG_AGO, "updated": LONG_AGO,
+        "state": {"message": f"{function}'s words", "name": named or kind.title(), "timestamp": LONG_AGO},
     } | values  # fmt: skip
 
 
@@ -83,8 +83,13 @@ def test_a_completed_run_that_lost_task_runs_did_not_skip_them() -> None:
 
 
 def test_the_call_of_a_deployment_is_named_after_its_flow() -> None:
-    call = task_run("call", task_key="prefect.deployments.flow_runs.run_deployment.refresh")
+    call = task_run("call", name="call", task_key="prefect.deployments.flow_runs.run_deployment.refresh")
     assert list(states(flow_run(), [call], [])) == ["refresh"]
+
+
+@pytest.mark.parametrize(("name", "said"), [("renamed-0f3", "renamed"), ("load of 2024-01", "load")])
+def test_the_name_of_a_task(name: str, said: str) -> None:
+    assert list(states(flow_run(), [task_run("load", name=name)], [])) == [said]
 
 
 def test_what_a_task_returned_is_its_last_artifact() -> None:
@@ -104,18 +109,19 @@ def test_a_table_of_several_rows_and_a_text() -> None:
 @pytest.mark.parametrize(
     ("found", "declared", "ago", "said"),
     [
-        ([], ["load"], 3, False),
+        ([], ["load"], 10, False),
         ([], ["load"], 3600, True),
         ([task_run("load")], ["load"], 3, True),
         ([task_run("load")], ["load"], 0, False),
         ([task_run("load")], ["load", "check"], 3, False),
+        ([task_run("load", updated="2024-01-01T00:00:05+00:00")], ["load", "check"], 10, False),
         ([task_run("load")], [], 3, False),
         ([task_run("load", "RUNNING")], ["load"], 10, False),
         ([task_run("load", "RUNNING")], ["load"], 3600, True),
         ([task_run("load", "PENDING", "NotReady")], ["load"], 3, True),
     ],
     ids=[
-        "none", "none for a while", "all", "all, at once", "one of two", "not declared", "one runs",
+        "none", "none for a while", "all", "all, at once", "one of two", "one of two, late", "not declared", "one runs",
         "one runs for ever", "not ready",
     ],
 )  # fmt: skip
