@@ -125,10 +125,7 @@ mutation ($id: String!) { deleteRun(runId: $id) {
 """
 
 LIMIT = """
-mutation ($name: String!, $slots: Int!) { setConcurrencyLimit(concurrencyKey: $name, limit: $slots) {
-  __typename
-  ... on SetConcurrencyLimitSuccess { success }
-  ... on Error { message } } }
+mutation ($name: String!, $slots: Int!) { setConcurrencyLimit(concurrencyKey: $name, limit: $slots) }
 """
 
 PROCESSES = """

@@ -261,7 +261,8 @@ def delete(client: Client, _pipeline: str, run_id: str) -> None:
 
 def limit(client: Client, wanted: LimitRequest) -> None:
     """Set the limit of a pool; one that was not known before is known from now on."""
-    client.one(queries.LIMIT, {"name": wanted.name, "slots": wanted.slots}, "SetConcurrencyLimitSuccess")
+    # Its answer is a mere true.
+    client.query(queries.LIMIT, {"name": wanted.name, "slots": wanted.slots})
 
 
 def processes(client: Client, wanted: ProcessesRequest) -> list[ProcessRecord]:
