@@ -84,7 +84,8 @@ def table(words: str) -> str:
     if not rows:
         raise ValueError(f"no row of {name}.json is in the table {words!r}")
     for column in columns:
-        if not any(column.key.split(".")[0] in row for row in rows):
+        known = {*ORCHESTRATORS, *(key for row in rows for key in row)}
+        if column.key.split(".")[0] not in known:
             raise LookupError(f"{name}.json has no column {column.key!r}")
     if "sum" in clauses:
         return _summed(columns, rows)
