@@ -9,6 +9,7 @@ A table is asked for in a page by one line, ``<!-- table: NAME COLUMN... [CLAUSE
     ... where rule=all_done                           only these rows
 
 Beside the column `expected`, an orchestrator's cell is a check mark when it says the same, and bold when it does not.
+One that was not asked has a dash, and departs from nothing.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def _listed(columns: Sequence[Column], rows: Iterable[Row]) -> str:
 
 def _observed(column: Column, row: Row) -> str:
     value = column.of(row)
-    if not column.is_observed or row.get("expected") is None:
+    if not column.is_observed or value is None or row.get("expected") is None:
         return cell(value)
     return "✓" if value == row["expected"] else f"**{cell(value)}**"
 
@@ -145,6 +146,8 @@ def _summed(columns: Sequence[Column], rows: Iterable[Row]) -> str:
 
 
 def _as_expected(column: Column, rows: Sequence[Row]) -> str:
+    if all(column.of(row) is None for row in rows):
+        return cell(None)
     same = sum(column.of(row) == row.get("expected") for row in rows)
     return f"all {len(rows)}" if same == len(rows) else f"**{same} of {len(rows)}**"
 
@@ -178,7 +181,7 @@ def _with_departures(value: Column, row: Row) -> str:
     others = [
         f"**{title}: {cell(row[name])}**"
         for name, title in ORCHESTRATORS.items()
-        if row.get(name, row["expected"]) != row["expected"]
+        if row.get(name) not in (None, row["expected"])
     ]
     return ", ".join([text, *others])
 

@@ -85,10 +85,18 @@ def test_every_page_is_in_the_index_and_shows_a_command(page: Path) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of data, with eight rows of one rule's answers."""
+    """The folder of data, with three rows of one rule's answers."""
     monkeypatch.setattr(tables, "DATA", tmp_path)
     rows = [
-        {"rule": "all_done", "upstreams": [a, b], "expected": "ran", "airflow": "ran", "dagster": dagster, "n": 1500}
+        {
+            "rule": "all_done",
+            "upstreams": [a, b],
+            "expected": "ran",
+            "airflow": "ran",
+            "dagster": dagster,
+            "prefect": None,
+            "n": 1500,
+        }
         for a, b, dagster in [
             ("success", "failed", "ran"),
             ("failed", "success", "skipped"),
@@ -116,6 +124,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "| all_done | ran / ran, **Dagster: skipped** | ran |"]),
         ("events 'cause=what happened' airflow.seconds kept where kept=yes", [
             "| what happened | airflow seconds | kept |", "| --- | --- | --- |", "| a\\|b | 0.61 | yes |"]),
+        ("rules rule prefect expected", [
+            "| rule | Prefect | expected |", "| --- | --- | --- |", *["| all_done | - | ran |"] * 3]),
+        ("rules rule prefect sum", ["| rule | Prefect |", "| --- | --- |", "| all_done | - |"]),
         ("rules dagster n where 'upstreams=failed, failed'", ["| Dagster | n |", "| --- | --- |", "| ran | 1,500 |"]),
     ],
 )  # fmt: skip
