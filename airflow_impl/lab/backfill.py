@@ -7,13 +7,18 @@ from collections.abc import Sequence
 from itertools import pairwise, takewhile
 
 from airflow_impl.lab import history
+from airflow_impl.lab import runs as single
+from airflow_impl.lab import services as stack
 from airflow_impl.lab.client import DAG, FINAL, Airflow, Json
-from core.lab.protocol import BackfillRequest, MonthRecord, Progress, canceled_with_us
+from core.lab.protocol import BackfillRequest, MonthRecord, Progress, Which, canceled_with_us, month_of_run
 from core.month import Month
 from core.waiting import patiently, until
 
 POLL_S = 0.5
 """The pause between two looks at a backfill: each costs the API server 0.02 CPU s."""
+
+REPROCESS: dict[Which, str] = {"all": "completed", "failed": "failed", "missing": "none"}
+"""What Airflow calls the months that are wanted. Its ``failed`` are those without a run, too."""
 
 Records = dict[Month, MonthRecord]
 """What Airflow recorded of the months whose runs are over."""
@@ -30,6 +35,24 @@ def run(airflow: Airflow, months: Sequence[Month], request: BackfillRequest, pro
     return records
 
 
+def asked(months: Sequence[Month], request: BackfillRequest) -> Json:
+    """Return the body of the request for a backfill of contiguous months."""
+    return {
+        "dag_id": request.pipeline,
+        "from_date": f"{min(months).first_day}T00:00:00Z",
+        "to_date": f"{max(months).first_day}T00:00:00Z",
+        "run_backwards": months[0] > months[-1],
+        "max_active_runs": request.jobs,
+        "reprocess_behavior": REPROCESS[request.which],
+        "dag_run_conf": request.parameters,
+    }
+
+
+def is_empty(airflow: Airflow, months: Sequence[Month], request: BackfillRequest) -> bool:
+    """Return whether Airflow would run none of the months; it refuses such a backfill."""
+    return not airflow.call("POST", "/backfills/dry_run", json=asked(months, request)).json()["backfills"]
+
+
 def start(airflow: Airflow, months: Sequence[Month], request: BackfillRequest) -> Json | None:
     """Create a backfill of contiguous months; return None while another one or another run of these months is active.
 
@@ -40,21 +63,13 @@ def start(airflow: Airflow, months: Sequence[Month], request: BackfillRequest) -
     The response to an attempt may have been lost although Airflow received it. The backfill that it created is newer
     than all that were known before.
     """
-    if airflow.runs(months, state=["queued", "running"]):
+    if airflow.runs(months, request.pipeline, state=["queued", "running"]):
         return None
-    known = [one["id"] for one in airflow.backfills()]
-    body = {
-        "dag_id": DAG,
-        "from_date": f"{min(months).first_day}T00:00:00Z",
-        "to_date": f"{max(months).first_day}T00:00:00Z",
-        "run_backwards": months[0] > months[-1],
-        "max_active_runs": request.jobs,
-        "reprocess_behavior": "completed",
-        "dag_run_conf": request.parameters,
-    }
+    known = [one["id"] for one in airflow.backfills(request.pipeline)]
+    body = asked(months, request)
 
     def create() -> Json | None:
-        new = [one for one in airflow.backfills() if one["id"] not in known]
+        new = [one for one in airflow.backfills(request.pipeline) if one["id"] not in known]
         if ours := [one for one in new if one["dag_run_conf"] == body["dag_run_conf"]]:
             return ours[0]
         response = airflow.once("POST", "/backfills", 409, json=body)
@@ -72,7 +87,7 @@ def follow(airflow: Airflow, backfill: Json, months: Sequence[Month], progress: 
         attempts = history.attempts(airflow, [one for one in runs.values() if one["state"] == "running"])
         for month, one in runs.items():
             if one["state"] in FINAL and month not in records:
-                records[month] = history.record(airflow, one)
+                records[month] = record_of(airflow, one)
                 airflow.note(one, records[month])
             state = records[month].state if month in records else "running" if one["start_date"] else "waiting"
             progress(str(month), state, record=records.get(month), under_way=attempts.get(str(month), {}))
@@ -81,9 +96,17 @@ def follow(airflow: Airflow, backfill: Json, months: Sequence[Month], progress: 
     return until(look, math.inf, POLL_S, f"Airflow's backfill {backfill['id']} of {months[0]}..{months[-1]}")
 
 
+def record_of(airflow: Airflow, run: Json) -> MonthRecord:
+    """Return what Airflow recorded of a month's run that is over, of any pipeline."""
+    if run["dag_id"] == DAG:
+        return history.record(airflow, run)
+    (pipeline,) = (each for each in stack.pipelines() if each.name == run["dag_id"])
+    return month_of_run(single.observed(airflow, run["dag_id"], run["dag_run_id"]), pipeline)
+
+
 def runs_of(airflow: Airflow, backfill: Json, months: Sequence[Month]) -> dict[Month, Json]:
     """Return a backfill's runs by month. A run does not name its backfill, but has its conf and was updated since."""
-    runs = airflow.runs(months, run_type="backfill", updated_at_gte=backfill["created_at"])
+    runs = airflow.runs(months, backfill["dag_id"], run_type="backfill", updated_at_gte=backfill["created_at"])
     ours = [run for run in runs if run["conf"] == backfill["dag_run_conf"]]
     return {Month.parse(run["partition_key"]): run for run in reversed(ours)}
 

@@ -82,9 +82,9 @@ class Airflow:
             if not page[key] or len(found) >= page["total_entries"]:
                 return found
 
-    def backfills(self) -> list[Json]:
+    def backfills(self, dag: str = DAG) -> list[Json]:
         """Return the DAG's newest backfills, active or not, newest first."""
-        return list(self.get("/backfills", dag_id=DAG, order_by="-id", limit=20)["backfills"])
+        return list(self.get("/backfills", dag_id=dag, order_by="-id", limit=20)["backfills"])
 
     def close_backfill(self, backfill: Json) -> None:
         """Mark a backfill as completed, so that the next one can start; Airflow ends the runs that are still queued.
@@ -93,10 +93,10 @@ class Airflow:
         """
         self.call("PUT", f"/backfills/{backfill['id']}/cancel", 409)
 
-    def runs(self, months: Sequence[Month], **query: Any) -> list[Json]:
+    def runs(self, months: Sequence[Month], dag: str = DAG, **query: Any) -> list[Json]:
         """Return the DAG's runs of the months from the first to the last of `months`, newest first."""
         span = {"partition_date_gte": min(months).first_day, "partition_date_lte": max(months).first_day}
-        return list(self.get(f"/dags/{DAG}/dagRuns", order_by="-id", limit=1000, **span, **query)["dag_runs"])
+        return list(self.get(f"/dags/{quote(dag)}/dagRuns", order_by="-id", limit=1000, **span, **query)["dag_runs"])
 
     def under_way(self, runs: Sequence[Json]) -> list[Json]:
         """Return the task instances of `runs` that run, or wait for their next attempt."""

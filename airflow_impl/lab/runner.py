@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from airflow_impl.lab import backfill as native
 from airflow_impl.lab import runs as single
+from airflow_impl.lab import schedules
 from airflow_impl.lab import services as stack
 from airflow_impl.lab.client import Airflow, Json
 from core.lab.protocol import (
@@ -22,6 +23,7 @@ from core.lab.protocol import (
     further,
     month_record,
     run_verbs,
+    schedule_verbs,
     serve,
 )
 from core.month import Month
@@ -59,11 +61,18 @@ def backfill(request: Json, progress: Progress) -> BackfillResult:
     started, wanted = time.monotonic(), BackfillRequest.from_json(request)
     months = [Month.parse(text) for text in wanted.months]
     records = {month: too_early(month) for month in months if not begun(month)}
+    left = [month for month in months if month not in records]
     with connected(wanted.endpoint) as airflow:
-        # A month gets no run if another run of it starts at the same instant: then it is asked for again.
-        while left := [month for month in months if month not in records]:
-            records |= native.run(airflow, native.first_stretch(left), wanted, progress)
-    return BackfillResult.of(version("apache-airflow"), started, [records[month] for month in months])
+        while left:
+            stretch = native.first_stretch(left)
+            if wanted.which == "all" or not native.is_empty(airflow, stretch, wanted):
+                records |= native.run(airflow, stretch, wanted, progress)
+            # A month gets no run if another run of it starts at the same instant: then it is asked for again.
+            passed_over = stretch if wanted.which != "all" else ()
+            left = [month for month in left if month not in records and month not in passed_over]
+    return BackfillResult.of(
+        version("apache-airflow"), started, [records[month] for month in months if month in records]
+    )
 
 
 def connected(endpoint: Json) -> Airflow:
@@ -83,4 +92,5 @@ def too_early(month: Month) -> MonthRecord:
 
 if __name__ == "__main__":
     verbs = (describe, services, ready, backfill)
-    sys.exit(serve({verb.__name__: verb for verb in verbs} | run_verbs(connected, single, native.POLL_S)))
+    of_runs, of_schedules = run_verbs(connected, single, native.POLL_S), schedule_verbs(connected, schedules)
+    sys.exit(serve({verb.__name__: verb for verb in verbs} | of_runs | of_schedules))

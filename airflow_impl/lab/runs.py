@@ -51,7 +51,7 @@ def start(airflow: Airflow, wanted: StartRequest) -> str:
     run_id = f"manual__{dt.datetime.now(dt.UTC).isoformat()}_{secrets.token_hex(4)}"
     body = {
         "dag_run_id": run_id,
-        "logical_date": None,
+        "logical_date": wanted.at,
         "partition_key": wanted.month,
         "conf": wanted.parameters,
     }
@@ -156,10 +156,12 @@ def delete(airflow: Airflow, pipeline: str, run_id: str) -> None:
 
 def limit(airflow: Airflow, wanted: LimitRequest) -> None:
     """Set the slots of a pool; create it if there is none."""
+    # The server checks the body of a PATCH as if the pool were replaced as a whole.
+    whole = {"slots": wanted.slots, "include_deferred": False}
     path = f"/pools/{quote(wanted.name, safe='')}"
-    changed = airflow.call("PATCH", path, 404, params={"update_mask": "slots"}, json={"slots": wanted.slots})
+    changed = airflow.call("PATCH", path, 404, params={"update_mask": "slots"}, json={"pool": wanted.name, **whole})
     if not changed.is_success:
-        airflow.call("POST", "/pools", 409, json={"name": wanted.name, "slots": wanted.slots})
+        airflow.call("POST", "/pools", 409, json={"name": wanted.name, **whole})
 
 
 def processes(airflow: Airflow, wanted: ProcessesRequest) -> list[ProcessRecord]:

@@ -20,7 +20,9 @@ from core.lab.protocol import (
     RunRecord,
     RunRequest,
     RunsRequest,
+    ScheduleRequest,
     StartRequest,
+    TicksRequest,
 )
 from core.lab.registry import Orchestrator
 from core.lab.session import Lab
@@ -45,9 +47,11 @@ class Runs:
     lab: Lab
     orchestrator: Orchestrator
 
-    def start(self, pipeline: str, parameters: Mapping[str, Any], month: str | None = None) -> str:
-        """Start a run by hand, and return its id."""
-        request = StartRequest(pipeline, dict(parameters), month)
+    def start(
+        self, pipeline: str, parameters: Mapping[str, Any], month: str | None = None, at: str | None = None
+    ) -> str:
+        """Start a run by hand, of a month or for a date (`StartRequest.at`) if it is said, and return its id."""
+        request = StartRequest(pipeline, dict(parameters), month, at)
         return str(self.lab.ask(self.orchestrator, "start", request)["run_id"])
 
     def observe(self, pipeline: str, run_id: str, wait_s: float | None = 0.0, show: Show | None = None) -> RunRecord:
@@ -63,6 +67,14 @@ class Runs:
     def cancel(self, pipeline: str, run_id: str) -> None:
         """Ask the orchestrator to cancel a run: `observe` shows when it has."""
         self.lab.ask(self.orchestrator, "cancel", RunRequest(pipeline, run_id))
+
+    def schedule(self, pipeline: str, *, active: bool) -> None:
+        """Turn the schedule of a pipeline on, or pause it."""
+        self.lab.ask(self.orchestrator, "schedule", ScheduleRequest(pipeline, active))
+
+    def catch_up(self, pipeline: str, since: str, until: str) -> list[str]:
+        """Start a run for each past date of a schedule, both ends included; return the ids of those that are new."""
+        return list(self.lab.ask(self.orchestrator, "catch_up", TicksRequest(pipeline, since, until))["run_ids"])
 
     def delete(self, pipeline: str, run_id: str) -> None:
         """Delete a run that has ended from the orchestrator's history. The tables that it wrote stay as they are."""

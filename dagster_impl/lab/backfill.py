@@ -2,17 +2,18 @@
 
 import math
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.errors import TriptychError
-from core.lab.protocol import BackfillRequest, MonthRecord, Progress, canceled_with_us
+from core.errors import TriptychError, UsageError
+from core.lab.protocol import TAXI_PIPELINE, BackfillRequest, MonthRecord, Progress, canceled_with_us
 from core.month import spans
 from core.waiting import patiently, until
 from dagster_impl.lab import queries
 from dagster_impl.lab.client import Client
 from dagster_impl.lab.history import Runs, by_month, is_lost, record, under_way
-from dagster_impl.lab.services import jobs_tag
+from dagster_impl.lab.services import FURTHER, MODULE, jobs_tag
 
 ASSETS = ("raw_zones", "raw_trips", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
 
@@ -26,10 +27,52 @@ Records = dict[str, MonthRecord]
 """What Dagster recorded of the months that have ended."""
 
 
+PARTITION_SET = "_partition_set"
+"""What Dagster appends to the name of a job to name its partitions."""
+
+Reader = Callable[[str, list[dict[str, Any]]], MonthRecord]
+"""Makes a month's record of its runs, oldest first."""
+
+
 def partitions(client: Client) -> list[str]:
     """Return the months that Dagster knows."""
     asset = client.one(queries.PARTITIONS, {"key": {"path": ["raw_trips"]}}, "AssetNode")
     return [str(key) for key in asset["partitionKeys"]]
+
+
+def repository_of(client: Client, job: str) -> dict[str, str]:
+    """Return where the job of a further pipeline is; raise `UsageError` when there is none of its name."""
+    for repository in client.one(queries.REPOSITORIES, {}, "RepositoryConnection")["nodes"]:
+        if repository["location"]["name"] == FURTHER and {"name": job} in repository["pipelines"]:
+            return {"repositoryLocationName": FURTHER, "repositoryName": repository["name"]}
+    raise UsageError(f"Dagster has no job {job!r}: is there one in a module {MODULE}?")
+
+
+def job_statuses(client: Client, job: str) -> dict[str, str | None]:
+    """Return the partitions of a job, each with the status of its last run; None for one without a run."""
+    named = {"repository": repository_of(client, job), "name": f"{job}{PARTITION_SET}"}
+    partition_set = client.one(queries.PARTITION_STATUSES, named, "PartitionSet")
+    statuses = partition_set["partitionStatusesOrError"]["results"]
+    return {str(each["partitionName"]): each["runStatus"] for each in statuses}
+
+
+def chosen(client: Client, wanted: BackfillRequest) -> tuple[list[str], set[str]]:
+    """Return the months to run, and all partitions there are.
+
+    Dagster's backfills take a list: its own page, too, asks for the statuses and leaves out what is not wanted. Raise
+    `UsageError` for some months of the taxi pipeline, of whose six assets a month may lack one.
+    """
+    if wanted.pipeline == TAXI_PIPELINE.name:
+        if wanted.which != "all":
+            raise UsageError("in Dagster, a backfill of the taxi pipeline runs all the months that it names")
+        known = set(partitions(client))
+        return [month for month in wanted.months if month in known], known
+    last = job_statuses(client, wanted.pipeline)
+    months = [month for month in wanted.months if month in last]
+    if wanted.which != "all":
+        status = "FAILURE" if wanted.which == "failed" else None
+        months = [month for month in months if last[month] == status]
+    return months, set(last)
 
 
 def no_partition(month: str | None, known: set[str]) -> str:
@@ -38,15 +81,22 @@ def no_partition(month: str | None, known: set[str]) -> str:
 
 
 def launch(client: Client, wanted: BackfillRequest, months: list[str]) -> str:
-    """Launch a backfill of `months` of all six assets, and return its id."""
+    """Launch a backfill of `months`, of all six assets or of a further pipeline's job, and return its id."""
     tag = {"key": jobs_tag(wanted.jobs), "value": uuid.uuid4().hex}
-    params = {
-        "assetSelection": [{"path": [asset]} for asset in ASSETS],
+    params: dict[str, Any] = {
         "partitionNames": months,
-        "title": f"{spans(months)} -> {wanted.schema}",
-        "tags": [tag, {"key": "schema", "value": wanted.schema}],
-        "runConfigData": {"resources": {"parameters": {"config": wanted.parameters}}},
+        "title": f"{spans(months)} -> {wanted.schema or wanted.pipeline}",
     }
+    if wanted.pipeline == TAXI_PIPELINE.name:
+        params |= {
+            "assetSelection": [{"path": [asset]} for asset in ASSETS],
+            "tags": [tag, {"key": "schema", "value": wanted.schema}],
+            "runConfigData": as_resource(wanted.parameters),
+        }
+    else:
+        repository = repository_of(client, wanted.pipeline)
+        of_job = {"partitionSetName": f"{wanted.pipeline}{PARTITION_SET}", "repositorySelector": repository}
+        params |= {"selector": of_job, "tags": [tag], "runConfigData": as_resource(wanted.parameters)}
 
     def attempt() -> str:
         # An earlier attempt whose answer was lost may have launched the backfill: then one has our tag.
@@ -57,9 +107,16 @@ def launch(client: Client, wanted: BackfillRequest, months: list[str]) -> str:
     return patiently(attempt, client.patience_s)
 
 
-def follow(client: Client, backfill_id: str, wanted: BackfillRequest, progress: Progress) -> Records:
+def as_resource(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the run config that passes parameters on as a resource: a job with partitions takes no config mapping."""
+    return {"resources": {"parameters": {"config": dict(parameters)}}} if parameters else {}
+
+
+def follow(
+    client: Client, backfill_id: str, wanted: BackfillRequest, progress: Progress, reader: Reader = record
+) -> Records:
     """Report progress until the backfill is done and all of its runs have ended; return the records of its months."""
-    watch = Watch(client, backfill_id, len(wanted.months), progress)
+    watch = Watch(client, backfill_id, len(wanted.months), progress, reader)
     with canceled_with_us(lambda: client.one(queries.CANCEL, {"id": backfill_id}, "CancelBackfillSuccess")):
         return until(
             lambda: patiently(watch.look, client.patience_s), math.inf, POLL_S, f"Dagster's backfill {backfill_id}"
@@ -74,6 +131,7 @@ class Watch:
     backfill_id: str
     months: int
     progress: Progress
+    reader: Reader = record
     records: Records = field(default_factory=dict)
     recorded: dict[str, str] = field(default_factory=dict)
     """The id of the last run that each record was made from."""
@@ -114,7 +172,7 @@ class Watch:
             self.progress(month, "waiting" if last["status"] in WAITING else "running", under_way=steps)
         elif self.recorded.get(month) != last["id"]:
             whole = [run | self.client.one(queries.RUN, {"id": run["id"]}, "Run") for run in attempts]
-            self.records[month], self.recorded[month] = record(month, whole), last["id"]
+            self.records[month], self.recorded[month] = self.reader(month, whole), last["id"]
             self.progress(month, self.records[month].state, record=self.records[month])
 
     def retry_lost(self, runs: Runs) -> bool:

@@ -25,7 +25,7 @@ READERS: dict[str, Callable[[str], Any]] = {"jsonString": json.loads, "intRepr":
 AROUND = ("dagster._core.errors.DagsterExecutionStepExecutionError", "Exceeded max_retries")
 """How the messages begin of the errors that Dagster puts around one of a step."""
 
-OUTPUT = "ExecutionStepOutputEvent"
+OUTPUT, LOGGED = "ExecutionStepOutputEvent", "LogMessageEvent"
 
 Runs = dict[str, list[dict[str, Any]]]
 """The runs of each month, oldest first: more than one when a process was killed and its run was retried."""
@@ -94,6 +94,13 @@ def outputs_of(run: Mapping[str, Any], step: str) -> dict[str, Any]:
     """Return the metadata of a step's outputs, for one that materializes nothing."""
     events = run["eventConnection"]["events"]
     return _metadata([event for event in events if event["__typename"] == OUTPUT and event["stepKey"] == step])
+
+
+def said_of(run: Mapping[str, Any], step: str) -> float | None:
+    """Return when Dagster last logged something of a step, in seconds since 1970; None when it never did."""
+    events = run["eventConnection"]["events"]
+    times = [event["timestamp"] for event in events if event["__typename"] == LOGGED and event["stepKey"] == step]
+    return int(times[-1]) / 1000 if times else None
 
 
 def _metadata(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -64,6 +64,7 @@ query ($id: ID!, $cursor: String) { runOrError(runId: $id) {
     eventConnection(afterCursor: $cursor) { cursor hasMore events { __typename
       ... on ExecutionStepFailureEvent { failureMetadata { description } error { message causes { message } } }
       ... on ExecutionStepOutputEvent { stepKey metadataEntries { ...value } }
+      ... on LogMessageEvent { stepKey timestamp }
       ... on RunFailureEvent { message }
       ... on AssetCheckEvaluationEvent { evaluation { success severity description } } } } }
   ... on Error { message } } }
@@ -77,6 +78,13 @@ fragment value on MetadataEntry { label
   ... on UrlMetadataEntry { url }
   ... on MarkdownMetadataEntry { mdStr }
   ... on TimestampMetadataEntry { timestamp } }
+"""
+
+REPOSITORIES = """
+{ repositoriesOrError {
+  __typename
+  ... on RepositoryConnection { nodes { name location { name } pipelines { name } } }
+  ... on Error { message } } }
 """
 
 JOB_PARTITIONS = """
@@ -117,10 +125,7 @@ mutation ($id: String!) { deleteRun(runId: $id) {
 """
 
 LIMIT = """
-mutation ($name: String!, $slots: Int!) { setConcurrencyLimit(concurrencyKey: $name, limit: $slots) {
-  __typename
-  ... on SetConcurrencyLimitSuccess { success }
-  ... on Error { message } } }
+mutation ($name: String!, $slots: Int!) { setConcurrencyLimit(concurrencyKey: $name, limit: $slots) }
 """
 
 PROCESSES = """
@@ -129,4 +134,40 @@ PROCESSES = """
   ... on Runs { results { id eventConnection { events {
     ... on EngineEvent { metadataEntries { label ... on TextMetadataEntry { text } } } } } } }
   ... on Error { message } } }
+"""
+
+SCHEDULES = """
+query ($repository: RepositorySelector!) { schedulesOrError(repositorySelector: $repository) {
+  __typename
+  ... on Schedules { results { name pipelineName scheduleState { id } } }
+  ... on Error { message } } }
+"""
+
+START_SCHEDULE = """
+mutation ($schedule: ScheduleSelector!) { startSchedule(scheduleSelector: $schedule) {
+  __typename
+  ... on Error { message } } }
+"""
+
+STOP_SCHEDULE = """
+mutation ($id: String!) { stopRunningSchedule(id: $id) {
+  __typename
+  ... on Error { message } } }
+"""
+
+PAST_TICKS = """
+query ($schedule: ScheduleSelector!, $since: Float!, $until: Float!) { scheduleOrError(scheduleSelector: $schedule) {
+  __typename
+  ... on Schedule { futureTicks(cursor: $since, until: $until) { results { timestamp
+    evaluationResult { runRequests { runConfigYaml tags { key value } } error { message } } } } }
+  ... on Error { message } } }
+"""
+
+PARTITION_STATUSES = """
+query ($repository: RepositorySelector!, $name: String!) {
+  partitionSetOrError(repositorySelector: $repository, partitionSetName: $name) {
+    __typename
+    ... on PartitionSet { partitionStatusesOrError { __typename
+      ... on PartitionStatuses { results { partitionName runStatus } } ... on Error { message } } }
+    ... on Error { message } } }
 """

@@ -16,12 +16,15 @@ from core.lab.protocol import (
     Progress,
     Services,
     further,
+    month_of_run,
     month_record,
     run_verbs,
+    schedule_verbs,
     serve,
 )
 from core.waiting import until
 from dagster_impl.lab import backfill as native
+from dagster_impl.lab import history, schedules
 from dagster_impl.lab import runs as single
 from dagster_impl.lab import services as stack
 from dagster_impl.lab.client import Client, missing
@@ -61,11 +64,22 @@ def backfill(request: dict[str, Any], progress: Progress) -> BackfillResult:
     started, wanted = time.monotonic(), BackfillRequest.from_json(request)
     client = connected(wanted.endpoint)
     # Dagster would leave out a month that is no partition, without a message.
-    known = set(native.partitions(client))
-    months = [month for month in wanted.months if month in known]
-    ended = native.follow(client, native.launch(client, wanted, months), wanted, progress) if months else {}
-    records = [ended.get(month) or without_run(month, known) for month in wanted.months]
+    months, known = native.chosen(client, wanted)
+    ended: native.Records = {}
+    if months:
+        backfill_id = native.launch(client, wanted, months)
+        ended = native.follow(client, backfill_id, wanted, progress, reader(client, wanted.pipeline))
+    asked = wanted.months if wanted.which == "all" else months
+    records = [ended.get(month) or without_run(month, known) for month in asked]
     return BackfillResult.of(version("dagster"), started, records, [stack.daemon_note()])
+
+
+def reader(client: Client, pipeline: str) -> native.Reader:
+    """Return what makes the record of a month from its runs."""
+    if pipeline == TAXI_PIPELINE.name:
+        return history.record
+    (declared,) = (each for each in further.pipelines(stack.MODULE) if each.name == pipeline)
+    return lambda month, runs: month_of_run(single.observed(client, pipeline, runs[-1]["id"]), declared)
 
 
 def connected(endpoint: dict[str, Any]) -> Client:
@@ -81,4 +95,5 @@ def without_run(month: str, known: set[str]) -> MonthRecord:
 
 if __name__ == "__main__":
     verbs = (describe, services, ready, backfill)
-    sys.exit(serve({verb.__name__: verb for verb in verbs} | run_verbs(connected, single, native.POLL_S)))
+    of_runs, of_schedules = run_verbs(connected, single, native.POLL_S), schedule_verbs(connected, schedules)
+    sys.exit(serve({verb.__name__: verb for verb in verbs} | of_runs | of_schedules))

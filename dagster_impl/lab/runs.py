@@ -18,19 +18,20 @@ from core.lab.protocol import (
     StartRequest,
     TaskRecord,
     TaskState,
+    TicksRequest,
     further,
 )
 from core.waiting import patiently
-from dagster_impl.lab import history, queries
-from dagster_impl.lab.backfill import ASSETS, ENDED, no_partition, partitions
+from dagster_impl.lab import history, queries, schedules
+from dagster_impl.lab.backfill import ASSETS, ENDED, as_resource, no_partition, partitions, repository_of
 from dagster_impl.lab.client import Client
-from dagster_impl.lab.services import FURTHER, HIDDEN_TAG_PREFIX, LOCATION, MODULE
+from dagster_impl.lab.services import HIDDEN_TAG_PREFIX, LOCATION, MODULE
 
 ASSET_JOB = "__ASSET_JOB"
 """The job that Dagster makes of all assets: a run that materializes some of them by hand is one of this job."""
 
 REPOSITORY = "__repository__"
-"""Dagster's name of what a code location has, when this is in one `Definitions`."""
+"""Dagster's name of what is in the taxi pipeline's code location. In the other one, each has a name of its own."""
 
 PARTITION = "dagster/partition"
 
@@ -63,17 +64,20 @@ ROLES: dict[str, Role] = {
 def start(client: Client, wanted: StartRequest) -> str:
     """Launch a run as its job's page does, and return its id. The taxi pipeline's materializes all assets of a month.
 
-    Raise `UsageError` for a month that is no partition: Dagster would start a run, which would then fail.
+    For a date, it is the run that the job's schedule asks for at this tick. Raise `UsageError` for a month that is no
+    partition: Dagster would start a run, which would then fail.
     """
+    if wanted.at:
+        return schedules.catch_up(client, TicksRequest(wanted.pipeline, wanted.at, wanted.at))[0]
     is_taxi = wanted.pipeline == TAXI_PIPELINE.name
-    selector = _selector(LOCATION, ASSET_JOB) if is_taxi else _selector(FURTHER, wanted.pipeline)
+    selector = _selector(LOCATION, REPOSITORY, ASSET_JOB) if is_taxi else further_job(client, wanted.pipeline)
     known = set(partitions(client) if is_taxi else job_partitions(client, selector))
     if known and wanted.month and wanted.month not in known:
         raise UsageError(no_partition(wanted.month, known))
     if is_taxi:
         selector["assetSelection"] = [{"path": [asset]} for asset in ASSETS]
     # `dagster_impl.lab.further_pipelines` says why.
-    config = {"resources": {"parameters": {"config": wanted.parameters}}} if known else wanted.parameters
+    config = as_resource(wanted.parameters) if known else wanted.parameters
     ours = {"key": f"{HIDDEN_TAG_PREFIX}triptych-request", "value": uuid.uuid4().hex}
     month = [{"key": PARTITION, "value": wanted.month}] if wanted.month else []
     params = {"selector": selector, "executionMetadata": {"tags": [ours, *month]}, "runConfigData": config}
@@ -87,8 +91,13 @@ def start(client: Client, wanted: StartRequest) -> str:
     return patiently(attempt, client.patience_s)
 
 
-def _selector(location: str, job: str) -> dict[str, Any]:
-    return {"repositoryLocationName": location, "repositoryName": REPOSITORY, "jobName": job}
+def _selector(location: str, repository: str, job: str) -> dict[str, Any]:
+    return {"repositoryLocationName": location, "repositoryName": repository, "jobName": job}
+
+
+def further_job(client: Client, name: str) -> dict[str, Any]:
+    """Return where the job of a further pipeline is; raise `UsageError` when there is none of its name."""
+    return {**repository_of(client, name), "jobName": name}
 
 
 def job_partitions(client: Client, selector: Mapping[str, Any]) -> list[str]:
@@ -196,7 +205,7 @@ def task_record(run: Mapping[str, Any], key: str, step: Mapping[str, Any] | None
     if step is None:
         # Of a step that is skipped Dagster records that. It says nothing of one that can't run, except in the log.
         held_back: TaskState = "upstream failed" if run["status"] == "FAILURE" else "skipped"
-        return TaskRecord(task, held_back if ended else "queued", 0)
+        return TaskRecord(task, held_back if ended else "queued", 0, ended_at=history.iso(history.said_of(run, key)))
     state = STEP_STATES[step["status"]]
     if ended and state in ("running", "failed"):
         state = "canceled" if run["status"] == "CANCELED" else "failed"
@@ -252,7 +261,8 @@ def delete(client: Client, _pipeline: str, run_id: str) -> None:
 
 def limit(client: Client, wanted: LimitRequest) -> None:
     """Set the limit of a pool; one that was not known before is known from now on."""
-    client.one(queries.LIMIT, {"name": wanted.name, "slots": wanted.slots}, "SetConcurrencyLimitSuccess")
+    # Its answer is a mere true.
+    client.query(queries.LIMIT, {"name": wanted.name, "slots": wanted.slots})
 
 
 def processes(client: Client, wanted: ProcessesRequest) -> list[ProcessRecord]:

@@ -123,6 +123,9 @@ def services(endpoint: Endpoint) -> Services:
     ]
     env = {
         "DAGSTER_HOME": str(home),
+        # A run that takes longer to launch is marked as failed, and executed all the same: 60 s were too few at 35
+        # times the load of a quiet machine.
+        "DAGSTER_GRPC_TIMEOUT_SECONDS": "300",
         # psycopg2 by name: SQLAlchemy 2.1 reads a plain postgresql:// as psycopg 3, with which Dagster's NOTIFY fails.
         "TRIPTYCH_DAGSTER_STORAGE": "postgresql+psycopg2://${METADATA}",
     }

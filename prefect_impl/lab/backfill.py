@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import math
 
-from core.lab.protocol import BackfillRequest, MonthRecord, Progress, canceled_with_us, month_record
+from core.lab.protocol import (
+    TAXI_PIPELINE,
+    BackfillRequest,
+    MonthRecord,
+    Progress,
+    canceled_with_us,
+    month_of_run,
+    month_record,
+)
 from core.waiting import until
-from prefect_impl.lab import history
+from prefect_impl.lab import history, tasks
+from prefect_impl.lab import runs as single
 from prefect_impl.lab.client import FINAL, Json, Prefect
 
 POLL_S = 1.0
@@ -17,17 +26,21 @@ Records = dict[str, MonthRecord]
 
 
 def run(prefect: Prefect, wanted: BackfillRequest, progress: Progress) -> list[MonthRecord]:
-    """Run the deployment `backfill` and return the records of its months; cancel it when this ends before it does."""
+    """Run the parent flow and return the records of the months that it ran; cancel it when this ends before it does.
+
+    It is the deployment `backfill`, or of another pipeline than ours the deployment ``<pipeline>_backfill``.
+    """
     parameters = {
         "months": wanted.months,
         "parameters": wanted.parameters,
-        "which": "all",
+        "which": wanted.which,
         "concurrency": wanted.jobs,
     }
-    run_id = prefect.start("backfill", parameters)
+    is_ours = wanted.pipeline == TAXI_PIPELINE.name
+    run_id = prefect.start("backfill" if is_ours else f"{wanted.pipeline}_backfill", parameters)
     with canceled_with_us(lambda: prefect.cancel(run_id)):
         records = follow(prefect, run_id, wanted, progress)
-    return [records[month] for month in wanted.months]
+    return [records[month] for month in wanted.months if month in records]
 
 
 def follow(prefect: Prefect, run_id: str, wanted: BackfillRequest, progress: Progress) -> Records:
@@ -40,7 +53,7 @@ def follow(prefect: Prefect, run_id: str, wanted: BackfillRequest, progress: Pro
         ended = parent["type"] in FINAL
         months = prefect.months_of(run_id)
         for month, runs in months.items():
-            if month not in records and is_over(runs[-1], ended) and (record := history.record(prefect, runs)):
+            if month not in records and is_over(runs[-1], ended) and (record := record_of(prefect, runs, wanted)):
                 records[month] = record
         last = {month: runs[-1] for month, runs in months.items() if month not in records}
         attempts = history.attempts(prefect, [run for run in last.values() if run["state_type"] == "RUNNING"])
@@ -51,8 +64,18 @@ def follow(prefect: Prefect, run_id: str, wanted: BackfillRequest, progress: Pro
         return parent if ended and months.keys() <= records.keys() else None
 
     parent = until(look, math.inf, POLL_S, f"Prefect's backfill {run_id}")
+    if wanted.which != "all" and parent["type"] == "COMPLETED":
+        return records
     not_run = f"not run: the backfill ended {parent['name']}: {parent['message']}"
     return {month: records.get(month) or month_record(month, [], {}, not_run) for month in wanted.months}
+
+
+def record_of(prefect: Prefect, runs: list[Json], wanted: BackfillRequest) -> MonthRecord | None:
+    """Return what Prefect recorded of a month's runs, oldest first; None while more of the last one may arrive."""
+    if wanted.pipeline == TAXI_PIPELINE.name:
+        return history.record(prefect, runs)
+    run = single.observed(prefect, wanted.pipeline, runs[-1]["id"])
+    return month_of_run(run, tasks.pipelines()[wanted.pipeline]) if run.has_ended else None
 
 
 def is_over(last: Json, ended: bool) -> bool:

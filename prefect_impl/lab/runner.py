@@ -15,11 +15,13 @@ from core.lab.protocol import (
     Progress,
     Services,
     run_verbs,
+    schedule_verbs,
     serve,
 )
 from core.waiting import until
 from prefect_impl.lab import backfill as parent
 from prefect_impl.lab import runs as single
+from prefect_impl.lab import schedules
 from prefect_impl.lab import services as stack
 from prefect_impl.lab.client import Json, Prefect
 from prefect_impl.lab.tasks import pipelines
@@ -65,4 +67,5 @@ def connected(endpoint: Json) -> Prefect:
 
 if __name__ == "__main__":
     verbs = (describe, services, ready, backfill)
-    sys.exit(serve({verb.__name__: verb for verb in verbs} | run_verbs(connected, single, parent.POLL_S)))
+    of_runs, of_schedules = run_verbs(connected, single, parent.POLL_S), schedule_verbs(connected, schedules)
+    sys.exit(serve({verb.__name__: verb for verb in verbs} | of_runs | of_schedules))

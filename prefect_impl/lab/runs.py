@@ -40,7 +40,8 @@ def start(prefect: Prefect, wanted: StartRequest) -> str:
     """
     given: Json = {"month": wanted.month} if wanted.month else {}
     is_ours = wanted.pipeline == TAXI_PIPELINE.name
-    return prefect.start(wanted.pipeline, given | ({"parameters": wanted.parameters} if is_ours else wanted.parameters))
+    parameters = {"parameters": wanted.parameters} if is_ours else wanted.parameters
+    return prefect.start(wanted.pipeline, given | parameters, wanted.at)
 
 
 def newest(prefect: Prefect, pipeline: str | None, limit: int) -> list[RunRecord]:
@@ -110,7 +111,7 @@ def parent_flows(prefect: Prefect, runs: list[Json], names: dict[str, str]) -> d
 def cause_of(run: Json, parents: dict[str, str]) -> Cause:
     """Return why there is this run."""
     if run["parent_task_run_id"]:
-        return "backfill" if parents.get(run["id"]) == "backfill" else "parent run"
+        return "backfill" if parents.get(run["id"], "").endswith("backfill") else "parent run"
     if run["auto_scheduled"]:
         return "scheduled"
     return CAUSES.get(run["created_by"]["type"], "manual") if run["created_by"] else "manual"

@@ -27,7 +27,7 @@ waited for one that failed. It is never final. The two others are what a flow na
 LATE_S = {"COMPLETED": 60.0, "FAILED": 60.0, "CRASHED": 5.0, "CANCELLED": 5.0}
 """How long after a run's end its first task run, or the end of one, may still arrive: with 20 programs for each core,
 46 s were observed. A killed run leaves some unfinished for good, and one that is canceled early has none."""
-UNSEEN_S = 4.0
+UNSEEN_S = 8.0
 """How long to wait, once some have arrived, for a task that was not seen at all: such a task mostly never ran."""
 AT_ONCE_S = 1.0
 """The same when a task run of each task has arrived: a mapped task has several."""

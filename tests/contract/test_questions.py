@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.bench import Bench
-from tests.questions.answers import recorded
+from tests.questions.answers import is_recorded, recorded
 from tests.questions.asking import Asking, Question, questions
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -14,7 +14,7 @@ CASES = [
     pytest.param(name, question, id=f"{name}-{question.name}")
     for name in ("airflow", "dagster", "prefect")
     for question in questions().values()
-    if name in question.on
+    if is_recorded(question.name, name)
 ]
 
 

@@ -6,9 +6,12 @@ import datetime as dt
 import json
 import os
 import platform
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from core.lab.protocol import write_json
 from tests.questions.asking import Question, Row
@@ -34,6 +37,11 @@ def recorded(name: str, row: Row, orchestrator: str) -> Any:
     return next((each.get(orchestrator) for each in read(name) if is_of(each, row)), None)
 
 
+def is_recorded(name: str, orchestrator: str) -> bool:
+    """Return whether an orchestrator was asked a question at all."""
+    return orchestrator in _asked().get(name, {})
+
+
 def is_of(recorded_row: Mapping[str, Any], row: Row) -> bool:
     """Return whether the recorded row is this one."""
     return all(recorded_row.get(column) == value for column, value in row.key.items())
@@ -41,6 +49,12 @@ def is_of(recorded_row: Mapping[str, Any], row: Row) -> bool:
 
 def write(question: Question, orchestrator: str, answers: Mapping[int, Any], version: str, seconds: float) -> None:
     """Record an orchestrator's answers, by the number of the row; those of the others stay as they are."""
+    # Several orchestrators may be asked at the same time, each by a command of its own.
+    with FileLock(Path(tempfile.gettempdir(), "triptych-answers.lock")):
+        _write(question, orchestrator, answers, version, seconds)
+
+
+def _write(question: Question, orchestrator: str, answers: Mapping[int, Any], version: str, seconds: float) -> None:
     before = read(question.name)
     rows = []
     for number, row in enumerate(question.rows):
@@ -56,9 +70,14 @@ def write(question: Question, orchestrator: str, answers: Mapping[int, Any], ver
     write_json(path_of(question.name), rows)
     when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     facts = {"version": version, "at": when, "seconds": round(seconds, 1), "machine": machine()}
-    asked: dict[str, Any] = json.loads(path_of(ASKED).read_text()) if path_of(ASKED).exists() else {}
+    asked = _asked()
     asked.setdefault(question.name, {})[orchestrator] = facts
     write_json(path_of(ASKED), dict(sorted(asked.items())))
+
+
+def _asked() -> dict[str, Any]:
+    asked: dict[str, Any] = json.loads(path_of(ASKED).read_text()) if path_of(ASKED).exists() else {}
+    return asked
 
 
 def machine() -> str:

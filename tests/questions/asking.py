@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from core.lab.protocol import RunRecord
+from core.lab.protocol import BackfillRequest, BackfillResult, RunRecord, Which
 from core.lab.registry import orchestrators
 from core.lab.runs import Runs
 from tests.contract.bench import Bench
@@ -49,6 +49,13 @@ class Asking:
     def run(self, pipeline: str, parameters: Mapping[str, Any], month: str | None = None) -> RunRecord:
         """Start a run, and return its record once it has ended."""
         return self.runs.observe(pipeline, self.runs.start(pipeline, parameters, month), wait_s=None)
+
+    def backfill(
+        self, pipeline: str, months: Sequence[str], parameters: Mapping[str, Any], which: Which = "all"
+    ) -> BackfillResult:
+        """Backfill months of a pipeline, and return the result once it has ended."""
+        request = BackfillRequest(list(months), "", "", pipeline=pipeline, values=dict(parameters), which=which)
+        return self.bench.lab.backfill(self.runs.orchestrator, request)
 
 
 Answers = Iterator[tuple[Row, Any]]

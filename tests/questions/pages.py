@@ -6,7 +6,10 @@ Pages below docs/guide are written by hand, but for the parts between a line tha
                                         parts that follow one another directly are tabs on the site
     <!-- table: DATA COLUMN... -->      a table of docs/guide/data (`tests.questions.tables`)
     <!-- observed: DATA -->             one line: how many rows, with which versions, on which machine
-    <!-- output: NAME -->               a command and what it printed (docs/guide/data/commands.json)
+    <!-- constructs: all -->            which questions each orchestrator answers with constructs of its own
+    <!-- output: NAME -->               a command and what it printed (`tests.questions.commands`)
+    <!-- see: PAGE... -->               a list of links to those of these pages that are written
+    <!-- NAME: generated -->            a part that other pages have too (`benchmarks.harness.parts`)
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ from pathlib import Path
 
 from benchmarks.harness import parts, source
 from core.settings import ROOT
-from tests.questions import tables
+from tests.questions import commands, tables
 
 GUIDE = ROOT / "docs" / "guide"
+
+NOT_RECORDED = "(not recorded yet: python -m tests.questions.commands)"
 
 LANGUAGES = {".py": "python", ".yml": "yaml", ".yaml": "yaml", ".sql": "sql", ".toml": "toml"}
 
@@ -37,17 +42,36 @@ def code(page: Path, words: str) -> str:
     return f"{caption}\n\n```{language}\n{source.shown(ROOT / path, *names)}```\n"
 
 
-def output(words: str) -> str:
-    """Return a recorded command and its output, as in a terminal."""
-    found = next(row for row in tables.read("commands") if row["name"] == words)
-    return f"```console\n$ {found['command']}\n{found['output']}\n```\n"
+def output(name: str) -> str:
+    """Return a command and what it printed, as in a terminal. Raise `LookupError` for one that is not declared."""
+    command = next((each for each in commands.COMMANDS if each.name == name), None)
+    if command is None:
+        raise LookupError(f"tests.questions.commands declares no command {name!r}")
+    printed = commands.recorded().get(name, NOT_RECORDED)
+    typed = "\n".join(f"$ {line}" for line in command.shown.splitlines())
+    return f"```console\n{typed}\n{printed}\n```\n"
+
+
+def see(page: Path, words: str) -> str:
+    """Return a list of those of the named pages that are written; `questions` names that of every question."""
+    folders = sorted(path.parent.name for path in Path(__file__).parent.glob("*/__init__.py"))
+    names = [each for name in words.split() for each in (folders if name == "questions" else [name])]
+    found = [each for name in dict.fromkeys(names) if (each := page.with_name(f"{name}.md")).exists()]
+    return "".join(f"- [{title(each)}]({each.name})\n" for each in found)
+
+
+def title(page: Path) -> str:
+    """Return the heading of a page."""
+    return page.read_text().partition("# ")[2].partition("\n")[0]
 
 
 KINDS: Mapping[str, Callable[[Path, str], str]] = {
     "code": code,
     "table": lambda _, words: tables.table(words),
     "observed": lambda _, words: tables.observed(words),
+    "constructs": lambda *_: tables.constructs(),
     "output": lambda _, words: output(words),
+    "see": see,
 }
 """What makes a part, by the name that asks for it."""
 
@@ -55,8 +79,9 @@ KINDS: Mapping[str, Callable[[Path, str], str]] = {
 def made(page: Path, kind: str, words: str) -> str:
     """Return one generated part of a page. Raise `LookupError` or `ValueError`, which name page and part."""
     try:
-        return KINDS[kind](page, words)
-    except (LookupError, ValueError, OSError, SyntaxError, StopIteration) as error:
+        # A part that README.md or another page has too
+        return parts.made(kind, words) if words == "generated" else KINDS[kind](page, words)
+    except (LookupError, ValueError, OSError, SyntaxError) as error:
         message = f"{page.relative_to(ROOT)}: <!-- {kind}: {words} -->: {type(error).__name__}: {error}"
         raise ValueError(message) from error
 

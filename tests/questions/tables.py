@@ -70,16 +70,22 @@ def read(name: str) -> list[Row]:
     return rows
 
 
+NOT_ASKED = "*Not asked yet: `make guide` does it.*\n"
+
+
 def table(words: str) -> str:
     """Return the table that a page asks for. Raise `LookupError` for a column, and `ValueError` for rows, it lacks."""
     name, *rest = shlex.split(words)
+    if not (DATA / f"{name}.json").exists():
+        return NOT_ASKED
     columns = [Column.parse(word) for word in takewhile(lambda word: word not in _CLAUSES, rest)]
     clauses = _clauses(rest[len(columns) :])
     rows = [row for row in read(name) if _is_wanted(row, clauses.get("where", []))]
     if not rows:
         raise ValueError(f"no row of {name}.json is in the table {words!r}")
     for column in columns:
-        if not any(column.key.split(".")[0] in row for row in rows):
+        known = {*ORCHESTRATORS, *(key for row in rows for key in row)}
+        if column.key.split(".")[0] not in known:
             raise LookupError(f"{name}.json has no column {column.key!r}")
     if "sum" in clauses:
         return _summed(columns, rows)
@@ -190,9 +196,35 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return markdown.table(head, lines, align="---")
 
 
+def constructs() -> str:
+    """Return which of the questions each orchestrator answers with constructs of its own, from the rows that ran."""
+    asked = json.loads((DATA / f"{ASKED}.json").read_text())
+    tools = [name for name in ORCHESTRATORS if any(name in each for each in asked.values())]
+    lines = [[f"[{name}]({name}.md)", *(_constructs(read(name), tool) for tool in tools)] for name in asked]
+    return _table(["question", *(ORCHESTRATORS[tool] for tool in tools)], lines)
+
+
+def _constructs(rows: Sequence[Row], tool: str) -> str:
+    """Return how an orchestrator has what was asked for, and how many rows came out as expected."""
+    ran = [row for row in rows if row.get(tool) is not None]
+    if not ran:
+        return "-"
+    kinds = Counter(row["native"][tool] for row in ran)
+    how = ", ".join(kind if len(kinds) == 1 else f"{kind} {count}" for kind, count in kinds.most_common())
+    checked = [row for row in ran if row.get("expected") is not None]
+    return (
+        f"{how} ({sum(row[tool] == row['expected'] for row in checked)} of {len(checked)} as expected)"
+        if checked
+        else how
+    )
+
+
 def observed(name: str) -> str:
     """Return one line on where the data `name` comes from: how many rows, which versions, on what machine."""
-    asked = json.loads((DATA / f"{ASKED}.json").read_text())[name]
+    path = DATA / f"{ASKED}.json"
+    asked = json.loads(path.read_text()).get(name) if path.exists() else None
+    if not asked:
+        return NOT_ASKED
     versions = ", ".join(f"{ORCHESTRATORS[orchestrator]} {facts['version']}" for orchestrator, facts in asked.items())
     machines = "; ".join(dict.fromkeys(facts["machine"] for facts in asked.values()))
     rows = f"{len(read(name)):,} rows ([data](data/{name}.json))"

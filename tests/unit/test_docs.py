@@ -44,7 +44,7 @@ def test_command_lines_are_understood(page: Path) -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for line in code(page):
         if match := re.match(r"(?:\$ )?(?:\.venvs/lab/bin/)?triptych ([a-z].*)", line):
-            verb, *words = shlex.split(match[1])
+            verb, *words = shlex.split(re.split(r" [|>&]", match[1])[0])
             # Raises on an unknown command or option, or a missing value.
             commands[verb].make_context(verb, words)
 

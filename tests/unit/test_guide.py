@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.harness import parts, source
 from core.settings import ROOT
-from tests.questions import pages, tables
+from tests.questions import commands, pages, tables
 
 PAGES = pages.pages()
 NAMES = [page.stem for page in PAGES]
@@ -19,7 +19,7 @@ SHORTEST, LONGEST = 5, 25
 """How many lines of code, without the empty ones, a reader takes in at once."""
 
 RESULT = re.compile(
-    r"yes|no|✓|✗|-|(?:all )?\d[\d.,]*(?: .*)?|runs?|ran|skipped|failed|success(?:ful)?|passed", re.IGNORECASE
+    r"yes|no|✓|✗|-|(?:all )?\d[\d.,]*(?: .*)?|runs|ran|skipped|failed|success(?:ful)?|passed", re.IGNORECASE
 )
 """A cell that looks like something observed."""
 
@@ -39,10 +39,9 @@ def test_every_data_file_has_a_page() -> None:
     assert {path.stem for path in tables.DATA.glob("*.json")} - asked - {tables.ASKED} == set()
 
 
-def test_every_recorded_command_is_on_a_page() -> None:
+def test_every_declared_command_is_on_a_page() -> None:
     asked = {words for page in PAGES for words in pages.asked(page.read_text(), "output")}
-    recorded = tables.read("commands") if (tables.DATA / "commands.json").exists() else []
-    assert {row["name"] for row in recorded} - asked == set()
+    assert {command.name for command in commands.COMMANDS} == asked
 
 
 @each_page()
@@ -196,3 +195,39 @@ def test_code_of_an_orchestrator_says_whose_it_is() -> None:
     text = pages.code(page, "prefect_impl/flows.py ingest_month")
     assert text.startswith("**Prefect**: [prefect_impl/flows.py](../../prefect_impl/flows.py)\n\n```python\n@task(")
     assert pages.code(page, "core/month.py Month").startswith("[core/month.py](../../core/month.py)\n")
+
+
+def test_pages_that_are_not_written_yet_are_not_linked(tmp_path: Path) -> None:
+    (tmp_path / "dates.md").write_text("<!-- x -->\n# Dates: which month?\n\n## More\n")
+    assert pages.see(tmp_path / "any.md", "values dates dates") == "- [Dates: which month?](dates.md)\n"
+
+
+PRINTED = """\x1b[1mcreated (UTC)\x1b[0m        state    seconds  run
+2026-11-29 21:05:45  success  29.8     5d9f1788-aea3-4701-834d-10e3d69075e2
+plain: 3 success in 67.8 s with airflow 3.3.2
+http://127.0.0.1:30579/runs and {folder}/published
+"""
+SHOWN = """\
+created (UTC)        state    seconds  run
+...                  success  ...      ...
+plain: 3 success in ... s with airflow 3.3.2
+http://127.0.0.1:.../runs and published"""
+
+
+def test_what_differs_from_run_to_run_is_not_recorded(tmp_path: Path) -> None:
+    assert commands.masked(PRINTED.format(folder=tmp_path), tmp_path) == SHOWN
+
+
+def test_a_command_runs_with_all_that_it_needs_in_order() -> None:
+    assert [each.name for each in commands.chosen(["republished"])] == ["bad_month", "only_failed", "republished"]
+    assert len({each.name for each in commands.COMMANDS}) == len(commands.chosen([]))
+
+
+def test_a_command_that_fails_is_recorded_with_its_exit_code(tmp_path: Path) -> None:
+    failing = commands.Command("any", "echo out; echo 'triptych: no such month' >&2; echo noise >&2; exit 1", code=1)
+    assert commands.run(failing, tmp_path) == "out\ntriptych: no such month\n(exit code 1)"
+
+
+def test_what_a_command_printed_that_ended_in_another_way_is_not_recorded(tmp_path: Path) -> None:
+    with pytest.raises(commands.Unexpected, match="exit code 3: it broke"):
+        commands.run(commands.Command("any", "echo it broke; exit 3"), tmp_path)

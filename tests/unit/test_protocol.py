@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,19 @@ from core.lab.protocol import (
     RunList,
     RunRecord,
     RunRequest,
+    RunState,
+    ScheduleRequest,
     Services,
     StartRequest,
     Step,
     TaskRecord,
+    TicksRequest,
     follow,
+    month_of_run,
     month_record,
     progress_path,
     read_result,
+    schedule_verbs,
     serve,
     write_json,
 )
@@ -56,6 +62,8 @@ def tasks(**states: str) -> list[TaskRecord]:
         RunList([RunRecord("x", "p", "1", "running", "event", tasks=[TaskRecord("a", "running", 2, returned=[1])])]),
         ProcessList([ProcessRecord("run", "r", 1, "1")]),
         StartRequest("p", {"n": 4}, "2024-01", endpoint={"home": "/x"}),
+        TicksRequest("p", "2024-01-01T00:00:00Z", "2024-03-01T00:00:00Z", endpoint={"home": "/x"}),
+        ScheduleRequest("p", active=True, endpoint={"home": "/x"}),
     ],
     ids=lambda message: type(message).__name__,
 )
@@ -77,6 +85,7 @@ def test_a_missing_list_is_refused_as_any_missing_key_is(message: type[Message])
 
 def test_run_parameters_hold_no_more_than_the_steps_need() -> None:
     request = BackfillRequest(["2024-01"], "sample", "s", {"home": "/x"}, force=True)
+    assert replace(request, pipeline="other", values={"n": 4}).parameters == {"n": 4}
     assert request.parameters == {
         "source": "sample", "schema": "s", "strategy": "swap", "force": True,
         "accept_suspect": False, "strict": False,
@@ -261,6 +270,45 @@ def test_a_run_needs_what_its_pipeline_says() -> None:
         replace(FORM, month="required").check(None, {"where": "x"})
     with pytest.raises(UsageError, match="takes no month"):
         replace(FORM, month="none").check("2024-01", {"where": "x"})
+
+
+class Asked:
+    """Schedules that note what is asked of them, for a client that is a text."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    def switch(self, client: str, wanted: ScheduleRequest) -> None:
+        self.asked.append((client, wanted.pipeline, wanted.active))
+
+    def catch_up(self, client: str, wanted: TicksRequest) -> list[str]:
+        self.asked.append((client, wanted.pipeline, wanted.since, wanted.until))
+        return ["1", "2"]
+
+
+def test_the_verbs_of_schedules_ask_the_client_of_an_endpoint(tmp_path: Path) -> None:
+    schedules, progress = Asked(), Progress(tmp_path / "progress")
+    verbs = schedule_verbs(lambda endpoint: nullcontext(endpoint["home"]), schedules)
+    at = {"pipeline": "p", "endpoint": {"home": "/x"}}
+    assert verbs["schedule"]({**at, "active": False}, progress) == {}
+    assert verbs["catch_up"]({**at, "since": "a", "until": "b"}, progress) == {"run_ids": ["1", "2"]}
+    assert schedules.asked == [("/x", "p", False), ("/x", "p", "a", "b")]
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "said"),
+    [
+        ("success", None, ("success", None)),
+        ("failed", "broken", ("failed", "broken")),
+        ("canceled", None, ("failed", "the run ended canceled")),
+    ],
+)
+def test_a_month_of_another_pipeline_is_its_run(state: RunState, error: str | None, said: tuple[str, str]) -> None:
+    task = TaskRecord("a", "success", 2, returned={"rows": 4, "warnings": ["odd"]})
+    run = RunRecord("x", "p", "1", state, "backfill", "2024-01", tasks=[task], error=error)
+    month = month_of_run(run, Pipeline("p", ["a"], "a"))
+    assert (month.month, month.state, month.error) == ("2024-01", *said)
+    assert (month.attempts, month.rows, month.warnings) == (2, 4, ["odd"])
 
 
 def test_a_description_lists_the_verbs_of_its_runner(tmp_path: Path) -> None:

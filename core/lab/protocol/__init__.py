@@ -21,6 +21,9 @@ Verbs
     limit      LimitRequest      -> {}              sets how many tasks at a time may use a pool of slots
     processes  ProcessesRequest  -> ProcessList     the living processes by role
 
+    schedule   ScheduleRequest   -> {}              turns the schedule of a pipeline on, or pauses it
+    catch_up   TicksRequest      -> {"run_ids"}     starts a run for each past date of a pipeline's schedule
+
 A runner needs the first four. The lab asks for no verb that the runner lacks (`Description.verbs`): it says so instead.
 """
 
@@ -40,6 +43,7 @@ from core.lab.protocol.records import (
     RunState,
     TaskRecord,
     TaskState,
+    month_of_run,
     month_record,
 )
 from core.lab.protocol.requests import (
@@ -49,8 +53,12 @@ from core.lab.protocol.requests import (
     Request,
     RunRequest,
     RunsRequest,
+    ScheduleRequest,
     StartRequest,
+    TicksRequest,
+    Which,
 )
+from core.lab.protocol.scheduling import schedule_verbs
 from core.lab.protocol.services import Description, Endpoint, Services, Step
 from core.lab.protocol.serving import (
     KINDS,
@@ -90,20 +98,25 @@ __all__ = [
     "RunRequest",
     "RunState",
     "RunsRequest",
+    "ScheduleRequest",
     "Services",
     "StartRequest",
     "Step",
     "TaskRecord",
     "TaskState",
+    "TicksRequest",
     "Value",
     "Verb",
+    "Which",
     "canceled_with_us",
     "follow",
     "further",
+    "month_of_run",
     "month_record",
     "progress_path",
     "read_result",
     "run_verbs",
+    "schedule_verbs",
     "serve",
     "write_json",
 ]

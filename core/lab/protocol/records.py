@@ -196,3 +196,10 @@ def month_record(
         tasks=sorted(tasks, key=lambda task: pipeline.order(task.task)),
         warnings=[line for task in sorted(receipts, key=pipeline.order) for line in receipts[task].get("warnings", [])],
     )
+
+
+def month_of_run(run: RunRecord, pipeline: Pipeline) -> MonthRecord:
+    """Return the record of a month from the record of its run, which has ended, of any pipeline."""
+    receipts = {task.task: task.returned for task in run.tasks if isinstance(task.returned, dict)}
+    error = run.error or (None if run.state in ("success", "skipped") else f"the run ended {run.state}")
+    return month_record(str(run.partition), run.tasks, receipts, error, pipeline)

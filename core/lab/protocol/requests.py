@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from core.lab.protocol.message import Message
+from core.lab.protocol.pipelines import TAXI_PIPELINE
 from core.run import JOBS, RunParameters
 
 
@@ -18,11 +19,33 @@ class Request(Message):
 
 @dataclass(frozen=True)
 class StartRequest(Request):
-    """A run of `pipeline`, started by hand. A parameter that is not named has its default."""
+    """A run of `pipeline`, started by hand. A parameter that is not named has its default.
+
+    `at`, in ISO 8601 with an offset, is the date that the run is for: Airflow's logical date, the scheduled time of
+    Prefect, or the tick for which Dagster's schedule is asked for its run. It is None for a run that is for no date.
+    """
 
     pipeline: str
     parameters: dict[str, Any]
     month: str | None = None
+    at: str | None = None
+
+
+@dataclass(frozen=True)
+class ScheduleRequest(Request):
+    """Whether the schedule of `pipeline` starts runs from now on: a person turns it on, or pauses it."""
+
+    pipeline: str
+    active: bool
+
+
+@dataclass(frozen=True)
+class TicksRequest(Request):
+    """The past dates of the schedule of `pipeline` from `since` to `until`, both included: ISO 8601 with an offset."""
+
+    pipeline: str
+    since: str
+    until: str
 
 
 @dataclass(frozen=True)
@@ -63,11 +86,18 @@ class ProcessesRequest(Request):
     services: dict[str, int] = field(default_factory=dict)
 
 
+Which = Literal["all", "missing", "failed"]
+"""Which months a backfill runs: all of them, or those whose last run is missing or has failed, in the orchestrator's
+own sense of these words."""
+
+
 @dataclass(frozen=True)
 class BackfillRequest(Message):
     """A backfill of `months`, in this order, `jobs` of them at a time.
 
-    Each month's run gets the fields of `core.run.RunParameters`; `endpoint` is where the services are.
+    Each month's run gets the fields of `core.run.RunParameters`; `endpoint` is where the services are. Of another
+    `pipeline` than the taxi pipeline, each month's run gets the parameters `values` instead. The result has a record of
+    each month that was run: with `which`, of no other.
     """
 
     months: list[str]
@@ -79,8 +109,13 @@ class BackfillRequest(Message):
     jobs: int = JOBS
     accept_suspect: bool = False
     strict: bool = False
+    pipeline: str = TAXI_PIPELINE.name
+    values: dict[str, Any] | None = None
+    which: Which = "all"
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The run parameters of each month, as the orchestrator passes them on: small, and without a secret."""
+        if self.values is not None:
+            return self.values
         return {field.name: getattr(self, field.name) for field in fields(RunParameters)}

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_impl.lab import backfill as native
 from airflow_impl.lab import runner
+from airflow_impl.lab.client import DAG
 from core import waiting
 from core.errors import TransientError
 from core.lab.protocol import BackfillRequest, BackfillResult, Progress
@@ -82,7 +83,7 @@ def test_the_runs_of_a_backfill_are_the_newest_with_its_conf() -> None:
         dag_run("2024-01", dag_run_id="older"),
     ]
     client = client_of(lambda _: httpx.Response(200, json={"dag_runs": runs}))
-    backfill = {"created_at": "2026-01-01T00:00:00Z", "dag_run_conf": {"a": 1}}
+    backfill = {"dag_id": DAG, "created_at": "2026-01-01T00:00:00Z", "dag_run_conf": {"a": 1}}
     ours = native.runs_of(client, backfill, [Month(2024, 1)])
     assert {str(month): one["dag_run_id"] for month, one in ours.items()} == {"2024-01": "newest"}
 
@@ -125,7 +126,8 @@ class Api:
             return httpx.Response(200, json={"task_instances": found})
         if call == "POST_backfills":
             conf = json.loads(request.content)["dag_run_conf"]
-            made = {"id": len(self.backfills) + 1, "created_at": "2026-01-01T00:00:00Z", "dag_run_conf": conf}
+            number = len(self.backfills) + 1
+            made = {"id": number, "dag_id": DAG, "created_at": "2026-01-01T00:00:00Z", "dag_run_conf": conf}
             self.backfills.insert(0, made)
             return httpx.Response(200, json=made)
         runs = [run | {"conf": self.backfills[0]["dag_run_conf"]} for run in self.runs] if self.backfills else []

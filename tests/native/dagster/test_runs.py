@@ -238,6 +238,16 @@ def of_job(status: str = "SUCCESS", **values: Any) -> Json:
     return run(status, **{"jobName": "job", "repositoryOrigin": HERE, "stepKeysToExecute": None, **values})
 
 
+def repositories() -> Json:
+    """Return the code locations: the job is in the second one, and another one of its name in the first."""
+    nodes = [
+        {"name": "__repository__", "location": {"name": services.LOCATION}, "pipelines": [{"name": "job"}]},
+        {"name": "other", "location": {"name": services.FURTHER}, "pipelines": [{"name": "nightly"}]},
+        {"name": "subject", "location": {"name": services.FURTHER}, "pipelines": [{"name": "job"}]},
+    ]
+    return {"__typename": "RepositoryConnection", "nodes": nodes}
+
+
 def output(step: str, **metadata: Any) -> Json:
     entries = [{"label": label, **value} for label, value in metadata.items()]
     return {"__typename": "ExecutionStepOutputEvent", "stepKey": step, "metadataEntries": entries}
@@ -275,13 +285,13 @@ def test_without_further_pipelines_there_is_no_further_process(monkeypatch: pyte
 )
 def test_a_further_pipeline_is_launched_by_the_name_of_its_job(partitions: Json, month: str, config: Json) -> None:
     job = {"__typename": "Pipeline", "partitionKeysOrError": {"partitionKeys": partitions}}
-    web = Web(JOB_PARTITIONS=[job], RUNS=[listed()], LAUNCH_RUN=[LAUNCHED])
+    web = Web(REPOSITORIES=[repositories()], JOB_PARTITIONS=[job], RUNS=[listed()], LAUNCH_RUN=[LAUNCHED])
     assert runs.start(web.client(), StartRequest("job", {"n": 1}, month)) == "r1"
-    selector = web.asked[0][1]["selector"]
+    selector = web.asked[1][1]["selector"]
     assert (selector["repositoryLocationName"], selector["pipelineName"]) == (services.FURTHER, "job")
     params = web.asked[-1][1]["params"]
     assert params["selector"] == {
-        "repositoryLocationName": services.FURTHER, "repositoryName": "__repository__", "jobName": "job",
+        "repositoryLocationName": services.FURTHER, "repositoryName": "subject", "jobName": "job",
     }  # fmt: skip
     assert params["runConfigData"] == config
     assert ({"key": "dagster/partition", "value": month} in params["executionMetadata"]["tags"]) == (month is not None)
@@ -290,7 +300,13 @@ def test_a_further_pipeline_is_launched_by_the_name_of_its_job(partitions: Json,
 def test_a_further_pipeline_refuses_a_month_that_is_no_partition() -> None:
     job = {"__typename": "Pipeline", "partitionKeysOrError": {"partitionKeys": ["2024-01"]}}
     with pytest.raises(UsageError, match="2024-02 is no partition"):
-        runs.start(Web(JOB_PARTITIONS=[job]).client(), StartRequest("job", {}, "2024-02"))
+        web = Web(REPOSITORIES=[repositories()], JOB_PARTITIONS=[job])
+        runs.start(web.client(), StartRequest("job", {}, "2024-02"))
+
+
+def test_a_job_that_is_nowhere_is_a_clear_line() -> None:
+    with pytest.raises(UsageError, match="Dagster has no job 'jobs'"):
+        runs.start(Web(REPOSITORIES=[repositories()]).client(), StartRequest("jobs", {}))
 
 
 def test_runs_of_a_further_pipelines_assets_are_its_runs(questions: str) -> None:
@@ -335,6 +351,15 @@ def test_a_step_is_skipped_inside_a_run_that_failed_elsewhere() -> None:
     record = runs.observed(Web(RUN=[whole]).client(), "job", "r1")
     assert [(task.task, task.state, task.attempts) for task in record.tasks] == [
         ("first", "failed", 2), ("last", "skipped", 0), ("mapped", "upstream failed", 0),
+    ]  # fmt: skip
+
+
+def test_a_step_that_cannot_run_ended_when_dagster_said_so() -> None:
+    said = [{"__typename": "LogMessageEvent", "stepKey": key, "timestamp": "12500"} for key in ("last", None)]
+    whole = of_job("FAILURE", stepKeysToExecute=["last", "mapped"], eventConnection=logged(*said))
+    record = runs.observed(Web(RUN=[whole]).client(), "job", "r1")
+    assert [(task.state, task.started_at, task.ended_at) for task in record.tasks] == [
+        ("upstream failed", None, "1970-01-01T00:00:12.500000+00:00"), ("upstream failed", None, None),
     ]  # fmt: skip
 
 

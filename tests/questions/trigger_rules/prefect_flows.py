@@ -26,15 +26,15 @@ def follow() -> None:
 @flow(name="trigger_rules")
 def trigger_rules(first: End = "success", second: End = "success", third: End = "success") -> list[PrefectFuture[None]]:
     """Show when each of Airflow's trigger rules lets a task run."""
-    upstreams = []
+    upstreams = []  # type: ignore[var-annotated]
     for name, told in {"first": first, "second": second, "third": third}.items():
         # Each waits for the one before it, so that they end in this order.
         before = [allow_failure(each) for each in upstreams]
-        upstreams.append(end_as.with_options(name=name).submit(told, wait_for=before))
+        upstreams.append(end_as.with_options(name=name).submit(told, wait_for=before))  # type: ignore[call-overload]
     tasks = {rule: follow.with_options(name=rule) for rule in RULES}
     futures = {
-        "none_failed": tasks["none_failed"].submit(wait_for=upstreams),
-        "all_done": tasks["all_done"].submit(wait_for=[allow_failure(each) for each in upstreams]),
+        "none_failed": tasks["none_failed"].submit(wait_for=upstreams),  # type: ignore[call-overload]
+        "all_done": tasks["all_done"].submit(wait_for=[allow_failure(each) for each in upstreams]),  # type: ignore[call-overload]
         "always": tasks["always"].submit(),
     }
     futures |= {rule: submit_when(tasks[rule], rule, upstreams) for rule in RULES if rule not in futures}

@@ -20,7 +20,7 @@ AT_A_TIME = 4
 
 NATIVE: Mapping[str, Collection[str]] = {
     "airflow": RULES,
-    "dagster": ("all_success", "none_failed_min_one_success"),
+    "dagster": ("all_success", "none_failed_min_one_success", "always"),
     "prefect": ("none_failed", "all_done", "always"),
 }
 """The rules that an orchestrator has itself; the others are built of what it has."""

@@ -43,8 +43,8 @@ def early_rules(quick: End = "success", seconds: int = SLOW_S) -> Futures:
     """Show which rules are decided before all upstreams have ended."""
     upstreams = [end_as.with_options(name="quick").submit(quick), slow.submit(seconds)]
     named = {rule: follow.with_options(name=rule) for rule in EARLY}
-    all_done = named["all_done"].submit(wait_for=[allow_failure(each) for each in upstreams])
-    return [all_done, *(submit_when(named[rule], rule, upstreams) for rule in EARLY if rule in RULES)]
+    all_done = named["all_done"].submit(wait_for=[allow_failure(each) for each in upstreams])  # type: ignore[call-overload]
+    return [all_done, *(submit_when(named[rule], rule, upstreams) for rule in EARLY if rule in RULES)]  # type: ignore[arg-type]
 
 
 @flow(name="mixed_ends")
@@ -52,14 +52,14 @@ def mixed_ends(earlier: Literal["skipped", "failed"] = "skipped") -> Futures:
     """Let one upstream of a task be skipped, and the other one fail, in either order. A flow returns what counts."""
     before = end_as.with_options(name="earlier").submit(earlier)
     other: End = "failed" if earlier == "skipped" else "skipped"
-    after = end_as.with_options(name="later").submit(other, wait_for=[allow_failure(before)])
-    return [before, after, submit_when(follow.with_options(name="last"), "all_success", [before, after])]
+    after = end_as.with_options(name="later").submit(other, wait_for=[allow_failure(before)])  # type: ignore[call-overload]
+    return [before, after, submit_when(follow.with_options(name="last"), "all_success", [before, after])]  # type: ignore[list-item]
 
 
 @flow(name="cleanup_by_rule")
 def cleanup_by_rule() -> None:
     """Clean up with a task that runs in any case: a flow that returns nothing has completed, so the failure is lost."""
-    clean_up.submit(wait_for=[allow_failure(work.submit("failed"))]).wait()
+    clean_up.submit(wait_for=[allow_failure(work.submit("failed"))]).wait()  # type: ignore[call-overload]
 
 
 @flow(name="cleanup_by_teardown")

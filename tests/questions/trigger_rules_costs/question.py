@@ -88,5 +88,5 @@ QUESTION = Question(
     title="What is shown of a failure, and which rules are decided early?",
     rows=[Row({"what": case.what, "of": case.of}, case.expected, in_tests=True) for case in CASES],
     ask=ask,
-    on=("airflow", "prefect"),
+    on=("airflow", "dagster", "prefect"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -53,8 +54,8 @@ SAMPLES: Mapping[str, Callable[[], Any]] = {
 
 
 def sample(kind: str, size: int) -> Any:
-    """Return the value of a kind; a text of `size` characters."""
-    return "x" * size if kind == "text" else SAMPLES[kind]()
+    """Return the value of a kind; a text of `size` characters, which no compression makes much shorter."""
+    return random.Random(size).randbytes(size // 2 + 1).hex()[:size] if kind == "text" else SAMPLES[kind]()
 
 
 def verdict(kind: str, size: int, arrived: Any) -> str:
