@@ -109,20 +109,23 @@ def test_a_table_of_several_rows_and_a_text() -> None:
 @pytest.mark.parametrize(
     ("found", "declared", "ago", "said"),
     [
-        ([], ["load"], 10, False),
+        ([], ["load"], 50, False),
         ([], ["load"], 3600, True),
         ([task_run("load")], ["load"], 3, True),
         ([task_run("load")], ["load"], 0, False),
         ([task_run("load")], ["load", "check"], 3, False),
-        ([task_run("load", updated="2024-01-01T00:00:05+00:00")], ["load", "check"], 10, False),
+        ([task_run("load")], ["load", "check"], 9, True),
+        ([task_run("load", updated="2024-01-01T00:00:05+00:00")], ["load", "check"], 17, False),
+        ([task_run("load", updated="2024-01-01T00:00:05+00:00")], ["load", "check"], 19, True),
         ([task_run("load")], [], 3, False),
         ([task_run("load", "RUNNING")], ["load"], 10, False),
         ([task_run("load", "RUNNING")], ["load"], 3600, True),
         ([task_run("load", "PENDING", "NotReady")], ["load"], 3, True),
     ],
     ids=[
-        "none", "none for a while", "all", "all, at once", "one of two", "one of two, late", "not declared", "one runs",
-        "one runs for ever", "not ready",
+        "none", "none for a while", "all", "all, at once", "one of two", "one of two for a while",
+        "one of two, late", "one of two, late, for a while", "not declared", "one runs", "one runs for ever",
+        "not ready",
     ],
 )  # fmt: skip
 def test_when_a_run_has_settled(
