@@ -40,7 +40,9 @@ def test_a_killed_service_is_restarted_and_every_month_lands(bench: Bench, orche
             print(f"{victim.name} restarted after {time.monotonic() - killed:.1f} s")
         result = running.result()
     assert result.status == "success", [month.error for month in result.months]
-    assert any(f"{orchestrator}: {victim.name} was killed by signal 9; see " in note for note in result.notes)
+    assert any(f"{orchestrator}: {victim.name} was killed by signal 9; see " in note for note in result.notes), (
+        result.notes
+    )
     assert bench.tables(schema) == bench.baseline(bench.folder, MONTHS)
     after = Running.read(record)
     assert after and after.ports == before.ports

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from core.lab.protocol.requests import ScheduleRequest, TicksRequest
-from core.lab.protocol.serving import Progress, Verb
+from core.lab.protocol.serving import Verb, with_client
 
 Json = dict[str, Any]
 Client = TypeVar("Client")
@@ -29,15 +29,9 @@ def schedule_verbs(
 ) -> dict[str, Verb]:
     """Return the verbs for schedules by name; `connected` returns a client of the services at an endpoint."""
 
-    def schedule(request: Json, _: Progress) -> Json:
-        wanted = ScheduleRequest.from_json(request)
-        with connected(wanted.endpoint) as client:
-            schedules.switch(client, wanted)
-        return {}
-
-    def catch_up(request: Json, _: Progress) -> Json:
-        wanted = TicksRequest.from_json(request)
-        with connected(wanted.endpoint) as client:
-            return {"run_ids": schedules.catch_up(client, wanted)}
-
-    return {"schedule": schedule, "catch_up": catch_up}
+    return {
+        "schedule": with_client(connected, ScheduleRequest, lambda client, wanted, _: schedules.switch(client, wanted)),
+        "catch_up": with_client(
+            connected, TicksRequest, lambda client, wanted, _: {"run_ids": schedules.catch_up(client, wanted)}
+        ),
+    }

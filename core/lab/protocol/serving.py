@@ -11,17 +11,20 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from core.errors import PermanentError, TransientError, TriptychError, UsageError
 from core.lab.protocol.message import Message
 from core.lab.protocol.records import MonthRecord, RunRecord
-from core.lab.protocol.requests import RunRequest
+from core.lab.protocol.requests import Request, RunRequest
 from core.lab.protocol.services import Description
+
+Client = TypeVar("Client")
+Asked = TypeVar("Asked", bound=Request)
 
 KINDS: Mapping[str, type[TriptychError]] = {
     "usage": UsageError, "transient": TransientError, "permanent": PermanentError,
@@ -82,6 +85,24 @@ def serve(verbs: Mapping[str, Verb], argv: list[str] | None = None) -> int:
         data = {"error": {"kind": _kind(error), "message": str(error)}}
     write_json(path, data)
     return 0
+
+
+def with_client(
+    connected: Callable[[dict[str, Any]], AbstractContextManager[Client]],
+    of: type[Asked],
+    act: Callable[[Client, Asked, Progress], object],
+) -> Verb:
+    """Return a verb that reads its request as a message `of` this type, and lets a client of its endpoint `act` on it.
+
+    What `act` returns is the answer; an empty one for None.
+    """
+
+    def verb(data: dict[str, Any], progress: Progress) -> object:
+        wanted = of.from_json(data)
+        with connected(wanted.endpoint) as client:
+            return act(client, wanted, progress) or {}
+
+    return verb
 
 
 def _kind(error: TriptychError) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from core.lab.protocol.records import ProcessList, ProcessRecord, RunList, RunRecord
 from core.lab.protocol.requests import LimitRequest, ProcessesRequest, RunRequest, RunsRequest, StartRequest
-from core.lab.protocol.serving import Progress, Verb, follow
+from core.lab.protocol.serving import Asked, Progress, Verb, follow, with_client
 
 Json = dict[str, Any]
 Client = TypeVar("Client")
@@ -48,43 +48,20 @@ def run_verbs(
     `connected` returns a client of the services at an endpoint, and `every_s` is the pause between two looks at a run.
     """
 
-    def start(request: Json, _: Progress) -> Json:
-        wanted = StartRequest.from_json(request)
-        with connected(wanted.endpoint) as client:
-            return {"run_id": runs.start(client, wanted)}
+    def verb(of: type[Asked], act: Callable[[Client, Asked, Progress], object]) -> Verb:
+        return with_client(connected, of, act)
 
-    def observe(request: Json, progress: Progress) -> RunRecord:
-        wanted = RunRequest.from_json(request)
-        with connected(wanted.endpoint) as client:
-            return follow(wanted, lambda: runs.observed(client, wanted.pipeline, wanted.run_id), progress, every_s)
+    def observe(client: Client, wanted: RunRequest, progress: Progress) -> RunRecord:
+        return follow(wanted, lambda: runs.observed(client, wanted.pipeline, wanted.run_id), progress, every_s)
 
-    def newest(request: Json, _: Progress) -> RunList:
-        wanted = RunsRequest.from_json(request)
-        with connected(wanted.endpoint) as client:
-            return RunList(runs.newest(client, wanted.pipeline, wanted.limit))
-
-    def cancel(request: Json, _: Progress) -> Json:
-        wanted = RunRequest.from_json(request)
-        with connected(wanted.endpoint) as client:
-            runs.cancel(client, wanted.pipeline, wanted.run_id)
-        return {}
-
-    def delete(request: Json, _: Progress) -> Json:
-        wanted = RunRequest.from_json(request)
-        with connected(wanted.endpoint) as client:
-            runs.delete(client, wanted.pipeline, wanted.run_id)
-        return {}
-
-    def limit(request: Json, _: Progress) -> Json:
-        wanted = LimitRequest.from_json(request)
-        with connected(wanted.endpoint) as client:
-            runs.limit(client, wanted)
-        return {}
-
-    def processes(request: Json, _: Progress) -> ProcessList:
-        wanted = ProcessesRequest.from_json(request)
-        with connected(wanted.endpoint) as client:
-            return ProcessList(runs.processes(client, wanted))
-
-    verbs: dict[str, Verb] = {"start": start, "observe": observe, "runs": newest}
-    return verbs | {"cancel": cancel, "delete": delete, "limit": limit, "processes": processes}
+    return {
+        "start": verb(StartRequest, lambda client, wanted, _: {"run_id": runs.start(client, wanted)}),
+        "observe": verb(RunRequest, observe),
+        "runs": verb(
+            RunsRequest, lambda client, wanted, _: RunList(runs.newest(client, wanted.pipeline, wanted.limit))
+        ),
+        "cancel": verb(RunRequest, lambda client, wanted, _: runs.cancel(client, wanted.pipeline, wanted.run_id)),
+        "delete": verb(RunRequest, lambda client, wanted, _: runs.delete(client, wanted.pipeline, wanted.run_id)),
+        "limit": verb(LimitRequest, lambda client, wanted, _: runs.limit(client, wanted)),
+        "processes": verb(ProcessesRequest, lambda client, wanted, _: ProcessList(runs.processes(client, wanted))),
+    }

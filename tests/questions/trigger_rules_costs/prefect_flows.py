@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any, Literal
 
-from prefect import State, allow_failure, flow, task
+from prefect import allow_failure, flow, task
 from prefect.futures import PrefectFuture
-from prefect.states import Completed
 
+from tests.questions.trigger_rules.prefect_flows import end_as, follow
 from tests.questions.trigger_rules.prefect_rules import RULES, End, submit_when
 from tests.questions.trigger_rules_costs.pipelines import EARLY, SLOW_S
 
@@ -16,22 +16,9 @@ Futures = list[PrefectFuture[Any]]
 
 
 @task
-def end_as(told: End) -> State | None:
-    """End at once, as told."""
-    if told == "failed":
-        raise RuntimeError("told to fail")
-    return Completed(name="Skipped", message="told to skip") if told == "skipped" else None
-
-
-@task
 def slow(seconds: int) -> None:
     """Take so many seconds."""
     time.sleep(seconds)
-
-
-@task
-def follow() -> None:
-    """Do nothing: that it runs is what is asked."""
 
 
 work = end_as.with_options(name="work")
