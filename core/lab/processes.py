@@ -43,6 +43,10 @@ GRACE_S = 12.0
 """The time between SIGTERM and SIGKILL: Dagster was seen to take 2-9 s to end cleanly."""
 
 
+ENDING_S = 1.0
+"""How long to wait for the exit code of a process that has ended, or is about to."""
+
+
 class Child:
     """A process that this one started: the leader of a new session, with its output in `log`."""
 
@@ -86,7 +90,8 @@ class Child:
 
     def ending(self) -> str:
         """Return how it ended, in the words of `ending`."""
-        return ending(self.returncode())
+        # Not `poll`, which returns None while another thread is in it: a killed service was said to have "ended".
+        return ending(self.wait(ENDING_S))
 
     def last_line(self) -> str:
         """Return the last line that it wrote to its log: most often the cause of its end."""

@@ -10,6 +10,7 @@ import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 
 import psutil
 import psycopg
@@ -524,6 +525,23 @@ for own_session in (False, True):
     print(subprocess.Popen(["sleep", "300"], env={}, start_new_session=own_session).pid, flush=True)
 time.sleep(300)
 """
+
+
+def test_how_a_process_ended_is_known_while_another_thread_looks(tmp_path: Path) -> None:
+    child = processes.Child(
+        ["sleep", "60"],
+        name="sleeper",
+        env=dict(os.environ),
+        cwd=tmp_path,
+        log=tmp_path / "log",
+        owner=tmp_path / "owner",
+    )
+    os.kill(child.identity.pid, signal.SIGKILL)
+    # subprocess answers None to a second thread that asks while the first one is in waitpid().
+    looking = child._popen._waitpid_lock  # type: ignore[attr-defined]
+    looking.acquire()
+    Timer(0.2, looking.release).start()
+    assert child.ending() == "was killed by signal 9"
 
 
 def test_a_process_that_hides_its_mark_is_found(tmp_path: Path) -> None:
