@@ -1,6 +1,5 @@
 """Single runs, as the runner protocol records them, from what Dagster recorded; and the processes behind them."""
 
-import uuid
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -25,7 +24,8 @@ from core.waiting import patiently
 from dagster_impl.lab import history, queries, schedules
 from dagster_impl.lab.backfill import ASSETS, ENDED, as_resource, no_partition, partitions, repository_of
 from dagster_impl.lab.client import Client
-from dagster_impl.lab.services import HIDDEN_TAG_PREFIX, LOCATION, MODULE
+from dagster_impl.lab.launching import launched
+from dagster_impl.lab.services import LOCATION, MODULE
 
 ASSET_JOB = "__ASSET_JOB"
 """The job that Dagster makes of all assets: a run that materializes some of them by hand is one of this job."""
@@ -78,17 +78,8 @@ def start(client: Client, wanted: StartRequest) -> str:
         selector["assetSelection"] = [{"path": [asset]} for asset in ASSETS]
     # `dagster_impl.lab.further_pipelines` says why.
     config = as_resource(wanted.parameters) if known else wanted.parameters
-    ours = {"key": f"{HIDDEN_TAG_PREFIX}triptych-request", "value": uuid.uuid4().hex}
     month = [{"key": PARTITION, "value": wanted.month}] if wanted.month else []
-    params = {"selector": selector, "executionMetadata": {"tags": [ours, *month]}, "runConfigData": config}
-
-    def attempt() -> str:
-        # An earlier attempt whose answer was lost may have launched the run: then one has our tag.
-        if found := client.one(queries.RUNS, {"filter": {"tags": [ours]}, "limit": 1}, "Runs")["results"]:
-            return str(found[0]["id"])
-        return str(client.once(queries.LAUNCH_RUN, {"params": params}, "LaunchRunSuccess")["run"]["id"])
-
-    return patiently(attempt, client.patience_s)
+    return launched(client, selector, month, config)
 
 
 def _selector(location: str, repository: str, job: str) -> dict[str, Any]:

@@ -1,17 +1,15 @@
 """Schedules, as a person turns them on, pauses them, and lets them run for past dates."""
 
 import datetime as dt
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from core.errors import TriptychError, UsageError
 from core.lab.protocol import ScheduleRequest, TicksRequest
-from core.waiting import patiently
 from dagster_impl.lab import queries
 from dagster_impl.lab.backfill import repository_of
 from dagster_impl.lab.client import Client
-from dagster_impl.lab.services import HIDDEN_TAG_PREFIX
+from dagster_impl.lab.launching import launched
 
 
 def switch(client: Client, wanted: ScheduleRequest) -> None:
@@ -47,22 +45,6 @@ def catch_up(client: Client, wanted: TicksRequest) -> list[str]:
     for tick in ticks:
         if tick["error"]:
             raise TriptychError(f"Dagster can't evaluate the schedule: {tick['error']['message']}")
-    return [launched(client, wanted.pipeline, each) for tick in ticks for each in tick["runRequests"] or []]
-
-
-def launched(client: Client, job: str, asked: Mapping[str, Any]) -> str:
-    """Launch the run that a tick asks for, and return its id."""
-    ours = {"key": f"{HIDDEN_TAG_PREFIX}triptych-request", "value": uuid.uuid4().hex}
-    params = {
-        "selector": {**repository_of(client, job), "jobName": job},
-        "executionMetadata": {"tags": [ours, *asked["tags"]]},
-        "runConfigData": asked["runConfigYaml"],
-    }
-
-    def attempt() -> str:
-        # As of a run that is started by hand: the answer to an earlier attempt may have been lost.
-        if found := client.one(queries.RUNS, {"filter": {"tags": [ours]}, "limit": 1}, "Runs")["results"]:
-            return str(found[0]["id"])
-        return str(client.once(queries.LAUNCH_RUN, {"params": params}, "LaunchRunSuccess")["run"]["id"])
-
-    return patiently(attempt, client.patience_s)
+    job = {**repository_of(client, wanted.pipeline), "jobName": wanted.pipeline}
+    asked = [each for tick in ticks for each in tick["runRequests"] or []]
+    return [launched(client, job, each["tags"], each["runConfigYaml"]) for each in asked]
