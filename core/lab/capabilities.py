@@ -31,7 +31,8 @@ _INTRODUCTION = """\
 
 What each orchestrator, and the baseline (`plain`), can do on this project's services. Every "yes" is a contract test in
 `tests/contract` that passes; every "no" is the same test, which must fail for the reason below the table. The runners
-declare both in `describe`; `.venvs/lab/bin/python -m core.lab.capabilities` writes this page.
+declare both in `describe`; `.venvs/lab/bin/python -m core.lab.capabilities` writes this page. Which constructs each
+tool has of its own for branches, rules, events and values is in [the guide](guide/README.md).
 """
 
 

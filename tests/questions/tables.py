@@ -197,10 +197,16 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def constructs() -> str:
-    """Return which of the questions each orchestrator answers with constructs of its own, from the rows that ran."""
+    """Return which of the questions each orchestrator answers with constructs of its own, from the rows that ran.
+
+    A question without a page of its own asks for figures of another one's constructs, and is left out.
+    """
     asked = json.loads((DATA / f"{ASKED}.json").read_text())
-    tools = [name for name in ORCHESTRATORS if any(name in each for each in asked.values())]
-    lines = [[f"[{name}]({name}.md)", *(_constructs(read(name), tool) for tool in tools)] for name in asked]
+    names = [name for name in asked if (DATA.parent / f"{name}.md").exists()]
+    tools = [tool for tool in ORCHESTRATORS if any(tool in asked[name] for name in names)]
+    lines = [
+        [f"[{name.replace('_', ' ')}]({name}.md)", *(_constructs(read(name), tool) for tool in tools)] for name in names
+    ]
     return _table(["question", *(ORCHESTRATORS[tool] for tool in tools)], lines)
 
 

@@ -85,7 +85,9 @@ def test_every_page_is_in_the_index_and_shows_a_command(page: Path) -> None:
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of data, with three rows of one rule's answers."""
-    monkeypatch.setattr(tables, "DATA", tmp_path)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setattr(tables, "DATA", folder)
     rows = [
         {
             "rule": "all_done",
@@ -102,12 +104,12 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             ("failed", "failed", "ran"),
         ]
     ]
-    (tmp_path / "rules.json").write_text(json.dumps(rows))
+    (folder / "rules.json").write_text(json.dumps(rows))
     events = [{"cause": "a|b", "airflow": {"seconds": 0.61234}, "kept": True}, {"cause": "c", "kept": False}]
-    (tmp_path / "events.json").write_text(json.dumps(events))
+    (folder / "events.json").write_text(json.dumps(events))
     facts = {"version": "3.3.2", "at": "2026-01-01T00:00:00+00:00", "seconds": 1.0, "machine": "2 cores"}
-    (tmp_path / "asked.json").write_text(json.dumps({"events": {"airflow": facts, "dagster": facts}}))
-    return tmp_path
+    (folder / "asked.json").write_text(json.dumps({"events": {"airflow": facts, "dagster": facts}}))
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -131,6 +133,22 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )  # fmt: skip
 def test_a_table_is_made_as_asked(data: Path, words: str, lines: list[str]) -> None:
     assert tables.table(words).splitlines() == lines
+
+
+def test_constructs_are_counted_over_the_rows_that_ran(data: Path) -> None:
+    rows = [
+        {"expected": "ran", "dagster": dagster, "native": {"dagster": how}}
+        for dagster, how in [("ran", "native"), ("skipped", "emulated"), ("ran", "emulated"), (None, "native")]
+    ]
+    (data / "rules.json").write_text(json.dumps(rows))
+    asked = {"rules": {"dagster": {}}, "without_a_page": {"dagster": {}}}
+    (data / "asked.json").write_text(json.dumps(asked))
+    (data.parent / "rules.md").touch()
+    assert tables.constructs().splitlines() == [
+        "| question | Dagster |",
+        "| --- | --- |",
+        "| [rules](rules.md) | emulated 2, native 1 (2 of 3 as expected) |",
+    ]
 
 
 @pytest.mark.parametrize("words", ["rules rule nonsense", "rules rule where rule=none"])
