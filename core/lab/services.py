@@ -211,8 +211,7 @@ class Stack:
         self.identities = list(known.processes)
         if not known.dead:
             return
-        # By identity: `poll`, in two threads at once, may return None for a child that has ended.
-        self._steps.children = [child for child in self._steps.children if child.identity.process()]
+        self._steps.forget_ended()
         services = Services.from_json(self._call("services", Endpoint(str(self.home), known.ports), CALL_S))
         env, position = self._service_env(services), 0
         for step in services.steps:

@@ -13,7 +13,7 @@ import httpx
 
 from core.errors import PermanentError
 from core.lab.identity import Identity
-from core.lab.processes import Child
+from core.lab.processes import ENDING_S, Child
 from core.lab.protocol import Step, write_json
 from core.lab.registry import Orchestrator
 from core.waiting import until
@@ -66,6 +66,12 @@ class Steps:
         how, log = child.ending() if child else "ended", self._log(identity.name)
         cause = f": {child.last_line()}" if child and (child.returncode() or 0) > 0 else ""
         return f"{self.orchestrator.name}: {identity.name} {how}{cause}; see {log}"
+
+    def forget_ended(self) -> None:
+        """Reap and forget the processes that have ended."""
+        # Not `returncode`, which may be None while another thread looks at a child that has ended.
+        ended = [child for child in self.children if not child.identity.process()]
+        self.children = [child for child in self.children if child not in ended or child.wait(ENDING_S) is None]
 
     def let_go(self) -> None:
         """Let the processes that still run outlive this one."""

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import httpx
@@ -196,6 +197,23 @@ def test_up_restarts_what_is_dead_and_nothing_else(state: Settings, two: Orchest
         assert after.processes[1] == before.processes[1]
         assert (after.ports, after.dead, len(after.processes)) == (before.ports, [], 2)
         assert "fake: web ended; see" in told.wait("it is started again")
+
+
+def test_a_dead_service_is_replaced_while_another_thread_looks_at_it(state: Settings, two: Orchestrator) -> None:
+    with Lab(state) as lab:
+        before = lab.start([two])["fake"]
+        child = lab.stack(two)._steps.children[0]
+        kill(child.identity)
+        until(lambda: running(state).dead or None, BACK_S, 0.02, "the kill")
+        # As long as another thread holds it, `poll` returns None for a child that has ended.
+        looking = child._popen._waitpid_lock  # type: ignore[attr-defined]
+        looking.acquire()
+        release = Timer(0.5, looking.release)
+        release.start()
+        after = lab.start([two])["fake"]
+        release.join()
+        lab.check()
+        assert after.processes[0] != before.processes[0] and after.dead == []
 
 
 def test_when_all_services_died_they_come_back_on_their_ports(state: Settings, two: Orchestrator) -> None:
