@@ -28,11 +28,8 @@ NATIVE: Mapping[str, Collection[str]] = {
 IN_TESTS = (
     ("success", "failed", "skipped"),
     ("skipped", "failed", "success"),
-    ("success", "success", "success"),
-    ("skipped", "skipped", "skipped"),
 )
-"""The ends of the runs that `make test` asks: two of the same ends in another order, which one rule depends on, and two
-that divide the rules about successes from those about skips."""
+"""The ends of the runs that `make test` asks: the same ends in another order, on which one rule depends."""
 
 ANSWERS: Mapping[TaskState, str] = {"success": "run"}
 """What the state of a rule's task means, where it has another word."""

@@ -86,7 +86,7 @@ def ask(asking: Asking, wanted: Sequence[Row]) -> Answers:
 QUESTION = Question(
     name="trigger_rules_costs",
     title="What is shown of a failure, and which rules are decided early?",
-    rows=[Row({"what": case.what, "of": case.of}, case.expected, in_tests=True) for case in CASES],
+    rows=[Row({"what": case.what, "of": case.of}, case.expected, in_tests=case.run == CASES[-1].run) for case in CASES],
     ask=ask,
     on=("airflow", "dagster", "prefect"),
 )
