@@ -129,6 +129,10 @@ class Bench:
         for leader in processes.leaders(self.lab.settings.home / orchestrator / "runs"):
             os.kill(leader.pid, signal.SIGKILL)
 
+    def end(self, orchestrator: str) -> None:
+        """End the orchestrator's services; the next test that needs them starts them again."""
+        self.lab.stack(orchestrators(self.lab.settings)[orchestrator]).end()
+
     def description(self, orchestrator: str) -> Description:
         """Return what the orchestrator's runner says of it."""
         return self.lab.stack(orchestrators(self.lab.settings)[orchestrator]).description

@@ -7,22 +7,31 @@ from pathlib import Path
 
 import pytest
 
-from core.lab.registry import orchestrators
-from core.settings import settings
-from tests.contract.bench import Bench, opened
+from core.lab.registry import BASELINE
+from tests.contract.bench import Bench, opened, orchestrator_names
 
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """The lab, in its own state folder. An orchestrator's services start with its first test, and stay up."""
+    """The lab, in its own state folder. An orchestrator's services start when a test needs them."""
     with opened(tmp_path_factory.mktemp("contract")) as bench:
         yield bench
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes `orchestrator` runs once for each registered one, the baseline included."""
+    """A test that takes `orchestrator` runs once for each registered one; pytest sorts the tests by it."""
     if "orchestrator" in metafunc.fixturenames:
-        metafunc.parametrize("orchestrator", list(orchestrators(settings())), scope="session")
+        names = orchestrator_names()
+        if not metafunc.definition.get_closest_marker("without_baseline"):
+            names.append(BASELINE)
+        metafunc.parametrize("orchestrator", names, scope="session", indirect=True)
+
+
+@pytest.fixture(scope="session")
+def orchestrator(request: pytest.FixtureRequest, bench: Bench) -> Iterator[str]:
+    """The name of an orchestrator. Its services end after its tests: idle, they slow those of the next one down."""
+    yield request.param
+    bench.end(request.param)
 
 
 @pytest.fixture(autouse=True)

@@ -8,20 +8,15 @@ from tests.contract.bench import Bench
 from tests.questions.answers import is_recorded, recorded
 from tests.questions.asking import Asking, Question, questions
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-CASES = [
-    pytest.param(name, question, id=f"{name}-{question.name}")
-    for name in ("airflow", "dagster", "prefect")
-    for question in questions().values()
-    if is_recorded(question.name, name)
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.without_baseline]
 
 
-@pytest.mark.parametrize(("name", "question"), CASES)
-def test_the_answers_are_those_of_the_guide(bench: Bench, name: str, question: Question) -> None:
+@pytest.mark.parametrize("question", questions().values(), ids=lambda question: question.name)
+def test_the_answers_are_those_of_the_guide(bench: Bench, orchestrator: str, question: Question) -> None:
+    if not is_recorded(question.name, orchestrator):
+        pytest.skip(f"not asked yet: make guide asks {orchestrator} the question {question.name}")
     rows = [row for row in question.rows if row.in_tests]
-    found = list(question.ask(Asking(bench, name), rows))
+    found = list(question.ask(Asking(bench, orchestrator), rows))
     assert len(found) == len(rows) > 0
     for row, answer in found:
-        assert question.same(recorded(question.name, row, name), answer), (dict(row.key), answer)
+        assert question.same(recorded(question.name, row, orchestrator), answer), (dict(row.key), answer)
