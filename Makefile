@@ -22,7 +22,7 @@ NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 ABREAST := --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test test-fast test-slow up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools guide soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
+.PHONY: help setup doctor demo test test-fast test-slow parity questions up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools guide soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -66,9 +66,15 @@ test-slow: setup ## the others that need no orchestrator: with dbt, servers, and
 	$(LAB)/$(PYTEST) -m slow tests/unit tests/integration
 
 # The slow tests take as long as all other parts beside them.
-test: ## lint, types and every test; the parity suite on real services runs last
+test: ## lint, types and every test; those on the orchestrators' own services run last
 	@$(MAKE) $(ABREAST) lint test-slow types native test-fast
-	$(LAB)/$(PYTEST) tests/contract
+	@$(MAKE) $(ABREAST) parity questions
+
+parity: setup ## the same tests for every orchestrator, on its own services
+	$(LAB)/$(PYTEST) tests/contract --ignore=tests/contract/test_questions.py
+
+questions: setup ## a slice of what the guide says, asked of every orchestrator again
+	$(LAB)/$(PYTEST) tests/contract/test_questions.py
 
 # The last version that runs on Node 20, which the distributions have; 3.36 needs 21, and is twice as large.
 AZURITE := 3.35.0

@@ -43,16 +43,19 @@ Tables = dict[str, tuple[int, str]]
 
 
 QUESTIONS = "tests.questions"
-"""The package whose pipelines the services have besides the taxi pipeline."""
+"""The package with the pipelines of the guide's questions."""
 
 TOY = Path(__file__).resolve().parents[1] / "toy_impl"
 
 
 @contextmanager
-def opened(work: Path) -> Iterator[Bench]:
-    """Open a lab with its state folder in `work`. An orchestrator's services start when they are first needed."""
+def opened(work: Path, pipelines: str = "") -> Iterator[Bench]:
+    """Open a lab with its state folder in `work`. An orchestrator's services start when they are first needed.
+
+    They load `pipelines`, such as `QUESTIONS`, besides the taxi pipeline.
+    """
     sample.ensure(work / "published", parse_months(f"{MONTHS[0]}..{MONTHS[-1]}"), rows=ROWS)
-    passed_on = {**settings().passed_on, further.VARIABLE: QUESTIONS}
+    passed_on = {**settings().passed_on, further.VARIABLE: pipelines}
     state = replace(settings(), home=work / "state", stall_s=600, impls=(*settings().impls, TOY), passed_on=passed_on)
     try:
         with Lab(state) as lab:

@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 
 from core.lab.registry import BASELINE
-from tests.contract.bench import Bench, opened, orchestrator_names
+from tests.contract.bench import QUESTIONS, Bench, opened, orchestrator_names
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """The lab, in its own state folder. An orchestrator's services start when a test needs them."""
-    with opened(tmp_path_factory.mktemp("contract")) as bench:
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """The lab, in its own state folder. An orchestrator's services start when a test needs them.
+
+    They load the pipelines of the questions only if there is a test that asks them: idle, these cost half as much
+    again.
+    """
+    asks = any("question" in getattr(item, "fixturenames", ()) for item in request.session.items)
+    with opened(tmp_path_factory.mktemp("contract"), QUESTIONS if asks else "") as bench:
         yield bench
 
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from core.errors import TriptychError, UsageError
-from tests.contract.bench import opened
+from tests.contract.bench import QUESTIONS, opened
 from tests.questions import answers, pages
 from tests.questions.asking import Asking, Question, questions
 
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 def put(chosen: list[Question], orchestrator: str) -> int:
     """Ask one orchestrator, on services of its own that end afterwards."""
     code = 0
-    with tempfile.TemporaryDirectory(prefix="triptych-questions-") as folder, opened(Path(folder)) as bench:
+    with tempfile.TemporaryDirectory(prefix="triptych-questions-") as folder, opened(Path(folder), QUESTIONS) as bench:
         asking = Asking(bench, orchestrator)
         version = bench.description(orchestrator).version
         for question in (each for each in chosen if orchestrator in each.on):
