@@ -1,16 +1,23 @@
-"""The four steps of a month, as every orchestrator calls them. A step is safe to run again, at any time, anywhere.
+"""The steps of a month, as every orchestrator calls them. A step is safe to run again, at any time, anywhere.
 
-Each returns a `Receipt`, small enough for an XCom, a result or metadata. An adapter calls these functions and little
-else of `core`: `core.errors` (what to retry), `core.month`, `core.run`, and, to show the models and their tests as its
-own, `core.transform.lineage` and `core.transform.results`.
+    ingest_zones ─┐
+                  ├─► pending? ─┬─► transform ─► check ─┬─► report
+    ingest_month ─┘             └───────────────────────┘
+
+Each returns a `Receipt`, small enough for an XCom, a result or metadata. `pending` is no step: it says whether the two
+steps in the middle have anything to do. An adapter calls these functions and little else of `core`: `core.errors` (what
+to retry), `core.month`, `core.run`, and, to show the models and their tests as its own, `core.transform.lineage` and
+`core.transform.results`.
 """
 
 from __future__ import annotations
 
 import logging
 
+from core import ledger
 from core import transform as models
-from core.errors import CheckFailed, printable
+from core.database import connect
+from core.errors import CheckFailed, UsageError, printable
 from core.month import Month
 from core.run import Receipt, Run, counted
 
@@ -65,6 +72,23 @@ def ingest(run: Run, dataset: str, month: Month | None) -> Receipt:
     return _warned(receipt)
 
 
+def pending(run: Run, month: Month) -> tuple[str, ...]:
+    """Return why `transform` and `check` have to run for `month`, a phrase for each cause; nothing when they need not.
+
+    They have to when a build would change something of the month, when this very run loaded it, or when its last check
+    failed: a run that skipped the check would turn such a month green. The tables and ledgers are asked, never what
+    this run's load did: "no rows came" is also true after a crash between load and build, and of an empty file that
+    replaced a full one. What only other months have pending is left to their runs.
+    """
+    reasons = list(models.stale(run.schema, month.first_day))
+    if not reasons and _loaded_by(run, _entry(run, month)):
+        reasons.append("this run loaded it")
+    if not reasons and (failed := _tests(run, month)[1]):
+        reasons.append(f"its last check failed: {'; '.join(failed)}")
+    log.info("pending %s: %s", month, "; ".join(reasons) or "nothing: transform and check are skipped")
+    return tuple(reasons)
+
+
 def transform(run: Run, month: Month) -> Receipt:
     """Bring the dbt models up to date with the ledger: one build for all months that landed since the last one.
 
@@ -85,25 +109,60 @@ def check(run: Run, month: Month) -> Receipt:
     Nothing is run here: the build ran its tests. Failed tests of severity ``warn`` are the receipt's warnings; with
     `Run.strict` they fail the month too.
     """
+    total, failed, warnings = _tests(run, month)
+    passed = total - len(failed) - len(warnings)
+    state, detail = "failed" if failed else "success", f"{passed} of {counted(total, 'test')} passed"
+    receipt = _logged(Receipt("check", state, str(month), detail=detail, warnings=warnings))
+    if failed:
+        raise CheckFailed(
+            f"{month}: {len(failed)} of {total} tests failed: {'; '.join(failed)}; table test_results says more"
+        )
+    return receipt
+
+
+def report(run: Run, month: Month, built: bool) -> Receipt:
+    """Report in one line on a month whose steps all ended well; `built` says whether `transform` and `check` ran.
+
+    Where they were skipped, the warnings of the month's last check still stand, and are this receipt's.
+    """
+    entry = _entry(run, month)
+    loaded = "loaded" if _loaded_by(run, entry) else "unchanged"
+    done = "built" if built else "transform and check skipped"
+    return _logged(
+        Receipt(
+            "report",
+            "success",
+            str(month),
+            rows=entry.row_count,
+            digest=entry.content_digest,
+            detail=f"digest {entry.content_digest[:10]}, {loaded}, {done}",
+            warnings=() if built else _tests(run, month)[2],
+        )
+    )
+
+
+def _tests(run: Run, month: Month) -> tuple[int, list[str], tuple[str, ...]]:
+    """Return how many tests the builds ran, which of them fail `month`, and which only warn of it, a line for each."""
     day = month.first_day
     found = models.results(run.schema, day)
     broken = [result for result in found if result.concerns(day)]
     trips = models.rows(run.schema, day) if broken else 0
     failed = [result.finding(day, trips) for result in broken if result.fails(run.strict)]
-    warnings = tuple(result.warning(day, trips) for result in broken if not result.fails(run.strict))
-    receipt = Receipt(
-        "check",
-        "failed" if failed else "success",
-        str(month),
-        detail=f"{len(found) - len(broken)} of {counted(len(found), 'test')} passed",
-        warnings=warnings,
-    )
-    _logged(receipt)
-    if failed:
-        raise CheckFailed(
-            f"{month}: {len(failed)} of {len(found)} tests failed: {'; '.join(failed)}; table test_results says more"
-        )
-    return receipt
+    return len(found), failed, tuple(result.warning(day, trips) for result in broken if not result.fails(run.strict))
+
+
+def _entry(run: Run, month: Month) -> ledger.Entry:
+    """Return what the ledger says of `month`; raise `UsageError` when it is not loaded."""
+    with connect(f"ledger {run.schema}") as connection:
+        entry = ledger.read(connection, run.schema, "green", month)
+    if entry is None:
+        raise UsageError(f"schema {run.schema!r} has no {month}: run the month's ingest step first")
+    return entry
+
+
+def _loaded_by(run: Run, entry: ledger.Entry) -> bool:
+    """Return whether this run loaded the month, in this attempt or in an earlier one; never of a run without an id."""
+    return bool(run.run_id) and (entry.loader, entry.run_id) == (run.loader, run.run_id)
 
 
 def _logged(receipt: Receipt) -> Receipt:

@@ -11,8 +11,11 @@ from typing import Any, Literal, Self, get_args
 
 from core.errors import UsageError
 
-TASKS = ("ingest_zones", "ingest_month", "transform", "check")
-"""The steps of a month, in order; the first two may run side by side. Every orchestrator records these names."""
+TASKS = ("ingest_zones", "ingest_month", "transform", "check", "report")
+"""The steps of a month, in order; the first two may run side by side. Every orchestrator records these names.
+
+`transform` and `check` are skipped when `core.pipeline.pending` finds nothing for them to do.
+"""
 
 StrategyName = Literal["swap", "delete-append", "overwrite", "upsert"]
 

@@ -1,6 +1,7 @@
 """The dbt models follow what is loaded: one build of all that is pending, tested, and published in one transaction.
 
     refresh    lock -> compare the ledgers -> nothing to do, or one dbt build, which one transaction publishes
+    stale      why a refresh would build something of a month: the same comparison, without the build
     results    what the tests found in the builds so far
     lineage    the models and their tests, as the dbt project declares them; needs no database
 
@@ -23,7 +24,7 @@ and `check` fails for the months whose rows broke a test, and only for those.
     dbt_client.py the client of the warm dbt server          dbt_errors.py dbt's words as errors of ours
 """
 
-from core.transform.build import Refresh, refresh
+from core.transform.build import Refresh, refresh, stale
 from core.transform.findings import Result, results
 from core.transform.manifest import Column, Model
 from core.transform.marts import rows
@@ -43,4 +44,5 @@ __all__ = [
     "refresh",
     "results",
     "rows",
+    "stale",
 ]

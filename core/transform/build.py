@@ -20,6 +20,9 @@ from core.transform.pending import PROJECT, Plan
 
 log = logging.getLogger(__name__)
 
+LEDGERS = ("transform_ledger", marts.LEDGER, "test_results")
+"""What a refresh records; a schema of before its first refresh lacks one of them."""
+
 
 @dataclass(frozen=True)
 class Refresh:
@@ -56,6 +59,19 @@ def refresh(schema: str, month: dt.date | None = None) -> Refresh:
         warnings = _build(connection, schema, plan)
         seconds = round(time.monotonic() - started, 3)
         return Refresh("success", plan.months, plan.full, seconds, tuple(warnings))
+
+
+def stale(schema: str, month: dt.date) -> tuple[str, ...]:
+    """Return why a refresh for `month` would build something of it, one phrase for each cause; nothing if it would not.
+
+    What only other months have pending is left out. Nothing is locked: a refresh compares again before it builds.
+    """
+    check_schema_name(schema)
+    with connect(f"transform {schema}", autocommit=True) as connection:
+        pending.require_raw_tables(connection, schema)
+        if pending.missing_tables(connection, schema, LEDGERS):
+            return ("this is the first build",)
+        return pending.plan(connection, schema, month, alone=True).reasons
 
 
 def _plan(connection: Connection, schema: str, month: dt.date | None) -> Plan:

@@ -89,10 +89,15 @@ def require_raw_tables(connection: Connection, schema: str) -> None:
         raise UsageError(f"schema {schema!r} has no {missing[0]}: load zones and a month first")
 
 
-def plan(connection: Connection, schema: str, month: dt.date | None) -> Plan:
-    """Compare what is loaded with what was last built; if nothing differs, the marts of `month` with their record."""
+def plan(connection: Connection, schema: str, month: dt.date | None, *, alone: bool = False) -> Plan:
+    """Compare what is loaded with what was last built; if nothing differs, the marts of `month` with their record.
+
+    With `alone`, the other months are left out of the comparison.
+    """
     versions: Versions = {PROJECT: project.version()} | loaded_versions(connection, schema)
     built = built_versions(connection, schema)
+    if alone:
+        versions, built = ({key: each[key] for key in each if key[1] in (None, month)} for each in (versions, built))
     found = Plan(versions, built, missing_tables(connection, schema, project.model_names()))
     if month is None or not found.is_empty:
         return found

@@ -41,8 +41,8 @@ class Publisher:
         self.folder = folder
         (folder / "taxi_zone_lookup.csv").write_text(ZONES, newline="")
 
-    def land(self, schema: str, month: str, rows: Sequence[Row]) -> None:
-        """Publish `rows` as `month`'s file and load it; columns that a row does not set have ordinary values."""
+    def publish(self, month: str, rows: Sequence[Row]) -> None:
+        """Publish `rows` as `month`'s file; columns that a row does not set have ordinary values."""
         noon = dt.datetime.combine(Month.parse(month).first_day, dt.time(12))
         ordinary = {
             "VendorID": 2, "lpep_pickup_datetime": noon, "lpep_dropoff_datetime": noon + dt.timedelta(minutes=10),
@@ -52,6 +52,10 @@ class Publisher:
         columns = [pa.field(column.published, column.kind.arrow) for column in GREEN.columns]
         table = pa.Table.from_pylist([ordinary | row for row in rows], schema=pa.schema(columns))
         pq.write_table(table, self.folder / f"green_tripdata_{month}.parquet")
+
+    def land(self, schema: str, month: str, rows: Sequence[Row]) -> None:
+        """Publish `rows` as `month`'s file, and load it."""
+        self.publish(month, rows)
         run = self.run(schema)
         pipeline.ingest_zones(run)
         pipeline.ingest_month(run, Month.parse(month))

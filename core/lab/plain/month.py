@@ -7,17 +7,19 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
 
 from core.errors import RETRIES, RETRY_DELAY_S, TransientError, TriptychError
 from core.lab.plain.store import now
-from core.lab.protocol import TAXI_PIPELINE, MonthRecord, RunRecord, TaskRecord, month_record
+from core.lab.protocol import TAXI_PIPELINE, MonthRecord, RunRecord, TaskRecord, TaskState, month_record
 from core.month import Month
 
 if TYPE_CHECKING:
     from core.run import Receipt, Run
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -34,29 +36,40 @@ class Recorder:
 
         Raise nothing: an error is the record's, and must not hold back other months.
         """
-        started, receipt, state = now(), None, "failed"
+        started, state, count = now(), "failed", 0
+
+        def begin(call: tenacity.RetryCallState) -> None:
+            nonlocal count
+            count = call.attempt_number
+            self.set_task(TaskRecord(task, "running", count, started))
+
+        receipt = self.ask(step, begin)
+        if receipt:
+            state = "unchanged" if receipt.state == "unchanged" else "success"
+            self.receipts[task] = receipt.to_json()
+        rows = receipt and receipt.rows
+        self.set_task(TaskRecord(task, state, count, started, now(), rows, self.receipts.get(task)))  # type: ignore[arg-type]
+
+    def ask(self, call: Callable[[], T], begin: Callable[[tenacity.RetryCallState], None] = lambda _: None) -> T | None:
+        """Return what `call` returns, repeated after a transient error; record any other error, and return None."""
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
             stop=tenacity.stop_after_attempt(1 + RETRIES),
             wait=tenacity.wait_fixed(RETRY_DELAY_S),
-            before=lambda call: self.set_task(TaskRecord(task, "running", call.attempt_number, started)),
+            before=begin,
             reraise=True,
         )
         try:
-            receipt = attempts(step)
-            state = "unchanged" if receipt.state == "unchanged" else "success"
-            self.receipts[task] = receipt.to_json()
+            return attempts(call)
         except Exception as error:
             traceback.print_exc()
             line = " ".join(str(error).split())
             self.fail(line if isinstance(error, TriptychError) else f"{type(error).__name__}: {line}")
-        count = attempts.statistics["attempt_number"]
-        rows = receipt and receipt.rows
-        self.set_task(TaskRecord(task, state, count, started, now(), rows, self.receipts.get(task)))  # type: ignore[arg-type]
+            return None
 
-    def hold_back(self, task: str) -> None:
-        """Record that a step could not run, because one before it failed."""
-        self.set_task(TaskRecord(task, "upstream failed", 0))
+    def leave_out(self, task: str, state: TaskState) -> None:
+        """Record that a step did not run: there was no need to, or one before it failed."""
+        self.set_task(TaskRecord(task, state, 0))
 
     def fail(self, error: str) -> None:
         """Record why the run fails: the first error stays."""
@@ -80,7 +93,7 @@ class Recorder:
 
 
 def run_month(month: Month, run: Run, recorder: Recorder) -> MonthRecord:
-    """Run the steps of one month: zones beside the month's file, then transform, then check."""
+    """Run the steps of one month: zones beside the month's file, then, if anything is pending, transform and check."""
     # Not at the top: `describe` need not wait for pyarrow.
     from core import pipeline
 
@@ -88,11 +101,18 @@ def run_month(month: Month, run: Run, recorder: Recorder) -> MonthRecord:
     with ThreadPoolExecutor(2) as pool:
         pool.submit(recorder.run, "ingest_zones", lambda: pipeline.ingest_zones(run))
         pool.submit(recorder.run, "ingest_month", lambda: pipeline.ingest_month(run, month))
-    for task, step in (("transform", pipeline.transform), ("check", pipeline.check)):
+    pending = () if recorder.record.error else recorder.ask(lambda: pipeline.pending(run, month))
+    for task, needed, step in (
+        ("transform", pending, lambda: pipeline.transform(run, month)),
+        ("check", pending, lambda: pipeline.check(run, month)),
+        ("report", True, lambda: pipeline.report(run, month, built=bool(pending))),
+    ):
         if recorder.record.error:
-            recorder.hold_back(task)
+            recorder.leave_out(task, "upstream failed")
+        elif needed:
+            recorder.run(task, step)
         else:
-            recorder.run(task, lambda step=step: step(run, month))  # type: ignore[misc]
+            recorder.leave_out(task, "skipped")
     record = month_record(str(month), recorder.record.tasks, recorder.receipts, recorder.record.error)
     state = "failed" if record.state == "failed" else "success"
     recorder.update(state=state, tasks=record.tasks, error=record.error, ended_at=now())

@@ -21,8 +21,16 @@ def steps(pipeline: Pipeline, month: str | None, parameters: dict[str, Any]) -> 
     from core.run import Run
 
     run = Run.of(parameters, "toy")
+    needed: Any = True
     for name in pipeline.tasks:
-        arguments = (run,) if name == "ingest_zones" else (run, Month.parse(str(month)))
+        arguments: tuple[Any, ...] = (run,) if name == "ingest_zones" else (run, Month.parse(str(month)))
+        if name == "transform":
+            needed = core.pending(*arguments)
+        if name in ("transform", "check") and not needed:
+            yield TaskRecord(name, "skipped", 0)
+            continue
+        if name == "report":
+            arguments = (*arguments, bool(needed))
         attempts = 0
         while True:
             attempts += 1
