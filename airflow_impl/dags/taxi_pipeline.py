@@ -1,8 +1,8 @@
 """The DAG `taxi_pipeline`: one run per month, on native monthly partitions.
 
     ingest_zones ─┐
-                  ├─► transform ─► check
-    ingest_month ─┘
+                  ├─► pending ─┬─► transform ─► check ─┬─► report
+    ingest_month ─┘            └───────────────────────┘
 
 The DAG processor parses this file again and again, so it does no work and imports nothing heavy: a task imports what it
 needs when it runs. The docstrings of the DAG and of its tasks are the documentation on their pages in Airflow.
@@ -88,7 +88,7 @@ def run_of(params: Mapping[str, Any], dag_run: DagRun) -> Run:
     return Run.of(parameters, "airflow", dag_run.run_id)
 
 
-def report(receipt: Receipt, run: Run, month: Month, outlet_events: Events, *tables: Asset) -> dict[str, Any]:
+def xcom(receipt: Receipt, run: Run, month: Month, outlet_events: Events, *tables: Asset) -> dict[str, Any]:
     """Return the receipt as an XCom; add to each table's event its month, its schema, and whether the table changed."""
     for table in tables:
         event = outlet_events[table]
@@ -134,8 +134,8 @@ def taxi_pipeline() -> None:
 
     ```text
     ingest_zones ─┐
-                  ├─► transform ─► check
-    ingest_month ─┘
+                  ├─► pending ─┬─► transform ─► check ─┬─► report
+    ingest_month ─┘            └───────────────────────┘
     ```
 
     **The month** is that of the publisher's file, such as `2024-01`. The publisher is two months late, so the scheduled
@@ -146,7 +146,8 @@ def taxi_pipeline() -> None:
     - **A range of months:** start a backfill, with `month` left empty. Each month is a run of its own, and is its
       partition key. A failed month holds back no other.
     - **The same month again** is always safe. When the same bytes are already loaded, `ingest_month` reports
-      `unchanged`; set `force` to load them again.
+      `unchanged`, and when the models are built from them, `transform` and `check` are skipped. Set `force` to load
+      them again.
 
     Each task logs what it did, and leaves a receipt as its XCom `return_value`: state, rows, bytes, SHA-256, digest,
     and warnings. When the source or the database does not answer, the task is retried. Any other error fails it at
@@ -162,7 +163,7 @@ def taxi_pipeline() -> None:
         from core import pipeline
 
         run, month = run_of(params, dag_run), month_of(params, dag_run)
-        return report(pipeline.ingest_zones(run), run, month, outlet_events, RAW_ZONES)
+        return xcom(pipeline.ingest_zones(run), run, month, outlet_events, RAW_ZONES)
 
     @task(outlets=[RAW_TRIPS], multiple_outputs=False)
     @cause_only
@@ -171,7 +172,15 @@ def taxi_pipeline() -> None:
         from core import pipeline
 
         run, month = run_of(params, dag_run), month_of(params, dag_run)
-        return report(pipeline.ingest_month(run, month), run, month, outlet_events, RAW_TRIPS)
+        return xcom(pipeline.ingest_month(run, month), run, month, outlet_events, RAW_TRIPS)
+
+    @task.branch
+    @cause_only
+    def pending(params: dict[str, Any], dag_run: DagRun) -> str:
+        """Skip `transform` and `check` if the models are built from this month's file, and its last check passed."""
+        from core import pipeline
+
+        return "transform" if pipeline.pending(run_of(params, dag_run), month_of(params, dag_run)) else "report"
 
     @task(outlets=[FCT_TRIPS, DAILY_BOROUGH_STATS], multiple_outputs=False)
     @cause_only
@@ -180,7 +189,7 @@ def taxi_pipeline() -> None:
         from core import pipeline
 
         run, month = run_of(params, dag_run), month_of(params, dag_run)
-        return report(pipeline.transform(run, month), run, month, outlet_events, FCT_TRIPS, DAILY_BOROUGH_STATS)
+        return xcom(pipeline.transform(run, month), run, month, outlet_events, FCT_TRIPS, DAILY_BOROUGH_STATS)
 
     @task(multiple_outputs=False)
     @cause_only
@@ -190,8 +199,21 @@ def taxi_pipeline() -> None:
 
         return pipeline.check(run_of(params, dag_run), month_of(params, dag_run)).to_json()
 
-    # Airflow passes the arguments when a task runs.
-    [ingest_zones(), ingest_month()] >> transform() >> check()  # type: ignore[call-arg, misc]
+    @task(trigger_rule="none_failed_min_one_success", multiple_outputs=False)
+    @cause_only
+    def report(checked: dict[str, Any] | None, params: dict[str, Any], dag_run: DagRun) -> dict[str, Any]:
+        """Report on the month in one line, whether it was built or skipped, but not if a task before it failed."""
+        from core import pipeline
+
+        # A skipped task leaves no XCom.
+        return pipeline.report(run_of(params, dag_run), month_of(params, dag_run), built=checked is not None).to_json()
+
+    # region graph
+    # Airflow passes the other arguments when a task runs.
+    branch, checked = pending(), check()  # type: ignore[call-arg]
+    [ingest_zones(), ingest_month()] >> branch >> transform() >> checked  # type: ignore[call-arg, misc]
+    branch >> report(checked)  # type: ignore[call-arg]
+    # endregion
 
 
 taxi_pipeline()

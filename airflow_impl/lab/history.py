@@ -7,8 +7,11 @@ from typing import Any
 
 from airflow_impl.lab.client import Airflow, Json, path_of
 from core import errors
-from core.lab.protocol import MonthRecord, TaskRecord, TaskState, month_record
+from core.lab.protocol import TAXI_PIPELINE, MonthRecord, TaskRecord, TaskState, month_record
 from core.run import TASKS
+
+BRANCH = "pending"
+"""The task that decides whether `transform` and `check` run: one of the DAG, and none of the protocol's steps."""
 
 RETURNED = "return_value"
 """The key of the XCom that a task's return value becomes."""
@@ -27,11 +30,12 @@ def record(airflow: Airflow, run: Json) -> MonthRecord:
     """Return what Airflow recorded of a run that is over."""
     path = f"{path_of(run)}/taskInstances"
     instances = {one["task_id"]: one for one in airflow.get(path)["task_instances"]}
-    ended = {task: one["state"] for task, one in instances.items()}
-    receipts = {task: returned(airflow, f"{path}/{task}") for task, state in ended.items() if state == "success"}
-    failed = [task for task in TASKS if ended.get(task) == "failed"]
+    steps = {task: one for task, one in instances.items() if task in TASKS}
+    receipts = {task: returned(airflow, f"{path}/{task}") for task, one in steps.items() if one["state"] == "success"}
+    # The branch may fail too, and then no step has.
+    failed = sorted((task for task, one in instances.items() if one["state"] == "failed"), key=TAXI_PIPELINE.order)
     error = error_of(airflow, f"{path}/{failed[0]}", instances[failed[0]]) if failed else None
-    tasks = [task_record(one, receipts.get(task, {})) for task, one in instances.items()]
+    tasks = [task_record(one, receipts.get(task, {})) for task, one in steps.items()]
     return month_record(run["partition_key"], tasks, receipts, error)
 
 

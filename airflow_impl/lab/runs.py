@@ -12,6 +12,7 @@ from airflow_impl.lab import history
 from airflow_impl.lab import services as stack
 from airflow_impl.lab.client import Airflow, Json, path_of
 from core.lab.protocol import (
+    TAXI_PIPELINE,
     Cause,
     LimitRequest,
     ProcessesRequest,
@@ -76,7 +77,8 @@ def observed(airflow: Airflow, pipeline: str, run_id: str) -> RunRecord:
     path = f"{path_of(run)}/taskInstances"
     instances = sorted(airflow.every(path, "task_instances"), key=place_in(pipeline))
     returned = returned_by(airflow, path)
-    tasks = [task_record(run, one, returned.get(key_of(one))) for one in instances]
+    steps = [one for one in instances if pipeline != TAXI_PIPELINE.name or one["task_id"] != history.BRANCH]
+    tasks = [task_record(run, one, returned.get(key_of(one))) for one in steps]
     failed = [one for one in instances if one["state"] == "failed"]
     error = None
     if state_of(run) == "failed":

@@ -33,11 +33,11 @@ def instance_of(name: str) -> Json:
 
 
 def server_of_one_run(states: dict[str, str], log: list[Json]) -> Server:
-    """Return an API server that knows the four tasks of one run, and the log of each."""
+    """Return an API server that knows the tasks of one run, and the log of each."""
 
     def respond(request: httpx.Request) -> httpx.Response:
         path = request.url.path
-        task = next((task for task in TASKS if f"/{task}/" in path), "")
+        task = next((task for task in (*TASKS, "pending") if f"/{task}/" in path), "")
         if path.endswith("/taskInstances"):
             one = {"try_number": 1, "start_date": "2026-01-01T00:00:00Z", "end_date": "2026-01-01T00:00:01Z"}
             instances = [one | instance_of(task) | {"state": state} for task, state in states.items()]

@@ -21,6 +21,7 @@ from airflow.serialization.encoders import coerce_to_core_timetable
 from airflow.timetables.base import TimeRestriction
 
 from airflow_impl.lab.client import DAG as DAG_ID
+from airflow_impl.lab.history import BRANCH
 from airflow_impl.lab.services import DAGS
 from core import errors, pipeline
 from core.lab.protocol import BackfillRequest
@@ -57,9 +58,15 @@ def run(**values: Any) -> Any:
     return SimpleNamespace(**{"run_id": "a-run", "partition_key": "2024-01"} | values)
 
 
-def context_of(task: Any, events: OutletEventAccessors, month: str | None = None, **values: Any) -> dict[str, Any]:
-    """Return what Airflow passes to a task that asks for it by name: `month` is the param, `values` are the run's."""
+def context_of(
+    task: Any, events: OutletEventAccessors, month: str | None = None, checked: Any = None, **values: Any
+) -> dict[str, Any]:
+    """Return what Airflow passes to a task that asks for it by name: `month` is the param, `values` are the run's.
+
+    `checked` is what the task `check` returned.
+    """
     context = {"params": PARAMETERS | {"month": month}, "dag_run": run(**values), "outlet_events": events}
+    context["checked"] = checked
     return {name: context[name] for name in inspect.signature(task.python_callable).parameters}
 
 
@@ -73,10 +80,27 @@ def test_its_tasks_are_the_steps_of_a_month(dag: DAG) -> None:
     assert {task.task_id: set(task.upstream_task_ids) for task in dag.tasks} == {
         "ingest_zones": set(),
         "ingest_month": set(),
-        "transform": {"ingest_zones", "ingest_month"},
+        "pending": {"ingest_zones", "ingest_month"},
+        "transform": {"pending"},
         "check": {"transform"},
+        "report": {"pending", "check"},
     }
-    assert set(dag.task_ids) == set(TASKS)
+    assert set(dag.task_ids) == {*TASKS, BRANCH}
+
+
+def test_the_join_runs_after_skipped_tasks_and_not_after_failed_ones(dag: DAG) -> None:
+    rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
+    assert rules == dict.fromkeys(dag.task_ids, "all_success") | {"report": "none_failed_min_one_success"}
+
+
+@pytest.mark.parametrize(("reasons", "followed"), [(("2024-01 loaded",), "transform"), ((), "report")])
+def test_the_branch_follows_what_is_pending(
+    dag: DAG, reasons: tuple[str, ...], followed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "pending", lambda run, month: reasons)
+    task = dag.get_task(BRANCH)
+    assert task.python_callable(**context_of(task, OutletEventAccessors())) == followed
+    assert followed in task.downstream_task_ids
 
 
 def test_parsing_it_imports_nothing_heavy() -> None:
@@ -143,11 +167,29 @@ def test_the_tasks_that_write_tables_name_them_as_assets(dag: DAG) -> None:
         "ingest_month": ["raw_trips"],
         "transform": ["fct_trips", "daily_borough_stats"],
         "check": [],
+        "pending": [],
+        "report": [],
     }
 
 
 def test_a_receipt_is_one_xcom(dag: DAG) -> None:
     assert not any(task.multiple_outputs for task in dag.tasks)
+
+
+@pytest.mark.parametrize(("checked", "built"), [({"state": "success"}, True), (None, False)])
+def test_the_report_knows_whether_the_month_was_built(
+    dag: DAG, checked: dict[str, Any] | None, built: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def report(run: Run, month: Month, built: bool) -> pipeline.Receipt:
+        seen.append(built)
+        return pipeline.Receipt("report", "success")
+
+    monkeypatch.setattr(pipeline, "report", report)
+    task = dag.get_task("report")
+    task.python_callable(**context_of(task, OutletEventAccessors(), checked=checked))
+    assert seen == [built]
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -177,7 +219,7 @@ def test_its_retries_are_those_of_every_orchestrator(dag: DAG) -> None:
 def test_a_task_calls_its_step_and_returns_the_receipt(dag: DAG, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[Any, ...]] = []
 
-    def step(*arguments: Any) -> pipeline.Receipt:
+    def step(*arguments: Any, **_built: bool) -> pipeline.Receipt:
         calls.append(arguments)
         return pipeline.Receipt(name, "success", rows=3)
 

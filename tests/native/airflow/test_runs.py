@@ -46,6 +46,7 @@ def test_the_cause_of_a_run(kind: str, said: str) -> None:
 
 def test_a_run_has_its_tasks_in_order_and_what_they_returned() -> None:
     states = {"transform": "running", "ingest_month": "success", "ingest_zones": "success", "check": "scheduled"}
+    states["pending"] = "success"
     tasks = server_of_one_run(states, [])
 
     def respond(request: httpx.Request) -> httpx.Response:
