@@ -22,7 +22,9 @@ OWNERS = ["team:triptych"]
 
 
 @contextmanager
-def failures(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Iterator[None]:
+def failures(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext,
+) -> Iterator[None]:
     """Raise every error as a `dg.Failure` with a message of one line, or as a request to retry what may pass.
 
     No `dg.RetryPolicy`: 1.13.27 retries a step with a policy also when its run is terminated. The last attempt asks for
@@ -51,11 +53,17 @@ def table(schema: str, name: str, columns: Sequence[dg.TableColumn] = ()) -> dic
 
 def materialized(receipt: Receipt, schema: str, name: str) -> dg.MaterializeResult[None]:
     """Return the receipt as metadata of the table's asset; the digest of the content, if any, is its data version."""
+    version = dg.DataVersion(receipt.digest) if receipt.digest else None
+    metadata = metadata_of(receipt) | table(schema, name)
+    return dg.MaterializeResult(asset_key=name, metadata=metadata, data_version=version)
+
+
+def metadata_of(receipt: Receipt) -> dict[str, Any]:
+    """Return the receipt as metadata, its number of rows under Dagster's own name."""
     metadata = receipt.to_json()
     # A receipt without a month counts the rows of the whole table. The event itself names the step and the partition.
     counts = "dagster/partition_row_count" if metadata.pop("month", None) else "dagster/row_count"
     if "rows" in metadata:
         metadata[counts] = metadata.pop("rows")
     del metadata["task"]
-    version = dg.DataVersion(receipt.digest) if receipt.digest else None
-    return dg.MaterializeResult(asset_key=name, metadata=metadata | table(schema, name), data_version=version)
+    return metadata

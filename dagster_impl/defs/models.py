@@ -28,6 +28,8 @@ def _asset(model: Model) -> dg.AssetSpec:
         group_name="dbt",
         kinds={"dbt", "postgres"},
         owners=OWNERS,
+        # Not built, and no failure, when nothing is pending for the month.
+        skippable=True,
         metadata={
             **table(SCHEMA, model.name, columns),
             "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[code]),
@@ -49,10 +51,15 @@ def _column(column: Column) -> dg.TableColumn:
     can_subset=True,
 )
 def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterator[dg.MaterializeResult[None]]:
-    """Run one dbt build for all the months that landed since the last one."""
-    run = parameters.run(context.run.run_id)
+    """Run one dbt build for all the months that landed since the last one; yield nothing if this month needs none.
+
+    Dagster then skips the checks, which need what this step yields.
+    """
+    run, month = parameters.run(context.run.run_id), Month.parse(context.partition_key)
     with failures(context):
-        receipt = pipeline.transform(run, Month.parse(context.partition_key))
+        if not pipeline.pending(run, month):
+            return
+        receipt = pipeline.transform(run, month)
     # Parents come first in MODELS, as Dagster requires.
     for model in MODELS:
         if dg.AssetKey(model.name) in context.selected_asset_keys:
@@ -64,7 +71,10 @@ def models(context: dg.AssetExecutionContext, parameters: Parameters) -> Iterato
 @dg.multi_asset_check(
     name="check",
     specs=[
-        dg.AssetCheckSpec(test.name, asset=model.name, description=test.description, partitions_def=MONTHS)
+        # Blocking, so that `month_report` waits for the checks.
+        dg.AssetCheckSpec(
+            test.name, asset=model.name, description=test.description, partitions_def=MONTHS, blocking=True
+        )
         for model in MODELS
         for test in model.tests
         # A unit test uses made-up rows: it says nothing of a month, and stops the build when it fails.

@@ -10,8 +10,8 @@ from core.settings import default_source
 class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the resource is its own value
     """What to load, and into which schema: the defaults of the launchpad, which a run or a backfill may override.
 
-    A resource and not a `dg.Config`, which belongs to one op: all four steps of a run share one set of values, and
-    with a `Config` a user would have to enter them four times.
+    A resource and not a `dg.Config`, which belongs to one op: all steps of a run share one set of values, and with a
+    `Config` a user would have to enter them for each step.
     """
 
     source: str = Field(default=default_source(), description=HELP["source"])
@@ -44,6 +44,6 @@ SCHEMA = Parameters().target
 def resources() -> dg.Definitions:
     """Return the run parameters and an executor that runs the steps in the run's own process.
 
-    The default executor starts an interpreter for each step, which costs 3.6 CPU s, four times a month.
+    The default executor starts an interpreter for each step, which costs 3.6 CPU s, six times a month.
     """
     return dg.Definitions(resources={"parameters": Parameters()}, executor=dg.in_process_executor)

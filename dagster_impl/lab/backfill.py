@@ -13,9 +13,7 @@ from core.waiting import patiently, until
 from dagster_impl.lab import queries
 from dagster_impl.lab.client import Client
 from dagster_impl.lab.history import Runs, by_month, is_lost, record, under_way
-from dagster_impl.lab.services import FURTHER, MODULE, jobs_tag
-
-ASSETS = ("raw_zones", "raw_trips", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
+from dagster_impl.lab.services import FURTHER, LOCATION, MODULE, jobs_tag
 
 # A look costs the web server 30 ms.
 POLL_S = 1.0
@@ -41,10 +39,11 @@ def partitions(client: Client) -> list[str]:
 
 
 def repository_of(client: Client, job: str) -> dict[str, str]:
-    """Return where the job of a further pipeline is; raise `UsageError` when there is none of its name."""
+    """Return where the job of a pipeline is; raise `UsageError` when there is none of its name."""
+    location = LOCATION if job == TAXI_PIPELINE.name else FURTHER
     for repository in client.one(queries.REPOSITORIES, {}, "RepositoryConnection")["nodes"]:
-        if repository["location"]["name"] == FURTHER and {"name": job} in repository["pipelines"]:
-            return {"repositoryLocationName": FURTHER, "repositoryName": repository["name"]}
+        if repository["location"]["name"] == location and {"name": job} in repository["pipelines"]:
+            return {"repositoryLocationName": location, "repositoryName": repository["name"]}
     raise UsageError(f"Dagster has no job {job!r}: is there one in a module {MODULE}?")
 
 
@@ -60,7 +59,7 @@ def chosen(client: Client, wanted: BackfillRequest) -> tuple[list[str], set[str]
     """Return the months to run, and all partitions there are.
 
     Dagster's backfills take a list: its own page, too, asks for the statuses and leaves out what is not wanted. Raise
-    `UsageError` for some months of the taxi pipeline, of whose six assets a month may lack one.
+    `UsageError` for some months of the taxi pipeline: a status does not tell in which schema a month is missing.
     """
     if wanted.pipeline == TAXI_PIPELINE.name:
         if wanted.which != "all":
@@ -81,22 +80,19 @@ def no_partition(month: str | None, known: set[str]) -> str:
 
 
 def launch(client: Client, wanted: BackfillRequest, months: list[str]) -> str:
-    """Launch a backfill of `months`, of all six assets or of a further pipeline's job, and return its id."""
+    """Launch a backfill of `months` of the pipeline's job, and return its id."""
     tag = {"key": jobs_tag(wanted.jobs), "value": uuid.uuid4().hex}
-    params: dict[str, Any] = {
+    schema = [{"key": "schema", "value": wanted.schema}] if wanted.schema else []
+    params = {
+        "selector": {
+            "partitionSetName": f"{wanted.pipeline}{PARTITION_SET}",
+            "repositorySelector": repository_of(client, wanted.pipeline),
+        },
         "partitionNames": months,
         "title": f"{spans(months)} -> {wanted.schema or wanted.pipeline}",
+        "tags": [tag, *schema],
+        "runConfigData": as_resource(wanted.parameters),
     }
-    if wanted.pipeline == TAXI_PIPELINE.name:
-        params |= {
-            "assetSelection": [{"path": [asset]} for asset in ASSETS],
-            "tags": [tag, {"key": "schema", "value": wanted.schema}],
-            "runConfigData": as_resource(wanted.parameters),
-        }
-    else:
-        repository = repository_of(client, wanted.pipeline)
-        of_job = {"partitionSetName": f"{wanted.pipeline}{PARTITION_SET}", "repositorySelector": repository}
-        params |= {"selector": of_job, "tags": [tag], "runConfigData": as_resource(wanted.parameters)}
 
     def attempt() -> str:
         # An earlier attempt whose answer was lost may have launched the backfill: then one has our tag.

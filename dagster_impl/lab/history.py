@@ -13,8 +13,12 @@ TASK_OF_STEP = {
     "raw_trips": "ingest_month",
     "transform": "transform",
     "check": "check",
+    "month_report.report": "report",
 }
-"""The protocol's name of each step of a run. Dagster names a step after its asset, or as its function says."""
+"""The protocol's name of each step of a run. Dagster names a step after its asset, or as its function says.
+
+`month_report.checked` is missing: it is a part of the join, and does nothing.
+"""
 
 NAMES = {"dagster/partition_row_count": "rows", "dagster/row_count": "rows"}
 """A receipt's names of the metadata that has other names in Dagster."""
@@ -64,7 +68,8 @@ def under_way(run: Mapping[str, Any]) -> dict[str, int]:
 
 def record(month: str, runs: Sequence[Mapping[str, Any]]) -> MonthRecord:
     """Sum up the runs of `month`, oldest first."""
-    stats = [(TASK_OF_STEP[step["stepKey"]], step) for run in runs for step in run["stepStats"]]
+    steps = [step for run in runs for step in run["stepStats"] if step["stepKey"] in TASK_OF_STEP]
+    stats = [(TASK_OF_STEP[step["stepKey"]], step) for step in steps]
     receipts = {task: receipt for task, step in stats if (receipt := receipt_of(step))}
     tasks = [_task(task, [step for name, step in stats if name == task], receipts) for task in TASK_OF_STEP.values()]
     error = None if runs[-1]["status"] == "SUCCESS" else error_of(runs[-1])
@@ -77,12 +82,20 @@ def _task(task: str, steps: Sequence[Mapping[str, Any]], receipts: Mapping[str, 
     if not steps:
         return TaskRecord(task, "upstream failed", 0)
     receipt, first, last = receipts.get(task, {}), steps[0], steps[-1]
+    if is_skipped(last):
+        return TaskRecord(task, "skipped", 0)
     # A step is also failed when its process was killed: it has no end then.
     state: TaskState = "failed"
     if last["status"] == "SUCCESS":
         state = "unchanged" if receipt.get("state") == "unchanged" else "success"
     attempts = sum(max(1, len(step["attempts"])) for step in steps)
     return TaskRecord(task, state, attempts, iso(first["startTime"]), iso(last["endTime"]), receipt.get("rows"))
+
+
+def is_skipped(step: Mapping[str, Any]) -> bool:
+    """Return whether a step had nothing to do: Dagster skipped it, or it is the branch and yielded no model."""
+    is_branch = step["stepKey"] == "transform" and step["status"] == "SUCCESS"
+    return step["status"] == "SKIPPED" or (is_branch and not step["materializations"])
 
 
 def receipt_of(step: Mapping[str, Any]) -> dict[str, Any]:

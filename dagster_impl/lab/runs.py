@@ -22,16 +22,13 @@ from core.lab.protocol import (
 )
 from core.waiting import patiently
 from dagster_impl.lab import history, queries, schedules
-from dagster_impl.lab.backfill import ASSETS, ENDED, as_resource, no_partition, partitions, repository_of
+from dagster_impl.lab.backfill import ENDED, as_resource, no_partition, repository_of
 from dagster_impl.lab.client import Client
 from dagster_impl.lab.launching import launched
 from dagster_impl.lab.services import LOCATION, MODULE
 
 ASSET_JOB = "__ASSET_JOB"
-"""The job that Dagster makes of all assets: a run that materializes some of them by hand is one of this job."""
-
-REPOSITORY = "__repository__"
-"""Dagster's name of what is in the taxi pipeline's code location. In the other one, each has a name of its own."""
+"""The job that Dagster makes of all assets: a run that materializes some of them on their page is one of this job."""
 
 PARTITION = "dagster/partition"
 
@@ -62,33 +59,21 @@ ROLES: dict[str, Role] = {
 
 
 def start(client: Client, wanted: StartRequest) -> str:
-    """Launch a run as its job's page does, and return its id. The taxi pipeline's materializes all assets of a month.
+    """Launch a run as its job's page does, and return its id.
 
     For a date, it is the run that the job's schedule asks for at this tick. Raise `UsageError` for a month that is no
     partition: Dagster would start a run, which would then fail.
     """
     if wanted.at:
         return schedules.catch_up(client, TicksRequest(wanted.pipeline, wanted.at, wanted.at))[0]
-    is_taxi = wanted.pipeline == TAXI_PIPELINE.name
-    selector = _selector(LOCATION, REPOSITORY, ASSET_JOB) if is_taxi else further_job(client, wanted.pipeline)
-    known = set(partitions(client) if is_taxi else job_partitions(client, selector))
+    selector = {**repository_of(client, wanted.pipeline), "jobName": wanted.pipeline}
+    known = set(job_partitions(client, selector))
     if known and wanted.month and wanted.month not in known:
         raise UsageError(no_partition(wanted.month, known))
-    if is_taxi:
-        selector["assetSelection"] = [{"path": [asset]} for asset in ASSETS]
     # `dagster_impl.lab.further_pipelines` says why.
     config = as_resource(wanted.parameters) if known else wanted.parameters
     month = [{"key": PARTITION, "value": wanted.month}] if wanted.month else []
     return launched(client, selector, month, config)
-
-
-def _selector(location: str, repository: str, job: str) -> dict[str, Any]:
-    return {"repositoryLocationName": location, "repositoryName": repository, "jobName": job}
-
-
-def further_job(client: Client, name: str) -> dict[str, Any]:
-    """Return where the job of a further pipeline is; raise `UsageError` when there is none of its name."""
-    return {**repository_of(client, name), "jobName": name}
 
 
 def job_partitions(client: Client, selector: Mapping[str, Any]) -> list[str]:
@@ -102,10 +87,10 @@ def newest(client: Client, pipeline: str | None, limit: int) -> list[RunRecord]:
     """Return the newest runs, without their tasks."""
     if pipeline is None:
         return [record(client, run) for run in islice(listed(client, {}), limit)]
-    # Of a further pipeline's assets there are runs of its own job, and of the job of all assets.
-    jobs = [] if pipeline == TAXI_PIPELINE.name else [listed(client, {"pipelineName": pipeline})]
+    # Of its assets there are runs of its own job, and of the job of all assets.
+    jobs = listed(client, {"pipelineName": pipeline})
     assets = (run for run in listed(client, {"pipelineName": ASSET_JOB}) if pipeline_of(run) == pipeline)
-    found = [run for runs in (*jobs, assets) for run in islice(runs, limit)]
+    found = [run for runs in (jobs, assets) for run in islice(runs, limit)]
     found.sort(key=lambda run: float(run["creationTime"]), reverse=True)
     return [record(client, run) for run in found[:limit]]
 
@@ -139,8 +124,9 @@ def observed(client: Client, _pipeline: str, run_id: str) -> RunRecord:
     """Return a run with its tasks, what they returned, and why one failed."""
     run = whole(client, run_id)
     steps = {step["stepKey"]: step for step in run["stepStats"]}
-    tasks = [task_record(run, key, steps.get(key)) for key in steps_of(run)]
     declared = {each.name: each for each in (TAXI_PIPELINE, *further.pipelines(MODULE))}.get(pipeline_of(run))
+    keys = [key for key in steps_of(run) if declared != TAXI_PIPELINE or key in history.TASK_OF_STEP]
+    tasks = [task_record(run, key, steps.get(key)) for key in keys]
     if declared:
         tasks.sort(key=lambda task: declared.order(task.task.partition("[")[0]))
     return record(client, run, tasks, history.error_of(run) if run["status"] == "FAILURE" else None)
@@ -197,6 +183,8 @@ def task_record(run: Mapping[str, Any], key: str, step: Mapping[str, Any] | None
         # Of a step that is skipped Dagster records that. It says nothing of one that can't run, except in the log.
         held_back: TaskState = "upstream failed" if run["status"] == "FAILURE" else "skipped"
         return TaskRecord(task, held_back if ended else "queued", 0, ended_at=history.iso(history.said_of(run, key)))
+    if is_ours and history.is_skipped(step):
+        return TaskRecord(task, "skipped", 0)
     state = STEP_STATES[step["status"]]
     if ended and state in ("running", "failed"):
         state = "canceled" if run["status"] == "CANCELED" else "failed"

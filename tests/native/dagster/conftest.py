@@ -17,7 +17,7 @@ os.environ["DAGSTER_HOME"] = os.environ["TRIPTYCH_HOME"] = HOME.name
 Path(HOME.name, "dagster.yaml").write_text("telemetry: {enabled: false}\n")
 
 from core import pipeline, transform  # noqa: E402
-from core.run import Receipt, Run  # noqa: E402
+from core.run import TASKS, Receipt, Run  # noqa: E402
 
 NOT_YET_STABLE = (
     # Without partitions, a check shows only its latest result, of whichever month ran last.
@@ -47,7 +47,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Run]]:
         seen: list[Run] = []
 
         def make(task: str) -> Callable[..., Receipt]:
-            def step(run: Run, *_month: object) -> Receipt:
+            def step(run: Run, *_month: object, **_built: bool) -> Receipt:
                 seen.append(run)
                 ending = ends.get(task, Receipt(task, "success"))
                 end = ending.pop(0) if isinstance(ending, list) else ending
@@ -58,8 +58,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Run]]:
 
             return step
 
-        for task in ("ingest_zones", "ingest_month", "transform", "check"):
+        for task in TASKS:
             monkeypatch.setattr(pipeline, task, make(task))
+        monkeypatch.setattr(pipeline, "pending", lambda run, month: ends.get("pending", ("2024-01 loaded",)))
         results = create_autospec(transform.results, return_value=ends.get("results", []))
         monkeypatch.setattr(transform, "results", results)
         monkeypatch.setattr(transform, "rows", create_autospec(transform.rows, return_value=ends.get("trips", 0)))

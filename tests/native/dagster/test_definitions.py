@@ -37,8 +37,19 @@ def names(keys: Iterable[dg.AssetKey]) -> set[str]:
     return {key.to_user_string() for key in keys}
 
 
-def test_assets_are_named_as_tables(graph: AssetGraph) -> None:
-    assert names(graph.get_all_asset_keys()) == TABLES
+def test_assets_are_named_as_tables_and_one_reports_on_them(graph: AssetGraph) -> None:
+    assert names(graph.get_all_asset_keys()) == TABLES | {"month_report"}
+
+
+def test_the_job_has_every_asset_and_check(repository: dg.RepositoryDefinition, graph: AssetGraph) -> None:
+    layer = repository.get_job("taxi_pipeline").asset_layer
+    assert set(layer.selected_asset_keys) == set(graph.get_all_asset_keys())
+    assert set(layer.asset_graph.asset_check_keys) == set(graph.asset_check_keys)
+
+
+def test_only_the_models_may_be_skipped(graph: AssetGraph) -> None:
+    skippable = {key for key in graph.get_all_asset_keys() if graph.get(key).assets_def.get_asset_spec(key).skippable}
+    assert names(skippable) == {model.name for model in lineage()}
 
 
 def test_lineage_is_that_of_the_sql(graph: AssetGraph) -> None:
@@ -88,7 +99,8 @@ def test_columns_have_the_types_and_constraints_of_the_contract(graph: AssetGrap
 def test_each_asset_has_a_table_an_owner_a_description_and_a_link_to_its_code(graph: AssetGraph) -> None:
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        assert node.metadata["dagster/table_name"] == f"dagster.{key.to_user_string()}"
+        if key.to_user_string() in TABLES:
+            assert node.metadata["dagster/table_name"] == f"dagster.{key.to_user_string()}"
         assert node.metadata["dagster/code_references"].code_references
         assert node.owners
         assert node.description
@@ -144,7 +156,7 @@ def test_no_step_has_a_retry_policy(repository: dg.RepositoryDefinition) -> None
     """Dagster would also retry a step whose run a user terminates: see `steps.failures`."""
     job = repository.get_implicit_global_asset_job_def()
     policies = {op.name: op.retry_policy for op in job.all_node_defs if isinstance(op, dg.OpDefinition)}
-    assert policies == dict.fromkeys(("raw_zones", "raw_trips", "transform", "check"))
+    assert policies == dict.fromkeys(("raw_zones", "raw_trips", "transform", "check", "checked", "report"))
 
 
 def test_steps_run_in_the_process_of_their_run(repository: dg.RepositoryDefinition) -> None:

@@ -102,15 +102,30 @@ def run(status: str, *steps: dict[str, Any], events: list[dict[str, Any]] | None
 
 
 ROWS = {"dagster/partition_row_count": 3}
-TAIL = (step("transform", start=12, state="unchanged"), step("check", start=14))
+TAIL = (
+    step("transform", start=12, state="unchanged"),
+    step("check", start=14),
+    step("month_report.checked", start=15),
+    step("month_report.report", start=16),
+)
 
 
 def test_a_month_is_what_its_steps_recorded() -> None:
     ingest = step("raw_trips", attempts=2, state="success", source_sha256="ab", digest="cd", **ROWS)
     record = history.record("2024-01", [run("SUCCESS", step("raw_zones", state="unchanged"), ingest, *TAIL)])
     assert (record.state, record.attempts, record.rows, record.digest, record.error) == ("success", 2, 3, "cd", None)
-    assert [task.state for task in record.tasks] == ["unchanged", "success", "unchanged", "success"]
+    assert [task.state for task in record.tasks] == ["unchanged", "success", "unchanged", "success", "success"]
     assert record.started_at == "1970-01-01T00:00:10+00:00"
+
+
+def test_a_month_with_nothing_pending_has_skipped_steps_and_did_not_fail() -> None:
+    branch = step("transform") | {"materializations": []}
+    ingest = step("raw_trips", state="unchanged", **ROWS)
+    skipped = [step(key, "SKIPPED") for key in ("check", "month_report.checked")]
+    steps = (step("raw_zones", state="unchanged"), ingest, branch, *skipped, step("month_report.report"))
+    record = history.record("2024-01", [run("SUCCESS", *steps)])
+    assert (record.state, record.error) == ("unchanged", None)
+    assert [task.state for task in record.tasks] == ["unchanged", "unchanged", "skipped", "skipped", "success"]
 
 
 def test_the_attempts_of_a_killed_run_count() -> None:
@@ -124,7 +139,7 @@ def test_a_killed_run_without_a_retry_has_the_error_that_dagster_reports() -> No
     events = [{"__typename": "RunFailureEvent", "message": "Run worker exited unexpectedly\n"}]
     record = history.record("2024-01", [run("FAILURE", step("raw_trips", "IN_PROGRESS"), events=events)])
     assert (record.state, record.error) == ("failed", "Run worker exited unexpectedly")
-    assert [task.state for task in record.tasks] == ["upstream failed", "failed", "upstream failed", "upstream failed"]
+    assert [task.state for task in record.tasks] == ["upstream failed", "failed", *["upstream failed"] * 3]
 
 
 def test_the_error_is_the_line_of_the_step_that_failed() -> None:

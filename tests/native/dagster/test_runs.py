@@ -48,12 +48,15 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "PAUSE_S", 0.0)
 
 
+KEYS = ["check", "month_report.checked", "month_report.report", "raw_trips", "raw_zones", "transform"]
+
+
 def run(status: str = "SUCCESS", tags: Json | None = None, **values: Any) -> Json:
     listed = [{"key": key, "value": value} for key, value in {"dagster/partition": "2024-01", **(tags or {})}.items()]
     return {
         "__typename": "Run", "id": "r1", "status": status, "jobName": "__ASSET_JOB", "creationTime": 10.0,
         "startTime": 11.0, "endTime": None, "tags": listed, "repositoryOrigin": {"repositoryLocationName": "triptych"},
-        "assetSelection": None, "stepKeysToExecute": ["check", "raw_trips", "raw_zones", "transform"],
+        "assetSelection": None, "stepKeysToExecute": KEYS,
         "executionPlan": None, "stepStats": [], "eventConnection": logged(),
     } | values  # fmt: skip
 
@@ -97,12 +100,15 @@ def test_the_cause_of_a_run(tags: Json, said: str) -> None:
 
 def test_runs_are_listed_by_the_name_of_the_pipeline() -> None:
     others = run(repositoryOrigin={"repositoryLocationName": "further"})
-    web = Web(RUNS=[listed(run(), others)])
+    web = Web(RUNS=[listed(run(id="r0", jobName="taxi_pipeline", creationTime=5.0)), listed(run(), others)])
     records = runs.newest(web.client(), "taxi_pipeline", 5)
-    assert web.asked == [("RUNS", {"filter": {"pipelineName": "__ASSET_JOB"}, "limit": 100, "cursor": None})]
+    assert web.asked == [
+        ("RUNS", {"filter": {"pipelineName": name}, "limit": 100, "cursor": None})
+        for name in ("taxi_pipeline", "__ASSET_JOB")
+    ]
     assert [(each.pipeline, each.partition, each.state) for each in records] == [
         ("taxi_pipeline", "2024-01", "success")
-    ]
+    ] * 2
     assert records[0].url == "http://127.0.0.1:1/runs/r1"
     assert (records[0].created_at, records[0].ended_at) == ("1970-01-01T00:00:10+00:00", None)
 
@@ -113,7 +119,7 @@ def test_a_run_has_its_tasks_in_order_and_what_they_returned() -> None:
     record = runs.observed(Web(RUN=[run("STARTED", stepStats=steps)]).client(), "taxi_pipeline", "r1")
     assert [(task.task, task.state, task.attempts, task.rows) for task in record.tasks] == [
         ("ingest_zones", "success", 2, None), ("ingest_month", "unchanged", 1, 5), ("transform", "running", 2, None),
-        ("check", "queued", 0, None),
+        ("check", "queued", 0, None), ("report", "queued", 0, None),
     ]  # fmt: skip
     assert record.tasks[1].returned == {"task": "ingest_month", "state": "unchanged", "digest": "cd", "rows": 5}
     assert record.under_way == {"transform": 2}
@@ -130,9 +136,9 @@ def test_the_check_returns_the_results_of_the_checks() -> None:
 @pytest.mark.parametrize(
     ("status", "states", "error"),
     [
-        ("CANCELED", ["success", "canceled", "skipped", "skipped"], None),
-        ("FAILURE", ["success", "failed", "upstream failed", "upstream failed"], "killed"),
-        ("CANCELING", ["success", "running", "queued", "queued"], None),
+        ("CANCELED", ["success", "canceled", "skipped", "skipped", "skipped"], None),
+        ("FAILURE", ["success", "failed", "upstream failed", "upstream failed", "upstream failed"], "killed"),
+        ("CANCELING", ["success", "running", "queued", "queued", "queued"], None),
     ],
 )
 def test_a_step_ends_with_its_run(status: str, states: list[str], error: str | None) -> None:

@@ -16,6 +16,7 @@ from core.run import Receipt, Run
 from core.transform import Result
 from dagster_impl.defs.models import MODELS, checks, models
 from dagster_impl.defs.raw import raw_trips, raw_zones
+from dagster_impl.defs.report import month_report
 from dagster_impl.defs.resources import Parameters
 from dagster_impl.lab.services import dagster_yaml
 from dagster_impl.steps import failures
@@ -202,3 +203,45 @@ def test_a_retry_is_requested_only_after_a_transient_error(error: Exception, att
     with pytest.raises(dg.RetryRequested if retried else dg.Failure) as raised, failures(context):
         raise error
     assert getattr(raised.value, "seconds_to_wait", None) == (RETRY_DELAY_S if retried else None)
+
+
+def ended(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """Return how each step ended."""
+    ends = {"STEP_SUCCESS": "success", "STEP_SKIPPED": "skipped", "STEP_FAILURE": "failed"}
+    events = [(event.step_key, event.event_type_value) for event in result.all_events if event.step_key]
+    return {key: ends[kind] for key, kind in events if kind in ends and key}
+
+
+def whole_job(parameters: Parameters | None = None) -> dg.ExecuteInProcessResult:
+    return run(raw_zones, raw_trips, models, checks, month_report, parameters=parameters)
+
+
+def report_of(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    (event,) = [event for event in result.get_asset_materialization_events() if event.asset_key == month_report.key]
+    return {name: entry.value for name, entry in event.materialization.metadata.items()}
+
+
+def test_a_month_with_nothing_pending_skips_its_models_and_checks_and_is_reported(steps: Steps) -> None:
+    steps(pending=(), report=Receipt("report", "success", MONTH, rows=7))
+    result = whole_job()
+    assert result.success
+    assert ended(result) == dict.fromkeys(("raw_zones", "raw_trips", "transform", "month_report.report"), "success") | {
+        "check": "skipped", "month_report.checked": "skipped",
+    }  # fmt: skip
+    assert not result.asset_materializations_for_node("transform")
+    assert report_of(result) == {"state": "success", "dagster/partition_row_count": 7}
+
+
+def test_a_month_that_was_built_is_reported_after_its_checks(steps: Steps) -> None:
+    steps(results=passed())
+    result = whole_job()
+    assert set(ended(result).values()) == {"success"}
+    assert list(ended(result))[-3:] == ["check", "month_report.checked", "month_report.report"]
+
+
+@pytest.mark.parametrize("failing", ["ingest_zones", "ingest_month", "transform", "check"])
+def test_a_month_in_which_a_step_failed_is_not_reported(steps: Steps, failing: str) -> None:
+    steps(results=passed(), **{failing: BadFile("html")})
+    result = whole_job()
+    assert not result.success
+    assert "month_report.report" not in ended(result)
