@@ -58,7 +58,7 @@ STEP: dict[str, Any] = {
     # What a step did is kept as an artifact: see `receipts.py`.
     "persist_result": False,
 }
-"""The options that all four tasks share."""
+"""The options that all tasks share."""
 
 
 @task(**STEP)
@@ -76,6 +76,13 @@ def ingest_month(run: Run, month: Month) -> Receipt:
 
 
 @task(**STEP)
+def pending(run: Run, month: Month) -> tuple[str, ...]:
+    """Return why the models have to be built and checked for the month; nothing when they need not."""
+    with failures():
+        return pipeline.pending(run, month)
+
+
+@task(**STEP)
 def transform(run: Run, month: Month) -> Receipt:
     """Bring the dbt models up to date."""
     with failures():
@@ -87,6 +94,13 @@ def check(run: Run, month: Month) -> Receipt:
     """Report the month's data tests."""
     with failures():
         return recorded(run.schema, pipeline.check(run, month))
+
+
+@task(**STEP)
+def report(run: Run, month: Month, built: bool) -> Receipt:
+    """Report on the month in one line, whether it was built or skipped."""
+    with failures():
+        return recorded(run.schema, pipeline.report(run, month, built))
 
 
 @flow(name="taxi_pipeline", flow_run_name=MONTH_NAME, on_running=[tag], persist_result=False)
@@ -103,12 +117,19 @@ def taxi_pipeline(month: MonthText, parameters: RunParameters) -> State[None]:
     except TriptychError as error:
         # Raised, it would fill the first page of the run's log with a traceback. A bug does.
         return Failed(message=str(error))
+    return Completed(message=summary(receipts))
+
+
+def summary(receipts: list[Receipt]) -> str | None:
+    """Return what the list of runs says of a month that ended well: what was skipped, and how many warnings it has."""
+    skipped = "transform and check skipped" if "transform" not in [receipt.task for receipt in receipts] else None
     warnings = sum(len(receipt.warnings) for receipt in receipts)
-    return Completed(message=f"success, {counted(warnings, 'warning')}" if warnings else None)
+    notes = [skipped, counted(warnings, "warning") if warnings else None]
+    return ", ".join(["success", *filter(None, notes)]) if any(notes) else None
 
 
 def run_steps(run: Run, month: Month) -> list[Receipt]:
-    """Run the four tasks of a month and return their receipts; raise the error of the first that failed."""
+    """Run the tasks of a month and return their receipts; raise the error of the first that failed."""
     # The tasks are called, not submitted: in a thread a time-out interrupts nothing (see README.md).
     # The month comes first: it does not wait while another run of the schema loads the zones.
     trips = ingest_month(run, month, return_state=True)
@@ -116,8 +137,14 @@ def run_steps(run: Run, month: Month) -> list[Receipt]:
     # `result` raises the error of a step that failed, and the steps after it are then not created. One that was
     # submitted to wait for it would stay NotReady, which is never final.
     receipts = [zones.result(), trips.result()]
-    built = transform(run, month, wait_for=[zones, trips], return_state=True)
-    return [*receipts, built.result(), check(run, month, wait_for=[built])]
+    reasons = pending(run, month, wait_for=[zones, trips], return_state=True)
+    last: State[Any] = reasons
+    # A branch is an `if`: a task that is not called has no run.
+    if needed := bool(reasons.result()):
+        built = transform(run, month, wait_for=[reasons], return_state=True)
+        last = check(run, month, wait_for=[built], return_state=True)
+        receipts += [built.result(), last.result()]
+    return [*receipts, report(run, month, needed, wait_for=[last])]
 
 
 @flow(name="backfill", flow_run_name=backfill_name, on_running=[tag], persist_result=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from core import errors
 from core.lab.protocol import MonthRecord, TaskRecord, TaskState, month_record
@@ -35,9 +35,9 @@ def record(prefect: Prefect, runs: Sequence[Json]) -> MonthRecord | None:
     of_runs = {"flow_runs": {"id": {"any_": order}}}
     tasks = prefect.filter("task_runs", of_runs)
     of_last = [task for task in tasks if task["flow_run_id"] == last["id"]]
-    if not settled(last, of_last):
-        return None
     tables = prefect.filter("artifacts", {**of_runs, "artifacts": {"type": {"any_": ["table"]}}})
+    if not settled(last, of_last, receipts_of(table for table in tables if table["flow_run_id"] == last["id"])):
+        return None
     for recorded in (tasks, tables):
         recorded.sort(key=lambda each: order.index(each["flow_run_id"]))
     receipts = receipts_of(tables)
@@ -45,19 +45,24 @@ def record(prefect: Prefect, runs: Sequence[Json]) -> MonthRecord | None:
     return month_record(last["parameters"]["month"], records, receipts, cause(last, of_last))
 
 
-def settled(run: Json, tasks: list[Json]) -> bool:
+def settled(run: Json, tasks: list[Json], receipts: Mapping[str, Json]) -> bool:
     """Return whether the end of every task run of an ended `run` has arrived, or no more of them are expected.
 
-    A run creates no task run after one that failed, except that it always loads both the zones and the month.
+    A step that completed has saved its receipt before its run ended, so those of the run tell which task runs to
+    expect: a step that was skipped has neither. One that did not complete has also one that failed, and it always loads
+    both the zones and the month.
     """
     ended = {step(task): task["state_type"] for task in tasks if task["state_type"] in FINAL}
-    last = next((name for name in TASKS if ended.get(name) == "FAILED"), TASKS[-1])
-    expected = {*TASKS[: TASKS.index(last) + 1], "ingest_month"}
+    expected = set(receipts)
+    complete = run["state_type"] == "COMPLETED"
+    if not complete:
+        expected |= {"ingest_zones", "ingest_month"}
     age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(run["end_time"])
-    return ended.keys() >= expected or age.total_seconds() > SETTLE_S[run["state_type"]]
+    arrived = ended.keys() >= expected and (complete or "FAILED" in ended.values())
+    return arrived or age.total_seconds() > SETTLE_S[run["state_type"]]
 
 
-def receipts_of(tables: Sequence[Json]) -> dict[str, Json]:
+def receipts_of(tables: Iterable[Json]) -> dict[str, Json]:
     """Return the receipt of each step, from a month's artifacts, oldest first.
 
     It is the last one that reports a change, or else the last one: what a run finds unchanged after a killed run is
@@ -82,8 +87,8 @@ def step(task: Json) -> str:
 def task_records(tasks: Sequence[Json], receipts: Mapping[str, Json], completed: bool) -> list[TaskRecord]:
     """Return the record of each step from a month's task runs, oldest first; none when the month has no task run.
 
-    In a run that `completed` every step did: a restart of the server loses task runs, which come from its event
-    stream, and never a receipt.
+    In a run that `completed`, every step with a receipt did, and every other one was skipped: a restart of the server
+    loses task runs, which come from its event stream, and never a receipt.
     """
     if not tasks and not completed:
         return []
@@ -95,9 +100,12 @@ def task_record(name: str, tries: Sequence[Json], receipt: Json, completed: bool
     """Return a step's record from its task runs, oldest first: the state of the last one, and the attempts of all."""
     last = tries[-1] if tries else {"state_type": "PENDING", "end_time": None}
     state: TaskState = "upstream failed" if last["state_type"] == "PENDING" else "failed"
-    if completed or last["state_type"] == "COMPLETED":
+    done = last["state_type"] == "COMPLETED" or (completed and bool(receipt))
+    if done:
         state = "unchanged" if receipt.get("state") == "unchanged" else "success"
-    attempts = max(sum(task["run_count"] for task in tries), int(completed))
+    elif completed:
+        state = "skipped"
+    attempts = max(sum(task["run_count"] for task in tries), int(done))
     started_at = tries[0]["start_time"] if tries else None
     return TaskRecord(name, state, attempts, started_at, last["end_time"], receipt.get("rows"))
 
@@ -107,7 +115,8 @@ def cause(run: Json, tasks: list[Json]) -> str | None:
     if run["state_type"] == "COMPLETED":
         return None
     failed = {step(task): task["state"] for task in tasks if task["state_type"] == "FAILED"}
-    state = next((failed[name] for name in TASKS if name in failed), run["state"])
+    # `pending` is a task too, and none of the steps: after it, no other one can fail.
+    state = next((failed[name] for name in (*TASKS, "pending") if name in failed), run["state"])
     return one_line(state["message"] or state["name"])
 
 

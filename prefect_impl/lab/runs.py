@@ -62,18 +62,22 @@ def observed(prefect: Prefect, _pipeline: str, run_id: str) -> RunRecord:
     (record,) = records(prefect, [run])
     pipeline = tasks.pipelines().get(record.pipeline)
     declared = pipeline.tasks if pipeline else []
-    record = replace(record, tasks=tasks.records(run, task_runs, artifacts, declared))
+    # The branch is a task of our flow, and none of its steps.
+    steps = [task for task in task_runs if pipeline != TAXI_PIPELINE or history.step(task) in declared]
+    record = replace(record, tasks=tasks.records(run, steps, artifacts, declared))
     if record.state == "failed":
         record = replace(record, error=tasks.cause(run, task_runs, declared))
-    if record.has_ended and not has_settled(run, task_runs, pipeline):
+    if record.has_ended and not has_settled(run, task_runs, artifacts, pipeline):
         return replace(record, state="running", ended_at=None)
     return record
 
 
-def has_settled(run: Json, task_runs: list[Json], pipeline: Pipeline | None) -> bool:
+def has_settled(run: Json, task_runs: list[Json], artifacts: list[Json], pipeline: Pipeline | None) -> bool:
     """Return whether the record of an ended run is complete: of our own pipeline it is known which tasks it creates."""
     if pipeline == TAXI_PIPELINE:
-        return history.settled(run, task_runs)
+        return history.settled(
+            run, task_runs, history.receipts_of(each for each in artifacts if each["type"] == "table")
+        )
     return tasks.settled(run, task_runs, pipeline.tasks if pipeline else [])
 
 

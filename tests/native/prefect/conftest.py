@@ -22,7 +22,7 @@ from prefect.testing.utilities import prefect_test_harness  # noqa: E402
 
 from core import pipeline  # noqa: E402
 from core.month import Month  # noqa: E402
-from core.run import Receipt, Run  # noqa: E402
+from core.run import TASKS, Receipt, Run  # noqa: E402
 from prefect_impl.lab.client import Prefect  # noqa: E402
 
 
@@ -41,16 +41,17 @@ def server() -> Iterator[Prefect]:
 
 
 class Steps:
-    """Stands in for the pipeline's four steps: which were called, in order, and what else a step does."""
+    """Stands in for the pipeline's steps: which were called, in order, and what else a step does."""
 
     def __init__(self) -> None:
         self.called: list[str] = []
         self.run: Run | None = None
         self.does: dict[str, Callable[[], None]] = {}
         self.warns: dict[str, tuple[str, ...]] = {}
+        self.pending: tuple[str, ...] = ("2024-01 loaded",)
 
     def step(self, task: str) -> Callable[..., Receipt]:
-        def run(run: Run, month: Month | None = None) -> Receipt:
+        def run(run: Run, month: Month | None = None, built: bool = True) -> Receipt:
             self.called.append(task)
             self.run = run
             self.does.get(task, lambda: None)()
@@ -66,6 +67,7 @@ class Steps:
 def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     """Replace the pipeline's steps."""
     stand_in = Steps()
-    for task in ("ingest_zones", "ingest_month", "transform", "check"):
+    for task in TASKS:
         monkeypatch.setattr(pipeline, task, stand_in.step(task))
+    monkeypatch.setattr(pipeline, "pending", lambda run, month: stand_in.pending)
     return stand_in

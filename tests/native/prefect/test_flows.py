@@ -18,7 +18,7 @@ from prefect.states import Completed, Crashed, Failed
 from prefect.utilities.callables import parameter_schema
 
 from core import waiting
-from core.errors import RETRIES, RETRY_DELAY_S, BadFile, Busy, SourceUnavailable, UsageError
+from core.errors import RETRIES, RETRY_DELAY_S, BadFile, Busy, CheckFailed, SourceUnavailable, UsageError
 from core.lab.protocol import MonthRecord
 from core.run import HELP, STRATEGIES, TASK_TIMEOUT_S, TASKS, Receipt, RunParameters
 from core.waiting import until
@@ -30,7 +30,7 @@ from tests.native.prefect.conftest import Steps
 PARAMETERS = RunParameters("folder", "a_schema")
 COMPLETED, FAILED, CRASHED = StateType.COMPLETED, StateType.FAILED, StateType.CRASHED
 
-TASK = [getattr(flows, name) for name in TASKS]
+TASK = [getattr(flows, name) for name in (*TASKS, "pending")]
 
 
 def raises(error: Exception, times: int = 1_000) -> Callable[[], None]:
@@ -47,7 +47,7 @@ def raises(error: Exception, times: int = 1_000) -> Callable[[], None]:
 # --- a step
 
 
-@pytest.mark.parametrize("task", TASK, ids=TASKS)
+@pytest.mark.parametrize("task", TASK, ids=lambda task: task.fn.__name__)
 def test_every_task_has_the_retries_and_the_timeout_of_core_and_no_cache(task: Task[..., Receipt]) -> None:
     options = {"retries": RETRIES, "retry_delay_seconds": RETRY_DELAY_S, "retry_condition_fn": flows.is_transient}
     options |= {"timeout_seconds": TASK_TIMEOUT_S, "cache_policy": NO_CACHE, "persist_result": False}
@@ -107,7 +107,7 @@ def test_a_month_runs_its_steps_in_order_and_leaves_receipts(run: RunMonth, step
     state, record = run("2024-01")
     assert state.is_completed()
     assert set(steps.called[:2]) == {"ingest_zones", "ingest_month"}
-    assert steps.called[2:] == ["transform", "check"]
+    assert steps.called[2:] == ["transform", "check", "report"]
     assert (record.state, record.rows, record.digest, record.error) == ("success", 7, "d" * 32, None)
     assert attempts(record) == dict.fromkeys(TASKS, ("success", 1))
     assert steps.run is not None and steps.run.run_id == str(state.state_details.flow_run_id)
@@ -130,7 +130,24 @@ def test_a_permanent_error_fails_the_month_at_once_with_its_message(run: RunMont
         "ingest_month": ("failed", 1),
         "transform": ("upstream failed", 0),
         "check": ("upstream failed", 0),
+        "report": ("upstream failed", 0),
     }
+
+
+def test_a_month_with_nothing_pending_skips_its_models_and_is_reported(run: RunMonth, steps: Steps) -> None:
+    steps.pending = ()
+    state, record = run("2024-09")
+    assert (state.name, state.message) == ("Completed", "success, transform and check skipped")
+    assert steps.called[2:] == ["report"]
+    assert attempts(record) == dict.fromkeys(TASKS, ("success", 1)) | dict.fromkeys(
+        ("transform", "check"), ("skipped", 0)
+    )
+
+
+def test_a_month_is_not_reported_after_a_failed_check(run: RunMonth, steps: Steps) -> None:
+    steps.does["check"] = raises(CheckFailed("2 of 9 tests failed"))
+    record = run("2024-10")[1]
+    assert (record.error, attempts(record)["report"]) == ("2 of 9 tests failed", ("upstream failed", 0))
 
 
 @pytest.mark.parametrize("failed", ["ingest_zones", "ingest_month"])

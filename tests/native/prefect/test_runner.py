@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,26 +142,29 @@ BOTH_LOADED = [LOADED, task_run("ingest_month")]
 
 
 @pytest.mark.parametrize(
-    ("run", "tasks", "over"),
+    ("run", "tasks", "saved", "over"),
     [
-        (flow_run("2024-01", ended=JUST_NOW), [task_run(name) for name in TASKS], True),
-        (flow_run("2024-01", ended=JUST_NOW), [task_run(name) for name in TASKS[:3]], False),
-        (flow_run("2024-01", "FAILED", JUST_NOW), [LOADED, task_run("ingest_month", "FAILED")], True),
-        (flow_run("2024-01", "FAILED", JUST_NOW), [task_run("ingest_zones", "FAILED")], False),
-        (flow_run("2024-01", "FAILED", JUST_NOW), [task_run("ingest_month", "FAILED")], False),
-        (flow_run("2024-01", "FAILED", JUST_NOW), [*BOTH_LOADED, task_run("transform", "FAILED")], True),
-        (flow_run("2024-01", "FAILED", JUST_NOW), [*BOTH_LOADED, task_run("transform", "RUNNING")], False),
-        (flow_run("2024-01", "CRASHED", JUST_NOW), [task_run("ingest_month", "RUNNING")], False),
-        (flow_run("2024-01", "CRASHED", LONG_AGO), [task_run("ingest_month", "RUNNING")], True),
-        (flow_run("2024-01", "FAILED", LONG_AGO), [], True),
+        (flow_run("2024-01", ended=JUST_NOW), [task_run(name) for name in TASKS], TASKS, True),
+        (flow_run("2024-01", ended=JUST_NOW), [task_run(name) for name in TASKS[:3]], TASKS, False),
+        (flow_run("2024-01", ended=JUST_NOW), [*BOTH_LOADED, task_run("report")], (*TASKS[:2], "report"), True),
+        (flow_run("2024-01", "FAILED", JUST_NOW), [LOADED, task_run("ingest_month", "FAILED")], TASKS[:1], True),
+        (flow_run("2024-01", "FAILED", JUST_NOW), [task_run("ingest_zones", "FAILED")], TASKS[1:2], False),
+        (flow_run("2024-01", "FAILED", JUST_NOW), [task_run("ingest_month", "FAILED")], TASKS[:1], False),
+        (flow_run("2024-01", "FAILED", JUST_NOW), [*BOTH_LOADED, task_run("transform", "FAILED")], TASKS[:2], True),
+        (flow_run("2024-01", "FAILED", JUST_NOW), [*BOTH_LOADED, task_run("transform", "RUNNING")], TASKS[:2], False),
+        (flow_run("2024-01", "FAILED", JUST_NOW), [*BOTH_LOADED, task_run("pending", "FAILED")], TASKS[:2], True),
+        (flow_run("2024-01", "CRASHED", JUST_NOW), [task_run("ingest_month", "RUNNING")], (), False),
+        (flow_run("2024-01", "CRASHED", LONG_AGO), [task_run("ingest_month", "RUNNING")], (), True),
+        (flow_run("2024-01", "FAILED", LONG_AGO), [], (), True),
     ],
     ids=[
-        "all four", "one on its way", "failed load", "failed zones, month on its way", "failed month, zones on its way",
-        "failed transform", "transform on its way", "just killed", "killed", "failed before its tasks",
+        "all of them", "one on its way", "two skipped", "failed load", "failed zones, month on its way",
+        "failed month, zones on its way", "failed transform", "transform on its way", "failed branch", "just killed",
+        "killed", "failed before its tasks",
     ],
 )  # fmt: skip
-def test_when_the_record_of_a_month_is_complete(run: Json, tasks: list[Json], over: bool) -> None:
-    assert settled(run, tasks) is over
+def test_when_the_record_of_a_month_is_complete(run: Json, tasks: list[Json], saved: Sequence[str], over: bool) -> None:
+    assert settled(run, tasks, {name: {} for name in saved}) is over
 
 
 @pytest.mark.parametrize(
@@ -200,7 +203,9 @@ def test_the_attempts_of_a_killed_run_count() -> None:
     month = record(server(recorded(tasks, [RECEIPT])), [flow_run("2024-01", "CRASHED"), flow_run("2024-01")])
     assert month is not None
     assert (month.state, month.attempts, month.rows, month.error) == ("success", 2, 7, None)
-    assert [task.attempts for task in month.tasks] == [1, 2, 1, 1]
+    assert [(task.state, task.attempts) for task in month.tasks] == [
+        ("success", 2 if task.task == "ingest_month" else 1) for task in month.tasks
+    ]
     assert (month.tasks[1].started_at, month.tasks[1].ended_at) == ("2023", LONG_AGO)
 
 
