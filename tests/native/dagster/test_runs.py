@@ -151,11 +151,11 @@ def test_a_step_ends_with_its_run(status: str, states: list[str], error: str | N
 
 
 LAUNCHED = {"__typename": "LaunchRunSuccess", "run": {"id": "r1"}}
-MONTHS = {"__typename": "AssetNode", "partitionKeys": ["2024-01", "2024-02"]}
+MONTHS = {"__typename": "Pipeline", "partitionKeysOrError": {"partitionKeys": ["2024-01", "2024-02"]}}
 
 
 def test_a_run_is_launched_with_its_partition_and_parameters() -> None:
-    web = Web(PARTITIONS=[MONTHS], RUNS=[listed()], LAUNCH_RUN=[LAUNCHED])
+    web = Web(JOB_PARTITIONS=[MONTHS], RUNS=[listed()], LAUNCH_RUN=[LAUNCHED])
     assert runs.start(web.client(), StartRequest("taxi_pipeline", {"schema": "s"}, "2024-01")) == "r1"
     params = web.asked[-1][1]["params"]
     assert params["runConfigData"] == {"resources": {"parameters": {"config": {"schema": "s"}}}}
@@ -163,7 +163,7 @@ def test_a_run_is_launched_with_its_partition_and_parameters() -> None:
 
 
 def test_a_run_whose_answer_was_lost_is_not_launched_twice() -> None:
-    web = Web(PARTITIONS=[MONTHS], RUNS=[listed(), listed(run(id="r7"))], LAUNCH_RUN=[httpx.ReadError("lost")])
+    web = Web(JOB_PARTITIONS=[MONTHS], RUNS=[listed(), listed(run(id="r7"))], LAUNCH_RUN=[httpx.ReadError("lost")])
     assert runs.start(web.client(), StartRequest("taxi_pipeline", {}, "2024-01")) == "r7"
     assert web.count("LAUNCH_RUN") == 1
 
@@ -173,7 +173,7 @@ def test_wrong_run_config_is_a_clear_line() -> None:
     ready = {"workspaceOrError": {"locationEntries": []}, "instance": {"daemonHealth": {"allDaemonStatuses": []}}}
 
     def respond(request: httpx.Request) -> httpx.Response:
-        answers = {"PARTITIONS": {"x": MONTHS}, "LAUNCH_RUN": {"x": wrong}, "RUNS": {"x": listed()}, "READY": ready}
+        answers = {"JOB_PARTITIONS": {"x": MONTHS}, "LAUNCH_RUN": {"x": wrong}, "RUNS": {"x": listed()}, "READY": ready}
         return httpx.Response(200, json={"data": answers[NAMES[json.loads(request.content)["query"]]]})
 
     client = Client(Endpoint("home", {"web": 1}), httpx.MockTransport(respond))
@@ -182,7 +182,7 @@ def test_wrong_run_config_is_a_clear_line() -> None:
 
 
 def test_a_month_that_is_no_partition_starts_nothing() -> None:
-    web = Web(PARTITIONS=[MONTHS])
+    web = Web(JOB_PARTITIONS=[MONTHS])
     with pytest.raises(UsageError, match=r"2030-01 is no partition: .* the last complete one, 2024-02"):
         runs.start(web.client(), StartRequest("taxi_pipeline", {}, "2030-01"))
 
