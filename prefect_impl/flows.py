@@ -142,8 +142,9 @@ def run_steps(run: Run, month: Month) -> list[Receipt]:
     # A branch is an `if`: a task that is not called has no run.
     if needed := bool(reasons.result()):
         built = transform(run, month, wait_for=[reasons], return_state=True)
+        receipts.append(built.result())
         last = check(run, month, wait_for=[built], return_state=True)
-        receipts += [built.result(), last.result()]
+        receipts.append(last.result())
     return [*receipts, report(run, month, needed, wait_for=[last])]
 
 

@@ -113,7 +113,8 @@ def test_a_month_fails_when_one_of_its_steps_does(
 
 def test_a_month_shows_its_ingest_step_and_its_span() -> None:
     records = [
-        TaskRecord("check", "success", 1, "2024-01-01T00:00:03+00:00", "2024-01-01T00:00:04+00:00"),
+        TaskRecord("report", "success", 1, "2024-01-01T00:00:03+00:00", "2024-01-01T00:00:04+00:00"),
+        TaskRecord("check", "success", 1),
         TaskRecord("transform", "success", 1),
         TaskRecord("ingest_month", "success", 3, "2024-01-01T00:00:01+00:00", "2024-01-01T00:00:02+00:00", 7),
         TaskRecord("ingest_zones", "success", 1, "2024-01-01T00:00:00+00:00", "2024-01-01T00:00:01+00:00"),

@@ -161,6 +161,19 @@ def test_a_failed_load_leaves_no_later_task_run_waiting(
     assert {history.step(one): one["state_type"] for one in runs} == {failed: "FAILED", other: "COMPLETED"}
 
 
+@pytest.mark.parametrize("failed", ["transform", "check"])
+def test_a_failed_build_leaves_no_later_task_run_waiting(
+    run: RunMonth, steps: Steps, server: Prefect, failed: str
+) -> None:
+    steps.does[failed] = raises(CheckFailed("bad"))
+    state, _ = run("2024-11")
+    runs = server.filter("task_runs", {"flow_runs": {"id": {"any_": [str(state.state_details.flow_run_id)]}}})
+    begun = ["ingest_zones", "ingest_month", "pending", *TASKS[2 : TASKS.index(failed)]]
+    assert {history.step(one): one["state_type"] for one in runs} == dict.fromkeys(begun, "COMPLETED") | {
+        failed: "FAILED"
+    }
+
+
 def test_a_task_that_hangs_is_timed_out(run: RunMonth, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flows.transform, "timeout_seconds", 0.2)
     steps.does["transform"] = lambda: until(lambda: None, 60, 0.01, "something that never comes")
