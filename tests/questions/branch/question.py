@@ -1,8 +1,9 @@
-"""A month is left in a situation by the baseline, and one run of the orchestrator finds it: which of its steps run?"""
+"""The baseline leaves a month in some situation, and a run of the orchestrator finds it: which of its steps run?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from core.lab.runs import Runs
 from core.month import Month
 from core.waiting import until
 from tests.contract.bench import MONTHS, Bench, Schema
-from tests.questions.asking import Answers, Asking, Question, Row
+from tests.questions.asking import Answers, Asking, How, Question, Row
 
 MONTH = MONTHS[0]
 
@@ -26,6 +27,10 @@ SHOWN = ("ingest_month", "transform", "check", "report")
 
 Change = Callable[[Bench, Path, Schema], None]
 """What happens before the run, to the published files and in the schema."""
+
+
+def nothing(bench: Bench, folder: Path, schema: Schema) -> None:
+    """Leave the schema empty."""
 
 
 def loaded(bench: Bench, folder: Path, schema: Schema, **flags: Any) -> None:
@@ -79,40 +84,78 @@ def file_of(folder: Path) -> Path:
     return folder / sample.file_name(Month.parse(MONTH))
 
 
-SITUATIONS: dict[str, tuple[Change, str, dict[str, Any]]] = {
-    "first load": (lambda *_: None, "success, success, success, success", {}),
-    "same bytes again": (loaded, "unchanged, skipped, skipped, success", {}),
-    "same bytes after a crash between load and build": (crashed, "unchanged, success, success, success", {}),
-    "an empty file replaces a full one": (emptied, "success, success, success, success", {"accept_suspect": True}),
-    "same bytes, other zones": (renamed, "unchanged, success, success, success", {}),
-    "same bytes, and the last check failed": (
-        strict, "unchanged, unchanged, failed, upstream failed", {"strict": True},
+@dataclass(frozen=True)
+class Situation:
+    """What a run finds, and how its steps then end."""
+
+    change: Change
+    expected: Sequence[str]
+    """The states of the steps, in the order of `SHOWN`."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """The run's other parameters."""
+
+
+BUILT = ("success", "success", "success")
+SKIPPED = ("skipped", "skipped", "success")
+
+SITUATIONS: Mapping[str, Situation] = {
+    "first load": Situation(nothing, ("success", *BUILT)),
+    "same bytes again": Situation(loaded, ("unchanged", *SKIPPED)),
+    "same bytes after a crash between load and build": Situation(crashed, ("unchanged", *BUILT)),
+    "an empty file replaces a full one": Situation(emptied, ("success", *BUILT), {"accept_suspect": True}),
+    "same bytes, other zones": Situation(renamed, ("unchanged", *BUILT)),
+    "same bytes, and the last check failed": Situation(
+        strict, ("unchanged", "unchanged", "failed", "upstream failed"), {"strict": True}
     ),
-    "the load fails": (broken, "failed, upstream failed, upstream failed, upstream failed", {}),
-}  # fmt: skip
-"""What happens before, how the steps of the run then end, and the run's other parameters."""
+    "the load fails": Situation(broken, ("failed", "upstream failed", "upstream failed", "upstream failed")),
+}
+
+BACKFILL = "a backfill: first the same bytes, then a replaced file"
+
+SKIPS: Mapping[str, How] = {"prefect": "emulated"}
+"""Prefect has no state for a step that was skipped: a task that is not called leaves no run, and the record is ours."""
 
 IN_TESTS = ("same bytes again", "same bytes after a crash between load and build")
 
+ROWS = [
+    *(
+        Row(
+            {"situation": name},
+            dict(zip(SHOWN, each.expected, strict=True)),
+            SKIPS if "skipped" in each.expected else {},
+            name in IN_TESTS,
+        )
+        for name, each in SITUATIONS.items()
+    ),
+    Row({"situation": BACKFILL}, {"backfill": "success", "transforms": ["skipped", "success"]}, SKIPS),
+]
+
 
 def ask(asking: Asking, rows: Sequence[Row]) -> Answers:
-    """Leave the month in each situation, in a schema of its own, and run it."""
-    bench = asking.bench
+    """Leave months in each situation, in a schema of its own, and run them."""
     for row in rows:
-        change, _, parameters = SITUATIONS[row.key["situation"]]
-        folder, schema = bench.copy_of(bench.folder), bench.schema()
-        change(bench, folder, schema)
-        record = asking.run(TAXI_PIPELINE.name, {"source": str(folder), "schema": schema, **parameters}, MONTH)
-        states = {task.task: task.state for task in record.tasks}
-        yield row, ", ".join(states[task] for task in SHOWN)
+        situation = SITUATIONS.get(row.key["situation"])
+        yield row, one_run(asking, situation) if situation else two_months(asking)
 
 
-QUESTION = Question(
-    name="branch",
-    title="When are a month's models built, and when are they skipped?",
-    rows=[
-        Row(key={"situation": situation}, expected=expected, in_tests=situation in IN_TESTS)
-        for situation, (_, expected, _) in SITUATIONS.items()
-    ],
-    ask=ask,
-)
+def one_run(asking: Asking, situation: Situation) -> dict[str, str]:
+    """Return how the steps of a run ended."""
+    folder, schema = asking.bench.copy_of(asking.bench.folder), asking.bench.schema()
+    situation.change(asking.bench, folder, schema)
+    record = asking.run(TAXI_PIPELINE.name, {"source": str(folder), "schema": schema, **situation.parameters}, MONTH)
+    states = {task.task: task.state for task in record.tasks}
+    return {task: states[task] for task in SHOWN}
+
+
+def two_months(asking: Asking) -> dict[str, Any]:
+    """Return how a backfill of an unchanged and a replaced month ended, and the transform of each."""
+    bench, months = asking.bench, MONTHS[:2]
+    folder, schema = bench.copy_of(bench.folder), bench.schema()
+    bench.backfill(BASELINE, months, folder, schema, jobs=1)
+    bench.replace(folder, months[1])
+    result = bench.backfill(asking.orchestrator, months, folder, schema)
+    states = [{task.task: task.state for task in month.tasks}["transform"] for month in result.months]
+    return {"backfill": result.status, "transforms": states}
+
+
+QUESTION = Question("branch", "When are a month's models built, and when are they skipped?", ROWS, ask)
