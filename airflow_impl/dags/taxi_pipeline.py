@@ -212,7 +212,7 @@ def taxi_pipeline() -> None:
     # Airflow passes the other arguments when a task runs.
     branch, checked = pending(), check()  # type: ignore[call-arg]
     [ingest_zones(), ingest_month()] >> branch >> transform() >> checked  # type: ignore[call-arg, misc]
-    branch >> report(checked)  # type: ignore[call-arg]
+    branch >> report(checked)  # type: ignore[arg-type, call-arg, misc]
     # endregion
 
 
