@@ -22,6 +22,7 @@ from core.lab.protocol import (
     Services,
     further,
     month_record,
+    run_range,
     run_verbs,
     schedule_verbs,
     serve,
@@ -29,7 +30,7 @@ from core.lab.protocol import (
 from core.month import Month
 from core.waiting import until
 
-CAPABILITIES = ["services", "web", "detached_backfills", "survives_worker_kill"]
+CAPABILITIES = ["services", "web", "detached_backfills", "one_run", "survives_worker_kill"]
 LACKS = {"concurrent_backfills": "Airflow allows a DAG one active backfill, so a second one waits."}
 
 READY_S = 180
@@ -59,6 +60,9 @@ def ready(request: Json, _: Progress) -> Json:
 def backfill(request: Json, progress: Progress) -> BackfillResult:
     """Run the months through Airflow's backfill API, one contiguous stretch of months after the other."""
     started, wanted = time.monotonic(), BackfillRequest.from_json(request)
+    if wanted.mode == "one-run":
+        with connected(wanted.endpoint) as airflow:
+            return BackfillResult.of(version("apache-airflow"), started, run_range(airflow, single, wanted, progress))
     months = [Month.parse(text) for text in wanted.months]
     records = {month: too_early(month) for month in months if not begun(month)}
     left = [month for month in months if month not in records]

@@ -70,8 +70,8 @@ def newest(airflow: Airflow, pipeline: str | None, limit: int) -> list[RunRecord
 def observed(airflow: Airflow, pipeline: str, run_id: str) -> RunRecord:
     """Return a run with its tasks in the order of the pipeline, what they returned, and why one failed.
 
-    A mapped task has a record for each of its instances, named as in ``task[3]``; until it is expanded, it has one,
-    named ``task``.
+    A mapped task has a record for each of its instances, named by its label, or else by its index, as in ``task[3]``;
+    until it is expanded, it has one, named ``task``.
     """
     run = airflow.get(path_of({"dag_id": pipeline, "dag_run_id": run_id}))
     path = f"{path_of(run)}/taskInstances"
@@ -138,8 +138,9 @@ def task_record(run: Json, instance: Json, returned: Any) -> TaskRecord:
         state = "canceled"
     if state == "success" and receipt.get("state") == "unchanged":
         state = "unchanged"
+    label = "" if index < 0 else f"[{instance.get('rendered_map_index') or index}]"
     return TaskRecord(
-        name if index < 0 else f"{name}[{index}]", state, instance["try_number"], instance["start_date"],
+        name + label, state, instance["try_number"], instance["start_date"],
         instance["end_date"], receipt.get("rows"), returned,
     )  # fmt: skip
 
@@ -149,6 +150,16 @@ def cancel(airflow: Airflow, pipeline: str, run_id: str) -> None:
     path = path_of({"dag_id": pipeline, "dag_run_id": run_id})
     if airflow.get(path)["state"] in ("queued", "running"):
         airflow.call("PATCH", path, json={"state": "failed", "note": CANCELED})
+
+
+def retry(airflow: Airflow, pipeline: str, run_id: str) -> str:
+    """Clear the failed task instances of a run, as its page does: they run again in the same run.
+
+    Those that could not run, because one before them failed, count as failed here.
+    """
+    body = {"dag_run_id": run_id, "only_failed": True, "dry_run": False}
+    airflow.call("POST", f"/dags/{pipeline}/clearTaskInstances", json=body)
+    return run_id
 
 
 def delete(airflow: Airflow, pipeline: str, run_id: str) -> None:

@@ -8,7 +8,7 @@ import os
 import secrets
 from pathlib import Path
 
-from core.lab.protocol import TAXI_PIPELINE, Endpoint, Pipeline, Services, Step, further
+from core.lab.protocol import TAXI_PIPELINE, TAXI_RANGE, Endpoint, Pipeline, Services, Step, further
 from core.settings import owner_only, private
 
 DAGS = Path(__file__).resolve().parent.parent / "dags"
@@ -63,8 +63,8 @@ LOCAL = "airflow.dag_processing.bundles.local.LocalDagBundle"
 
 
 def pipelines() -> list[Pipeline]:
-    """Return the pipelines whose DAGs are loaded: the taxi pipeline's, and those of TRIPTYCH_PIPELINES."""
-    return [TAXI_PIPELINE, *further.pipelines("airflow_dags")]
+    """Return the pipelines whose DAGs are loaded: the taxi pipeline's two, and those of TRIPTYCH_PIPELINES."""
+    return [TAXI_PIPELINE, TAXI_RANGE, *further.pipelines("airflow_dags")]
 
 
 def for_further_pipelines() -> dict[str, str]:

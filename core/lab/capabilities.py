@@ -20,6 +20,7 @@ CAPABILITIES = {
     "web": "Its services show runs on a web page.",
     "concurrent_backfills": "Two backfills run side by side.",
     "detached_backfills": "A backfill goes on when the command that asked for it is killed.",
+    "one_run": "A backfill may run its months as one run (`triptych backfill --as one-run`).",
     "survives_worker_kill": "A month whose process is killed with SIGKILL runs again by itself.",
 }
 """Each capability and its meaning, in the order of the page. `tests/contract` has a test that asks for it."""

@@ -68,6 +68,13 @@ class Runs:
         """Ask the orchestrator to cancel a run: `observe` shows when it has."""
         self.lab.ask(self.orchestrator, "cancel", RunRequest(pipeline, run_id))
 
+    def retry(self, pipeline: str, run_id: str) -> str:
+        """Run again what failed in a run that has ended, as its page does.
+
+        Return the id of the run in which that is done: the same one, or a new one.
+        """
+        return str(self.lab.ask(self.orchestrator, "retry", RunRequest(pipeline, run_id))["run_id"])
+
     def schedule(self, pipeline: str, *, active: bool) -> None:
         """Turn the schedule of a pipeline on, or pause it."""
         self.lab.ask(self.orchestrator, "schedule", ScheduleRequest(pipeline, active))

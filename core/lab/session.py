@@ -151,6 +151,7 @@ class Lab:
         failed, and the result says with which error.
         """
         stack, tally = self.stack(orchestrator), Tally(request, orchestrator.name, on_progress)
+        stack.description.check_mode(request.mode)
         with self._watched(stack) as supervisors:
             try:
                 result = tally.filled(self._run(stack, tally), lambda: self._loaded(request.schema))
@@ -162,7 +163,7 @@ class Lab:
         if not self._stop.is_set():
             tally.settle(result)
         lines = [line for supervisor in supervisors for line in supervisor.lines]
-        return replace(result, notes=[*result.notes, *lines])
+        return replace(result, notes=[*result.notes, *lines], mode=request.mode)
 
     def _run(self, stack: Stack, tally: Tally) -> BackfillResult:
         """Bring the services up, then call the runner."""

@@ -31,6 +31,7 @@ LACKS = {
     "services": "Each backfill is one process, with nothing to keep running.",
     "web": "It has no services, so no web page.",
     "detached_backfills": "The command's own process does the work.",
+    "one_run": "Its backfill is one process already, which records each month as a run.",
     "survives_worker_kill": "The process that is killed is the one that would start the month again.",
 }
 """The capabilities that a loop in one process does not have, and why."""

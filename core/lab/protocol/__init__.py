@@ -17,6 +17,7 @@ Verbs
     observe    RunRequest        -> RunRecord       what the orchestrator recorded of a run; may wait for its end
     runs       RunsRequest       -> RunList         the newest runs, whoever started them
     cancel     RunRequest        -> {}              asks the orchestrator to cancel a run, unless it has ended
+    retry      RunRequest        -> {"run_id"}      runs again what failed in a run that has ended, as its page does
     delete     RunRequest        -> {}              deletes a run that has ended from the history, with what it returned
     limit      LimitRequest      -> {}              sets how many tasks at a time may use a pool of slots
     processes  ProcessesRequest  -> ProcessList     the living processes by role
@@ -30,6 +31,7 @@ A runner needs the first four. The lab asks for no verb that the runner lacks (`
 from core.lab.protocol import further
 from core.lab.protocol.message import Message
 from core.lab.protocol.pipelines import TAXI_PIPELINE, Parameter, Pipeline, Value
+from core.lab.protocol.ranges import TAXI_RANGE, run_range
 from core.lab.protocol.records import (
     BackfillResult,
     Cause,
@@ -49,6 +51,7 @@ from core.lab.protocol.records import (
 from core.lab.protocol.requests import (
     BackfillRequest,
     LimitRequest,
+    Mode,
     ProcessesRequest,
     Request,
     RunRequest,
@@ -76,6 +79,7 @@ from core.lab.protocol.single import run_verbs
 __all__ = [
     "KINDS",
     "TAXI_PIPELINE",
+    "TAXI_RANGE",
     "BackfillRequest",
     "BackfillResult",
     "Cause",
@@ -83,6 +87,7 @@ __all__ = [
     "Endpoint",
     "LimitRequest",
     "Message",
+    "Mode",
     "MonthRecord",
     "MonthState",
     "Parameter",
@@ -115,6 +120,7 @@ __all__ = [
     "month_record",
     "progress_path",
     "read_result",
+    "run_range",
     "run_verbs",
     "schedule_verbs",
     "serve",

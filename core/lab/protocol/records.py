@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from core.lab.protocol.message import Message
 from core.lab.protocol.pipelines import TAXI_PIPELINE, Pipeline
+from core.lab.protocol.requests import Mode
 from core.run import counted
 
 MonthState = Literal["success", "unchanged", "failed"]
@@ -151,6 +152,8 @@ class BackfillResult(Message):
     seconds: float
     months: list[MonthRecord]
     notes: list[str] = field(default_factory=list)
+    mode: Mode = "runs"
+    """The mode that was asked for: results of two modes are never compared."""
 
     @classmethod
     def of(cls, version: str, started: float, months: list[MonthRecord], notes: list[str] | None = None) -> Self:

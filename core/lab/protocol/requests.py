@@ -91,13 +91,18 @@ Which = Literal["all", "missing", "failed"]
 own sense of these words."""
 
 
+Mode = Literal["runs", "one-run"]
+"""How a backfill runs its months: each as a run of its own, or all of them as the mapped steps of one run."""
+
+
 @dataclass(frozen=True)
 class BackfillRequest(Message):
     """A backfill of `months`, in this order, `jobs` of them at a time.
 
     Each month's run gets the fields of `core.run.RunParameters`; `endpoint` is where the services are. Of another
     `pipeline` than the taxi pipeline, each month's run gets the parameters `values` instead. The result has a record of
-    each month that was run: with `which`, of no other.
+    each month that was run: with `which`, of no other. As one run, how many months run at a time is the orchestrator's
+    own affair, and `jobs` says nothing.
     """
 
     months: list[str]
@@ -112,6 +117,7 @@ class BackfillRequest(Message):
     pipeline: str = TAXI_PIPELINE.name
     values: dict[str, Any] | None = None
     which: Which = "all"
+    mode: Mode = "runs"
 
     @property
     def parameters(self) -> dict[str, Any]:

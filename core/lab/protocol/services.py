@@ -8,6 +8,7 @@ from typing import ClassVar
 from core.errors import UsageError, quoted
 from core.lab.protocol.message import Message
 from core.lab.protocol.pipelines import TAXI_PIPELINE, Pipeline
+from core.lab.protocol.requests import Mode
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class Description(Message):
         """Raise `UsageError` when the runner does not answer `verb`."""
         if verb not in self.verbs:
             raise UsageError(f"{self.name} can't `{verb}` yet: its runner lacks this verb of the runner protocol")
+
+    def check_mode(self, mode: Mode) -> None:
+        """Raise `UsageError` when the orchestrator has no backfills of this mode."""
+        if mode == "one-run" and "one_run" not in self.capabilities:
+            reason = self.lacks.get("one_run", "Its runner does not have it.")
+            raise UsageError(f"{self.name} can't run a backfill as one run: {reason}")
 
     def pipeline(self, name: str) -> Pipeline:
         """Return the pipeline that has this name; raise `UsageError` naming those that there are."""

@@ -30,6 +30,9 @@ class SingleRuns(Protocol[Client_contra]):
     def cancel(self, client: Client_contra, pipeline: str, run_id: str, /) -> None:
         """Cancel a run; one that has ended stays as it is."""
 
+    def retry(self, client: Client_contra, pipeline: str, run_id: str, /) -> str:
+        """Run again what failed in a run that has ended; return the id of the run in which that is done."""
+
     def delete(self, client: Client_contra, pipeline: str, run_id: str, /) -> None:
         """Delete a run that has ended, and what it returned, from the orchestrator's history."""
 
@@ -61,6 +64,9 @@ def run_verbs(
             RunsRequest, lambda client, wanted, _: RunList(runs.newest(client, wanted.pipeline, wanted.limit))
         ),
         "cancel": verb(RunRequest, lambda client, wanted, _: runs.cancel(client, wanted.pipeline, wanted.run_id)),
+        "retry": verb(
+            RunRequest, lambda client, wanted, _: {"run_id": runs.retry(client, wanted.pipeline, wanted.run_id)}
+        ),
         "delete": verb(RunRequest, lambda client, wanted, _: runs.delete(client, wanted.pipeline, wanted.run_id)),
         "limit": verb(LimitRequest, lambda client, wanted, _: runs.limit(client, wanted)),
         "processes": verb(ProcessesRequest, lambda client, wanted, _: ProcessList(runs.processes(client, wanted))),
