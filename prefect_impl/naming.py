@@ -12,6 +12,9 @@ from core.month import spans
 MONTH_NAME = "{parameters.schema} {month}"
 """The name of a month's run, in the list of runs and on the page of its backfill."""
 
+RANGE_NAME = "{parameters.schema} {months}"
+"""The name of a run of a range of months."""
+
 
 def backfill_name() -> str:
     """Return a name such as ``backfill 2024-01..2024-03 -> taxis``."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import PermanentError, UsageError, quoted
-from core.lab.protocol import Pipeline, write_json
+from core.lab.protocol import Mode, Pipeline, write_json
 from core.month import Month
-from core.run import HELP
-from core.settings import Settings, default_source
+from core.run import HELP, JOBS
+from core.settings import Settings, default_source, settings
 
 if TYPE_CHECKING:
     from core.lab.registry import Orchestrator
@@ -42,6 +42,20 @@ def one_orchestrator(name: str, settings: Settings) -> Orchestrator:
     if len(chosen) != 1:
         raise UsageError(f"--on {name}: a run is on one orchestrator; choose from {', '.join(e.name for e in chosen)}")
     return chosen[0]
+
+
+def check_mode(mode: Mode, chosen: Iterable[Orchestrator], jobs: int) -> None:
+    """Raise `UsageError` when one of the chosen has no backfills of this mode, or `jobs` means nothing in it."""
+    from core.lab import driver
+
+    if mode == "runs":
+        return
+    if jobs != JOBS:
+        raise UsageError(
+            f"--jobs {jobs} --as {mode}: in one run its own setting counts; leave --jobs out"
+        )
+    for each in chosen:
+        driver.describe(each, settings()).check_mode(mode)
 
 
 def pairs(words: Iterable[str]) -> dict[str, str]:

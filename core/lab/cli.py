@@ -17,6 +17,7 @@ import typer
 
 from core.errors import PermanentError, TriptychError, UsageError
 from core.lab import arguments, completion, exits
+from core.lab.protocol import Mode
 from core.month import Month, parse_months
 from core.run import HELP, JOBS, StrategyName
 from core.settings import default_source, settings
@@ -129,6 +130,13 @@ def backfill(
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="How many months at a time, per orchestrator")] = JOBS,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            "--as",
+            help="A run for each month; or one run for all of them, in which a month has no history of its own",
+        ),
+    ] = "runs",
     strategy: Annotated[StrategyName, typer.Option(help=HELP["strategy"])] = "swap",
     force: Annotated[bool, typer.Option("--force", help=HELP["force"])] = False,
     accept_suspect: Annotated[bool, typer.Option("--accept-suspect", help=HELP["accept_suspect"])] = False,
@@ -148,8 +156,11 @@ def backfill(
     for each in chosen:
         check_schema_name(schema or each.name)
     arguments.check_json(json)
+    arguments.check_mode(mode, chosen, jobs)
     parameters = {"strategy": strategy, "force": force, "accept_suspect": accept_suspect, "strict": strict}
-    return _backfill(chosen, wanted, arguments.resolve_source(source, wanted), schema, parameters, jobs, json)
+    return _backfill(
+        chosen, wanted, arguments.resolve_source(source, wanted), schema, parameters, jobs, json, mode=mode
+    )
 
 
 @app.command(epilog="Example: triptych run taxi_pipeline --on airflow --month 2024-01 --set force=true")
@@ -423,13 +434,14 @@ def doctor(json: JsonFile = None) -> int:
 def _backfill(
     chosen: list[Orchestrator], months: Iterable[Month], source: str, schema: str | None,
     parameters: Mapping[str, Any] = {}, jobs: int = JOBS, json: Path | None = None, keep: bool = False,
+    mode: Mode = "runs",
 ) -> int:  # fmt: skip
     from core.lab import display
     from core.lab.protocol import BackfillRequest
 
     names = [str(month) for month in months]
     requests: dict[Orchestrator, BackfillRequest] = {
-        each: BackfillRequest(names, source, schema or each.name, jobs=jobs, **parameters) for each in chosen
+        each: BackfillRequest(names, source, schema or each.name, jobs=jobs, mode=mode, **parameters) for each in chosen
     }
 
     def report(results: dict[str, BackfillResult]) -> None:

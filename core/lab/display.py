@@ -150,7 +150,8 @@ def backfill_lines(results: Mapping[str, BackfillResult]) -> Iterable[str]:
     """Yield one line per orchestrator, one per warning, and one per cause of a failure, with the months that it hit."""
     for orchestrator, result in results.items():
         counts = ", ".join(filter(None, (_count(result.months, state) for state in ("success", "unchanged", "failed"))))
-        yield f"{orchestrator}: {counts} in {result.seconds:.1f} s"
+        how = " as one run" if result.mode == "one-run" else ""
+        yield f"{orchestrator}: {counts} in {result.seconds:.1f} s{how}"
         for record in result.months:
             yield from (f"{orchestrator} {record.month} warning: {line}" for line in record.warnings)
         causes: dict[str | None, list[str]] = {}

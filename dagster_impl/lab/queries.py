@@ -50,6 +50,7 @@ query ($tag: ExecutionTag!) { runsFeedOrError(limit: 1, view: BACKFILLS, filter:
 RETRY = """
 mutation ($params: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $params) {
   __typename
+  ... on LaunchRunSuccess { run { id } }
   ... on Error { message } } }
 """
 

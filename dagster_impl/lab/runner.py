@@ -8,6 +8,7 @@ from typing import Any
 from core.errors import TransientError
 from core.lab.protocol import (
     TAXI_PIPELINE,
+    TAXI_RANGE,
     BackfillRequest,
     BackfillResult,
     Description,
@@ -18,6 +19,7 @@ from core.lab.protocol import (
     further,
     month_of_run,
     month_record,
+    run_range,
     run_verbs,
     schedule_verbs,
     serve,
@@ -33,12 +35,12 @@ from dagster_impl.lab.queries import READY
 # 12 s on two quiet cores, 89 s on crowded ones.
 READY_S = 240
 
-CAPABILITIES = ["services", "web", "concurrent_backfills", "detached_backfills", "survives_worker_kill"]
+CAPABILITIES = ["services", "web", "concurrent_backfills", "detached_backfills", "one_run", "survives_worker_kill"]
 
 
 def describe(_request: dict[str, Any], _progress: Progress) -> Description:
     """Return who this is, without importing Dagster."""
-    pipelines = [TAXI_PIPELINE, *further.pipelines(stack.MODULE)]
+    pipelines = [TAXI_PIPELINE, TAXI_RANGE, *further.pipelines(stack.MODULE)]
     locations = [stack.LOCATION, *([stack.FURTHER] if further.modules(stack.MODULE) else [])]
     ports = [*(stack.PORTS[location] for location in locations), "web"]
     return Description("dagster", "Dagster", version("dagster"), CAPABILITIES, ports, pipelines=pipelines)
@@ -60,9 +62,11 @@ def ready(request: dict[str, Any], _progress: Progress) -> dict[str, Any]:
 
 
 def backfill(request: dict[str, Any], progress: Progress) -> BackfillResult:
-    """Launch one backfill through the daemon, and wait for its end."""
+    """Launch one backfill through the daemon, or one run of the range, and wait for its end."""
     started, wanted = time.monotonic(), BackfillRequest.from_json(request)
     client = connected(wanted.endpoint)
+    if wanted.mode == "one-run":
+        return BackfillResult.of(version("dagster"), started, run_range(client, single, wanted, progress))
     # Dagster would leave out a month that is no partition, without a message.
     months, known = native.chosen(client, wanted)
     ended: native.Records = {}

@@ -1,5 +1,6 @@
 """Single runs, as the runner protocol records them, from what Dagster recorded; and the processes behind them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from core.errors import TransientError, UsageError
 from core.lab.protocol import (
     TAXI_PIPELINE,
+    TAXI_RANGE,
     Cause,
     LimitRequest,
     ProcessesRequest,
@@ -70,10 +72,23 @@ def start(client: Client, wanted: StartRequest) -> str:
     known = set(job_partitions(client, selector))
     if known and wanted.month and wanted.month not in known:
         raise UsageError(no_partition(wanted.month, known))
-    # `dagster_impl.lab.further_pipelines` says why.
-    config = as_resource(wanted.parameters) if known else wanted.parameters
+    config = run_config(wanted, is_partitioned=bool(known))
     month = [{"key": PARTITION, "value": wanted.month}] if wanted.month else []
     return launched(client, selector, month, config)
+
+
+def run_config(wanted: StartRequest, *, is_partitioned: bool) -> dict[str, Any]:
+    """Return the run config that the parameters become."""
+    if wanted.pipeline == TAXI_RANGE.name:
+        return range_config(wanted.parameters)
+    # `dagster_impl.lab.further_pipelines` says why.
+    return as_resource(wanted.parameters) if is_partitioned else dict(wanted.parameters)
+
+
+def range_config(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the run config of a range: its months are those of an op."""
+    months = {"ops": {"months": {"config": {"months": parameters["months"]}}}}
+    return months | as_resource({name: value for name, value in parameters.items() if name != "months"})
 
 
 def job_partitions(client: Client, selector: Mapping[str, Any]) -> list[str]:
@@ -124,7 +139,8 @@ def observed(client: Client, _pipeline: str, run_id: str) -> RunRecord:
     """Return a run with its tasks, what they returned, and why one failed."""
     run = whole(client, run_id)
     steps = {step["stepKey"]: step for step in run["stepStats"]}
-    declared = {each.name: each for each in (TAXI_PIPELINE, *further.pipelines(MODULE))}.get(pipeline_of(run))
+    known = {each.name: each for each in (TAXI_PIPELINE, TAXI_RANGE, *further.pipelines(MODULE))}
+    declared = known.get(pipeline_of(run))
     keys = [key for key in steps_of(run) if declared != TAXI_PIPELINE or key in history.TASK_OF_STEP]
     tasks = [task_record(run, key, steps.get(key)) for key in keys]
     if declared:
@@ -179,6 +195,9 @@ def task_record(run: Mapping[str, Any], key: str, step: Mapping[str, Any] | None
     """Return what is recorded of one step: None before it began. A killed or canceled one ended with its run."""
     is_ours, ended = pipeline_of(run) == TAXI_PIPELINE.name, run["status"] in ENDED
     task = history.TASK_OF_STEP.get(key, key) if is_ours else key
+    if pipeline_of(run) == TAXI_RANGE.name:
+        # A mapping key has no hyphen.
+        task = re.sub(r"(?<=\[\d{4})_", "-", key)
     if step is None:
         # Of a step that is skipped Dagster records that. It says nothing of one that can't run, except in the log.
         held_back: TaskState = "upstream failed" if run["status"] == "FAILURE" else "skipped"
@@ -231,6 +250,13 @@ def cancel(client: Client, _pipeline: str, run_id: str) -> None:
             raise TransientError(f"Dagster can't cancel the run yet: {answer['message']}")
 
     patiently(attempt, client.patience_s)
+
+
+def retry(client: Client, _pipeline: str, run_id: str) -> str:
+    """Re-execute a run from its failure, as its page does: a new run of the steps that failed or could not run."""
+    # It is not repeated: an attempt whose answer was lost may have launched the run.
+    params = {"parentRunId": run_id, "strategy": "FROM_FAILURE"}
+    return str(client.once(queries.RETRY, {"params": params}, "LaunchRunSuccess")["run"]["id"])
 
 
 def delete(client: Client, _pipeline: str, run_id: str) -> None:

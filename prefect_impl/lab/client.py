@@ -19,7 +19,7 @@ from core.waiting import PATIENCE_S, patiently
 POOL = "triptych"
 DEPLOYMENT = "triptych"
 """The name of each flow's deployment."""
-DEPLOYMENTS = (f"backfill/{DEPLOYMENT}", f"taxi_pipeline/{DEPLOYMENT}")
+DEPLOYMENTS = (f"backfill/{DEPLOYMENT}", f"taxi_pipeline/{DEPLOYMENT}", f"taxi_range/{DEPLOYMENT}")
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 PAGE = 200
@@ -67,7 +67,7 @@ class Prefect:
                 return objects
 
     def ready(self, further: Sequence[str] = ()) -> bool:
-        """Return whether a worker is online and the deployments exist: both of ours, and those of `further` flows."""
+        """Return whether a worker is online and the deployments exist: ours, and those of `further` flows."""
         workers = self.filter(f"work_pools/{POOL}/workers", {"workers": {"status": {"any_": ["ONLINE"]}}})
         flows = [*(each.partition("/")[0] for each in DEPLOYMENTS), *further]
         body = {"flows": {"name": {"any_": flows}}, "deployments": {"name": {"any_": [DEPLOYMENT]}}}
@@ -95,6 +95,11 @@ class Prefect:
     def cancel(self, run_id: str) -> None:
         """Cancel a run. Its worker ends it, and the server cancels the runs that it has started, within 20 s."""
         self.call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
+
+    def retry(self, run_id: str) -> None:
+        """Have a run that has ended run again, under the same id: every task that has kept no result is called."""
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+        self.call("POST", f"/flow_runs/{run_id}/set_state", {"state": state})
 
     def delete(self, run_id: str) -> None:
         """Delete a run with its task runs. The artifacts that it created stay."""

@@ -8,12 +8,14 @@ from importlib.metadata import version
 
 from core.lab.protocol import (
     TAXI_PIPELINE,
+    TAXI_RANGE,
     BackfillRequest,
     BackfillResult,
     Description,
     Endpoint,
     Progress,
     Services,
+    run_range,
     run_verbs,
     schedule_verbs,
     serve,
@@ -26,7 +28,7 @@ from prefect_impl.lab import services as stack
 from prefect_impl.lab.client import Json, Prefect
 from prefect_impl.lab.tasks import pipelines
 
-CAPABILITIES = ["services", "web", "concurrent_backfills", "detached_backfills", "survives_worker_kill"]
+CAPABILITIES = ["services", "web", "concurrent_backfills", "detached_backfills", "one_run", "survives_worker_kill"]
 
 READY_S = 120
 """How long to wait for the worker's first heartbeat, which it sends before it asks for work."""
@@ -47,16 +49,19 @@ def services(request: Json, _progress: Progress) -> Services:
 def ready(request: Json, _progress: Progress) -> Json:
     """Return when a worker is online and the deployments exist."""
     with connected(request) as prefect:
-        known = pipelines().keys() - {TAXI_PIPELINE.name}
+        known = pipelines().keys() - {TAXI_PIPELINE.name, TAXI_RANGE.name}
         until(lambda: prefect.ready(list(known)) or None, READY_S, parent.POLL_S, "Prefect's worker and deployments")
     return {}
 
 
 def backfill(request: Json, progress: Progress) -> BackfillResult:
-    """Run the deployment `backfill` for all months asked for, and wait for its end."""
+    """Run the deployment `backfill`, or `taxi_range`, for all months asked for, and wait for its end."""
     started, wanted = time.monotonic(), BackfillRequest.from_json(request)
     with connected(wanted.endpoint) as prefect:
-        records = parent.run(prefect, wanted, progress)
+        if wanted.mode == "one-run":
+            records = run_range(prefect, single, wanted, progress)
+        else:
+            records = parent.run(prefect, wanted, progress)
     return BackfillResult.of(version("prefect"), started, records)
 
 

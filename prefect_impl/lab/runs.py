@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from core.lab.protocol import (
     TAXI_PIPELINE,
+    TAXI_RANGE,
     Cause,
     LimitRequest,
     Pipeline,
@@ -36,12 +37,14 @@ CAUSES: dict[str, Cause] = {"SCHEDULE": "scheduled", "AUTOMATION": "event"}
 def start(prefect: Prefect, wanted: StartRequest) -> str:
     """Create a run of the deployment, as its form does; return the run's id.
 
-    The run parameters of our pipeline are one parameter of its flow. Each parameter of another one is the flow's own.
+    The run parameters of our two pipelines are one parameter of the flow. Each one of another pipeline is the flow's.
     """
     given: Json = {"month": wanted.month} if wanted.month else {}
-    is_ours = wanted.pipeline == TAXI_PIPELINE.name
-    parameters = {"parameters": wanted.parameters} if is_ours else wanted.parameters
-    return prefect.start(wanted.pipeline, given | parameters, wanted.at)
+    parameters = dict(wanted.parameters)
+    if wanted.pipeline == TAXI_RANGE.name:
+        given = {"months": parameters.pop("months")}
+    is_ours = wanted.pipeline in (TAXI_PIPELINE.name, TAXI_RANGE.name)
+    return prefect.start(wanted.pipeline, given | ({"parameters": parameters} if is_ours else parameters), wanted.at)
 
 
 def newest(prefect: Prefect, pipeline: str | None, limit: int) -> list[RunRecord]:
@@ -133,6 +136,12 @@ def cancel(prefect: Prefect, _pipeline: str, run_id: str) -> None:
         prefect.call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLED"}})
     elif state not in FINAL:
         prefect.cancel(run_id)
+
+
+def retry(prefect: Prefect, _pipeline: str, run_id: str) -> str:
+    """Have a run run again, as its page does: all of it, in the same run."""
+    prefect.retry(run_id)
+    return run_id
 
 
 def delete(prefect: Prefect, _pipeline: str, run_id: str) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.lab.protocol import TAXI_PIPELINE, Pipeline, TaskRecord, TaskState, further
+from core.lab.protocol import TAXI_PIPELINE, TAXI_RANGE, Pipeline, TaskRecord, TaskState, further
 from prefect_impl.lab import history
 from prefect_impl.lab.client import FINAL, Json
 
@@ -35,7 +35,7 @@ AT_ONCE_S = 1.0
 
 def pipelines() -> dict[str, Pipeline]:
     """Return the pipelines that can be started, by name: ours, and those that TRIPTYCH_PIPELINES adds."""
-    return {each.name: each for each in (TAXI_PIPELINE, *further.pipelines("prefect_flows"))}
+    return {each.name: each for each in (TAXI_PIPELINE, TAXI_RANGE, *further.pipelines("prefect_flows"))}
 
 
 def settled(run: Json, task_runs: Sequence[Json], declared: Sequence[str]) -> bool:
@@ -73,7 +73,8 @@ def records(
     """Return the record of each task: those that are declared in their order, then the others as they were created.
 
     A task that is called several times, as a mapped one is, has a record for each call, numbered in their order from 0:
-    ``load[0]``. A declared task that was never created has one too, once the run has ended.
+    ``load[0]``; or labeled with the name of the task that called it: ``load[2024-01]``. A declared task that was never
+    created has one too, once the run has ended.
     """
     # Their ids are UUIDs of version 7, which sort by time. The threads that run them set all other times.
     created = sorted(task_runs, key=lambda task: str(task["id"]))
@@ -82,11 +83,19 @@ def records(
     has_lost_some = not returned.keys() <= {task["id"] for task in created}
     for name in names:
         several = [task for task in created if name_of(task) == name]
-        labels = [name] if len(several) == 1 else [f"{name}[{number}]" for number in range(len(several))]
+        labels = [label_of(name, task, created, number) for number, task in enumerate(several)]
+        labels = [name] if len(several) == 1 and labels == [f"{name}[0]"] else labels
         found += [record(label, run, task, returned) for label, task in zip(labels, several, strict=True)]
         if not several and run["state_type"] in FINAL:
             found.append(TaskRecord(name, never_created(run, has_lost_some), 0))
     return found
+
+
+def label_of(name: str, task: Json, every: Sequence[Json], number: int) -> str:
+    """Return the label of one of several calls of a task."""
+    parents = {each["id"] for each in task["task_inputs"].get("__parents__", [])}
+    called_by = next((each["name"] for each in every if each["id"] in parents), number)
+    return f"{name}[{called_by}]"
 
 
 def name_of(task: Json) -> str:

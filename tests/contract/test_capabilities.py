@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import httpx
 import pytest
 
+from core.errors import UsageError
 from core.lab.registry import orchestrators
 from core.waiting import until
 from tests.contract.bench import MONTHS, Bench, is_alive
@@ -51,3 +52,15 @@ def test_a_backfill_goes_on_when_its_command_is_killed(bench: Bench, orchestrato
     # Its last builds may still be running. Another command's backfill comes after them.
     assert bench.backfill(orchestrator, MONTHS[:3], bench.folder, schema).status == "success"
     assert bench.tables(schema) == bench.baseline(bench.folder, MONTHS[:3])
+
+
+@pytest.mark.capability("one_run")
+def test_a_range_as_one_run_makes_the_same_tables(bench: Bench, orchestrator: str) -> None:
+    schema = bench.schema()
+    try:
+        result = bench.backfill(orchestrator, MONTHS[:2], bench.folder, schema, mode="one-run")
+    except UsageError as refusal:
+        raise AssertionError(refusal) from refusal
+    assert result.mode == "one-run"
+    assert [(month.month, month.state) for month in result.months] == [(month, "success") for month in MONTHS[:2]]
+    assert bench.tables(schema) == bench.baseline(bench.folder, MONTHS[:2])

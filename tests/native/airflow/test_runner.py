@@ -22,7 +22,7 @@ def test_describe_lists_the_pipelines_that_airflow_has(tmp_path: Path, monkeypat
     def names() -> list[str]:
         return [each.name for each in runner.describe({}, Progress(tmp_path / "progress")).pipelines]
 
-    assert names() == ["taxi_pipeline"]
+    assert names() == ["taxi_pipeline", "taxi_range"]
     monkeypatch.setenv("TRIPTYCH_PIPELINES", "tests.questions")
     assert {"taxi_pipeline", "trigger_rules"} <= set(names())
 

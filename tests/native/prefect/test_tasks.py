@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from core.lab.protocol import TAXI_RANGE
 from core.run import TASKS
 from prefect_impl.lab import tasks
 from prefect_impl.lab.client import Json
@@ -24,6 +25,7 @@ def task_run(function: str, kind: str = "COMPLETED", named: str | None = None, *
     return {
         "id": function, "task_key": f"{function}-1a2b3c4d", "state_type": kind, "state_name": named or kind.title(),
         "name": f"{function}-0a1", "run_count": 2, "start_time": LONG_AGO, "end_time": LONG_AGO, "updated": LONG_AGO,
+        "task_inputs": {},
         "state": {"message": f"{function}'s words", "name": named or kind.title(), "timestamp": LONG_AGO},
     } | values  # fmt: skip
 
@@ -80,6 +82,16 @@ def test_a_task_that_was_never_created(run: str, said: str) -> None:
 
 def test_a_completed_run_that_lost_task_runs_did_not_skip_them() -> None:
     assert states(flow_run(), [], ["load"], [artifact("lost", [{}])]) == {"load": "success"}
+
+
+def test_a_task_that_another_one_calls_is_labeled_with_its_name() -> None:
+    month = task_run("month_steps", id="1", name="2024-02")
+    steps = [
+        task_run("load", id="2", task_inputs={"__parents__": [{"input_type": "task_run", "id": "1"}]}),
+        task_run("load", id="3"),
+    ]
+    found = tasks.records(flow_run(), [month, *steps], [], ["load"])
+    assert [each.task for each in found] == ["load[2024-02]", "load[1]", "month_steps"]
 
 
 def test_the_call_of_a_deployment_is_named_after_its_flow() -> None:
@@ -144,4 +156,7 @@ def test_the_cause_is_the_first_task_that_failed_itself() -> None:
 
 def test_without_further_pipelines_there_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRIPTYCH_PIPELINES", raising=False)
-    assert {name: each.tasks for name, each in tasks.pipelines().items()} == {"taxi_pipeline": list(TASKS)}
+    assert {name: each.tasks for name, each in tasks.pipelines().items()} == {
+        "taxi_pipeline": list(TASKS),
+        "taxi_range": TAXI_RANGE.tasks,
+    }

@@ -1,0 +1,223 @@
+"""A range of months as one mapped run, beside a run for each month: what is lost of retry, history and cancel?"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from shutil import copy
+from typing import Any
+
+from core.lab.protocol import TAXI_PIPELINE, TAXI_RANGE, BackfillResult, Mode, RunRecord
+from core.waiting import until
+from tests.contract.bench import MONTHS, Schema
+from tests.publisher import Publisher
+from tests.questions.asking import Answers, Asking, Question, Row
+
+THREE = MONTHS[:3]
+FIRST, BAD, SHAKY = THREE
+"""Of the three months, the file of the second is missing, and that of the third is refused once, in the rows that say
+so."""
+
+PATIENCE_S = 240.0
+"""How long anything that must happen may take, on a busy machine."""
+
+
+def file_of(month: str) -> str:
+    """Return the name of a month's file."""
+    return f"green_tripdata_{month}.parquet"
+
+
+@dataclass(frozen=True)
+class Troubled:
+    """A backfill in which one month failed, and what became of it when the file had come."""
+
+    schema: Schema
+    result: BackfillResult
+    loaded: list[str]
+    runs: list[RunRecord]
+    retried: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One orchestrator and one mode, and the backfills that several rows look at."""
+
+    asking: Asking
+    mode: Mode
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline whose runs do the work of this mode."""
+        return TAXI_RANGE.name if self.mode == "one-run" else TAXI_PIPELINE.name
+
+    def backfill(self, source: Path | str, schema: Schema) -> BackfillResult:
+        """Backfill the three months."""
+        return self.asking.bench.backfill(self.asking.orchestrator, THREE, source, schema, mode=self.mode)
+
+    def runs_since(self, instant: dt.datetime) -> list[RunRecord]:
+        """Return the runs of the mode's pipeline that were created since then."""
+        newest = self.asking.runs.newest(self.pipeline)
+        return [run for run in newest if run.created_at and dt.datetime.fromisoformat(run.created_at) >= instant]
+
+    def identical(self, schema: Schema) -> str:
+        """Return whether the tables are those that the baseline makes of the three months."""
+        bench = self.asking.bench
+        return "identical" if bench.tables(schema) == bench.baseline(bench.folder, THREE) else "different"
+
+    @cached_property
+    def whole(self) -> tuple[Schema, list[RunRecord]]:
+        """Three months without a fault."""
+        began, schema = dt.datetime.now(dt.UTC), self.asking.bench.schema()
+        self.backfill(self.asking.bench.folder, schema)
+        return schema, self.runs_since(began)
+
+    @cached_property
+    def troubled(self) -> Troubled:
+        """Three months with two faults; then the missing file comes, and what failed is retried."""
+        bench, began = self.asking.bench, dt.datetime.now(dt.UTC)
+        schema, folder = bench.schema(), bench.copy_of(bench.folder)
+        (folder / file_of(BAD)).unlink()
+        with Publisher(folder) as site:
+            site.fail(SHAKY, status=503)
+            result = self.backfill(site.url, schema)
+            loaded, runs = sorted(bench.ledger(schema)), self.runs_since(began)
+            copy(bench.folder / file_of(BAD), folder)
+            retried = self.retry(next(run for run in runs if run.state == "failed"))
+        return Troubled(schema, result, loaded, runs, retried)
+
+    def retry(self, failed: RunRecord) -> dict[str, Any]:
+        """Retry what failed of a run as its page does; return where that is done, and which months are loaded again."""
+        began, runs = dt.datetime.now(dt.UTC), self.asking.runs
+        run_id = runs.retry(self.pipeline, failed.run_id)
+        record = runs.observe(self.pipeline, run_id, wait_s=PATIENCE_S)
+        return {
+            "in": "the same run" if run_id == failed.run_id else "a new run",
+            "loads": months_begun(record, began),
+            "ends": record.state,
+        }
+
+
+def months_begun(run: RunRecord, since: dt.datetime) -> list[str]:
+    """Return the months whose load has begun since then: the label of a mapped step, or else the run's own month."""
+    began = [
+        task.task.partition("[")[2].rstrip("]") or str(run.partition)
+        for task in run.tasks
+        if task.task.startswith(TAXI_RANGE.main) and task.started_at
+        if dt.datetime.fromisoformat(task.started_at) >= since
+    ]
+    return sorted(set(began))
+
+
+def tables(trial: Trial) -> str:
+    """The tables of three months without a fault."""
+    return trial.identical(trial.whole[0])
+
+
+def history(trial: Trial) -> dict[str, Any]:
+    """What the history has of three months without a fault, and of one of them."""
+    _, runs = trial.whole
+    steps = [step for run in runs for step in trial.asking.runs.observe(trial.pipeline, run.run_id, 0).tasks]
+    return {
+        "runs": len(runs),
+        f"runs of {BAD}": sum(run.partition == BAD for run in runs),
+        f"steps labeled {BAD}": sum(
+            step.task.endswith(f"[{BAD}]") for step in steps if step.task.split("[")[0] in STEPS
+        ),
+    }
+
+
+STEPS = TAXI_RANGE.tasks
+
+
+def loaded(trial: Trial) -> list[str]:
+    """Which months are loaded when one has no file."""
+    return trial.troubled.loaded
+
+
+def states(trial: Trial) -> dict[str, str]:
+    """How the months ended when one has no file."""
+    return {month.month: month.state for month in trial.troubled.result.months}
+
+
+def attempts(trial: Trial) -> dict[str, int]:
+    """How often each month was tried, when one has no file and another is refused once."""
+    return {month.month: month.attempts for month in trial.troubled.result.months}
+
+
+def runs_that_failed(trial: Trial) -> str:
+    """How many runs failed when one month has no file."""
+    runs = trial.troubled.runs
+    return f"{sum(run.state == 'failed' for run in runs)} of {len(runs)}"
+
+
+def retried(trial: Trial) -> dict[str, Any]:
+    """What happens when the file has come, and what failed is retried."""
+    troubled = trial.troubled
+    return {**troubled.retried, "tables": trial.identical(troubled.schema)}
+
+
+def canceled(trial: Trial) -> dict[str, Any]:
+    """Cancel the run while it loads its first months, and backfill again."""
+    bench, runs, schema = trial.asking.bench, trial.asking.runs, trial.asking.bench.schema()
+    # The lock that stops a load is on the ledger, so there has to be one.
+    bench.backfill("plain", THREE[:1], bench.folder, schema)
+    parameters = {"months": f"{FIRST}..{SHAKY}", "source": str(bench.folder), "schema": schema}
+    with bench.held_before_publishing(schema) as held:
+        run_id = runs.start(TAXI_RANGE.name, parameters)
+        until(lambda: any(map(held.waiting, THREE)) or None, PATIENCE_S, 0.1, "a load in its middle")
+        runs.cancel(TAXI_RANGE.name, run_id)
+        record = runs.observe(TAXI_RANGE.name, run_id, wait_s=PATIENCE_S)
+    before = sorted(bench.ledger(schema))
+    again = trial.backfill(bench.folder, schema)
+    return {
+        "run": record.state if record.has_ended else f"still {record.state}",
+        "loaded": before,
+        "again": {month.month: month.state for month in again.months},
+        "tables": trial.identical(schema),
+    }
+
+
+WHOLE = "three months"
+ONE_BAD = "one month has no file, one is refused once"
+CASES: Mapping[str, Callable[[Trial], Any]] = {
+    f"{WHOLE}: tables": tables,
+    f"{WHOLE}: history": history,
+    f"{ONE_BAD}: loaded": loaded,
+    f"{ONE_BAD}: months": states,
+    f"{ONE_BAD}: attempts": attempts,
+    f"{ONE_BAD}: runs that failed": runs_that_failed,
+    "the file has come, what failed is retried": retried,
+    "canceled while it loads, and backfilled again": canceled,
+}
+
+EXPECTED: Mapping[str, Any] = {
+    f"{WHOLE}: tables": "identical",
+    f"{ONE_BAD}: loaded": [FIRST, SHAKY],
+    f"{ONE_BAD}: months": {FIRST: "success", BAD: "failed", SHAKY: "success"},
+    f"{ONE_BAD}: attempts": {FIRST: 1, BAD: 1, SHAKY: 2},
+}
+
+IN_TESTS = (f"{WHOLE}: tables", f"{WHOLE}: history")
+
+MODES: tuple[Mode, ...] = ("runs", "one-run")
+
+ROWS = [
+    Row({"case": case, "mode": mode}, EXPECTED.get(case), in_tests=case in IN_TESTS and mode == "one-run")
+    for case, look in CASES.items()
+    for mode in MODES
+    # A backfill of runs is canceled as a whole, which tests/contract does.
+    if look is not canceled or mode == "one-run"
+]
+
+
+def ask(asking: Asking, rows: Sequence[Row]) -> Answers:
+    """Yield what was observed of each row."""
+    trials = {mode: Trial(asking, mode) for mode in MODES}
+    for row in rows:
+        yield row, CASES[row.key["case"]](trials[row.key["mode"]])
+
+
+QUESTION = Question("dynamic", "What is lost when a range of months is one mapped run?", ROWS, ask)
