@@ -38,8 +38,10 @@ def parameters(deployment: dict[str, Any]) -> dict[str, Any]:
 def test_the_entrypoint_is_a_flow_that_takes_its_parameters(deployment: dict[str, Any]) -> None:
     flow: Flow[..., Any] = load_flow_from_entrypoint(deployment["entrypoint"])
     assert f"{flow.name}/{deployment['name']}" in client.DEPLOYMENTS
-    month = {"month": "2024-01"} if flow.name == "taxi_pipeline" else {"months": ["2024-01"]}
-    given = flow.validate_parameters(parameters(deployment) | month)["parameters"]
+    months: dict[str, Any] = {
+        "taxi_pipeline": {"month": "2024-01"}, "backfill": {"months": ["2024-01"]}, "taxi_range": {"months": "2024-01"},
+    }  # fmt: skip
+    given = flow.validate_parameters(parameters(deployment) | months[flow.name])["parameters"]
     assert given == RunParameters("sample", "prefect")
 
 
@@ -59,7 +61,7 @@ def test_it_runs_on_our_pool_in_one_process_from_the_root(deployment: dict[str, 
 
 
 def test_a_parent_never_waits_in_the_queue_of_its_months() -> None:
-    assert [one["work_pool"]["work_queue_name"] for one in DEPLOYMENTS] == ["months", "backfills"]
+    assert [one["work_pool"]["work_queue_name"] for one in DEPLOYMENTS] == ["months", "backfills", "months"]
 
 
 def test_nothing_is_pulled_and_no_path_belongs_to_one_machine() -> None:
