@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 from prefect import State, flow, runtime, task, unmapped
 from prefect.cache_policies import NO_CACHE
@@ -23,8 +23,10 @@ from prefect_impl.naming import RANGE_NAME, tag
 MonthsText = Annotated[str, AfterValidator(lambda text: spans(map(str, parse_months(text))))]
 """Months as a form takes them, such as 2024-01..2024-03."""
 
+THREADS: Any = ThreadPoolTaskRunner(max_workers=JOBS)
+"""As many months at a time as a backfill. A step that is called in a thread can't be interrupted by its time-out."""
 
-# region mapped
+
 @task(task_run_name="{month}", cache_policy=NO_CACHE, persist_result=False)
 def month_steps(run: Run, month: Month) -> State[None]:
     """Run the steps of one month: each is a task run of its own, with retries of its own."""
@@ -35,14 +37,7 @@ def month_steps(run: Run, month: Month) -> State[None]:
     return Completed()
 
 
-@flow(
-    name="taxi_range",
-    flow_run_name=RANGE_NAME,
-    on_running=[tag],
-    persist_result=False,
-    # Threads of one process: a step that is called in one of them can't be interrupted by its time-out.
-    task_runner=ThreadPoolTaskRunner(max_workers=JOBS),  # type: ignore[arg-type]
-)
+@flow(name="taxi_range", flow_run_name=RANGE_NAME, on_running=[tag], persist_result=False, task_runner=THREADS)
 def taxi_range(months: MonthsText, parameters: RunParameters) -> State[None]:
     """Load a range of months in one run; a month that fails holds back no other.
 
@@ -56,4 +51,3 @@ def taxi_range(months: MonthsText, parameters: RunParameters) -> State[None]:
     if failed:
         return Failed(message=f"{len(failed)} of {counted(len(chosen), 'month')} failed: {'; '.join(failed)}")
     return Completed(message=f"{counted(len(chosen), 'month')} run")
-    # endregion

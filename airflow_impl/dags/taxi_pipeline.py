@@ -288,6 +288,7 @@ def taxi_range() -> None:
         run, of = run_of(params, dag_run), Month.parse(month)
         return report(pipeline.transform(run, of), run, of, outlet_events, FCT_TRIPS, DAILY_BOROUGH_STATS)
 
+    # region mapped
     @task(multiple_outputs=False, map_index_template=LABEL)
     @cause_only
     def check(month: str, params: dict[str, Any], dag_run: DagRun) -> dict[str, Any]:
@@ -299,10 +300,10 @@ def taxi_range() -> None:
     zones = ingest_zones()  # type: ignore[call-arg]
 
     # A group, and not three mapped tasks: a step waits for its own month only.
-    # region mapped
     @task_group(prefix_group_id=False)
     def steps(month: str) -> None:
-        [ingest_month(month), zones] >> transform(month) >> check(month)  # type: ignore[call-arg, misc]
+        # By name: the label is made of a keyword argument.
+        [ingest_month(month=month), zones] >> transform(month=month) >> check(month=month)  # type: ignore[call-arg, misc]
 
     steps.expand(month=months())  # type: ignore[call-arg]
     # endregion

@@ -51,9 +51,7 @@ def check_mode(mode: Mode, chosen: Iterable[Orchestrator], jobs: int) -> None:
     if mode == "runs":
         return
     if jobs != JOBS:
-        raise UsageError(
-            f"--jobs {jobs} --as {mode}: in one run its own setting counts; leave --jobs out"
-        )
+        raise UsageError(f"--jobs {jobs} --as {mode}: in one run its own setting counts; leave --jobs out")
     for each in chosen:
         driver.describe(each, settings()).check_mode(mode)
 

@@ -29,7 +29,6 @@ def publish(context: dg.OpExecutionContext, receipt: Receipt, schema: str, *tabl
         context.log_event(dg.AssetMaterialization(name, partition=receipt.month, metadata=metadata))
 
 
-# region mapped
 @dg.op(out=dg.DynamicOut(str))
 def months(config: Range) -> Iterator[dg.DynamicOutput[str]]:
     """Yield each month of the range: a mapping key has no hyphen."""
@@ -79,7 +78,6 @@ def taxi_range() -> None:
     transform, check = transform_month.alias("transform"), check_month.alias("check")
     zones = ingest_zones()
     months().map(lambda month: check(transform(ingest_month(month), zones=zones)))
-    # endregion
 
 
 @dg.definitions

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from core.lab.protocol import MonthRecord, TaskRecord, TaskState, month_record
+from core.month import parse_months
 
 TASK_OF_STEP = {
     "raw_zones": "ingest_zones",
@@ -36,11 +37,20 @@ Runs = dict[str, list[dict[str, Any]]]
 
 
 def by_month(runs: Sequence[dict[str, Any]]) -> Runs:
-    """Return the runs of a backfill by month."""
+    """Return the runs of a backfill by month: one of a range of months is the run of each."""
     months: Runs = defaultdict(list)
     for run in sorted(runs, key=lambda run: float(run["creationTime"])):
-        months[tags_of(run)["dagster/partition"]].append(run)
+        for month in partitions_of(tags_of(run)):
+            months[month].append(run)
     return months
+
+
+def partitions_of(tags: Mapping[str, str]) -> list[str]:
+    """Return the months that a run is of, by its tags."""
+    if month := tags.get("dagster/partition"):
+        return [month]
+    ends = (tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end"))
+    return [str(month) for month in parse_months("..".join(ends))]
 
 
 def is_lost(run: Mapping[str, Any]) -> bool:

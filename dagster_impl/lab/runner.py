@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -83,7 +85,12 @@ def reader(client: Client, pipeline: str) -> native.Reader:
     if pipeline == TAXI_PIPELINE.name:
         return history.record
     (declared,) = (each for each in further.pipelines(stack.MODULE) if each.name == pipeline)
-    return lambda month, runs: month_of_run(single.observed(client, pipeline, runs[-1]["id"]), declared)
+
+    def read(month: str, runs: Sequence[Mapping[str, Any]]) -> MonthRecord:
+        # The run of a range has no month of its own.
+        return month_of_run(replace(single.observed(client, pipeline, runs[-1]["id"]), partition=month), declared)
+
+    return read
 
 
 def connected(endpoint: dict[str, Any]) -> Client:
