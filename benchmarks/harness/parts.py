@@ -52,8 +52,9 @@ def choice() -> str:
     """Return the table of what each orchestrator costs, and what it can do."""
     head, lines = costs(measure.read("backfill", measure.RESULTS))
     listed = (ROOT / "docs" / "capabilities.md").read_text()
-    # Its columns are: capability, meaning, and one for each orchestrator, in the order of `costs`.
-    does = re.findall(r"^\| `\w+` \| (.+?) \| ((?:yes|no)(?: \| (?:yes|no))*) \|$", listed, re.MULTILINE)
+    # Its columns are: capability, meaning, and one for each orchestrator, in the order of `costs`. A mode of our own
+    # command is nothing to choose an orchestrator by, and no figure is of it.
+    does = re.findall(r"^\| `(?!one_run`)\w+` \| (.+?) \| ((?:yes|no)(?: \| (?:yes|no))*) \|$", listed, re.MULTILINE)
     return table(head, [*lines, *([meaning.rstrip("."), *cells.split(" | ")] for meaning, cells in does)])
 
 
