@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 
 from core.errors import TransientError
@@ -18,16 +20,13 @@ from tests.questions.dependencies.pipelines import UPSTREAM, WAYS
 PATIENCE_S = 240.0
 """How long anything that must happen may take, on a busy machine."""
 
-WAITS_S = 15.0
+WAITS_S = 30.0
 """How long to look at a run that may wait for ever. It looks at the upstream run every second, or every five."""
 
-SAMPLES = 8
-"""How often to look at the processes of runs that wait: what is there each time, is held."""
+SAMPLES, SAMPLED_S = 3, 15.0
+"""How often to look at the processes of runs that wait, and for how long, at least: what is always there, is held."""
 
 POLLS, PASSIVE = ("poll", "poll deferred"), ("push", "event")
-
-BY_SENSOR = {("dagster", "poll deferred")}
-"""Where nobody starts a run that polls: a sensor starts the downstream run, when it has seen the upstream one."""
 
 MONTHS = {
     "fails": "2023-02",
@@ -41,8 +40,14 @@ MONTHS = {
 
 WARM_UP, CALLS = "2023-01", {"succeeds": "2023-08", "fails": "2023-07"}
 
-HELD = ("2023-09", "2023-10", "2023-11")
+HELD = ("2023-09", "2023-10")
 """Months that are awaited together."""
+
+AT_ONCE = 3
+"""How many cases, or runs, to start at a time: most of their time they wait."""
+
+Key = tuple[str, str]
+"""A way, and what the upstream run does."""
 
 OUTCOMES = {
     "failed": "fails",
@@ -80,22 +85,27 @@ class Started:
         self.record(PATIENCE_S)
 
 
+def is_passive(asking: Asking, way: str) -> bool:
+    """Return whether nobody starts the downstream run by hand. For Dagster's sensor, polling is that too."""
+    return way in PASSIVE or (asking.orchestrator, way) == ("dagster", "poll deferred")
+
+
+def emptied(folder: Path) -> Path:
+    """Return the folder by which the tasks are told what to do, and tell what they have done, without files."""
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    return folder
+
+
 @dataclass
 class Scene:
     """The pipelines of one orchestrator."""
 
     asking: Asking
+    folder: Path
     published: dict[str, str] = field(default_factory=dict)
     """The newest upstream run of each month, by its id."""
-
-    @cached_property
-    def folder(self) -> Path:
-        """The empty folder by which the tasks are told what to do, and tell what they have done."""
-        here = work.folder(self.asking.bench.lab.settings)
-        here.mkdir(exist_ok=True)
-        for old in here.iterdir():
-            old.unlink()
-        return here
 
     def start(self, pipeline: str, month: str) -> str:
         """Start a run of a month. In Airflow it has a date too: `ExternalTaskSensor` finds a run by nothing else."""
@@ -124,23 +134,28 @@ class Scene:
         path = self.folder / f"{WAYS[way]}.built"
         return path.read_text().split().count(month) if path.exists() else 0
 
-    def are_built(self, month: str, within_s: float = PATIENCE_S, ways: Sequence[str] = PASSIVE) -> None:
-        """Return when the month has been built in each of the ways."""
+    def are_built(self, month: str, ways: Sequence[str] = (), within_s: float = PATIENCE_S) -> None:
+        """Return when the month has been built in each of the ways, and in those in which nobody starts a run."""
+        ways = [way for way in WAYS if way in ways or is_passive(self.asking, way)]
         until(lambda: all(self.builds(way, month) for way in ways) or None, within_s, 0.5, f"the builds of {month}")
 
     def outcome(self, way: str, month: str, state: str) -> str:
         """Return what the downstream pipeline did with a month, if its run is in this state."""
         return {1: "builds once", 2: "builds twice"}.get(self.builds(way, month)) or OUTCOMES[state]
 
-    def ended(self, way: str, month: str) -> str:
-        """Return what it did when nobody started it, once its runs of the month have ended."""
+    def passive(self, keys: Iterable[Key]) -> dict[Key, str]:
+        """Return what the pipelines did whose runs nobody started, once these have ended."""
 
         def look() -> list[RunRecord] | None:
-            runs = [run for run in self.asking.runs.newest(WAYS[way], limit=200) if run.partition == month]
+            runs = [run for run in self.asking.runs.newest(limit=500) if run.partition in MONTHS.values()]
             return runs if all(run.has_ended for run in runs) else None
 
-        runs = until(look, PATIENCE_S, 0.5, f"the end of {WAYS[way]} of {month}")
-        return self.outcome(way, month, runs[0].state) if runs else "does not run"
+        runs = {(run.pipeline, run.partition): run for run in until(look, PATIENCE_S, 0.5, "the end of all runs")}
+        found = {(way, case): runs.get((WAYS[way], MONTHS[case])) for way, case in keys}
+        return {
+            (way, case): self.outcome(way, MONTHS[case], run.state) if run else "does not run"
+            for (way, case), run in found.items()
+        }
 
 
 def warm_up(scene: Scene) -> None:
@@ -180,7 +195,7 @@ def is_late(scene: Scene, month: str, ways: Sequence[str]) -> list[Started]:
 def is_run_again(scene: Scene, month: str, ways: Sequence[str]) -> list[Started]:
     """Publish, follow, and publish again when all is built."""
     started = succeeds(scene, month, ways)
-    scene.are_built(month, ways=[*PASSIVE, *ways])
+    scene.are_built(month, ways)
     scene.publish(month)
     return started
 
@@ -210,12 +225,14 @@ def followed(scene: Scene, upstream: str, ways: Sequence[str]) -> dict[str, str]
     """Return what the runs do that a person starts, in one case. One that waits for ever is canceled."""
     month = MONTHS[upstream]
     started, found = CASES[upstream](scene, month, ways), {}
+    patience_s = WAITS_S if upstream in FOREVER else PATIENCE_S
     for each in started:
-        each.begin()
-        record = each.record(WAITS_S if upstream in FOREVER else PATIENCE_S)
+        record = each.record(patience_s)
         found[each.way] = scene.outcome(each.way, month, record.state)
         if not record.has_ended:
             each.cancel()
+            # The next one has waited as long.
+            patience_s = 0
     return found
 
 
@@ -228,23 +245,30 @@ def called(scene: Scene, upstream: str) -> str:
     return scene.outcome("call", month, run.record(PATIENCE_S).state)
 
 
-def held(scene: Scene, way: str) -> dict[str, int]:
+def always(look: Callable[[], set[str | None]]) -> set[str | None]:
+    """Return what is there each time."""
+    end, samples = time.monotonic() + SAMPLED_S, [look()]
+    while len(samples) < SAMPLES or time.monotonic() < end:
+        samples.append(look())
+    return set.intersection(*samples)
+
+
+def held(scene: Scene, ways: Sequence[str]) -> dict[str, dict[str, int]]:
     """Return how many runs wait for months that are not published, and how many of them hold a process all the time."""
-    marks = [scene.folder / f"{month}.held" for month in HELD] if way == "call" else []
+    marks = [scene.folder / f"{month}.held" for month in HELD]
     for mark in marks:
         mark.touch()
-    started = (
-        [] if (scene.asking.orchestrator, way) in BY_SENSOR else [run for m in HELD for run in scene.follow([way], m)]
-    )
-    for each in started:
-        each.begin()
-    samples = [{each.record.run_id for each in scene.asking.runs.processes()} for _ in range(SAMPLES)]
-    waiting = {each.run_id for each in started if not each.record().has_ended}
+    by_hand = [way for way in ways if not is_passive(scene.asking, way)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        started = [run for runs in pool.map(partial(scene.follow, by_hand), HELD) for run in runs]
+        waiting = {record.run_id for record in pool.map(Started.begin, started) if not record.has_ended}
+    holding = always(lambda: {each.record.run_id for each in scene.asking.runs.processes()})
     for mark in marks:
         mark.unlink()
     for each in started:
-        each.record(PATIENCE_S) if marks else each.cancel()
-    return {"runs that wait": len(waiting), "processes": len(waiting.intersection(*samples))}
+        each.record(PATIENCE_S) if each.way == "call" else each.cancel()
+    found = {way: waiting & {each.run_id for each in started if each.way == way} for way in ways}
+    return {way: {"runs that wait": len(runs), "processes": len(runs & holding)} for way, runs in found.items()}
 
 
 EXPECTED: Mapping[str, Mapping[str, str]] = {
@@ -278,26 +302,34 @@ ASKED = {way: [case for case in CASES if case != "has no date"] for way in PASSI
 OUTCOME = {
     (way, upstream): row("outcome", way, upstream) for way in WAYS for upstream in ({"call": [*CALLS]} | ASKED)[way]
 }
-HOLDS = {way: row("held", way, "is awaited by 3 runs") for way in ("call", *POLLS)}
+HOLDS = {way: row("held", way, "is awaited by 2 runs") for way in ("call", *POLLS)}
 
 
 def ask(asking: Asking, rows: Sequence[Row]) -> Answers:
-    """Ask some of the rows."""
-    scene, wanted = Scene(asking), {key: each for key, each in OUTCOME.items() if each in rows}
-    by_itself = {
-        key: each for key, each in wanted.items() if key[0] in PASSIVE or (asking.orchestrator, key[0]) in BY_SENSOR
-    }
+    """Ask some of the rows: case by case, some at a time."""
+    scene = Scene(asking, emptied(work.folder(asking.bench.lab.settings)))
+    wanted = {key: each for key, each in OUTCOME.items() if each in rows}
+    by_itself = {key: each for key, each in wanted.items() if is_passive(asking, key[0])}
     if by_itself:
         warm_up(scene)
-    for upstream in MONTHS:
-        ways = [way for way, case in wanted.keys() - by_itself.keys() if case == upstream and way != "call"]
-        if ways or by_itself:
-            yield from ((wanted[way, upstream], found) for way, found in followed(scene, upstream, ways).items())
+
+    def answers(upstream: str) -> dict[Key, str]:
+        ways = [way for way, case in wanted.keys() - by_itself.keys() if case == upstream]
+        found = {("call", upstream): called(scene, upstream)} if "call" in ways else {}
+        polls = [way for way in ways if way != "call"]
+        if polls or by_itself:
+            found |= {(way, upstream): text for way, text in followed(scene, upstream, polls).items()}
+        return found
+
+    *others, last = MONTHS
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = [*pool.map(answers, others), answers(last)]
+    yield from ((wanted[key], text) for each in found for key, text in each.items())
     if by_itself:
-        scene.are_built(MONTHS["succeeds"], ways=[way for way, _ in by_itself])
-    yield from ((each, scene.ended(way, MONTHS[upstream])) for (way, upstream), each in by_itself.items())
-    yield from ((each, called(scene, upstream)) for (way, upstream), each in wanted.items() if way == "call")
-    yield from ((each, held(scene, way)) for way, each in HOLDS.items() if each in rows)
+        scene.are_built(MONTHS[last])
+        yield from ((by_itself[key], text) for key, text in scene.passive(by_itself).items())
+    if ways := [way for way, each in HOLDS.items() if each in rows]:
+        yield from ((HOLDS[way], figures) for way, figures in held(scene, ways).items())
 
 
 QUESTION = Question(
