@@ -141,7 +141,7 @@ def test_constructs_are_counted_over_the_rows_that_ran(data: Path) -> None:
         for dagster, how in [("ran", "native"), ("skipped", "emulated"), ("ran", "emulated"), (None, "native")]
     ]
     (data / "rules.json").write_text(json.dumps(rows))
-    asked = {"rules": {"dagster": {}}, "without_a_page": {"dagster": {}}}
+    asked: dict[str, dict[str, dict[str, str]]] = {"rules": {"dagster": {}}, "without_a_page": {"dagster": {}}}
     (data / "asked.json").write_text(json.dumps(asked))
     (data.parent / "rules.md").touch()
     assert tables.constructs().splitlines() == [
