@@ -261,7 +261,7 @@ def output(step: str, **metadata: Any) -> Json:
 
 def test_further_pipelines_are_described_and_have_a_code_server_of_their_own(questions: str, tmp_path: Path) -> None:
     described = runner.describe({}, Progress(tmp_path / "progress"))
-    assert [each.name for each in described.pipelines] == ["taxi_pipeline", "job", "other"]
+    assert [each.name for each in described.pipelines] == ["taxi_pipeline", "taxi_range", "job", "other"]
     assert described.ports == ["code", "further", "web"]
     started = services.services(Endpoint(str(tmp_path), {"code": 1, "further": 2, "web": 3}))
     assert [step.name for step in started.steps if step.start] == [
