@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import TriptychError, UsageError
-from core.lab.protocol import TAXI_PIPELINE, BackfillRequest, MonthRecord, Progress, canceled_with_us
+from core.lab.protocol import TAXI_PIPELINE, TAXI_RANGE, BackfillRequest, MonthRecord, Progress, canceled_with_us
 from core.month import spans
 from core.waiting import patiently, until
 from dagster_impl.lab import queries
@@ -43,7 +43,7 @@ def partitions(client: Client) -> list[str]:
 
 def repository_of(client: Client, job: str) -> dict[str, str]:
     """Return where the job of a pipeline is; raise `UsageError` when there is none of its name."""
-    if job == TAXI_PIPELINE.name:
+    if job in (TAXI_PIPELINE.name, TAXI_RANGE.name):
         # A web server that has just restarted lists no repository.
         return {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY}
     for repository in client.one(queries.REPOSITORIES, {}, "RepositoryConnection")["nodes"]:
