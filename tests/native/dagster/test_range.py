@@ -12,7 +12,9 @@ from core.errors import BadFile, SourceUnavailable
 from core.run import Receipt, Run
 from dagster_impl import steps as shared
 from dagster_impl.definitions import defs
+from dagster_impl.lab.backfill import repository_of
 from dagster_impl.lab.runs import range_config
+from dagster_impl.lab.services import LOCATION
 
 MONTHS = ("2024-01", "2024-02", "2024-03")
 PARAMETERS = {"months": "2024-01..2024-03", "source": "sample", "schema": "s"}
@@ -67,3 +69,8 @@ def test_a_transient_error_costs_its_month_another_attempt(steps: Replace, monke
     assert result.success
     # The zones, four attempts at three loads, and two steps more for each month
     assert len(seen) == 1 + 4 + 6
+
+
+def test_its_job_is_in_our_own_code_location() -> None:
+    unasked: Any = None
+    assert repository_of(unasked, "taxi_range")["repositoryLocationName"] == LOCATION
