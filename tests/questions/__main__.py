@@ -53,7 +53,7 @@ def put(chosen: list[Question], orchestrator: str) -> int:
 
 
 def record(question: Question, asking: Asking, version: str) -> int:
-    """Ask one question and record the answers, also those that came before an error."""
+    """Ask one question and record the answers, also those that came before an error or Ctrl-C."""
     started, given, code = time.monotonic(), dict[int, object](), 0
     try:
         for row, answer in question.ask(asking, question.rows):
@@ -63,7 +63,9 @@ def record(question: Question, asking: Asking, version: str) -> int:
     except TriptychError as error:
         print(f"  {error}", file=sys.stderr)
         code = 1
-    answers.write(question, asking.orchestrator, given, version, time.monotonic() - started)
+    finally:
+        if given:
+            answers.write(question, asking.orchestrator, given, version, time.monotonic() - started)
     print(f"  {len(given)} answers in {time.monotonic() - started:.0f} s", flush=True)
     return code
 
