@@ -10,6 +10,7 @@ import pytest
 from core.errors import UsageError
 from core.lab.protocol import (
     BackfillRequest,
+    BackfillResult,
     Description,
     Progress,
     RunRecord,
@@ -110,3 +111,7 @@ def test_an_orchestrator_without_it_says_why() -> None:
     plain.check_mode("runs")
     with pytest.raises(UsageError, match=r"plain can't run a backfill as one run: It is one process\."):
         plain.check_mode("one-run")
+
+
+def test_who_asks_for_no_mode_as_every_benchmark_does_gets_a_run_for_each_month() -> None:
+    assert BackfillRequest(MONTHS, "sample", "s").mode == BackfillResult("success", "1", 1.0, []).mode == "runs"

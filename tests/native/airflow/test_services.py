@@ -36,7 +36,7 @@ def test_no_page_announces_a_scheduled_run_that_the_lab_holds_back(up: Services)
     code = (
         "import sys; from airflow.dag_processing.dagbag import DagBag; from airflow.serialization.serialized_objects "
     )
-    code += "import DagSerialization as S; dag = S.from_dict(S.to_dict(*DagBag(sys.argv[1]).dags.values())); "
+    code += "import DagSerialization as S; dag = S.from_dict(S.to_dict(DagBag(sys.argv[1]).dags['taxi_pipeline'])); "
     code += "print(dag.next_dagrun_info(last_automated_run_info=None))"
 
     def next_run(**env: str) -> str:
