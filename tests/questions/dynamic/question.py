@@ -107,9 +107,9 @@ class Trial:
 
 
 def months_begun(run: RunRecord, since: dt.datetime) -> list[str]:
-    """Return the months whose load has begun since then: the label of a mapped step, or else the run's own month."""
+    """Return the months whose load has begun since then: the run's own month, or else the label of a mapped step."""
     began = [
-        task.task.partition("[")[2].rstrip("]") or run.partition or "all of them"
+        run.partition or task.task.partition("[")[2].rstrip("]") or "all of them"
         for task in run.tasks
         if task.task.partition("[")[0] in LOADS and task.started_at
         if dt.datetime.fromisoformat(task.started_at) >= since
