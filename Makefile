@@ -15,7 +15,8 @@ Python 3.11, 3.12 or 3.13))
 endef
 
 LAB := .venvs/lab/bin
-PYTEST := python -m pytest
+# What takes longest is told: `make test` should stay below 45 minutes.
+PYTEST := python -m pytest --durations=15 --durations-min=10
 # Each orchestrator that has tests of its own, in its own environment.
 NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 # Two parts of `make test` at a time, each printed whole once it has ended; GNU make 3.81, of macOS, prints them mixed.
