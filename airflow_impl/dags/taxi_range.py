@@ -85,7 +85,6 @@ def taxi_range() -> None:
         run, of = run_of(params, dag_run), Month.parse(month)
         return xcom(pipeline.transform(run, of), run, of, outlet_events, FCT_TRIPS, DAILY_BOROUGH_STATS)
 
-    # region mapped
     @task(multiple_outputs=False, map_index_template=LABEL)
     @cause_only
     def check(month: str, params: dict[str, Any], dag_run: DagRun) -> dict[str, Any]:
@@ -102,6 +101,7 @@ def taxi_range() -> None:
         # By name: the label is made of a keyword argument.
         [ingest_month(month=month), zones] >> transform(month=month) >> check(month=month)  # type: ignore[call-arg, misc]
 
+    # region mapped
     steps.expand(month=months())  # type: ignore[call-arg]
     # endregion
 
