@@ -64,6 +64,8 @@ class Stack:
     """The processes that run as far as this command knows: when one of them ends, call `revive`."""
     check: Callable[[], None] = lambda: None
     """Raises when services died so often that they are given up (`core.lab.supervisor`)."""
+    _ready: list[Identity] = field(default_factory=list)
+    """The processes of which the runner has said to this command that they take work: it is asked once."""
     address: str = ""
     """Where the orchestrator's database is, without its user, once the services need it."""
 
@@ -107,16 +109,18 @@ class Stack:
                 known = None
             if known is None or (known.processes and len(known.dead) == len(known.processes)):
                 running = self._start_all(known, on_step)
-                self.identities = running.processes
+                self.identities = self._ready = running.processes
                 return running
             # An orchestrator without services has no process that could know other settings.
             if known.processes:
                 self._check_settings(known)
                 self._report_dead(known)
                 self._revive(known, on_step)
-        if known.processes:
+        running = Running.read(self.record) or known
+        if running.processes != self._ready:
             # A service that dies from now on is started again by our supervisor.
-            self._call("ready", Endpoint(str(self.home), known.ports), steps.STEP_S, self._go_on)
+            self._call("ready", Endpoint(str(self.home), running.ports), steps.STEP_S, self._go_on)
+            self._ready = running.processes
         return Running.read(self.record) or known
 
     def revive(self) -> None:

@@ -271,6 +271,20 @@ sys.exit('no such broker')"""
         lab.start([orchestrator(steps=start, ready=ready)])
 
 
+def test_services_are_asked_once_whether_they_take_work(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    ready = "from pathlib import Path; (Path(request['home']) / 'asked').open('a').write('x')"
+    fake, asked = orchestrator(ports="['web']", steps=f"{WEB}, {WAIT}", ready=ready), state.home / "fake/home/asked"
+    with Lab(state) as lab:
+        for _ in range(2):
+            lab.start([fake])
+        assert asked.read_text() == "x"
+        kill(running(state).processes[0])
+        until(lambda: running(state).dead or None, BACK_S, 0.02, "the kill")
+        for _ in range(2):
+            lab.start([fake])
+        assert asked.read_text() == "xx", "once more after a restart"
+
+
 def test_a_killed_postgresql_is_reported_and_restarted_on_its_port(state: Settings, two: Orchestrator) -> None:
     told, own = Told(), replace(state, dsn=None)
     try:
