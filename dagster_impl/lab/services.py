@@ -116,6 +116,8 @@ def services(endpoint: Endpoint) -> Services:
     web = f"http://127.0.0.1:{ports['web']}"
     page = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(ports["web"]), "-w", str(workspace)]
     steps = [
+        # First and alone: of several services that create the tables of a new database at once, all but one may fail.
+        Step(run=["dagster", "instance", "migrate"], name="instance-migrate", once=True),
         *(code_server(location, ports[PORTS[location]]) for location in locations(ports)),
         Step(start=daemon_command(workspace), name="daemon"),
         Step(start=page, name="webserver"),

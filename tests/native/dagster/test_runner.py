@@ -52,6 +52,12 @@ def test_services_hold_no_secret_and_listen_on_the_loopback(tmp_path: Path) -> N
         assert step.start is None or "-p" not in step.start or step.start[step.start.index("-h") + 1] == "127.0.0.1"
 
 
+def test_the_tables_of_a_new_database_are_made_before_any_service_starts(tmp_path: Path) -> None:
+    first, *others = services.services(Endpoint(str(tmp_path), {"code": 4001, "further": 4003, "web": 4002})).steps
+    assert (first.run, first.once) == (["dagster", "instance", "migrate"], True)
+    assert [step.name for step in others if step.run] == []
+
+
 @pytest.mark.parametrize(
     ("seconds", "command", "note"),
     [
