@@ -21,7 +21,8 @@ PATIENCE_S = 240.0
 """How long anything that must happen may take, on a busy machine."""
 
 WAITS_S = 30.0
-"""How long to look at a run that may wait for ever. It looks at the upstream run every second, or every five."""
+"""How long to look at a run that has begun, and may wait for ever: it looks for the upstream run every second, or every
+five."""
 
 SAMPLES, SAMPLED_S = 3, 15.0
 """How often to look at the processes of runs that wait, and for how long, at least: what is always there, is held."""
@@ -227,6 +228,8 @@ def followed(scene: Scene, upstream: str, ways: Sequence[str]) -> dict[str, str]
     started, found = CASES[upstream](scene, month, ways), {}
     patience_s = WAITS_S if upstream in FOREVER else PATIENCE_S
     for each in started:
+        # A run that has not begun does not wait for the upstream one.
+        each.begin()
         record = each.record(patience_s)
         found[each.way] = scene.outcome(each.way, month, record.state)
         if not record.has_ended:
