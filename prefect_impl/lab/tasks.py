@@ -86,16 +86,33 @@ def records(
         labels = [label_of(name, task, created, number) for number, task in enumerate(several)]
         labels = [name] if len(several) == 1 and labels == [f"{name}[0]"] else labels
         found += [record(label, run, task, returned) for label, task in zip(labels, several, strict=True)]
-        if not several and run["state_type"] in FINAL:
+        skipped = skipped_by(name, created, declared) if all(map(callers_of, several)) else []
+        found += [TaskRecord(f"{name}[{caller}]", "skipped", 0) for caller in skipped]
+        if not several and not skipped and run["state_type"] in FINAL:
             found.append(TaskRecord(name, never_created(run, has_lost_some), 0))
     return found
 
 
 def label_of(name: str, task: Json, every: Sequence[Json], number: int) -> str:
     """Return the label of one of several calls of a task."""
-    parents = {each["id"] for each in task["task_inputs"].get("__parents__", [])}
-    called_by = next((each["name"] for each in every if each["id"] in parents), number)
+    called_by = next((each["name"] for each in every if each["id"] in callers_of(task)), number)
     return f"{name}[{called_by}]"
+
+
+def callers_of(task: Json) -> set[str]:
+    """Return the ids of the task runs in which a task was called; none when the flow called it."""
+    return {str(each["id"]) for each in task["task_inputs"].get("__parents__", [])}
+
+
+def skipped_by(name: str, every: Sequence[Json], declared: Sequence[str]) -> list[str]:
+    """Return the names of the completed task runs that called declared tasks, but not this one of them."""
+    called = {(caller, name_of(task)) for task in every for caller in callers_of(task)}
+    completed = {str(task["id"]): str(task["name"]) for task in every if task["state_type"] == "COMPLETED"}
+    return [
+        label
+        for caller, label in completed.items()
+        if name in declared and (caller, name) not in called and any((caller, other) in called for other in declared)
+    ]
 
 
 def name_of(task: Json) -> str:

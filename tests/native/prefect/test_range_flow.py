@@ -9,6 +9,7 @@ from prefect.states import State
 
 from core.errors import BadFile
 from core.lab.protocol import TAXI_RANGE
+from core.lab.protocol.ranges import months_of
 from core.month import Month
 from core.run import TASKS, RunParameters
 from prefect_impl import range_flow
@@ -51,3 +52,12 @@ def test_a_step_is_recorded_with_the_month_whose_task_called_it(steps: Steps, se
     ended = run("2024-05")
     record = observed(server, TAXI_RANGE.name, str(ended.state_details.flow_run_id))
     assert {f"{name}[2024-05]" for name in TAXI_RANGE.tasks} <= {task.task for task in record.tasks}
+
+
+def test_a_month_with_nothing_pending_has_skipped_its_steps_and_did_not_fail(steps: Steps, server: Prefect) -> None:
+    steps.pending = ()
+    ended = run("2024-05,2024-06")
+    record = observed(server, TAXI_RANGE.name, str(ended.state_details.flow_run_id))
+    states = {task.task: task.state for task in record.tasks}
+    assert [states[f"{name}[2024-06]"] for name in TAXI_RANGE.tasks] == ["success", "success", "skipped", "skipped"]
+    assert [month.state for month in months_of(record, ["2024-05", "2024-06"])] == ["success", "success"]
