@@ -135,6 +135,8 @@ def test_a_pipeline_without_a_month(bench: Bench) -> None:
 
 def test_the_history_of_all_is_one_list(bench: Bench) -> None:
     chosen = [orchestrators(bench.lab.settings)[name] for name in (BASELINE, "toy")]
+    bench.backfill(BASELINE, MONTHS[:1], bench.folder, bench.schema())
+    runs_of(bench, "toy").start("zones", {"source": str(bench.folder), "schema": bench.schema()})
     ids = {each.name: runs_of(bench, each.name).newest(limit=1)[0].run_id for each in chosen}
     found = history(bench.lab.settings, chosen, None, 1000)
     assert (found.silent, found.failed) == ([], [])
