@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import dagster as dg
 import pytest
@@ -14,6 +15,7 @@ from core import pipeline
 from core.errors import RETRIES, RETRY_DELAY_S, BadFile, CheckFailed, SourceUnavailable
 from core.run import Receipt, Run
 from core.transform import Result
+from dagster_impl.definitions import defs
 from dagster_impl.defs.models import MODELS, checks, models
 from dagster_impl.defs.raw import raw_trips, raw_zones
 from dagster_impl.defs.report import month_report
@@ -237,6 +239,24 @@ def test_a_month_that_was_built_is_reported_after_its_checks(steps: Steps) -> No
     result = whole_job()
     assert set(ended(result).values()) == {"success"}
     assert list(ended(result))[-3:] == ["check", "month_report.checked", "month_report.report"]
+
+
+def month_job() -> dg.JobDefinition:
+    return defs().resolve_job_def("taxi_pipeline")
+
+
+def test_the_retry_of_a_run_that_built_the_month_reports_that_it_did(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps(results=passed())
+    report = Mock(side_effect=[BadFile("no line"), Receipt("report", "success", MONTH)])
+    monkeypatch.setattr(pipeline, "report", report)
+    job, tags = dg.reconstructable(month_job), {"dagster/partition": MONTH}
+    with dg.instance_for_test() as instance:
+        first = dg.execute_job(job, instance, tags=tags)
+        again = dg.ReexecutionOptions.from_failure(first.run_id, instance)
+        assert dg.execute_job(job, instance, tags=tags, reexecution_options=again).success
+    assert [call.kwargs["built"] for call in report.call_args_list] == [True, True]
 
 
 @pytest.mark.parametrize("failing", ["ingest_zones", "ingest_month", "transform", "check"])
