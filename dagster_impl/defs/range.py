@@ -1,7 +1,8 @@
 """The job `taxi_range`: a range of months as one run, whose steps are mapped over the months.
 
-A backfill of the assets is the other form, with a run for each month. A job of ops and not assets, because one step of
-an asset is of all the partitions of its run: with `dg.BackfillPolicy.single_run()`, one bad month fails them all.
+A backfill of the job `taxi_pipeline` is the other form, with a run for each month. A job of ops and not assets, because
+one step of an asset is of all the partitions of its run: with `dg.BackfillPolicy.single_run()`, one bad month fails
+them all.
 """
 
 from collections.abc import Iterator

@@ -11,7 +11,10 @@ from shutil import copy
 from typing import Any
 
 from core.errors import PermanentError
+from core.extract import sample
 from core.lab.protocol import TAXI_PIPELINE, TAXI_RANGE, BackfillResult, RunRecord
+from core.lab.registry import BASELINE
+from core.month import Month
 from core.waiting import until
 from tests.contract.bench import MONTHS, Schema
 from tests.publisher import Publisher
@@ -29,11 +32,6 @@ PATIENCE_S = 240.0
 
 LOADS = (TAXI_RANGE.main, PIPELINES[0].main)
 """The steps that load a month, or all of them."""
-
-
-def file_of(month: str) -> str:
-    """Return the name of a month's file."""
-    return f"green_tripdata_{month}.parquet"
 
 
 @dataclass(frozen=True)
@@ -89,12 +87,13 @@ class Trial:
         """Three months with two faults; then the missing file comes, and what failed is retried."""
         bench, began = self.asking.bench, dt.datetime.now(dt.UTC)
         schema, folder = bench.schema(), bench.copy_of(bench.folder)
-        (folder / file_of(BAD)).unlink()
+        missing = sample.file_name(Month.parse(BAD))
+        (folder / missing).unlink()
         with Publisher(folder) as site:
             site.fail(SHAKY, status=503)
             result = self.backfill(site.url, schema)
             loaded, runs = sorted(bench.ledger(schema)), self.runs_since(began)
-            copy(bench.folder / file_of(BAD), folder)
+            copy(bench.folder / missing, folder)
             retried = self.retry(next(run for run in runs if run.state == "failed"))
         return Troubled(schema, result, loaded, runs, retried)
 
@@ -168,7 +167,7 @@ def retried(trial: Trial) -> dict[str, Any]:
 def canceled(trial: Trial) -> dict[str, Any]:
     """Cancel the run while it fetches the files that are left after the first, and backfill again."""
     bench, runs, schema = trial.asking.bench, trial.asking.runs, trial.asking.bench.schema()
-    bench.backfill("plain", THREE[:1], bench.folder, schema)
+    bench.backfill(BASELINE, THREE[:1], bench.folder, schema)
     with bench.publisher() as site:
         stalls = [site.stall(month, times=None) for month in (BAD, SHAKY)]
         parameters = {"months": f"{FIRST}..{SHAKY}", "source": site.url, "schema": schema}
