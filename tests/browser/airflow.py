@@ -44,8 +44,11 @@ def asset(page: Page, web: str) -> None:
 
 
 def runs(page: Page, web: str) -> None:
-    """The newest runs. Without an order, the page begins with the latest months, and shows no more than fit."""
-    page.goto(f"{web}/{DAG}/runs?sort=-start_date")
+    """The newest runs first: without an order, the page begins with the latest months, and shows no more than fit.
+
+    The order is of creation, because a canceled run that never started comes before all by its start.
+    """
+    page.goto(f"{web}/{DAG}/runs?sort=-id")
 
 
 def run(page: Page, web: str, month: str) -> None:
