@@ -29,10 +29,8 @@ def run(airflow: Airflow, months: Sequence[Month], request: BackfillRequest, pro
     span = f"{months[0]}..{months[-1]}"
     waiting_for = f"another backfill of the DAG, before {span}"
     backfill = until(lambda: start(airflow, months, request), math.inf, POLL_S, waiting_for)
-    with canceled_with_us(lambda: airflow.close_backfill(backfill)):
-        records = follow(airflow, backfill, months, progress)
-    airflow.close_backfill(backfill)
-    return records
+    with canceled_with_us(lambda: airflow.cancel_backfill(backfill)):
+        return follow(airflow, backfill, months, progress)
 
 
 def asked(months: Sequence[Month], request: BackfillRequest) -> Json:
@@ -72,8 +70,7 @@ def start(airflow: Airflow, months: Sequence[Month], request: BackfillRequest) -
         new = [one for one in airflow.backfills(request.pipeline) if one["id"] not in known]
         if ours := [one for one in new if one["dag_run_conf"] == body["dag_run_conf"]]:
             return ours[0]
-        response = airflow.once("POST", "/backfills", 409, json=body)
-        return response.json() if response.is_success else None
+        return airflow.create_backfill(body)
 
     return patiently(create, airflow.patience_s)
 

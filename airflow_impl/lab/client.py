@@ -86,12 +86,35 @@ class Airflow:
         """Return the DAG's newest backfills, active or not, newest first."""
         return list(self.get("/backfills", dag_id=dag, order_by="-id", limit=20)["backfills"])
 
-    def close_backfill(self, backfill: Json) -> None:
-        """Mark a backfill as completed, so that the next one can start; Airflow ends the runs that are still queued.
+    def create_backfill(self, body: Json) -> Json | None:
+        """Create a backfill and return it; return None while another one of the DAG is active."""
+        response = self.once("POST", "/backfills", 409, json=body)
+        if response.is_success:
+            backfill: Json = response.json()
+            return backfill
+        self.make_room(body["dag_id"])
+        return None
 
-        The scheduler marks it too, but only every 30 s, which no setting changes.
+    def cancel_backfill(self, backfill: Json) -> None:
+        """Cancel a backfill; Airflow ends the runs that are still queued.
+
+        It is paused for good then: a run of it that somebody clears stays queued.
         """
         self.call("PUT", f"/backfills/{backfill['id']}/cancel", 409)
+
+    def make_room(self, dag: str) -> None:
+        """Let the next backfill of a DAG start at once when all runs of the active one have succeeded.
+
+        The scheduler marks a backfill that is over as completed, but only every 30 s, which no setting changes. Through
+        the API only a canceled one is completed; so one with failed runs, which somebody may clear, is left to the
+        scheduler.
+        """
+        for active in self.get("/backfills", dag_id=dag, active=True)["backfills"]:
+            query = {"run_type": "backfill", "updated_at_gte": active["created_at"], "limit": PAGE}
+            runs = self.get(f"/dags/{quote(dag)}/dagRuns", **query)["dag_runs"]
+            # Without a run it has just been created.
+            if runs and all(run["state"] == "success" for run in runs):
+                self.cancel_backfill(active)
 
     def runs(self, months: Sequence[Month], dag: str = DAG, **query: Any) -> list[Json]:
         """Return the DAG's runs of the months from the first to the last of `months`, newest first."""

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from airflow_impl.lab import history
 from airflow_impl.lab import services as stack
 from airflow_impl.lab.client import Airflow, Json, path_of
+from core.errors import UsageError
 from core.lab.protocol import (
     TAXI_PIPELINE,
     Cause,
@@ -47,7 +48,10 @@ STATES: dict[str | None, TaskState] = {
 
 
 def start(airflow: Airflow, wanted: StartRequest) -> str:
-    """Trigger the DAG, as its form does; return the run's id. A repeated call finds the run of the first one."""
+    """Trigger the DAG, as its form does; return the run's id. A repeated call finds the run of the first one.
+
+    Raise `UsageError` when the DAG has another run for the date: Airflow makes one for each.
+    """
     # As Airflow itself makes one: two runs may start in the same instant.
     run_id = f"manual__{dt.datetime.now(dt.UTC).isoformat()}_{secrets.token_hex(4)}"
     body = {
@@ -56,7 +60,13 @@ def start(airflow: Airflow, wanted: StartRequest) -> str:
         "partition_key": wanted.month,
         "conf": wanted.parameters,
     }
-    airflow.call("POST", f"/dags/{wanted.pipeline}/dagRuns", 409, json=body)
+    path = path_of({"dag_id": wanted.pipeline, "dag_run_id": run_id})
+    answer = airflow.call("POST", f"/dags/{wanted.pipeline}/dagRuns", 409, json=body)
+    if answer.status_code == 409 and not airflow.call("GET", path, 404).is_success:
+        raise UsageError(
+            f"airflow: {wanted.pipeline} has a run for {wanted.at}, and makes no second one for a date: "
+            "retry or delete that one"
+        )
     return run_id
 
 

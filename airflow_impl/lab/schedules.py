@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 from urllib.parse import quote
 
 from airflow_impl.lab.client import Airflow, Json
@@ -33,22 +32,9 @@ def catch_up(airflow: Airflow, wanted: TicksRequest) -> list[str]:
     if not airflow.call("POST", "/backfills/dry_run", json=body).json()["backfills"]:
         return []
     known = {run["dag_run_id"] for run in backfilled(airflow, wanted.pipeline)}
-    until(lambda: begun(airflow, body), math.inf, POLL_S, f"another backfill of {wanted.pipeline}")
+    until(lambda: airflow.create_backfill(body), math.inf, POLL_S, f"another backfill of {wanted.pipeline}")
     new = [run["dag_run_id"] for run in backfilled(airflow, wanted.pipeline) if run["dag_run_id"] not in known]
     return new[::-1]
-
-
-def begun(airflow: Airflow, body: dict[str, Any]) -> Json | None:
-    """Start a backfill and return it; None while another one of the DAG is active, which is closed when it is over."""
-    response = airflow.once("POST", "/backfills", 409, json=body)
-    if response.is_success:
-        backfill: Json = response.json()
-        return backfill
-    dag = body["dag_id"]
-    if all(run["state"] not in ("queued", "running") for run in backfilled(airflow, dag)):
-        for each in airflow.get("/backfills", dag_id=dag, active=True)["backfills"]:
-            airflow.close_backfill(each)
-    return None
 
 
 def backfilled(airflow: Airflow, dag: str) -> list[Json]:

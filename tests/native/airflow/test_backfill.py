@@ -67,6 +67,29 @@ def test_a_second_backfill_of_the_dag_waits() -> None:
     assert native.start(client_of(respond), [Month(2024, 1)], request_of("2024-01")) is None
 
 
+@pytest.mark.parametrize(
+    ("states", "is_canceled"),
+    [(["success", "success"], True), (["success", "failed"], False), (["success", "queued"], False), ([], False)],
+    ids=["succeeded", "one failed", "under way", "just created"],
+)
+def test_only_a_backfill_without_failed_runs_is_canceled_to_make_room(states: list[str], is_canceled: bool) -> None:
+    """A canceled one is paused: a failed run of it that somebody clears would stay queued."""
+    canceled: list[str] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        path = request.url.path.removeprefix("/api/v2")
+        if request.method == "PUT":
+            canceled.append(path)
+        if path.endswith("/dagRuns"):
+            assert request.url.params["updated_at_gte"] == "then"
+            return httpx.Response(200, json={"dag_runs": [{"state": state} for state in states]})
+        active = [{"id": 3, "created_at": "then"}]
+        return httpx.Response(409 if request.method == "POST" else 200, json={"backfills": active})
+
+    assert client_of(respond).create_backfill({"dag_id": "monthly"}) is None
+    assert canceled == ["/backfills/3/cancel"] * is_canceled
+
+
 def test_a_month_that_is_running_waits() -> None:
     def respond(request: httpx.Request) -> httpx.Response:
         assert request.method == "GET"
@@ -150,7 +173,7 @@ def backfill(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., B
 
 
 @pytest.mark.parametrize(
-    "call", ["GET_dagRuns", "GET_backfills", "POST_backfills", "GET_taskInstances", "GET_return_value", "PUT_cancel"]
+    "call", ["GET_dagRuns", "GET_backfills", "POST_backfills", "GET_taskInstances", "GET_return_value"]
 )
 def test_a_restart_during_any_call_is_bridged(call: str, backfill: Callable[..., BackfillResult]) -> None:
     faults: list[httpx.Response | httpx.HTTPError] = [REFUSED, REFUSED, LOST]

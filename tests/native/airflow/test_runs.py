@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from airflow_impl.lab import runs
+from core.errors import UsageError
+from core.lab.protocol import StartRequest
 from tests.native.airflow.api import Json, client_of, server_of_one_run
 
 BEGAN = "2026-01-01T00:00:00Z"
@@ -102,6 +104,21 @@ def test_only_what_has_not_ended_is_canceled(state: str, asked: list[Json]) -> N
 
     runs.cancel(client_of(respond), "taxi_pipeline", "x")
     assert seen == asked
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["of this call", "another one"])
+def test_a_start_finds_its_own_run_of_a_date_and_refuses_a_second_one(is_there: bool) -> None:
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(409)
+        return httpx.Response(200 if is_there else 404, json=dag_run())
+
+    wanted = StartRequest("monthly", {}, at="2024-05-01T00:00:00+00:00")
+    if is_there:
+        assert runs.start(client_of(respond), wanted).startswith("manual__")
+    else:
+        with pytest.raises(UsageError, match="has a run for 2024-05-01T00:00:00"):
+            runs.start(client_of(respond), wanted)
 
 
 def test_a_pipeline_that_does_not_exist_has_no_runs() -> None:

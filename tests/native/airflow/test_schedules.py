@@ -29,7 +29,7 @@ class Api:
         if path.endswith("/dagRuns"):
             return httpx.Response(200, json={"dag_runs": self.runs})
         if (request.method, path) != ("POST", "/backfills"):
-            return httpx.Response(200, json={"backfills": [{"id": 3}]})
+            return httpx.Response(200, json={"backfills": [{"id": 3, "created_at": "then"}]})
         assert json.loads(request.content)["reprocess_behavior"] == "none"
         if self.refusals:
             self.refusals -= 1

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
 import json
 
 import httpx
+import pytest
+from prefect.server.schemas.schedules import CronSchedule
 
 from core.lab.protocol import ScheduleRequest, TicksRequest
 from prefect_impl.lab import schedules
@@ -48,3 +52,12 @@ def test_the_new_runs_of_the_schedule_are_returned() -> None:
     (asked,) = (body for path, body in server.sent if path == "/deployments/d/schedule")
     # Without them, the server stops at the third date.
     assert asked["min_runs"] == asked["max_runs"] == schedules.MOST
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_a_cron_schedule_has_dates_with_the_packages_that_are_pinned(zone: str) -> None:
+    """With whenever 0.10.5, which Prefect accepts, the server raised ValueError for each on Python 3.11."""
+    schedule = CronSchedule(cron="0 0 1 * *", timezone=zone)
+    first = dt.datetime(2024, 4, 2, tzinfo=dt.UTC)
+    (date,) = asyncio.run(schedule.get_dates(1, start=first))
+    assert (date.month, date.day, date.hour) == (5, 1, 0)
