@@ -88,7 +88,7 @@ def cost(asking: Asking, size: int) -> dict[str, Any]:
     left = stored_kb(asking)
     return {
         "answer": arrival(record, "take"),
-        "seconds": round(_seconds(tasks["produce"].started_at, tasks["take"].ended_at), 1),
+        "seconds": round(_seconds(tasks["produce"].started_at, tasks["take"].ended_at), 2),
         "database_kb": grown["database"] - before["database"],
         "files_kb": grown["files"] - before["files"],
         "database_kb_after_delete": left["database"] - before["database"],
