@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -49,13 +49,13 @@ TOY = Path(__file__).resolve().parents[1] / "toy_impl"
 
 
 @contextmanager
-def opened(work: Path, pipelines: str = "") -> Iterator[Bench]:
+def opened(work: Path, pipelines: str = "", variables: Mapping[str, str] | None = None) -> Iterator[Bench]:
     """Open a lab with its state folder in `work`. An orchestrator's services start when they are first needed.
 
-    They load `pipelines`, such as `QUESTIONS`, besides the taxi pipeline.
+    They load `pipelines`, such as `QUESTIONS`, besides the taxi pipeline, and have `variables` in their environment.
     """
     sample.ensure(work / "published", parse_months(f"{MONTHS[0]}..{MONTHS[-1]}"), rows=ROWS)
-    passed_on = {**settings().passed_on, further.VARIABLE: pipelines}
+    passed_on = {**settings().passed_on, further.VARIABLE: pipelines, **(variables or {})}
     state = replace(settings(), home=work / "state", stall_s=600, impls=(*settings().impls, TOY), passed_on=passed_on)
     try:
         with Lab(state) as lab:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from core.lab.protocol import RunRecord, TaskRecord
+from tests.contract.bench import QUESTIONS, opened
 from tests.questions.asking import Answers, Asking, Question, Row
 from tests.questions.values.pipelines import KINDS
 
@@ -32,21 +35,49 @@ TYPES = [
 ]
 TOGETHER = Row({"part": "together", "value": f"{RUNS} texts, {AT_ONCE} runs at a time", "way": "return value"})
 COSTS = [Row({"part": "size", "value": size, "way": "return value"}) for size in SIZES]
+STORED = [
+    Row({"part": "object store", "value": size, "way": "return value"}, how={"dagster": "absent", "prefect": "absent"})
+    for size in SIZES
+]
+"""What Airflow's object store costs. The other two keep values in files, without a store that is set up."""
+
+IN_DATABASE = 100_000
+"""The largest value, in bytes of its JSON, that Airflow keeps in its database when it has an object store."""
 
 
 def ask(asking: Asking, rows: Sequence[Row]) -> Answers:
     """Yield what became of each value, and then what the large ones cost, one run after the other."""
     records: dict[str, RunRecord] = {}
+    stored: list[Row] = []
     for row in rows:
         value, part = str(row.key["value"]), row.key["part"]
         if part == "together":
             yield row, together(asking)
         elif part == "size":
             yield row, cost(asking, SIZES[value])
+        elif part == "object store":
+            stored.append(row)
         else:
             if value not in records:
                 records[value] = asking.run(PIPELINE, {"kind": value})
             yield row, arrival(records[value], WAYS[row.key["way"]])
+    if stored:
+        with object_store(asking.orchestrator) as other:
+            yield from ((row, cost(other, SIZES[str(row.key["value"])])) for row in stored)
+
+
+@contextmanager
+def object_store(orchestrator: str) -> Iterator[Asking]:
+    """Open a second Airflow, which keeps large values in an object store: here a folder of its home."""
+    with tempfile.TemporaryDirectory(prefix="triptych-questions-") as folder:
+        path = Path(folder) / "state" / orchestrator / "home" / "xcom"
+        variables = {
+            "AIRFLOW__CORE__XCOM_BACKEND": "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend",
+            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": path.as_uri(),
+            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD": str(IN_DATABASE),
+        }
+        with opened(Path(folder), QUESTIONS, variables) as bench:
+            yield Asking(bench, orchestrator)
 
 
 def together(asking: Asking) -> dict[str, int]:
@@ -129,7 +160,7 @@ def same(recorded: Any, answer: Any) -> bool:
 QUESTION = Question(
     PIPELINE,
     "Which values does a task hand on unchanged, and what do large ones cost?",
-    [*TYPES, TOGETHER, *COSTS],
+    [*TYPES, TOGETHER, *COSTS, *STORED],
     ask,
     same=same,
 )
