@@ -50,7 +50,6 @@ COMMANDS = (
     Command("again", "triptych backfill 2024-01..2024-02 --on dagster", needs=("identical",)),
     Command("receipts", "triptych run taxi_pipeline --on prefect --month 2024-01", needs=("identical",)),
     Command("no_month", "triptych run taxi_pipeline --on airflow", code=2),
-    Command("history", "triptych runs --limit 4", needs=("identical",)),
     Command("ledger", "triptych ledger --schema airflow", needs=("identical",)),
     Command(
         "switched",
@@ -122,7 +121,6 @@ COMMANDS = (
         "triptych run taxi_pipeline --on prefect --month 2024-09 --cancel-after 1 > /dev/null\n"
         "triptych runs --on prefect --limit 1",
     ),
-    Command("status", "triptych status"),
     Command("address", "triptych dsn"),
     Command("killed", ".venvs/lab/bin/pytest -q tests/integration/test_kills.py -k random", at_root=True),
     Command("late_writer", ".venvs/lab/bin/pytest -q tests/integration/test_late_writer.py", at_root=True),
@@ -140,6 +138,9 @@ COMMANDS = (
         "cost", "grep -m 5 -A 5 '^| orchestrator | load' docs/benchmarks/orchestrators.md | head -n 6", at_root=True
     ),
     Command("doctor", "triptych doctor"),
+    # A history is read from services that run, so these come last.
+    Command("history", "triptych runs --limit 8", before="triptych up", needs=("identical",)),
+    Command("status", "triptych status", needs=("history",)),
 )
 
 MASKS = (
@@ -147,6 +148,7 @@ MASKS = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?", "..."),
     (r"(127\.0\.0\.1:)\d+", r"\1..."),
     (r"(?<=__)\w{8}$", "..."),
+    (r"(?<=-)\d{8}T\d{6}\.\d{6}(?=-)", "..."),
     (r"(?<![\d.])\d+\.\d{1,2}(?= ?s\b|  )", "..."),
     (r" \(\d:\d\d:\d\d\)", ""),
     (r" {2,}\[ *\d+%\]$", ""),

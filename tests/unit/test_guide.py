@@ -222,12 +222,14 @@ def test_pages_that_are_not_written_yet_are_not_linked(tmp_path: Path) -> None:
 
 PRINTED = """\x1b[1mcreated (UTC)\x1b[0m        state    seconds  run
 2026-11-29 21:05:45  success  29.8     5d9f1788-aea3-4701-834d-10e3d69075e2
+2026-11-29 21:05:45  success  29.8     plain-20261129T210545.491468-2024-01
 plain: 3 success in 67.8 s with airflow 3.3.2
 http://127.0.0.1:30579/runs and {folder}/published
 """
 SHOWN = """\
 created (UTC)        state    seconds  run
 ...                  success  ...      ...
+...                  success  ...      plain-...-2024-01
 plain: 3 success in ... s with airflow 3.3.2
 http://127.0.0.1:.../runs and published"""
 
