@@ -113,6 +113,21 @@ def test_every_service_has_a_role(bench: Bench, orchestrator: str) -> None:
     assert all(psutil.pid_exists(pid) for pid in found)
 
 
+@pytest.mark.without_baseline
+def test_a_failed_month_of_a_backfill_is_retried_after_the_next_backfill(bench: Bench, orchestrator: str) -> None:
+    good, bad, next_one = MONTHS[:3]
+    runs, schema, folder = runs_of(bench, orchestrator), bench.schema(), bench.copy_of(bench.folder)
+    file = folder / f"green_tripdata_{bad}.parquet"
+    file.rename(file.with_suffix(".late"))
+    assert bench.backfill(orchestrator, [good, bad], folder, schema).status == "failed"
+    failed = next(run for run in runs.newest(PIPELINE) if (run.partition, run.state) == (bad, "failed"))
+    file.with_suffix(".late").rename(file)
+    assert bench.backfill(orchestrator, [next_one], folder, schema).status == "success"
+    record = runs.observe(PIPELINE, runs.retry(PIPELINE, failed.run_id), wait_s=240)
+    assert (record.state, record.error) == ("success", None)
+    assert bench.tables(schema) == bench.baseline(bench.folder, MONTHS[:3])
+
+
 def test_a_fourth_orchestrator_answers_the_same_questions(bench: Bench) -> None:
     runs = runs_of(bench, "toy")
     ask(bench, runs)
