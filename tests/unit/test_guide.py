@@ -11,6 +11,8 @@ import pytest
 from benchmarks.harness import parts, source
 from core.settings import ROOT
 from tests.questions import commands, pages, tables
+from tests.questions.asking import Asking
+from tests.questions.values import question as values
 
 PAGES = pages.pages()
 NAMES = [page.stem for page in PAGES]
@@ -251,3 +253,10 @@ def test_a_command_that_fails_is_recorded_with_its_exit_code(tmp_path: Path) -> 
 def test_what_a_command_printed_that_ended_in_another_way_is_not_recorded(tmp_path: Path) -> None:
     with pytest.raises(commands.Unexpected, match="exit code 3: it broke"):
         commands.run(commands.Command("any", "echo it broke; exit 3"), tmp_path)
+
+
+@pytest.mark.parametrize("orchestrator", ["dagster", "prefect"])
+def test_the_object_store_of_airflow_is_asked_of_no_other(orchestrator: str) -> None:
+    # Without a bench: nothing can be asked.
+    asking = Asking(None, orchestrator)  # type: ignore[arg-type]
+    assert list(values.ask(asking, values.STORED)) == []

@@ -50,6 +50,8 @@ def ask(asking: Asking, rows: Sequence[Row]) -> Answers:
     records: dict[str, RunRecord] = {}
     stored: list[Row] = []
     for row in rows:
+        if row.how.get(asking.orchestrator) == "absent":
+            continue
         value, part = str(row.key["value"]), row.key["part"]
         if part == "together":
             yield row, together(asking)
