@@ -66,10 +66,10 @@ test-fast: setup ## the tests that need no orchestrator: under 2 minutes
 test-slow: setup ## the others that need no orchestrator: with dbt, servers, and services of their own
 	$(LAB)/$(PYTEST) -m slow tests/unit tests/integration
 
-# The slow tests take as long as all other parts beside them.
-test: ## lint, types and every test; those on the orchestrators' own services run last
-	@$(MAKE) $(ABREAST) lint test-slow types native test-fast
-	@$(MAKE) $(ABREAST) parity questions
+# The tests of parity take as long as all other parts beside them.
+test: ## lint, types and every test (under 45 minutes)
+	@$(MAKE) $(ABREAST) lint types
+	@$(MAKE) $(ABREAST) parity test-fast native test-slow questions
 
 parity: setup ## the same tests for every orchestrator, on its own services
 	$(LAB)/$(PYTEST) tests/contract --ignore=tests/contract/test_questions.py

@@ -189,7 +189,7 @@ def holder_killed(asking: Asking) -> dict[str, Any]:
         if not freed:
             asking.runs.cancel(PIPELINE, following.run_id)
         here.open()
-        following.record(PATIENCE_S)
+        following.record(FREED_S)  # No later case needs its end.
         return {"killed run": ended.state, "next run has the slot within 60 s": freed}
 
 
