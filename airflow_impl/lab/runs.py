@@ -151,7 +151,7 @@ def task_record(run: Json, instance: Json, returned: Any) -> TaskRecord:
     label = "" if index < 0 else f"[{instance.get('rendered_map_index') or index}]"
     return TaskRecord(
         name + label, state, instance["try_number"], instance["start_date"],
-        instance["end_date"], receipt.get("rows"), returned,
+        instance["end_date"], receipt.get("rows"), returned, instance.get("scheduled_when"),
     )  # fmt: skip
 
 

@@ -18,27 +18,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from benchmarks.harness import measure
 from benchmarks.harness.measure import Row
+from benchmarks.orchestrators import place
 from core.extract import sample
 from core.lab import processes
-from core.lab.postgres import Postgres
 from core.lab.protocol import BackfillRequest
 from core.lab.registry import Orchestrator, select
 from core.lab.session import Lab
 from core.month import parse_months
-from core.settings import Settings, settings
+from core.settings import Settings
 
 SAMPLE_S = 0.5
 """The pause between two looks at the memory. A look takes 20 ms, so this costs 2% of both cores at most."""
@@ -119,15 +116,6 @@ def rows(at: Settings, chosen: Iterable[Orchestrator], months: list[str], source
                 yield {"orchestrator": each.name, "round": number, "months": len(months), **row}
 
 
-def about(at: Settings, chosen: Iterable[Orchestrator]) -> dict[str, Any]:
-    """Return the facts of the run, with the version of each orchestrator."""
-    with measure.server() as server:
-        facts = measure.facts(server, ["psycopg", "pyarrow"], Path(sys.executable))
-    with Lab(at) as lab:
-        versions = {each.name: lab.stack(each).description.version for each in chosen if each.name != "plain"}
-    return {**facts, "versions": {**facts["versions"], **versions}}
-
-
 def main(argv: list[str] | None = None) -> int:
     """Measure, and write the results."""
     parser = argparse.ArgumentParser(prog="benchmarks.orchestrators.backfill", description=__doc__.splitlines()[0])
@@ -138,23 +126,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--on", default="all", help="orchestrators, comma separated, or all")
     measure.folder_option(parser)
     asked = parser.parse_args(argv)
-    home = settings().home
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="benchmark-", dir=home) as folder:
-        at = replace(settings(), home=Path(folder) / "state", dsn=None)
-        months, source = parse_months(asked.months), Path(folder) / "published"
+    months, found = parse_months(asked.months), []
+    with place.state() as at:
+        source = at.home.parent / "published"
         sample.ensure(source, months, rows=asked.rows)
         chosen = select(asked.on, at)
-        found = []
-        try:
-            facts = {**about(at, chosen), "rows_a_month": asked.rows, "idle_s": asked.idle_s}
-            for row in rows(at, chosen, list(map(str, months)), str(source), asked.rounds, asked.idle_s):
-                took = f"{row['wall_s']:7.2f} s"
-                print(f"{row['orchestrator']:<9} round {row['round']}  {row['turn']:<10}{took}", flush=True)
-                found.append(row)
-        finally:
-            # As root, the cluster lies outside the temporary folder.
-            Postgres(at.home / "postgres").wipe()
+        facts = {**place.facts(at, chosen), "rows_a_month": asked.rows, "idle_s": asked.idle_s}
+        for row in rows(at, chosen, list(map(str, months)), str(source), asked.rounds, asked.idle_s):
+            took = f"{row['wall_s']:7.2f} s"
+            print(f"{row['orchestrator']:<9} round {row['round']}  {row['turn']:<10}{took}", flush=True)
+            found.append(row)
     print(os.path.relpath(measure.write("backfill", facts, found, asked.folder)))
     return 0
 

@@ -4,7 +4,7 @@
 
 The stock daemon looks every 30 s, a constant without a setting: 20-28 s pass before a backfill's first run, and up to
 30 s between its last run and its end. A comparison would measure that constant and not the orchestrator, so the lab
-runs this daemon and labels its results; TRIPTYCH_DAGSTER_DAEMON_S=30 starts the stock daemon.
+runs this daemon and labels its results; TRIPTYCH_AS_SHIPPED=dagster.backfill_loop starts the stock daemon.
 """
 
 import sys

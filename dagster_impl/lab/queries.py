@@ -60,7 +60,7 @@ query ($id: ID!, $cursor: String) { runOrError(runId: $id) {
   ... on Run {
     id status jobName creationTime startTime endTime tags { key value } repositoryOrigin { repositoryLocationName }
     assetSelection { path } stepKeysToExecute executionPlan { steps { key } }
-    stepStats { stepKey status startTime endTime attempts { startTime }
+    stepStats { stepKey status startTime endTime attempts { startTime } markers { startTime }
       materializations { metadataEntries { ...value } } }
     eventConnection(afterCursor: $cursor) { cursor hasMore events { __typename
       ... on ExecutionStepFailureEvent { failureMetadata { description } error { message causes { message } } }

@@ -45,7 +45,9 @@ def describe(_request: dict[str, Any], _progress: Progress) -> Description:
     pipelines = [TAXI_PIPELINE, TAXI_RANGE, *further.pipelines(stack.MODULE)]
     locations = [stack.LOCATION, *([stack.FURTHER] if further.modules(stack.MODULE) else [])]
     ports = [*(stack.PORTS[location] for location in locations), "web"]
-    return Description("dagster", "Dagster", version("dagster"), CAPABILITIES, ports, pipelines=pipelines)
+    return Description(
+        "dagster", "Dagster", version("dagster"), CAPABILITIES, ports, pipelines=pipelines, tuned=stack.TUNED
+    )
 
 
 def services(request: dict[str, Any], _progress: Progress) -> Services:

@@ -213,7 +213,14 @@ def task_record(run: Mapping[str, Any], key: str, step: Mapping[str, Any] | None
     if returned and returned.get("state") == "unchanged":
         state = "unchanged"
     times = history.iso(step["startTime"]), history.iso(step["endTime"])
-    return TaskRecord(task, state, attempts_of(step), *times, returned.get("rows") if returned else None, returned)
+    rows = returned.get("rows") if returned else None
+    return TaskRecord(task, state, attempts_of(step), *times, rows, returned, created_at(step))
+
+
+def created_at(step: Mapping[str, Any]) -> str | None:
+    """Return when the executor began to start the process of a step; None for a step that is a call in its run."""
+    starts = [each["startTime"] for each in step.get("markers") or [] if each["startTime"]]
+    return history.iso(min(starts)) if starts else None
 
 
 def attempts_of(step: Mapping[str, Any]) -> int:

@@ -1,16 +1,25 @@
 """Dagster's services on one machine: the files that they read, and the order in which they start."""
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from core.errors import RETRIES
-from core.lab.protocol import Endpoint, Services, Step, write_json
+from core.lab.protocol import Endpoint, Services, Step, Tuned, as_shipped, write_json
 from core.run import TASK_TIMEOUT_S
-from core.settings import private, seconds
+from core.settings import private
 
 STOCK_DAEMON_S = 30
+"""The pause between two looks of Dagster's daemon at its backfills: a constant, without a setting."""
+DAEMON_S = 2
+"""The same of the daemon that the lab starts."""
+
+BACKFILL_LOOP = Tuned("dagster.backfill_loop", f"{DAEMON_S} s", f"{STOCK_DAEMON_S} s")
+DEQUEUE_INTERVAL = Tuned("dagster.dequeue_interval_seconds", "1", "5")
+DEQUEUE_THREADS = Tuned("dagster.dequeue_use_threads", "true, 4 workers", "false")
+TUNED = [BACKFILL_LOOP, DEQUEUE_INTERVAL, DEQUEUE_THREADS]
+"""What is changed for speed alone; the environment may leave it as it is shipped (`core.lab.protocol.tuning`)."""
+
 MAX_JOBS = 16
 LOCATION = "triptych"
 FURTHER = "further"
@@ -50,8 +59,7 @@ def dagster_yaml() -> dict[str, object]:
         "nux": {"enabled": False},
         "storage": {"postgres": {"postgres_url": {"env": "TRIPTYCH_DAGSTER_STORAGE"}}},
         "concurrency": {"runs": {"max_concurrent_runs": MAX_JOBS, "tag_concurrency_limits": limits}},
-        # One after the other, twelve runs take 22 s to launch; with threads, as long as the processors need.
-        "run_queue": {"dequeue_interval_seconds": 1, "dequeue_use_threads": True, "dequeue_num_workers": 4},
+        "run_queue": run_queue(),
         # A run that is killed together with its code server stays STARTED for ever without the last of these.
         "run_monitoring": {"enabled": True, "start_timeout_seconds": 300, "max_runtime_seconds": MAX_RUNTIME_S},
         # A killed process is retried. A step that failed has had its own retries, and a permanent error gets none.
@@ -59,6 +67,17 @@ def dagster_yaml() -> dict[str, object]:
         # What the pipeline logs, its warnings too, appears on the run's page among Dagster's own events.
         "python_logs": {"managed_python_loggers": ["core"], "python_log_level": "INFO"},
     }
+
+
+def run_queue() -> dict[str, object]:
+    """Return how the daemon launches queued runs.
+
+    One after the other, twelve runs take 22 s to launch; with threads, as long as the processors need.
+    """
+    left = as_shipped(TUNED)
+    interval: dict[str, object] = {"dequeue_interval_seconds": 1}
+    threads: dict[str, object] = {"dequeue_use_threads": True, "dequeue_num_workers": 4}
+    return ({} if DEQUEUE_INTERVAL.name in left else interval) | ({} if DEQUEUE_THREADS.name in left else threads)
 
 
 def locations(ports: Mapping[str, int]) -> list[str]:
@@ -90,23 +109,22 @@ def write_files(home: Path, ports: dict[str, int]) -> Path:
     return workspace
 
 
-def daemon_s() -> float:
-    """Return the pause between two looks of Dagster's daemon at its backfills: TRIPTYCH_DAGSTER_DAEMON_S, or 2 s."""
-    return seconds(os.environ, "TRIPTYCH_DAGSTER_DAEMON_S", 2)
+def daemon_s() -> int:
+    """Return the pause between two looks of the daemon at its backfills, in seconds."""
+    return STOCK_DAEMON_S if BACKFILL_LOOP.name in as_shipped(TUNED) else DAEMON_S
 
 
 def daemon_command(workspace: Path) -> list[str]:
     """Return the command of the daemon, with the backfill loop that the settings ask for."""
-    loop_s = daemon_s()
-    patched = [sys.executable, "-m", "dagster_impl.lab.daemon", f"{loop_s:g}"]
-    return [*(["dagster-daemon"] if loop_s == STOCK_DAEMON_S else patched), "run", "-w", str(workspace)]
+    patched = [sys.executable, "-m", "dagster_impl.lab.daemon", str(DAEMON_S)]
+    return [*(["dagster-daemon"] if daemon_s() == STOCK_DAEMON_S else patched), "run", "-w", str(workspace)]
 
 
 def daemon_note() -> str:
     """Return what a reader of a backfill's seconds must know of the daemon."""
-    loop_s = daemon_s()
-    stock = loop_s == STOCK_DAEMON_S
-    return f"backfill daemon loop {loop_s:g} s" + (" (stock)" if stock else f" instead of the stock {STOCK_DAEMON_S} s")
+    stock = daemon_s() == STOCK_DAEMON_S
+    said = " (stock)" if stock else f" instead of the stock {STOCK_DAEMON_S} s"
+    return f"backfill daemon loop {daemon_s()} s{said}"
 
 
 def services(endpoint: Endpoint) -> Services:

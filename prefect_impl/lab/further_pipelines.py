@@ -22,8 +22,9 @@ from prefect.deployments.runner import RunnerDeployment
 
 import prefect_impl
 from core.errors import UsageError
-from core.lab.protocol import further
+from core.lab.protocol import as_shipped, further
 from prefect_impl.lab.client import DEPLOYMENT
+from prefect_impl.lab.services import COMMAND, TUNED
 
 QUEUE = "further"
 
@@ -77,6 +78,8 @@ def work_pool() -> dict[str, Any]:
     """Return the name of the work pool and the job variables, as prefect.yaml has them."""
     content = yaml.safe_load(Path(prefect_impl.__path__[0], "prefect.yaml").read_text())
     pool: dict[str, Any] = content["definitions"]["pool"]
+    if COMMAND.name in as_shipped(TUNED):
+        del pool["job_variables"]["command"]
     return pool
 
 

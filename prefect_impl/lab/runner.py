@@ -37,8 +37,9 @@ READY_S = 120
 def describe(_request: Json, _progress: Progress) -> Description:
     """Return who this is."""
     return Description(
-        "prefect", "Prefect", version("prefect"), CAPABILITIES, ports=["api"], pipelines=list(pipelines().values())
-    )
+        "prefect", "Prefect", version("prefect"), CAPABILITIES, ports=["api"], pipelines=list(pipelines().values()),
+        tuned=stack.TUNED,
+    )  # fmt: skip
 
 
 def services(request: Json, _progress: Progress) -> Services:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from core.lab.protocol import Endpoint, Services, Step, further
+from pathlib import Path
+
+from core.lab.protocol import Endpoint, Services, Step, Tuned, as_shipped, further
 from prefect_impl.lab.client import POOL
+
+DEPLOYMENTS_FILE = "prefect_impl/prefect.yaml"
 
 MONTHS_AT_ONCE = 8
 """The limit for all backfills together: a month's process takes 170 MB. Parents are not counted: see the README."""
@@ -22,6 +26,12 @@ SETTINGS = {
 }
 """Each variable with its value and its reason. Everything else is Prefect's default."""
 
+QUERY = "PREFECT_WORKER_QUERY_SECONDS"
+POLL = Tuned("prefect.worker_query_seconds", SETTINGS[QUERY][0], "10")
+COMMAND = Tuned("prefect.command", "python -m prefect.engine", "none")
+TUNED = [POLL, COMMAND]
+"""What is changed for speed alone; the environment may leave it as it is shipped (`core.lab.protocol.tuning`)."""
+
 
 def services(endpoint: Endpoint) -> Services:
     """Return how to bring Prefect up in `endpoint`: metadata in PostgreSQL, one server, and one process worker."""
@@ -33,8 +43,11 @@ def services(endpoint: Endpoint) -> Services:
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql+asyncpg://${METADATA}",
     }
     limit = ["prefect", "work-queue", "set-concurrency-limit", "months", str(MONTHS_AT_ONCE), "--pool", POOL]
+    tuned = {variable: value for variable, (value, _) in SETTINGS.items()}
+    if POLL.name in as_shipped(TUNED):
+        del tuned[QUERY]
     return Services(
-        env=placed | {variable: value for variable, (value, _) in SETTINGS.items()},
+        env=placed | tuned,
         steps=[
             Step(start=["prefect", "server", "start", "--host", "127.0.0.1", "--port", port], name="server"),
             Step(wait=f"{url}/api/health"),
@@ -47,12 +60,23 @@ def services(endpoint: Endpoint) -> Services:
             ),
             # The worker creates its pool after the server has become healthy.
             Step(wait=f"{url}/api/work_pools/{POOL}"),
-            Step(run=["prefect", "deploy", "--all", "--prefect-file", "prefect_impl/prefect.yaml"], name="deploy"),
+            Step(run=["prefect", "deploy", "--all", "--prefect-file", deployments_file(endpoint)], name="deploy"),
             Step(run=limit, name="limit", once=True),
             *further_steps(),
         ],
         web=url,
     )
+
+
+def deployments_file(endpoint: Endpoint) -> str:
+    """Return the file of the deployments: ours, or a copy of it whose runs start as the worker starts them."""
+    if COMMAND.name not in as_shipped(TUNED):
+        return DEPLOYMENTS_FILE
+    lines = Path(DEPLOYMENTS_FILE).read_text().splitlines(keepends=True)
+    copy = Path(endpoint.home, "prefect.yaml")
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_text("".join(line for line in lines if line.strip() != f"command: {COMMAND.value}"))
+    return str(copy)
 
 
 def further_steps() -> list[Step]:

@@ -136,7 +136,10 @@ def record(name: str, run: Json, task: Json, returned: Mapping[str, Any]) -> Tas
     receipt = told if isinstance(told, dict) else {}
     if state == "success" and receipt.get("state") == "unchanged":
         state = "unchanged"
-    return TaskRecord(name, state, task["run_count"], task["start_time"], task["end_time"], receipt.get("rows"), told)
+    return TaskRecord(
+        name, state, task["run_count"], task["start_time"],
+        task["end_time"], receipt.get("rows"), told, task.get("expected_start_time"),
+    )  # fmt: skip
 
 
 def never_created(run: Json, has_lost_some: bool) -> TaskState:

@@ -75,6 +75,7 @@ from core.lab.protocol.serving import (
     write_json,
 )
 from core.lab.protocol.single import run_verbs
+from core.lab.protocol.tuning import Tuned, as_shipped
 
 __all__ = [
     "KINDS",
@@ -110,9 +111,11 @@ __all__ = [
     "TaskRecord",
     "TaskState",
     "TicksRequest",
+    "Tuned",
     "Value",
     "Verb",
     "Which",
+    "as_shipped",
     "canceled_with_us",
     "follow",
     "further",

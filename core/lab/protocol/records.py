@@ -42,6 +42,8 @@ class TaskRecord(Message):
     rows: int | None = None
     returned: Any = None
     """What the step returned, as JSON: of our pipeline's steps, the receipt."""
+    created_at: str | None = None
+    """When the orchestrator decided to run it, where it records that; what follows until the start is assignment."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from core.errors import UsageError, quoted
 from core.lab.protocol.message import Message
 from core.lab.protocol.pipelines import TAXI_PIPELINE, Pipeline
 from core.lab.protocol.requests import Mode
+from core.lab.protocol.tuning import Tuned
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Description(Message):
     the `pipelines`.
     """
 
-    LISTS: ClassVar = {"pipelines": Pipeline}
+    LISTS: ClassVar = {"pipelines": Pipeline, "tuned": Tuned}
 
     name: str
     title: str
@@ -30,6 +31,8 @@ class Description(Message):
     pipelines: list[Pipeline] = field(default_factory=lambda: [TAXI_PIPELINE])
     verbs: list[str] = field(default_factory=list)
     """What its runner answers: `serve` fills it in."""
+    tuned: list[Tuned] = field(default_factory=list)
+    """The settings that its adapter changes for speed alone; the environment may leave them as they are shipped."""
 
     def check_verb(self, verb: str) -> None:
         """Raise `UsageError` when the runner does not answer `verb`."""

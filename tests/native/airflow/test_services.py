@@ -117,3 +117,42 @@ def test_the_readme_shows_every_setting_with_its_reason() -> None:
     rows = [f"| {option.replace('__', '.').lower()} | {value} | {why} |" for option, (value, why) in SETTINGS.items()]
     text = README.read_text()
     assert [row for row in rows if row not in text] == []
+
+
+# --- speed
+
+
+def test_what_is_changed_for_speed_is_named_with_airflows_default() -> None:
+    for option, shipped in stack.SHIPPED.items():
+        section, key = option.lower().split("__")
+        default = conf.configuration_description[section]["options"][key]["default"]
+        # Without a value, `mp_start_method` is the platform's own, which is `fork` on Linux until Python 3.14.
+        assert float(default) == float(shipped) if default else (key, shipped) == ("mp_start_method", "fork")
+
+
+def test_as_shipped_sets_nothing_that_is_for_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "all")
+    env = stack.services(Endpoint(str(tmp_path / "home"), {"api": 1})).env
+    assert not {f"AIRFLOW__{option}" for option in stack.SHIPPED} & env.keys()
+    assert env["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"] == "30"
+
+
+def test_one_setting_alone_can_stay_as_it_is_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "airflow.core_parallelism")
+    assert SETTINGS.keys() - stack.options().keys() == {"CORE__PARALLELISM"}
+
+
+def test_what_is_preloaded_starts_no_thread_and_is_all_that_a_task_imports() -> None:
+    code = f"""
+import importlib, os, sys
+for name in {list(stack.PRELOADED)}:
+    importlib.import_module(name)
+print(len(os.listdir("/proc/self/task")))
+known = set(sys.modules)
+from core import datasets, extract, load, pipeline
+ours = ("core", "pyarrow", "psycopg", "numpy")
+print(sorted(each for each in set(sys.modules) - known if each.split(".")[0] in ours))
+"""
+    env = {**os.environ, **stack.ONE_THREAD}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert ran.stdout.splitlines()[-2:] == ["1", "[]"]

@@ -59,18 +59,27 @@ def test_the_tables_of_a_new_database_are_made_before_any_service_starts(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("seconds", "command", "note"),
+    ("left", "command", "note"),
     [
-        ("30", ["dagster-daemon", "run"], "backfill daemon loop 30 s (stock)"),
-        ("2", ["-m", "dagster_impl.lab.daemon", "2", "run"], "backfill daemon loop 2 s instead of the stock 30 s"),
+        ("dagster.backfill_loop", ["dagster-daemon", "run"], "backfill daemon loop 30 s (stock)"),
+        ("", ["-m", "dagster_impl.lab.daemon", "2", "run"], "backfill daemon loop 2 s instead of the stock 30 s"),
     ],
 )
 def test_the_daemon_is_stock_or_labelled(
-    seconds: str, command: list[str], note: str, monkeypatch: pytest.MonkeyPatch
+    left: str, command: list[str], note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TRIPTYCH_DAGSTER_DAEMON_S", seconds)
+    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", left)
     assert " ".join(command) in " ".join(services.daemon_command(Path("w.yaml")))
     assert services.daemon_note() == note
+
+
+def test_the_run_queue_is_as_it_is_shipped_or_tuned_setting_by_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    tuned = {"dequeue_interval_seconds": 1, "dequeue_use_threads": True, "dequeue_num_workers": 4}
+    assert services.dagster_yaml()["run_queue"] == tuned
+    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "dagster.dequeue_use_threads")
+    assert services.dagster_yaml()["run_queue"] == {"dequeue_interval_seconds": 1}
+    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "all")
+    assert services.dagster_yaml()["run_queue"] == {}
 
 
 def test_the_patched_loop_is_the_one_that_the_daemon_reads() -> None:

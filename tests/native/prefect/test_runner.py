@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import prefect.settings
 import pytest
+import yaml  # type: ignore[import-untyped]  # comes with Prefect, without types
 
 from core import waiting
 from core.errors import PermanentError, TransientError
@@ -17,7 +18,8 @@ from core.lab.capabilities import CAPABILITIES
 from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint, Progress, Services
 from core.run import TASKS
 from prefect_impl.lab import backfill as parent
-from prefect_impl.lab import client, runner
+from prefect_impl.lab import client, further_pipelines, runner
+from prefect_impl.lab import services as stack
 from prefect_impl.lab.client import Json, Prefect
 from prefect_impl.lab.history import cause, one_line, record, settled, task_record
 from prefect_impl.lab.services import SETTINGS, services
@@ -90,6 +92,22 @@ def test_the_worker_has_no_limit_that_a_waiting_parent_could_use_up(up: Services
 def test_every_setting_is_one_of_prefect_and_changes_its_default(variable: str) -> None:
     default = getattr(prefect.settings, variable).default()
     assert str(default).lower() != SETTINGS[variable][0]
+
+
+def test_as_shipped_the_worker_polls_and_starts_runs_as_it_does_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "all")
+    up = stack.services(Endpoint(str(tmp_path), {"api": 1}))
+    assert stack.QUERY not in up.env
+    assert stack.POLL.shipped == f"{getattr(prefect.settings, stack.QUERY).default():g}"
+    (deploy,) = [step.run for step in up.steps if step.name == "deploy"]
+    assert deploy is not None
+    ours, copy = (yaml.safe_load(Path(file).read_text()) for file in (stack.DEPLOYMENTS_FILE, deploy[-1]))
+    assert all(each["work_pool"]["job_variables"]["command"] == stack.COMMAND.value for each in ours["deployments"])
+    assert not any("command" in each["work_pool"]["job_variables"] for each in copy["deployments"])
+    assert [each["entrypoint"] for each in copy["deployments"]] == [each["entrypoint"] for each in ours["deployments"]]
+    assert "command" not in further_pipelines.work_pool()["job_variables"]
 
 
 def test_the_readme_shows_every_setting_with_its_reason() -> None:

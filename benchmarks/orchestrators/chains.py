@@ -1,0 +1,193 @@
+"""What a chain of tasks costs on each orchestrator: from the wish to the first task, each task, and to the end.
+
+    python -m benchmarks.orchestrators.chains [--rounds N] [--samples N] [--on NAMES]
+
+Three chains (`benchmarks.orchestrators.shapes`), in each kind of isolation that an orchestrator offers: `light`, of
+many tasks that do next to nothing; `long`, of some that compute for a second; and `short`, of three tasks, which is
+run `--samples` times in each round. In a round the orchestrators take turns, and only the services of the one that has
+its turn run. The first run after the services came up is a row of its own, `cold`.
+
+The parts of a run are of the orchestrator's own times, and add up to ``run_s``:
+
+    before      from the run's creation until its first task is assigned
+    assignment  from the decision to run a task until it starts, where the orchestrator records both
+    execution   from the start to the end of a task
+    transition  from the end of a task until the next one is assigned
+    after       from the end of the last task to the end of the run
+
+``wall_s`` is of an outside clock, and has the two calls of the lab as well. Python in one process, Python with a
+process for each task, and make are the zero lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain as joined
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import measure
+from benchmarks.harness.measure import Row
+from benchmarks.orchestrators import place
+from benchmarks.orchestrators.fibonacci import fibonacci
+from benchmarks.orchestrators.shapes import CHAINS, RUN_PROCESSES, SHORT, TASK_PROCESSES, Chain
+from core.lab.protocol import RunRecord, TaskRecord
+from core.lab.registry import Orchestrator, select
+from core.lab.runs import Runs
+from core.lab.session import Lab
+from core.settings import ROOT, Settings
+
+IN_PROCESS = "in_process"
+"""The kind of isolation of a zero line that starts no process."""
+
+FIBONACCI = [sys.executable, "-m", "benchmarks.orchestrators.fibonacci"]
+
+
+def parts(record: RunRecord) -> Row:
+    """Return what a run's seconds are made of, from what the orchestrator recorded; the parts add up to ``run_s``.
+
+    ``timeline`` has the times of each task in seconds after the run's creation: assigned, started, ended. Where an
+    orchestrator does not record when it assigned a task, that is its start.
+    """
+    tasks = sorted(map(_times, record.tasks), key=lambda task: task[1])
+    created, ended = _instant(record.created_at), _instant(record.ended_at)
+    spans = {
+        "run_s": ended - created,
+        "before_s": tasks[0][0] - created,
+        "assignment_s": sum(started - assigned for assigned, started, _ in tasks),
+        "execution_s": sum(end - started for _, started, end in tasks),
+        "transition_s": sum(later[0] - earlier[2] for earlier, later in pairwise(tasks)),
+        "after_s": ended - tasks[-1][2],
+    }
+    timeline = [[round(instant - created, 3) for instant in task] for task in tasks]
+    return {**{name: round(value, 3) for name, value in spans.items()}, "timeline": timeline}
+
+
+def _times(task: TaskRecord) -> tuple[float, float, float]:
+    started, ended = _instant(task.started_at), _instant(task.ended_at)
+    assigned = _instant(task.created_at) if task.created_at else started
+    return min(assigned, started), started, ended
+
+
+def _instant(text: str | None) -> float:
+    if text is None:
+        raise measure.BenchmarkError("a run or a task that succeeded has no time of its start or of its end")
+    return dt.datetime.fromisoformat(text).timestamp()
+
+
+def chain_of(pipeline: str) -> tuple[Chain, str] | None:
+    """Return the chain that a pipeline runs, and the kind of isolation; None for a pipeline that is no chain."""
+    known = {chain.pipeline(kind).name: (chain, kind) for chain in CHAINS for kind in (TASK_PROCESSES, RUN_PROCESSES)}
+    return known.get(pipeline)
+
+
+def one_run(runs: Runs, pipeline: str) -> Row:
+    """Run a pipeline once through the orchestrator, and return what its seconds are made of."""
+    began = time.perf_counter()
+    record = runs.observe(pipeline, runs.start(pipeline, {}), wait_s=None)
+    wall_s = time.perf_counter() - began
+    if record.state != "success":
+        raise measure.BenchmarkError(f"{runs.orchestrator.name}: a run of {pipeline} ended {record.state}")
+    return {"wall_s": round(wall_s, 3), **parts(record)}
+
+
+def turn(at: Settings, orchestrator: Orchestrator, samples: int) -> Iterator[Row]:
+    """Take the turn of one orchestrator: every chain in each kind of isolation that it offers."""
+    with Lab(place.passing_on(at, place.SUBJECTS)) as lab:
+        lab.start([orchestrator])
+        runs, cold = Runs(lab, orchestrator), True
+        for pipeline in lab.stack(orchestrator).description.pipelines:
+            if not (found := chain_of(pipeline.name)):
+                continue
+            chain, isolation = found
+            key = {"orchestrator": orchestrator.name, "isolation": isolation, "tasks": chain.length}
+            if cold:
+                yield {**key, "chain": chain.name, "cold": True, **one_run(runs, pipeline.name)}
+                cold = False
+            for _ in range(samples if chain is SHORT else 1):
+                yield {**key, "chain": chain.name, **one_run(runs, pipeline.name)}
+
+
+def in_process(chain: Chain) -> None:
+    """Compute every number of a chain here."""
+    for _ in chain.tasks:
+        fibonacci(chain.number)
+
+
+def in_processes(chain: Chain) -> None:
+    """Compute every number of a chain in a Python of its own."""
+    for _ in chain.tasks:
+        subprocess.run([*FIBONACCI, str(chain.number)], cwd=ROOT, check=True)
+
+
+def with_make(chain: Chain) -> None:
+    """Have make compute them: a target for each task, which needs the one before it."""
+    command = " ".join([*FIBONACCI, str(chain.number)])
+    rules = [f"{name}: {before}\n\t@{command}\n" for before, name in pairwise(["", *chain.tasks])]
+    with tempfile.TemporaryDirectory() as folder:
+        makefile = Path(folder, "Makefile")
+        makefile.write_text(f".PHONY: {' '.join(chain.tasks)}\n" + "".join(rules))
+        words = ["make", "--file", str(makefile), "--no-print-directory", chain.tasks[-1]]
+        subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+ZERO_LINES: Mapping[tuple[str, str], Callable[[Chain], None]] = {
+    ("python", IN_PROCESS): in_process,
+    ("python", TASK_PROCESSES): in_processes,
+    ("make", TASK_PROCESSES): with_make,
+}
+"""What the same work costs without an orchestrator, by the name of the line and its kind of isolation."""
+
+
+def zero_lines(samples: int) -> Iterator[Row]:
+    """Run every chain without an orchestrator."""
+    for (name, isolation), work in ZERO_LINES.items():
+        for chain in CHAINS:
+            for _ in range(samples if chain is SHORT else 1):
+                began = time.perf_counter()
+                work(chain)
+                took = round(time.perf_counter() - began, 3)
+                yield {
+                    "orchestrator": name, "isolation": isolation, "tasks": chain.length,
+                    "chain": chain.name, "wall_s": took, "run_s": took,
+                }  # fmt: skip
+
+
+def rows(at: Settings, chosen: Sequence[Orchestrator], rounds: int, samples: int) -> Iterator[Row]:
+    """Yield a row for each run, all lines of a round before the next round."""
+    for number in range(1, rounds + 1):
+        turns = (turn(at, each, samples) for each in chosen)
+        for row in joined(zero_lines(samples), *turns):
+            yield {"round": number, **row}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(prog="benchmarks.orchestrators.chains", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--samples", type=int, default=10, help="runs of the chain of three tasks in each round")
+    parser.add_argument("--on", default="all", help="orchestrators, comma separated, or all")
+    measure.folder_option(parser)
+    asked = parser.parse_args(argv)
+    found: list[dict[str, Any]] = []
+    with place.state() as at:
+        chosen = [each for each in select(asked.on, at) if each.name != "plain"]
+        facts = {**place.facts(at, chosen), "samples": asked.samples}
+        for row in rows(at, chosen, asked.rounds, asked.samples):
+            print(f"{row['orchestrator']:<9} round {row['round']}  {row['chain']:<6} {row['isolation']:<15}"
+                  f"{row['wall_s']:8.2f} s", flush=True)  # fmt: skip
+            found.append(row)
+    print(os.path.relpath(measure.write("chains", facts, found, asked.folder)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The page on what a chain of tasks costs, from the results of `benchmarks.orchestrators.chains`."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from benchmarks.harness.markdown import header, number, table
+from benchmarks.harness.measure import Row, Spread, spread
+from benchmarks.orchestrators.shapes import CHAINS, LIGHT, LONG, SHORT, Chain
+
+ISOLATIONS = {
+    "task_processes": "A process for each task",
+    "run_processes": "A process for each run",
+    "in_process": "No process of its own",
+}
+"""The kinds of isolation, in the order of the page, each with its title."""
+
+PARTS = ("before_s", "assignment_s", "execution_s", "transition_s", "after_s")
+
+Line = tuple[str, str]
+"""An orchestrator, or a zero line, and its kind of isolation."""
+
+
+def page(result: dict[str, Any]) -> str:
+    """Return the whole page."""
+    rows: list[Row] = result["rows"]
+    warm = [row for row in rows if not row.get("cold")]
+    return "\n".join(
+        [
+            header("What a chain of tasks costs on each orchestrator", "benchmarks/results/chains.json", result),
+            f"Tasks that run strictly one after the other. `{LIGHT.name}`: {LIGHT.length} tasks that each compute "
+            f"the {LIGHT.number}th Fibonacci number, which takes microseconds. `{LONG.name}`: {LONG.length} tasks of "
+            f"the {LONG.number}rd, about a second each. `{SHORT.name}`: {SHORT.length} tasks like those of "
+            f"`{LIGHT.name}`. Each runs through the orchestrator's own services, with the settings of its adapter. "
+            "Compare within a kind of isolation only: a process for each task survives what a call in a shared "
+            "process does not, and costs its start. The lines without services are the same work without an "
+            "orchestrator.\n",
+            "## Seconds of a run\n",
+            f"By the orchestrator's own clock, from the creation of the run to its end: medians of "
+            f"{max(row['round'] for row in rows)} rounds, with the smallest and the largest in brackets. The chain of "
+            f"{SHORT.length} tasks has {_samples(warm)} samples.\n",
+            *_by_isolation(warm),
+            "## Where the seconds of a task go\n",
+            f"Milliseconds for each task of `{LIGHT.name}`: the median over the rounds of the mean of a run. "
+            "`assignment`: from the decision to run a task until it starts, where the orchestrator records both; "
+            "where it does not, this is in `transition`. `execution`: what it takes by its record. `transition`: "
+            "from its end until the next one is assigned. `before` and `after` are of the whole run: from its "
+            "creation to the first task, and from the last task to its end.\n",
+            table(["", "before", "assignment", "execution", "transition", "after"], _per_task(warm, LIGHT)),
+            "## The first run after a start\n",
+            "Of the services that have just come up, before anything else has run on them.\n",
+            table(["", "chain", "run, s", "the same later, s"], _cold(rows)),
+        ]
+    )
+
+
+def _by_isolation(rows: list[Row]) -> Iterator[str]:
+    for isolation, title in ISOLATIONS.items():
+        if lines := [line for line in _lines(rows) if line[1] == isolation]:
+            yield f"### {title}\n"
+            head = ["", *(f"{each.name} ({each.length})" for each in CHAINS), f"{SHORT.name}: p95", "max"]
+            yield table(head, ([name, *_runs(_of(rows, (name, kind)))] for name, kind in lines))
+
+
+def _runs(rows: list[Row]) -> Iterator[str]:
+    for chain in CHAINS:
+        yield _shown(spread(_run_s(rows, chain)))
+    short = sorted(_run_s(rows, SHORT))
+    yield number(percentile(short, 0.95))
+    yield number(short[-1])
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return the smallest of the ordered values that at least a `share` of them does not exceed."""
+    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
+
+
+def _per_task(rows: list[Row], chain: Chain) -> Iterator[list[str]]:
+    for line in _lines(rows):
+        found = [row for row in _of(rows, line) if row["chain"] == chain.name and "before_s" in row]
+        if found:
+            yield [_title(line), *(_milliseconds(found, part, chain) for part in PARTS)]
+
+
+def _milliseconds(rows: list[Row], part: str, chain: Chain) -> str:
+    divisor = {"before_s": 1, "after_s": 1, "transition_s": chain.length - 1}.get(part, chain.length)
+    return f"{1000 * statistics.median(row[part] for row in rows) / divisor:,.0f}"
+
+
+def _cold(rows: list[Row]) -> Iterator[list[str]]:
+    cold = [row for row in rows if row.get("cold")]
+    for line in _lines(cold):
+        found = _of(cold, line)
+        later = [row for row in _of(rows, line) if row["chain"] == found[0]["chain"] and not row.get("cold")]
+        spreads = [_shown(spread(row["run_s"] for row in each)) for each in (found, later)]
+        yield [_title(line), found[0]["chain"], *spreads]
+
+
+def _title(line: Line) -> str:
+    name, isolation = line
+    return f"{name}, {ISOLATIONS[isolation][0].lower()}{ISOLATIONS[isolation][1:]}"
+
+
+def _lines(rows: Iterable[Row]) -> list[Line]:
+    return list(dict.fromkeys((row["orchestrator"], row["isolation"]) for row in rows))
+
+
+def _of(rows: list[Row], line: Line) -> list[Row]:
+    return [row for row in rows if (row["orchestrator"], row["isolation"]) == line]
+
+
+def _run_s(rows: list[Row], chain: Chain) -> list[float]:
+    return [row["run_s"] for row in rows if row["chain"] == chain.name]
+
+
+def _samples(rows: list[Row]) -> int:
+    return min(len(_run_s(_of(rows, line), SHORT)) for line in _lines(rows))
+
+
+def _shown(found: Spread) -> str:
+    return f"{number(found.median)} ({number(found.low)} - {number(found.high)})"

@@ -1,0 +1,122 @@
+"""What a month costs on each orchestrator when its steps do nothing: tuned, as shipped, and with each setting alone.
+
+    python -m benchmarks.orchestrators.floor [--months 1,3,12,60] [--rounds N] [--on NAMES]
+
+The pipeline has the shape of the taxi pipeline (`benchmarks.orchestrators.shapes.NO_OP`), and the month is the unit of
+run, retry and history. Each orchestrator is measured
+
+    tuned           with the settings of its adapter
+    shipped         with its own defaults in place of those that the adapter changes for speed
+    shipped + NAME  the same, but with one of the adapter's settings: what that one alone changes
+
+each time in a lab session of its own, in which no other orchestrator's services run. What is set for safety stays as it
+is in all three. A setting alone is measured with one number of months; the largest number only in the first round.
+
+``wall_s`` is of an outside clock, from the wish to the answer of the lab's runner; ``runs_s`` is the orchestrator's
+own, from the start of the first month to the end of the last one. What lies between the two are polls and queues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, islice, repeat
+from typing import Any
+
+from benchmarks.harness import measure
+from benchmarks.harness.measure import Row
+from benchmarks.orchestrators import place
+from benchmarks.orchestrators.backfill import measured
+from benchmarks.orchestrators.shapes import NO_OP
+from core.lab.protocol import BackfillRequest, BackfillResult, Tuned
+from core.lab.protocol.tuning import ALL, VARIABLE
+from core.lab.registry import Orchestrator, select
+from core.lab.session import Lab
+from core.month import Month
+from core.settings import Settings
+
+FIRST = Month.parse("2014-01")
+"""The first of the months."""
+
+ALONE = 12
+"""With how many months each setting is measured alone."""
+
+
+def variants(tuned: Sequence[Tuned]) -> dict[str, str]:
+    """Return what is measured of an orchestrator: the settings that stay as shipped, by the name of the variant."""
+    names = [each.name for each in tuned]
+    alone = {f"shipped + {name}": ",".join(each for each in names if each != name) for name in names}
+    # With a single setting, that one alone is the tuned variant.
+    return {"tuned": "", "shipped": ALL, **(alone if len(names) > 1 else {})}
+
+
+def months_from(first: Month, count: int) -> list[str]:
+    """Return the names of `count` months."""
+    return list(map(str, islice(accumulate(repeat(first), lambda month, _: month.next()), count)))
+
+
+def counts(variant: str, months: Sequence[int], number: int) -> list[int]:
+    """Return with how many months a variant is measured in a round: see the module's docstring."""
+    if variant not in ("tuned", "shipped"):
+        return [ALONE if ALONE in months else max(months)]
+    return [count for count in months if number == 1 or count < max(months) or count <= ALONE]
+
+
+def runs_s(result: BackfillResult) -> float:
+    """Return the seconds from the start of the first month to the end of the last one, by the orchestrator's clock."""
+    starts = [dt.datetime.fromisoformat(each.started_at) for each in result.months if each.started_at]
+    ends = [dt.datetime.fromisoformat(each.ended_at) for each in result.months if each.ended_at]
+    return round((max(ends) - min(starts)).total_seconds(), 3)
+
+
+def turn(at: Settings, orchestrator: Orchestrator, months: Sequence[int]) -> Iterator[Row]:
+    """Take the turn of one variant of an orchestrator, whose settings are in `at`."""
+    with Lab(at) as lab:
+        lab.start([orchestrator])
+        for count in months:
+            request = BackfillRequest(months_from(FIRST, count), "", "", pipeline=NO_OP.name)
+            with measured(at.home / orchestrator.name) as row:
+                result = lab.backfill(orchestrator, request)
+            failed = {each.month: each.error for each in result.months if each.state == "failed"}
+            if failed:
+                raise measure.BenchmarkError(f"{orchestrator.name}: months of {NO_OP.name} that failed: {failed}")
+            yield {"months": count, **row, "runs_s": runs_s(result)}
+
+
+def rows(at: Settings, chosen: Sequence[Orchestrator], months: Sequence[int], rounds: int) -> Iterator[Row]:
+    """Yield a row for each backfill, all variants of all orchestrators of a round before the next round."""
+    with Lab(at) as lab:
+        tuned = {each.name: lab.stack(each).description.tuned for each in chosen}
+    for number in range(1, rounds + 1):
+        for orchestrator in chosen:
+            for variant, left in variants(tuned[orchestrator.name]).items():
+                here = place.passing_on(at, {**place.SUBJECTS, VARIABLE: left})
+                for row in turn(here, orchestrator, counts(variant, months, number)):
+                    yield {"orchestrator": orchestrator.name, "settings": variant, "round": number, **row}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(prog="benchmarks.orchestrators.floor", description=__doc__.splitlines()[0])
+    parser.add_argument("--months", default="1,3,12,60", help="numbers of months, comma separated")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--on", default="all", help="orchestrators, comma separated, or all")
+    measure.folder_option(parser)
+    asked = parser.parse_args(argv)
+    found: list[dict[str, Any]] = []
+    with place.state() as at:
+        chosen = [each for each in select(asked.on, at) if each.name != "plain"]
+        facts = {**place.facts(at, chosen), "settings": place.settings_of(at, chosen)}
+        for row in rows(at, chosen, [int(count) for count in asked.months.split(",")], asked.rounds):
+            print(f"{row['orchestrator']:<9} round {row['round']}  {row['settings']:<50}{row['months']:3} months"
+                  f"{row['wall_s']:8.2f} s", flush=True)  # fmt: skip
+            found.append(row)
+    print(os.path.relpath(measure.write("floor", facts, found, asked.folder)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

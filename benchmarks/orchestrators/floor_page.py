@@ -1,0 +1,82 @@
+"""The page on what a month costs when its steps do nothing, from the results of `benchmarks.orchestrators.floor`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.harness.markdown import header, number, table
+from benchmarks.harness.measure import Row, Spread, spread
+
+TUNED, SHIPPED, ALONE = "tuned", "shipped", "shipped + "
+
+
+def page(result: dict[str, Any]) -> str:
+    """Return the whole page."""
+    rows: list[Row] = result["rows"]
+    names = list(dict.fromkeys(row["orchestrator"] for row in rows))
+    counts = sorted({row["months"] for row in rows})
+    return "\n".join(
+        [
+            header("What each orchestrator costs when the steps do nothing", "benchmarks/results/floor.json", result),
+            "A backfill of months whose six tasks, in the shape of the taxi pipeline, do nothing. A month is the unit "
+            "of run, retry and history, and two run at a time. `tuned` has the settings of the adapter; `shipped` has "
+            "the orchestrator's own defaults in place of those that the adapter changes for speed. What an adapter "
+            "sets for safety is the same in both. Wall seconds by an outside clock: medians of "
+            f"{max(row['round'] for row in rows)} rounds, with the smallest and the largest in brackets; the largest "
+            "number of months was measured once.\n",
+            "## Wall seconds by months\n",
+            table(["", *map(str, counts)], _walls(rows, names, counts)),
+            f"## Where they go, {_alone_months(rows)} months\n",
+            "`months`: from the start of the first month to the end of the last one, by the orchestrator's own clock. "
+            "The rest of the wall seconds are queues and polls before the first month and after the last one. CPU "
+            "seconds are the machine's: PostgreSQL and the lab are part of them.\n",
+            table(["", "wall s", "months, s", "the rest, s", "CPU s"], _parts(rows, names, _alone_months(rows))),
+            "## What each setting changes alone\n",
+            f"Everything as shipped but one setting, {_alone_months(rows)} months. An orchestrator with a single such "
+            "setting has no line here: it is the difference between its two lines above.\n",
+            table(["setting", "as shipped", "here", "wall s", "as shipped: wall s"], _settings(result, rows)),
+        ]
+    )
+
+
+def _walls(rows: list[Row], names: list[str], counts: list[int]) -> Iterator[list[str]]:
+    for name in names:
+        for settings in (TUNED, SHIPPED):
+            found = (_spread(rows, "wall_s", name, settings, count) for count in counts)
+            yield [f"{name}, {settings}", *(_shown(each) if each else "-" for each in found)]
+
+
+def _parts(rows: list[Row], names: list[str], months: int) -> Iterator[list[str]]:
+    for name in names:
+        for settings in (TUNED, SHIPPED):
+            found = [{**row, "rest_s": row["wall_s"] - row["runs_s"]} for row in rows if row["settings"] == settings]
+            spreads = (_spread(found, what, name, settings, months) for what in ("wall_s", "runs_s", "rest_s", "cpu_s"))
+            yield [f"{name}, {settings}", *(_shown(each) if each else "-" for each in spreads)]
+
+
+def _settings(result: dict[str, Any], rows: list[Row]) -> Iterator[list[str]]:
+    months = _alone_months(rows)
+    for setting in result["settings"]:
+        name = setting["name"].partition(".")[0]
+        alone = _spread(rows, "wall_s", name, ALONE + setting["name"], months)
+        shipped = _spread(rows, "wall_s", name, SHIPPED, months)
+        if alone and shipped:
+            yield [f"`{setting['name']}`", setting["shipped"], setting["value"], _shown(alone), _shown(shipped)]
+
+
+def _alone_months(rows: list[Row]) -> int:
+    """Return with how many months the settings were measured one at a time."""
+    return next(
+        (int(row["months"]) for row in rows if row["settings"].startswith(ALONE)), max(r["months"] for r in rows)
+    )
+
+
+def _spread(rows: list[Row], what: str, name: str, settings: str, months: int) -> Spread | None:
+    key = (name, settings, months)
+    values = [row[what] for row in rows if (row["orchestrator"], row["settings"], row["months"]) == key]
+    return spread(values) if values else None
+
+
+def _shown(found: Spread) -> str:
+    return f"{number(found.median)} ({number(found.low)} - {number(found.high)})"

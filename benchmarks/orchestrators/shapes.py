@@ -1,0 +1,45 @@
+"""The pipelines that the benchmarks run: a month whose steps do nothing, and chains of tasks.
+
+Standard library only, because each orchestrator's environment imports it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.lab.protocol import Pipeline
+from core.run import TASKS
+
+NO_OP = Pipeline("no_op", [*TASKS[:2], "pending", *TASKS[2:]], main="ingest_month")
+"""The taxi pipeline's tasks, in its shape, each of which does nothing: what remains is the orchestrator's own cost."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Tasks that run strictly one after the other; each computes a Fibonacci number by naive recursion."""
+
+    name: str
+    length: int
+    number: int
+    """Which Fibonacci number: the tenth takes microseconds, the 33rd about a second."""
+
+    @property
+    def tasks(self) -> list[str]:
+        """The names of its tasks, in order."""
+        return [f"step_{position:02}" for position in range(1, self.length + 1)]
+
+    def pipeline(self, isolation: str) -> Pipeline:
+        """Return the pipeline that runs it with one of the kinds of isolation: each kind is a pipeline of its own."""
+        return Pipeline(f"{self.name}_{isolation}", self.tasks, main=self.tasks[0], month="none")
+
+
+LIGHT = Chain("light", 40, 10)
+LONG = Chain("long", 10, 33)
+SHORT = Chain("short", 3, 10)
+
+CHAINS = (LIGHT, LONG, SHORT)
+
+TASK_PROCESSES = "task_processes"
+"""The kind of isolation in which each task is a process."""
+RUN_PROCESSES = "run_processes"
+"""The kind of isolation in which each run is a process, and its tasks are calls in it."""

@@ -1,0 +1,156 @@
+"""What the benchmarks of the orchestrators compute from records, and what their pages say of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks.harness.measure import BenchmarkError
+from benchmarks.orchestrators import chains, chains_page, floor, floor_page
+from benchmarks.orchestrators.shapes import CHAINS, LIGHT, RUN_PROCESSES, SHORT, TASK_PROCESSES
+from core.lab.protocol import BackfillResult, MonthRecord, RunRecord, TaskRecord, Tuned
+from core.month import Month
+
+FACTS: dict[str, Any] = {
+    "machine": {"cpu": "x", "cores": 2, "ram_gb": 1.0, "system": "Linux", "load_average_at_start": 0.1},
+    "versions": {"airflow": "3"},
+    "measured_at": "2026-11-30T00:00:00+00:00",
+}
+
+
+def at(second: float) -> str:
+    return f"2026-11-30T00:00:{second:06.3f}+00:00"
+
+
+def task(name: str, assigned: float | None, started: float, ended: float) -> TaskRecord:
+    return TaskRecord(
+        name, "success", 1, at(started), at(ended), created_at=at(assigned) if assigned is not None else None
+    )
+
+
+def run(*tasks: TaskRecord, created: float = 0.0, ended: float = 10.0) -> RunRecord:
+    return RunRecord(
+        "airflow", "short_task_processes", "r", "success", "manual",
+        created_at=at(created), ended_at=at(ended), tasks=list(tasks),
+    )  # fmt: skip
+
+
+# --- chains
+
+
+def test_the_parts_of_a_run_add_up_to_it() -> None:
+    found = chains.parts(run(task("a", 1, 2, 4), task("b", 4.5, 5, 8)))
+    assert found == {
+        "run_s": 10.0, "before_s": 1.0, "assignment_s": 1.5, "execution_s": 5.0, "transition_s": 0.5, "after_s": 2.0,
+        "timeline": [[1.0, 2.0, 4.0], [4.5, 5.0, 8.0]],
+    }  # fmt: skip
+
+
+def test_without_a_time_of_assignment_that_is_part_of_the_transition() -> None:
+    found = chains.parts(run(task("a", None, 2, 4), task("b", None, 5, 8)))
+    assert (found["assignment_s"], found["before_s"], found["transition_s"]) == (0.0, 2.0, 1.0)
+
+
+def test_the_tasks_are_in_the_order_of_their_starts() -> None:
+    assert chains.parts(run(task("b", 4, 5, 8), task("a", 1, 2, 4)))["timeline"][0] == [1.0, 2.0, 4.0]
+
+
+def test_a_task_without_times_is_an_error_and_no_zero() -> None:
+    with pytest.raises(BenchmarkError, match="no time"):
+        chains.parts(run(TaskRecord("a", "success", 1)))
+
+
+def test_each_chain_is_a_pipeline_for_each_kind_of_isolation_and_no_other_pipeline_is_a_chain() -> None:
+    named = [chain.pipeline(kind).name for chain in CHAINS for kind in (TASK_PROCESSES, RUN_PROCESSES)]
+    assert len({*named}) == len(named)
+    assert chains.chain_of("light_task_processes") == (LIGHT, TASK_PROCESSES)
+    assert chains.chain_of("taxi_pipeline") is None
+
+
+@pytest.mark.parametrize("line", chains.ZERO_LINES)
+def test_a_zero_line_does_the_work_of_every_task(line: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[Any] = []
+    monkeypatch.setattr(chains, "fibonacci", done.append)
+    monkeypatch.setattr(chains, "FIBONACCI", ["true"])
+    monkeypatch.setattr("subprocess.run", lambda words, **_: done.extend(words[-1:]))
+    chains.ZERO_LINES[line](SHORT)
+    # make is one program, which is asked for the last task.
+    assert done == (["step_03"] if line[0] == "make" else [str(10)] * 3 if line[1] == TASK_PROCESSES else [10] * 3)
+
+
+def test_make_runs_the_tasks_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    log = tmp_path / "log"
+    monkeypatch.setattr(chains, "FIBONACCI", ["echo", "$@", ">>", str(log), "#"])
+    chains.with_make(SHORT)
+    assert log.read_text().split() == SHORT.tasks
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "found"), [([1.0], 0.95, 1.0), ([*range(1, 21)], 0.95, 19), ([1, 2], 0.5, 1)]
+)
+def test_a_percentile_is_one_of_the_values(values: list[float], share: float, found: float) -> None:
+    assert chains_page.percentile(values, share) == found
+
+
+def chain_rows() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for number in (1, 2, 3):
+        for chain in CHAINS:
+            parts = chains.parts(run(task("a", 1, 2, 4), task("b", 4.5, 5, 8), ended=8.0 + number))
+            key = {"orchestrator": "airflow", "isolation": TASK_PROCESSES, "chain": chain.name, "tasks": chain.length}
+            rows.append({"round": number, **key, "wall_s": 12.0, **parts})
+            rows.append({"round": number, **key, "orchestrator": "make", "wall_s": 0.5, "run_s": 0.5})
+    cold = {**rows[0], "cold": True, "run_s": 30.0}
+    return [cold, *rows]
+
+
+def test_the_page_of_the_chains_keeps_the_cold_run_apart() -> None:
+    page = chains_page.page({**FACTS, "rows": chain_rows(), "samples": 1})
+    assert "| airflow | 10.0 (9.00 - 11.0) | 10.0 (9.00 - 11.0) | 10.0 (9.00 - 11.0) | 11.0 | 11.0 |" in page
+    assert "| airflow, a process for each task | light | 30.0 (30.0 - 30.0) | 10.0 (9.00 - 11.0) |" in page
+    # A line without services has no parts.
+    assert "| make, " not in page and "| make | 0.50" in page
+
+
+# --- the floor
+
+SETTINGS = [Tuned("dagster.a", "1", "5"), Tuned("dagster.b", "2", "30")]
+
+
+def test_each_setting_is_measured_alone_against_all_as_shipped() -> None:
+    assert floor.variants(SETTINGS) == {
+        "tuned": "", "shipped": "all", "shipped + dagster.a": "dagster.b", "shipped + dagster.b": "dagster.a",
+    }  # fmt: skip
+    assert floor.variants(SETTINGS[:1]) == {"tuned": "", "shipped": "all"}
+
+
+def test_the_largest_number_of_months_is_measured_once_and_a_setting_with_one_number() -> None:
+    assert floor.counts("tuned", [1, 3, 12, 60], 1) == [1, 3, 12, 60]
+    assert floor.counts("shipped", [1, 3, 12, 60], 2) == [1, 3, 12]
+    assert floor.counts("shipped + dagster.a", [1, 3, 12, 60], 2) == [12]
+    # A trial has few months.
+    assert floor.counts("shipped + dagster.a", [1, 3], 1) == [3]
+    assert floor.counts("tuned", [1, 3], 2) == [1, 3]
+
+
+def test_the_months_follow_one_another_over_a_year() -> None:
+    assert floor.months_from(Month(2014, 11), 4) == ["2014-11", "2014-12", "2015-01", "2015-02"]
+
+
+def test_the_seconds_of_the_runs_are_from_the_first_start_to_the_last_end() -> None:
+    months = [MonthRecord("2014-01", "success", started_at=at(2), ended_at=at(9)),
+              MonthRecord("2014-02", "success", started_at=at(1), ended_at=at(5))]  # fmt: skip
+    assert floor.runs_s(BackfillResult("success", "1", 12.0, months)) == 8.0
+
+
+def test_the_page_of_the_floor_says_what_each_setting_changes() -> None:
+    rows = [
+        {"orchestrator": "dagster", "settings": settings, "round": 1, "months": 12, "wall_s": wall, "cpu_s": 3.0,
+         "peak_mb": 1.0, "runs_s": 7.0}
+        for settings, wall in (("tuned", 10.0), ("shipped", 60.0), ("shipped + dagster.a", 50.0),
+                               ("shipped + dagster.b", 30.0))
+    ]  # fmt: skip
+    page = floor_page.page({**FACTS, "rows": rows, "settings": [each.to_json() for each in SETTINGS]})
+    assert "| `dagster.b` | 30 | 2 | 30.0 (30.0 - 30.0) | 60.0 (60.0 - 60.0) |" in page
+    assert "| dagster, tuned | 10.0 (10.0 - 10.0) | 7.00 (7.00 - 7.00) | 3.00 (3.00 - 3.00) |" in page
