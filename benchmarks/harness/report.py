@@ -39,6 +39,9 @@ PAGES = {
 }
 """Every page by the name of its results."""
 
+SUMMARY = "docs/report.html"
+"""The one page for readers, of all results: `benchmarks.summary` renders it, and leaves out what was not measured."""
+
 
 def render(name: str, folder: Path | None = None) -> str:
     """Return the page of the results `name`: the published ones, or those in `folder`."""
@@ -61,6 +64,10 @@ def main(argv: list[str] | None = None) -> int:
             path = folder / Path(page.path).name if folder else ROOT / page.path
             path.write_text(render(name, folder))
             print(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+    path = folder / Path(SUMMARY).name if folder else ROOT / SUMMARY
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(importlib.import_module("benchmarks.summary.page").published(folder))
+    print(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
     if folder is None:
         for path in parts.PAGES:
             path.write_text(parts.rewritten(path.read_text(), parts.made))

@@ -109,19 +109,19 @@ def _methods(rows: list[Row]) -> str:
 
 # --- aims -----------------------------------------------------------------------------------------------------------
 
-_RATIOS = (
+RATIOS = (
     ("triptych-copy", SIZES[0], 1.25), ("triptych-copy", SIZES[1], 1.05),
     ("triptych-step", SIZES[0], 1.8), ("triptych-step", SIZES[1], 1.2),
 )  # fmt: skip
 LESS_CPU = 150
-_WHAT = {"triptych-copy": "the COPY itself", "triptych-step": "the whole step"}
+WHAT = {"triptych-copy": "the COPY itself", "triptych-step": "the whole step"}
 
 
 def _aims(rows: list[Row]) -> list[list[str]]:
     lines = []
-    for method, size, bound in _RATIOS:
+    for method, size, bound in RATIOS:
         if found := _spread(_of(rows, method, size), "ratio_to_limit"):
-            lines.append(verdict(f"{_WHAT[method]}, {size:,} rows, x limit", found.median, bound))
+            lines.append(verdict(f"{WHAT[method]}, {size:,} rows, x limit", found.median, bound))
     for size in SIZES:
         if less := _times_less_cpu(rows, size):
             aim = f'CPU of `to_sql(method="multi")` / of the whole step, {size:,} rows'

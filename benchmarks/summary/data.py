@@ -1,0 +1,52 @@
+"""Where the results are that the page is made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.summary.figures import Results
+from core.settings import ROOT
+
+GUIDE = "docs/guide/data"
+
+FILES: Mapping[str, str] = {
+    **{
+        name: f"benchmarks/results/{name}.json"
+        for name in ("backfill", "floor", "chains", "load", "digest", "growth", "claims", "transform", "drills")
+    },
+    **{name: f"tests/faults/results/{name}.json" for name in ("soak", "kill_points")},
+    "commands": f"{GUIDE}/commands.json",
+    "asked": f"{GUIDE}/asked.json",
+}
+"""Every file of results by its name, by its path in the checkout. One that is missing leaves out its section."""
+
+QUESTIONS = ("branch", "trigger_rules", "events", "dependencies", "values", "dates", "dynamic", "limits")
+"""The questions of the guide, in its order."""
+
+CAPABILITIES = "docs/capabilities.md"
+"""What `core.lab.capabilities` writes: who can do what, and why not."""
+
+
+@dataclass
+class Data:
+    """The results in the checkout, or those of a trial in another folder; read once, when they are asked for."""
+
+    folder: Path | None = None
+    root: Path = ROOT
+    _read: dict[str, Results | None] = field(default_factory=dict)
+
+    def get(self, name: str) -> Results | None:
+        """Return the results `name`, of `FILES` or of `QUESTIONS`; None when they were not measured yet."""
+        if name not in self._read:
+            path = FILES.get(name, f"{GUIDE}/{name}.json")
+            file = self.folder / Path(path).name if self.folder else self.root / path
+            self._read[name] = Results(path, json.loads(file.read_text())) if file.exists() else None
+        return self._read[name]
+
+    def capabilities(self) -> str:
+        """Return the text of the page on capabilities; empty when there is none."""
+        path = self.root / CAPABILITIES
+        return path.read_text() if path.exists() else ""

@@ -1,0 +1,63 @@
+"""Claims that circulate, each with its verdict: a table to filter by verdict and by orchestrator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.summary.blocks import TOOLS, Choice, cells, filtered, paragraph, section, shown, title, whole_table
+from benchmarks.summary.figures import Figure
+from benchmarks.summary.markup import Content, Html, tag
+
+Claim = Mapping[str, Any]
+"""A mapping with `claim`, `where` it circulates, `verdict`, `figure` and `command`, and perhaps `tools`.
+
+The figure is text, or a `Figure`; the tools are names in the results, of which each makes an option of the filter.
+"""
+
+VERDICTS = {
+    "true": "true",
+    "false": "false",
+    "stale": "stale: it was true of an older version",
+    "depends": "depends",
+}
+
+COLUMNS = ("verdict", "what was measured", "command")
+
+
+def claims(found: Sequence[Claim]) -> Html | None:
+    """Return the section; None without claims."""
+    if not found:
+        return None
+    caption = "Claims that circulate, and what was measured"
+    content = whole_table(["claim", *COLUMNS], map(_row, found), caption, words=True)
+    verdicts = {word: words for word, words in VERDICTS.items() if any(each["verdict"] == word for each in found)}
+    tools = {name: title(name) for name in TOOLS if any(name in about(each) for each in found)}
+    choices = [Choice("verdict", "Verdict", verdicts), Choice("tool", "About", tools)]
+    return section(
+        "claims",
+        "What people say",
+        paragraph("Each of these circulates in documentation, talks or interviews. The command shows the figure in "
+                  "minutes."),
+        filtered("claims", "claims", choices, content),
+    )  # fmt: skip
+
+
+def about(claim: Claim) -> list[str]:
+    """Return the orchestrators that a claim is about: those that it declares, or those that its words name."""
+    if "tools" in claim:
+        return list(claim["tools"])
+    words = f"{claim['claim']} {claim['command']}".lower()
+    return [name for name in TOOLS if name in words]
+
+
+def _row(claim: Claim) -> Html:
+    figure: Content = shown(claim["figure"]) if isinstance(claim["figure"], Figure) else str(claim["figure"])
+    verdict = claim["verdict"]
+    return tag(
+        "tr",
+        tag("th", claim["claim"], tag("small", claim["where"]), scope="row"),
+        *cells(COLUMNS, [tag("span", verdict, class_=f"verdict-{verdict}"), figure, tag("code", claim["command"])]),
+        data_verdict=verdict,
+        data_tool=" ".join(about(claim)),
+    )

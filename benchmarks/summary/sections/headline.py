@@ -1,0 +1,110 @@
+"""The headline: the tables are identical, and what kills and faults did to them."""
+
+from __future__ import annotations
+
+import re
+
+from benchmarks.summary.blocks import Origin, paragraph, section, shown, table, title
+from benchmarks.summary.data import Data
+from benchmarks.summary.figures import Figure, Results
+from benchmarks.summary.markup import Content, Html, tag
+from tests.faults.kill_points import is_wrong, outcomes, was_run
+
+IDENTICAL = "identical"
+"""The recorded command that backfills everywhere, and compares the tables."""
+
+
+def headline(data: Data) -> Html | None:
+    """Return the section, of what there are results of; None without any."""
+    tiles = [*_tables(data.get("commands")), *_kills(data.get("soak")), *_points(data.get("kill_points"))]
+    if not tiles:
+        return None
+    parity = _parity(data.get("commands"))
+    return section("headline", "What holds", tag("ul", *tiles, class_="tiles"), parity, _origin(data))
+
+
+def _tile(figures: Content, words: Content, details: Content = None, *, kind: str = "good") -> Html:
+    return tag("li", tag("strong", figures), tag("span", words), tag("small", details), class_=kind)
+
+
+def _tables(commands: Results | None) -> list[Html]:
+    tables = commands.printed(IDENTICAL, r"identical: (\d+) tables") if commands else None
+    schemas = commands.printed(IDENTICAL, r"tables in (\d+) schemas") if commands else None
+    if not tables or not schemas:
+        return []
+    figures = tag("span", shown(tables), " of ", shown(tables))
+    details = tag("span", "compared by a digest of every row, in ", shown(schemas), " schemas: one per orchestrator, "
+                  "and one of plain Python")  # fmt: skip
+    return [_tile(figures, "tables are identical", details)]
+
+
+def _kills(soak: Results | None) -> list[Html]:
+    if soak is None:
+        return []
+    lost, extra, kills = (soak.value(key, whole=True) for key in ("lost_rows", "extra_rows", "kills"))
+    kind = "good" if lost.value == extra.value == 0 else "bad"
+    words = tag("span", "rows lost in ", shown(kills), " random kills of loaders")
+    details = tag("span", shown(extra), " loaded twice, ", shown(soak.value("partial_reads", whole=True)),
+                  " partial months seen in ", shown(soak.value("polls", whole=True)), " reads")  # fmt: skip
+    tiles = [_tile(shown(lost), words, details, kind=kind)]
+    return [*tiles, _contrast(soak)] if soak.has("contrast") else tiles
+
+
+def _contrast(soak: Results) -> Html:
+    """Return what the usual pattern lost and doubled under kills of the same kind."""
+    lost, extra, kills = (soak.value("contrast", key, whole=True) for key in ("lost_rows", "extra_rows", "kills"))
+    figures = tag("span", shown(lost), " + ", shown(extra))
+    words = tag("span", "rows lost, and doubled, by the usual pattern in ", shown(kills), " kills")
+    alone = soak.value("contrast", "without_kills", "lost_rows", whole=True)
+    details = tag("span", "delete the month by date, then append; it loses ", shown(alone), " without a kill")
+    return _tile(figures, words, details, kind="bad")
+
+
+def _points(kill_points: Results | None) -> list[Html]:
+    if kill_points is None:
+        return []
+    run, wrong = cases(kill_points), wrongs(kill_points)
+    words = tag("span", "of ", shown(run), " injected faults left a difference")
+    details = "before and after every statement and file operation of a load and a dbt build: SIGKILL, full disk, cut "
+    return [_tile(shown(wrong), words, f"{details}connection, stopped server", kind="bad" if wrong.value else "good")]
+
+
+def cases(results: Results) -> Figure:
+    """Return how many faults were injected."""
+    found = sum(was_run(outcome) for *_, outcome in outcomes(results.rows))
+    return Figure(found, f"cases({results.path!r})", whole=True)
+
+
+def wrongs(results: Results) -> Figure:
+    """Return how many of them did not end as an undisturbed run."""
+    found = sum(is_wrong(outcome) for *_, outcome in outcomes(results.rows))
+    return Figure(found, f"wrongs({results.path!r})", whole=True)
+
+
+def _parity(commands: Results | None) -> Html | None:
+    """Return the table that `triptych parity` printed: rows, and the digest in each schema."""
+    row = next((row for row in commands.rows if row["name"] == IDENTICAL), None) if commands else None
+    lines = re.findall(r"^(\w+) +([\d,]+) +(\w{10}.*)$", row["output"], re.MULTILINE) if row else []
+    head = re.search(r"^table +rows +(.+)$", row["output"], re.MULTILINE) if row else None
+    if not commands or not head or not lines:
+        return None
+    cells = [
+        [tag("code", name), _rows(commands, name), *(tag("code", digest) for digest in digests.split())]
+        for name, _, digests in lines
+    ]
+    schemas = [title(name) for name in head[1].split()]
+    what = "Rows of each table, and the digest of its content in each schema, as the comparison printed it"
+    return tag("details", tag("summary", "Show the digests"), table(["table", "rows", *schemas], cells, what))
+
+
+def _rows(commands: Results, name: str) -> Html:
+    return shown(commands.printed(IDENTICAL, rf"{name} +([\d,]+)"))
+
+
+def _origin(data: Data) -> Html:
+    lines = []
+    if commands := data.get("commands"):
+        lines.append(Origin("make demo", "3 minutes", [commands]).line())
+    if faults := [found for name in ("soak", "kill_points") if (found := data.get(name))]:
+        lines.append(Origin("make soak", "over an hour", faults).line())
+    return tag("div", *lines) if lines else paragraph()

@@ -1,0 +1,68 @@
+"""Versions and machines: what each figure was measured with, and on what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.summary.blocks import TOOLS, section, shown, table, title
+from benchmarks.summary.data import FILES, Data
+from benchmarks.summary.figures import Results
+from benchmarks.summary.markup import Content, Html, join, tag
+
+
+def machine(data: Data) -> Html | None:
+    """Return the section; None without results that say what they were measured on."""
+    measured = [(found, keys) for name in FILES if (found := data.get(name)) for keys in _facts(found)]
+    lines = [_line(found, keys) for found, keys in measured]
+    if not lines:
+        return None
+    head = ["results", "measured (UTC)", "processor", "cores", "GB", "system", "load at the start", "versions"]
+    caption = "What each file of results was measured on, and with which versions"
+    asked = data.get("asked")
+    return section(
+        "machine",
+        "Versions and machines",
+        table(head, lines, caption, words=True),
+        _guide(asked) if asked else None,
+    )
+
+
+def _facts(results: Results) -> list[tuple[str, ...]]:
+    """Return where in a file the facts of a run are: at its top, or below each of its steps."""
+    if results.has("machine"):
+        return [()]
+    return [("steps", step) for step in results.content["steps"]] if results.has("steps") else []
+
+
+def _line(results: Results, keys: tuple[str, ...]) -> list[Content]:
+    facts: Mapping[str, Any] = results.content
+    for key in keys:
+        facts = facts[key]
+    found = facts["machine"]
+    versions = ", ".join(f"{package} {version}" for package, version in sorted(facts["versions"].items()))
+    where = [tag("code", results.path), f" ({keys[-1]})" if keys else None]
+    return [
+        join(where),
+        facts["measured_at"][:16].replace("T", " "),
+        found["cpu"],
+        shown(results.value(*keys, "machine", "cores", whole=True)),
+        shown(results.value(*keys, "machine", "ram_gb")),
+        found["system"],
+        shown(results.value(*keys, "machine", "load_average_at_start")),
+        versions,
+    ]
+
+
+def _guide(asked: Results) -> Html:
+    """Return the versions that the guide's questions were put to."""
+    lines = [
+        [question.replace("_", " "), *(_version(answers.get(tool)) for tool in TOOLS)]
+        for question, answers in asked.content.items()
+    ]
+    content = table(["question", *map(title, TOOLS)], lines, "When the guide's questions were asked", words=True)
+    return tag("details", tag("summary", "Show when the guide's questions were asked"), content)
+
+
+def _version(facts: Mapping[str, Any] | None) -> str:
+    return f"{facts['version']}, {facts['at'][:10]}, {facts['machine']}" if facts else "-"
