@@ -23,7 +23,7 @@ NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 ABREAST := --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test test-fast test-slow parity questions up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools guide soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
+.PHONY: help setup doctor demo test test-fast test-slow parity questions up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools report guide soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -114,6 +114,10 @@ bench-transform: setup ## of these, dbt cold and warm, many months at once, one 
 bench-tools: setup ## what a backfill costs on each orchestrator: time, processor, memory: 17 minutes
 	@$(BENCH) backfill
 
+report: setup ## write every generated page again, and docs/report.html, the one page of all results
+	@$(LAB)/python -m benchmarks.harness.report
+	@$(LAB)/python -m tests.questions.pages
+
 guide: setup ## put the questions of docs/guide to Airflow, Dagster and Prefect, and write what was observed (under an hour)
 	@$(LAB)/python -m tests.questions
 
@@ -129,7 +133,7 @@ soak: setup ## 1,000 random kills, what the usual pattern loses under them, and 
 kill-points: setup ## of these, the faults at every statement and file operation of a load and a build: over an hour
 	@$(BENCH) kill_points
 
-pictures: setup ## record `triptych demo` in a terminal, and take pictures of the orchestrators' pages (5 minutes)
+pictures: setup ## record `triptych demo` in a terminal, and take pictures of the report and the orchestrators' pages (5 minutes)
 	@$(LAB)/python -m core.lab.recording
 	@$(LAB)/python -m tests.browser.pictures
 

@@ -4,9 +4,9 @@
     airflow = results.of(orchestrator="airflow", turn="load")
     airflow.median("wall_s") / results.value("rows_a_month")
 
-Such an expression is Python, and stands beside each figure of the page: ``median(FILE, KEY, CONDITION=...)`` and its
-kin are functions of the rows of a file, whose meaning is the docstring of the method of the same name. A test computes
-every figure of the page again from the expression beside it, with functions of its own.
+Such an expression is Python, and stands beside each figure of the page. ``median(backfill, KEY, CONDITION=...)`` and
+its kin are functions of the file of that name; the docstring of the method of the same name says what each returns. A
+test computes every figure of the page again from the expression beside it, with functions of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from benchmarks.harness.markdown import number
@@ -68,7 +69,7 @@ class Range:
 class Selection:
     """Some rows of a file: those that meet the conditions."""
 
-    path: str
+    name: str
     rows: Sequence[Row]
     conditions: Mapping[str, Any]
 
@@ -113,7 +114,7 @@ class Selection:
 
     def _words(self, *keys: str) -> str:
         given = [f"{key}={value!r}" for key, value in self.conditions.items()]
-        return ", ".join([repr(self.path), *map(repr, keys), *given])
+        return ", ".join([self.name, *map(repr, keys), *given])
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,11 @@ class Results:
     content: Any
 
     @property
+    def name(self) -> str:
+        """The name of the file, as expressions call it."""
+        return PurePosixPath(self.path).stem
+
+    @property
     def rows(self) -> list[Row]:
         """All rows."""
         found: list[Row] = self.content["rows"] if isinstance(self.content, Mapping) else self.content
@@ -133,7 +139,7 @@ class Results:
     def of(self, **conditions: Any) -> Selection:
         """Return the rows that have these values."""
         met = [row for row in self.rows if all(row.get(key) == value for key, value in conditions.items())]
-        return Selection(self.path, met, conditions)
+        return Selection(self.name, met, conditions)
 
     def names(self, key: str, **conditions: Any) -> list[Any]:
         """Return the values of a key, each once, in the order in which they were first measured."""
@@ -153,21 +159,21 @@ class Results:
         found = self.content
         for key in keys:
             found = found[key]
-        return Figure(found, f"value({', '.join(map(repr, (self.path, *keys)))})", whole)
+        return Figure(found, f"value({', '.join([self.name, *map(repr, keys)])})", whole)
 
     def agreed(self, tool: str) -> Figure:
         """The number of rows in which a tool did what was expected."""
         met = [row for row in self._checked(tool) if row[tool] == row["expected"]]
-        return Figure(len(met), f"agreed({self.path!r}, {tool!r})", whole=True)
+        return Figure(len(met), f"agreed({self.name}, {tool!r})", whole=True)
 
     def checked(self, tool: str) -> Figure:
         """The number of rows that have an answer of the tool, and say what was expected."""
-        return Figure(len(self._checked(tool)), f"checked({self.path!r}, {tool!r})", whole=True)
+        return Figure(len(self._checked(tool)), f"checked({self.name}, {tool!r})", whole=True)
 
     def built(self, tool: str, how: str) -> Figure:
         """The number of rows that a tool answered with a construct of its own (native), or of ours (emulated)."""
         met = [row for row in self.rows if row.get(tool) is not None and row["native"][tool] == how]
-        return Figure(len(met), f"built({self.path!r}, {tool!r}, {how!r})", whole=True)
+        return Figure(len(met), f"built({self.name}, {tool!r}, {how!r})", whole=True)
 
     def _checked(self, tool: str) -> list[Row]:
         return [row for row in self.rows if row.get(tool) is not None and row.get("expected") is not None]
@@ -179,4 +185,4 @@ class Results:
         if found is None:
             return None
         value = float(found[1].replace(",", ""))
-        return Figure(value, f"printed({self.path!r}, {name!r}, {pattern!r})", whole=True)
+        return Figure(value, f"printed({self.name}, {name!r}, {pattern!r})", whole=True)

@@ -83,7 +83,14 @@ def dots(marks: Sequence[Mark], label: str) -> Html:
 
 def _bar(mark: Mark, scale: Scale, top: int) -> Html:
     end = scale.at(mark.range.median.value)
-    bar = tag("rect", class_=f"bar {mark.color}", y=top + 19, width=f"{end}%", height=12, **_sourced(mark.range.median))
+    bar = tag(
+        "rect",
+        class_=f"bar {mark.color}",
+        y=top + 19,
+        width=f"{end}%",
+        height=12,
+        data_value=repr(mark.range.median.value),
+    )
     return tag("g", _label(mark.label, top), bar, _whisker(mark.range, scale, top), _value(mark.range, scale, top))
 
 

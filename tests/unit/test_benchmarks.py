@@ -241,6 +241,7 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[lis
     monkeypatch.setattr(
         report, "PAGES", {"load": report.Page(str(tmp_path / "load.md"), "benchmarks.load.page", tmp_path)}
     )
+    monkeypatch.setattr(report, "SUMMARY", str(tmp_path / "report.html"))
     monkeypatch.setattr(parts, "PAGES", ())
     monkeypatch.setenv("TRIPTYCH_HOME", str(tmp_path / "state"))
     settings.cache_clear()
@@ -256,6 +257,7 @@ def test_a_benchmark_that_fails_is_reported_and_the_others_still_run(
     said = capsys.readouterr()
     assert "--- claims: FAILED, exit code 3" in said.out and "benchmarks: claims failed" in said.err
     assert "| `triptych-step` |" in (tmp_path / "state" / "benchmarks" / "load.md").read_text()
+    assert '<section id="race"' in (tmp_path / "state" / "benchmarks" / "report.html").read_text()
     assert run.main(["growth", "--quick"]) == 0
 
 

@@ -32,7 +32,7 @@ def capabilities(data: Data) -> Html | None:
         paragraph('On this project\'s services. Every "yes" is a test that passes. Every "no" is the same test, which '
                   "must fail for the reason given."),
         filtered("capabilities", "capabilities", choices, _table(names, rows)),
-        Origin(".venvs/lab/bin/pytest tests/contract", "40 minutes", [Results(CAPABILITIES, {})]).line(),
+        Origin("make parity", "a part of make test, which takes 40 minutes", [Results(CAPABILITIES, {})]).line(),
     )  # fmt: skip
 
 

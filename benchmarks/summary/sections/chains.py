@@ -39,7 +39,6 @@ def chains(data: Data) -> Html | None:
                   "task, a process for each run, or none. Plain Python, a process for each task, and make, where "
                   "listed, are the zero lines. Each line is one run, of the round with the median wall time, so that "
                   "its parts add up."),
-        svg.legend(COLORS),
         *parts,
     )  # fmt: skip
 
@@ -52,7 +51,7 @@ def _chain(results: Results, name: str, origin: Origin) -> list[Html]:
     stacks = [svg.Stack(label, _parts(rows), rows.middle("wall_s", "wall_s")) for label, rows in found]
     caption = f"{what}: wall seconds, by part"
     key = f"chain-{name}"
-    drawing = svg.stacked(stacks, COLORS, caption_id(key))
+    drawing = join([svg.legend(COLORS), svg.stacked(stacks, COLORS, caption_id(key))])
     charts = [chart(key, caption, drawing, _table(found, stacks, caption), origin)]
     timed = [(label, rows) for label, rows in found if rows.middle_row("wall_s").get("timeline")]
     if timed:

@@ -211,5 +211,6 @@ def _cell(measure: Measure, name: str) -> Html:
     found = measure.ranges.get(name)
     if found is None:
         return Html("-")
-    mark = tag("b", " least", class_="least") if name in measure.leaders() else None
+    leaders = measure.leaders()
+    mark = tag("b", " least" if name == leaders[0] else " equal", class_="least") if name in leaders else None
     return join([shown(found.median), mark])

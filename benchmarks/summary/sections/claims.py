@@ -15,12 +15,8 @@ Claim = Mapping[str, Any]
 The figure is text, or a `Figure`; the tools are names in the results, of which each makes an option of the filter.
 """
 
-VERDICTS = {
-    "true": "true",
-    "false": "false",
-    "stale": "stale: it was true of an older version",
-    "depends": "depends",
-}
+VERDICTS = ("true", "false", "stale", "depends")
+"""A stale claim was true of an older version."""
 
 COLUMNS = ("verdict", "what was measured", "command")
 
@@ -31,14 +27,14 @@ def claims(found: Sequence[Claim]) -> Html | None:
         return None
     caption = "Claims that circulate, and what was measured"
     content = whole_table(["claim", *COLUMNS], map(_row, found), caption, words=True)
-    verdicts = {word: words for word, words in VERDICTS.items() if any(each["verdict"] == word for each in found)}
+    verdicts = {word: word for word in VERDICTS if any(each["verdict"] == word for each in found)}
     tools = {name: title(name) for name in TOOLS if any(name in about(each) for each in found)}
     choices = [Choice("verdict", "Verdict", verdicts), Choice("tool", "About", tools)]
     return section(
         "claims",
         "What people say",
-        paragraph("Each of these circulates in documentation, talks or interviews. The command shows the figure in "
-                  "minutes."),
+        paragraph("Each of these circulates in documentation, talks or interviews. Stale ones were true of an older "
+                  "version. The command shows the figure in minutes."),
         filtered("claims", "claims", choices, content),
     )  # fmt: skip
 

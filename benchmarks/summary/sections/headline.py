@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
+from benchmarks.harness.measure import Row
 from benchmarks.summary.blocks import Origin, paragraph, section, shown, table, title
 from benchmarks.summary.data import Data
 from benchmarks.summary.figures import Figure, Results
@@ -72,18 +74,18 @@ def _points(kill_points: Results | None) -> list[Html]:
 def cases(results: Results) -> Figure:
     """Return how many faults were injected."""
     found = sum(was_run(outcome) for *_, outcome in outcomes(results.rows))
-    return Figure(found, f"cases({results.path!r})", whole=True)
+    return Figure(found, f"cases({results.name})", whole=True)
 
 
 def wrongs(results: Results) -> Figure:
     """Return how many of them did not end as an undisturbed run."""
     found = sum(is_wrong(outcome) for *_, outcome in outcomes(results.rows))
-    return Figure(found, f"wrongs({results.path!r})", whole=True)
+    return Figure(found, f"wrongs({results.name})", whole=True)
 
 
 def _parity(commands: Results | None) -> Html | None:
     """Return the table that `triptych parity` printed: rows, and the digest in each schema."""
-    row = next((row for row in commands.rows if row["name"] == IDENTICAL), None) if commands else None
+    row = next(_compared(commands), None) if commands else None
     lines = re.findall(r"^(\w+) +([\d,]+) +(\w{10}.*)$", row["output"], re.MULTILINE) if row else []
     head = re.search(r"^table +rows +(.+)$", row["output"], re.MULTILINE) if row else None
     if not commands or not head or not lines:
@@ -97,6 +99,15 @@ def _parity(commands: Results | None) -> Html | None:
     return tag("details", tag("summary", "Show the digests"), table(["table", "rows", *schemas], cells, what))
 
 
+def _compared(commands: Results) -> Iterator[Row]:
+    return (row for row in commands.rows if row["name"] == IDENTICAL)
+
+
+def _command(row: Row) -> str:
+    """Return the recorded command on one line."""
+    return "; ".join(row["command"].splitlines())
+
+
 def _rows(commands: Results, name: str) -> Html:
     return shown(commands.printed(IDENTICAL, rf"{name} +([\d,]+)"))
 
@@ -104,7 +115,7 @@ def _rows(commands: Results, name: str) -> Html:
 def _origin(data: Data) -> Html:
     lines = []
     if commands := data.get("commands"):
-        lines.append(Origin("make demo", "3 minutes", [commands]).line())
+        lines += [Origin(_command(row), "a minute", [commands]).line() for row in _compared(commands)]
     if faults := [found for name in ("soak", "kill_points") if (found := data.get(name))]:
         lines.append(Origin("make soak", "over an hour", faults).line())
     return tag("div", *lines) if lines else paragraph()

@@ -75,7 +75,7 @@ def _table(aims: list[Aim]) -> Html:
         [words, f"at most {bound:g}", shown(found), _verdict(found, bound)] for words, bound, found in aims
     ]
     missed = sum(found.value > bound for _, bound, found in aims)
-    caption = f"Set before the measurement: {missed} of {len(aims)} missed"
+    caption = f"Aims and results: {missed} of {len(aims)} missed"
     content = table(["aim", "bound", "result", "verdict"], lines, caption, words=True)
     return tag("div", tag("h3", "The aims, met and missed"), content)
 
