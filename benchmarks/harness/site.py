@@ -22,6 +22,9 @@ CONFIG = ROOT / "docs" / "site"
 
 PICTURES = {".svg", ".png"}
 
+COPIED = {*PICTURES, ".html"}
+"""What the site has as it is: pictures, and the page of all results, which needs no generator."""
+
 LANGUAGES = {"Makefile": "make", ".yml": "yaml", ".py": "python", ".json": "json", ".toml": "toml", ".sql": "sql"}
 """How to highlight a file that a page links to, by its name or its ending; others are plain text."""
 
@@ -84,12 +87,12 @@ def targets(page: Path) -> Iterator[Path]:
 
 
 def _stage_target(target: Path, folder: Path) -> None:
-    """Make a linked file or folder a page, unless it is a picture, which is copied, or has a page already."""
+    """Make a linked file or folder a page, unless it is copied as it is, or has a page already."""
     source = ROOT / target
     if source.is_dir():
         if not (folder / target / "README.md").exists():
             _write(folder / target / "README.md", listing(source))
-    elif source.suffix in PICTURES:
+    elif source.suffix in COPIED:
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, folder / target)
     else:
@@ -119,7 +122,7 @@ def linked(text: str, page: Path) -> str:
 
     def led(found: re.Match[str]) -> str:
         path = ROOT / page.parent / found[1]
-        if "://" in found[1] or path.suffix in {".md", *PICTURES}:
+        if "://" in found[1] or path.suffix in {".md", *COPIED}:
             return found[0]
         return f"]({found[1].rstrip('/')}/README.md" if path.is_dir() else f"]({found[1]}.md"
 

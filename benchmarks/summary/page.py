@@ -78,14 +78,13 @@ def _file(name: str) -> str:
 
 def _head() -> Html:
     # Nothing may be loaded: the browser itself refuses what a mistake of ours would ask for.
-    policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+    policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
     return tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=policy),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
-        tag("link", rel="icon", href="data:,"),
         tag("title", TITLE),
         tag("style", Html(_file("page.css"))),
     )

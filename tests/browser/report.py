@@ -17,8 +17,8 @@ PHONE = 320
 Scheme = Literal["light", "dark"]
 
 LOOKS: Mapping[str, tuple[int, int, Scheme]] = {
-    "light": (1200, 900, "light"),
-    "dark": (1200, 900, "dark"),
+    "light": (1200, 1560, "light"),
+    "dark": (1200, 1560, "dark"),
     "phone": (PHONE, 640, "light"),
 }
 """The pictures: the width and height of the window, and the theme that the reader's system asks for."""

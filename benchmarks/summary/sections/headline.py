@@ -67,8 +67,9 @@ def _points(kill_points: Results | None) -> list[Html]:
         return []
     run, wrong = cases(kill_points), wrongs(kill_points)
     words = tag("span", "of ", shown(run), " injected faults left a difference")
-    details = "before and after every statement and file operation of a load and a dbt build: SIGKILL, full disk, cut "
-    return [_tile(shown(wrong), words, f"{details}connection, stopped server", kind="bad" if wrong.value else "good")]
+    details = "kills, full disks, cut connections and stopped servers, at the statements and file operations of a load "
+    kind = "bad" if wrong.value else "good"
+    return [_tile(shown(wrong), words, f"{details}and of a dbt build", kind=kind)]
 
 
 def cases(results: Results) -> Figure:
