@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from benchmarks.harness.measure import Row
-from benchmarks.summary.blocks import Origin, paragraph, section, shown, table, title
+from benchmarks.summary.blocks import Origin, section, shown, table, title
 from benchmarks.summary.data import Data
 from benchmarks.summary.figures import Figure, Results
 from benchmarks.summary.markup import Content, Html, tag
@@ -119,4 +119,4 @@ def _origin(data: Data) -> Html:
         lines += [Origin(_command(row), "a minute", [commands]).line() for row in _compared(commands)]
     if faults := [found for name in ("soak", "kill_points") if (found := data.get(name))]:
         lines.append(Origin("make soak", "over an hour", faults).line())
-    return tag("div", *lines) if lines else paragraph()
+    return tag("div", *lines)
