@@ -5,7 +5,7 @@
 Three chains (`benchmarks.orchestrators.shapes`), in each kind of isolation that an orchestrator offers: `light`, of
 many tasks that do next to nothing; `long`, of some that compute for a second; and `short`, of three tasks, which is
 run `--samples` times in each round. In a round the orchestrators take turns, and only the services of the one that has
-its turn run. The first run after the services came up is a row of its own, `cold`.
+its turn run. The first run of `short` after the services came up counts as a chain of its own, `first`.
 
 The parts of a run are of the orchestrator's own times, and add up to ``run_s``:
 
@@ -16,7 +16,7 @@ The parts of a run are of the orchestrator's own times, and add up to ``run_s``:
     after       from the end of the last task to the end of the run
 
 ``wall_s`` is of an outside clock, and has the two calls of the lab as well. Python in one process, Python with a
-process for each task, and make are the zero lines.
+process for each task, and make are the zero lines: all that they take is called execution.
 """
 
 from __future__ import annotations
@@ -38,15 +38,18 @@ from benchmarks.harness import measure
 from benchmarks.harness.measure import Row
 from benchmarks.orchestrators import place
 from benchmarks.orchestrators.fibonacci import fibonacci
-from benchmarks.orchestrators.shapes import CHAINS, RUN_PROCESSES, SHORT, TASK_PROCESSES, Chain
+from benchmarks.orchestrators.shapes import CHAINS, ISOLATIONS, SHORT, TASK_PROCESSES, Chain
 from core.lab.protocol import RunRecord, TaskRecord
 from core.lab.registry import Orchestrator, select
 from core.lab.runs import Runs
 from core.lab.session import Lab
 from core.settings import ROOT, Settings
 
-IN_PROCESS = "in_process"
-"""The kind of isolation of a zero line that starts no process."""
+PER_TASK, IN_PROCESS = ISOLATIONS[TASK_PROCESSES], "in-process"
+"""The kinds of isolation of the zero lines: the last one starts no process."""
+
+FIRST = "first"
+"""What the first run after a start is called among the chains."""
 
 FIBONACCI = [sys.executable, "-m", "benchmarks.orchestrators.fibonacci"]
 
@@ -84,8 +87,10 @@ def _instant(text: str | None) -> float:
 
 
 def chain_of(pipeline: str) -> tuple[Chain, str] | None:
-    """Return the chain that a pipeline runs, and the kind of isolation; None for a pipeline that is no chain."""
-    known = {chain.pipeline(kind).name: (chain, kind) for chain in CHAINS for kind in (TASK_PROCESSES, RUN_PROCESSES)}
+    """Return the chain that a pipeline runs, and its isolation in words; None for a pipeline that is no chain."""
+    known = {
+        chain.pipeline(kind).name: (chain, isolation) for chain in CHAINS for kind, isolation in ISOLATIONS.items()
+    }
     return known.get(pipeline)
 
 
@@ -103,17 +108,17 @@ def turn(at: Settings, orchestrator: Orchestrator, samples: int) -> Iterator[Row
     """Take the turn of one orchestrator: every chain in each kind of isolation that it offers."""
     with Lab(place.passing_on(at, place.SUBJECTS)) as lab:
         lab.start([orchestrator])
-        runs, cold = Runs(lab, orchestrator), True
-        for pipeline in lab.stack(orchestrator).description.pipelines:
-            if not (found := chain_of(pipeline.name)):
-                continue
-            chain, isolation = found
+        runs, is_first = Runs(lab, orchestrator), True
+        named = {each.name: chain_of(each.name) for each in lab.stack(orchestrator).description.pipelines}
+        found = {name: known for name, known in named.items() if known}
+        # The chain of three tasks comes first, so that what is measured at first is the same on all of them.
+        for name, (chain, isolation) in sorted(found.items(), key=lambda each: each[1][0].length):
             key = {"orchestrator": orchestrator.name, "isolation": isolation, "tasks": chain.length}
-            if cold:
-                yield {**key, "chain": chain.name, "cold": True, **one_run(runs, pipeline.name)}
-                cold = False
+            if is_first:
+                yield {**key, "chain": FIRST, **one_run(runs, name)}
+                is_first = False
             for _ in range(samples if chain is SHORT else 1):
-                yield {**key, "chain": chain.name, **one_run(runs, pipeline.name)}
+                yield {**key, "chain": chain.name, **one_run(runs, name)}
 
 
 def in_process(chain: Chain) -> None:
@@ -141,8 +146,8 @@ def with_make(chain: Chain) -> None:
 
 ZERO_LINES: Mapping[tuple[str, str], Callable[[Chain], None]] = {
     ("python", IN_PROCESS): in_process,
-    ("python", TASK_PROCESSES): in_processes,
-    ("make", TASK_PROCESSES): with_make,
+    ("python", PER_TASK): in_processes,
+    ("make", PER_TASK): with_make,
 }
 """What the same work costs without an orchestrator, by the name of the line and its kind of isolation."""
 
@@ -155,10 +160,9 @@ def zero_lines(samples: int) -> Iterator[Row]:
                 began = time.perf_counter()
                 work(chain)
                 took = round(time.perf_counter() - began, 3)
-                yield {
-                    "orchestrator": name, "isolation": isolation, "tasks": chain.length,
-                    "chain": chain.name, "wall_s": took, "run_s": took,
-                }  # fmt: skip
+                none = dict.fromkeys(("before_s", "assignment_s", "transition_s", "after_s"), 0.0)
+                key = {"orchestrator": name, "isolation": isolation, "tasks": chain.length, "chain": chain.name}
+                yield {**key, "wall_s": took, "run_s": took, "execution_s": took, **none}
 
 
 def rows(at: Settings, chosen: Sequence[Orchestrator], rounds: int, samples: int) -> Iterator[Row]:

@@ -8,12 +8,13 @@ from typing import Any
 
 from benchmarks.harness.markdown import header, number, table
 from benchmarks.harness.measure import Row, Spread, spread
+from benchmarks.orchestrators.chains import FIRST
 from benchmarks.orchestrators.shapes import CHAINS, LIGHT, LONG, SHORT, Chain
 
-ISOLATIONS = {
-    "task_processes": "A process for each task",
-    "run_processes": "A process for each run",
-    "in_process": "No process of its own",
+TITLES = {
+    "process per task": "A process for each task",
+    "process per run": "A process for each run",
+    "in-process": "No process of its own",
 }
 """The kinds of isolation, in the order of the page, each with its title."""
 
@@ -26,7 +27,7 @@ Line = tuple[str, str]
 def page(result: dict[str, Any]) -> str:
     """Return the whole page."""
     rows: list[Row] = result["rows"]
-    warm = [row for row in rows if not row.get("cold")]
+    warm = [row for row in rows if row["chain"] != FIRST]
     return "\n".join(
         [
             header("What a chain of tasks costs on each orchestrator", "benchmarks/results/chains.json", result),
@@ -47,17 +48,18 @@ def page(result: dict[str, Any]) -> str:
             "`assignment`: from the decision to run a task until it starts, where the orchestrator records both; "
             "where it does not, this is in `transition`. `execution`: what it takes by its record. `transition`: "
             "from its end until the next one is assigned. `before` and `after` are of the whole run: from its "
-            "creation to the first task, and from the last task to its end.\n",
+            "creation to the first task, and from the last task to its end. The lines without services know only "
+            "the whole, which is called execution.\n",
             table(["", "before", "assignment", "execution", "transition", "after"], _per_task(warm, LIGHT)),
             "## The first run after a start\n",
-            "Of the services that have just come up, before anything else has run on them.\n",
-            table(["", "chain", "run, s", "the same later, s"], _cold(rows)),
+            f"A run of `{SHORT.name}` on services that have just come up, before anything else has run on them.\n",
+            table(["", "the first run, s", "later ones, s"], _first(rows)),
         ]
     )
 
 
 def _by_isolation(rows: list[Row]) -> Iterator[str]:
-    for isolation, title in ISOLATIONS.items():
+    for isolation, title in TITLES.items():
         if lines := [line for line in _lines(rows) if line[1] == isolation]:
             yield f"### {title}\n"
             head = ["", *(f"{each.name} ({each.length})" for each in CHAINS), f"{SHORT.name}: p95", "max"]
@@ -79,9 +81,8 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 def _per_task(rows: list[Row], chain: Chain) -> Iterator[list[str]]:
     for line in _lines(rows):
-        found = [row for row in _of(rows, line) if row["chain"] == chain.name and "before_s" in row]
-        if found:
-            yield [_title(line), *(_milliseconds(found, part, chain) for part in PARTS)]
+        found = [row for row in _of(rows, line) if row["chain"] == chain.name]
+        yield [_title(line), *(_milliseconds(found, part, chain) for part in PARTS)]
 
 
 def _milliseconds(rows: list[Row], part: str, chain: Chain) -> str:
@@ -89,18 +90,15 @@ def _milliseconds(rows: list[Row], part: str, chain: Chain) -> str:
     return f"{1000 * statistics.median(row[part] for row in rows) / divisor:,.0f}"
 
 
-def _cold(rows: list[Row]) -> Iterator[list[str]]:
-    cold = [row for row in rows if row.get("cold")]
-    for line in _lines(cold):
-        found = _of(cold, line)
-        later = [row for row in _of(rows, line) if row["chain"] == found[0]["chain"] and not row.get("cold")]
-        spreads = [_shown(spread(row["run_s"] for row in each)) for each in (found, later)]
-        yield [_title(line), found[0]["chain"], *spreads]
+def _first(rows: list[Row]) -> Iterator[list[str]]:
+    for line in _lines([row for row in rows if row["chain"] == FIRST]):
+        found = _of(rows, line)
+        first = spread(row["run_s"] for row in found if row["chain"] == FIRST)
+        yield [_title(line), _shown(first), _shown(spread(_run_s(found, SHORT)))]
 
 
 def _title(line: Line) -> str:
-    name, isolation = line
-    return f"{name}, {ISOLATIONS[isolation][0].lower()}{ISOLATIONS[isolation][1:]}"
+    return ", ".join(line)
 
 
 def _lines(rows: Iterable[Row]) -> list[Line]:

@@ -39,7 +39,8 @@ SHORT = Chain("short", 3, 10)
 
 CHAINS = (LIGHT, LONG, SHORT)
 
-TASK_PROCESSES = "task_processes"
-"""The kind of isolation in which each task is a process."""
-RUN_PROCESSES = "run_processes"
-"""The kind of isolation in which each run is a process, and its tasks are calls in it."""
+TASK_PROCESSES, RUN_PROCESSES = "task_processes", "run_processes"
+"""The kinds of isolation: each task is a process, or each run is one and its tasks are calls in it."""
+
+ISOLATIONS = {TASK_PROCESSES: "process per task", RUN_PROCESSES: "process per run"}
+"""The same in the words of the results."""

@@ -64,7 +64,7 @@ def test_a_task_without_times_is_an_error_and_no_zero() -> None:
 def test_each_chain_is_a_pipeline_for_each_kind_of_isolation_and_no_other_pipeline_is_a_chain() -> None:
     named = [chain.pipeline(kind).name for chain in CHAINS for kind in (TASK_PROCESSES, RUN_PROCESSES)]
     assert len({*named}) == len(named)
-    assert chains.chain_of("light_task_processes") == (LIGHT, TASK_PROCESSES)
+    assert chains.chain_of("light_task_processes") == (LIGHT, chains.PER_TASK)
     assert chains.chain_of("taxi_pipeline") is None
 
 
@@ -76,7 +76,7 @@ def test_a_zero_line_does_the_work_of_every_task(line: tuple[str, str], monkeypa
     monkeypatch.setattr("subprocess.run", lambda words, **_: done.extend(words[-1:]))
     chains.ZERO_LINES[line](SHORT)
     # make is one program, which is asked for the last task.
-    assert done == (["step_03"] if line[0] == "make" else [str(10)] * 3 if line[1] == TASK_PROCESSES else [10] * 3)
+    assert done == (["step_03"] if line[0] == "make" else [str(10)] * 3 if line[1] == chains.PER_TASK else [10] * 3)
 
 
 def test_make_runs_the_tasks_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
@@ -98,19 +98,21 @@ def chain_rows() -> list[dict[str, Any]]:
     for number in (1, 2, 3):
         for chain in CHAINS:
             parts = chains.parts(run(task("a", 1, 2, 4), task("b", 4.5, 5, 8), ended=8.0 + number))
-            key = {"orchestrator": "airflow", "isolation": TASK_PROCESSES, "chain": chain.name, "tasks": chain.length}
+            key = {"orchestrator": "airflow", "isolation": chains.PER_TASK, "chain": chain.name, "tasks": chain.length}
             rows.append({"round": number, **key, "wall_s": 12.0, **parts})
-            rows.append({"round": number, **key, "orchestrator": "make", "wall_s": 0.5, "run_s": 0.5})
-    cold = {**rows[0], "cold": True, "run_s": 30.0}
-    return [cold, *rows]
+            none = dict.fromkeys(("before_s", "assignment_s", "transition_s", "after_s"), 0.0)
+            zero = {"orchestrator": "make", "wall_s": 0.5, "run_s": 0.5, "execution_s": 0.5, **none}
+            rows.append({"round": number, **key, **zero})
+    return [{**rows[0], "chain": chains.FIRST, "run_s": 30.0}, *rows]
 
 
-def test_the_page_of_the_chains_keeps_the_cold_run_apart() -> None:
+def test_the_page_of_the_chains_keeps_the_first_run_apart() -> None:
     page = chains_page.page({**FACTS, "rows": chain_rows(), "samples": 1})
     assert "| airflow | 10.0 (9.00 - 11.0) | 10.0 (9.00 - 11.0) | 10.0 (9.00 - 11.0) | 11.0 | 11.0 |" in page
-    assert "| airflow, a process for each task | light | 30.0 (30.0 - 30.0) | 10.0 (9.00 - 11.0) |" in page
-    # A line without services has no parts.
-    assert "| make, " not in page and "| make | 0.50" in page
+    assert "| airflow, process per task | 30.0 (30.0 - 30.0) | 10.0 (9.00 - 11.0) |" in page
+    # 40 tasks, in seconds that are made up.
+    assert "| airflow, process per task | 1,000 | 38 | 125 | 13 | 2,000 |" in page
+    assert "| make, process per task | 0 | 0 | 12 | 0 | 0 |" in page
 
 
 # --- the floor

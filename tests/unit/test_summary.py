@@ -151,10 +151,10 @@ def test_parts_of_a_chain_add_up_and_follow_one_another(tmp_path: Path) -> None:
     results = Data(root=root).get("chains")
     assert results
     rows = results.of(chain="light", orchestrator="airflow", isolation="process per task")
-    row = rows.middle_row("wall_s")
+    row = rows.middle_row("run_s")
     assert row["round"] == 2
-    total = sum(rows.middle("wall_s", f"{part}_s").value for part in PARTS)
-    assert total == pytest.approx(row["wall_s"])
+    total = sum(rows.middle("run_s", f"{part}_s").value for part in PARTS)
+    assert total == pytest.approx(row["run_s"])
     lengths = {color: sum(end - start for start, end in found) for color, found in spans(row).items()}
     assert lengths == {f"part-{part}": pytest.approx(row[f"{part}_s"], abs=1e-3) for part in PARTS}
 
@@ -165,7 +165,7 @@ def test_a_chain_without_times_has_no_time_line(tmp_path: Path) -> None:
         row.pop("timeline", None)
     assert "preserveAspectRatio" in (chains(Data(root=made_up.write(tmp_path / "a", chains=made_up.chains()))) or "")
     found = chains(Data(root=made_up.write(tmp_path / "b", chains=made))) or ""
-    assert "40 light tasks: wall seconds, by part" in found and "preserveAspectRatio" not in found
+    assert "40 light tasks: seconds, by part" in found and "preserveAspectRatio" not in found
 
 
 def test_claims_can_be_filtered_by_what_they_declare_or_name() -> None:

@@ -18,7 +18,7 @@ PARTS = {
     "transition": "transition: ended to the next created",
     "after": "after the last task",
 }
-"""The parts of a run, in seconds under ``<name>_s``, which add up to its wall time."""
+"""The parts of a run, in seconds under ``<name>_s``, which add up to ``run_s``."""
 
 COLORS = {words: f"part-{name}" for name, words in PARTS.items()}
 
@@ -31,14 +31,15 @@ def chains(data: Data) -> Html | None:
     if results is None:
         return None
     origin = Origin("make bench-tools", "under 90 minutes", [results])
-    parts = [part for name in results.names("chain") for part in _chain(results, name, origin)]
+    parts = [part for name in CHAINS if results.of(chain=name) for part in _chain(results, name, origin)]
     return section(
         "chains",
         "Where the time of a task goes",
         paragraph("Tasks that strictly follow one another. Compare within a class of isolation: a process for each "
                   "task, a process for each run, or none. Plain Python, a process for each task, and make, where "
-                  "listed, are the zero lines. Each line is one run, of the round with the median wall time, so that "
-                  "its parts add up."),
+                  "listed, are the zero lines. Each line is one run, of the round with the median time, so that "
+                  "its parts add up. Seconds are by the orchestrator's own clock, from the creation of the run to its "
+                  "end."),
         *parts,
     )  # fmt: skip
 
@@ -48,12 +49,12 @@ def _chain(results: Results, name: str, origin: Origin) -> list[Html]:
     found = _cases(results, name)
     tasks = results.of(chain=name).rows[0]["tasks"]
     what = f"{tasks} {CHAINS.get(name, name)}"
-    stacks = [svg.Stack(label, _parts(rows), rows.middle("wall_s", "wall_s")) for label, rows in found]
-    caption = f"{what}: wall seconds, by part"
+    stacks = [svg.Stack(label, _parts(rows), rows.middle("run_s", "run_s")) for label, rows in found]
+    caption = f"{what}: seconds, by part"
     key = f"chain-{name}"
     drawing = join([svg.legend(COLORS), svg.stacked(stacks, COLORS, caption_id(key))])
     charts = [chart(key, caption, drawing, _table(found, stacks, caption), origin)]
-    timed = [(label, rows) for label, rows in found if rows.middle_row("wall_s").get("timeline")]
+    timed = [(label, rows) for label, rows in found if rows.middle_row("run_s").get("timeline")]
     if timed:
         charts.append(_time_line(f"{key}-tasks", what, timed, origin))
     return charts
@@ -69,22 +70,20 @@ def _cases(results: Results, name: str) -> list[tuple[str, Selection]]:
 
 
 def _parts(rows: Selection) -> dict[str, Figure]:
-    return {words: rows.middle("wall_s", f"{part}_s") for part, words in PARTS.items()}
+    return {words: rows.middle("run_s", f"{part}_s") for part, words in PARTS.items()}
 
 
 def _table(found: Sequence[tuple[str, Selection]], stacks: Sequence[svg.Stack], caption: str) -> Html:
     lines = [
-        [label, *map(shown, stack.parts.values()), shown(stack.total), spread(rows.range("wall_s"))]
+        [label, *map(shown, stack.parts.values()), shown(stack.total), spread(rows.range("run_s"))]
         for (label, rows), stack in zip(found, stacks, strict=True)
     ]
     return table(["", *PARTS, "this run", "all rounds, median (smallest - largest)"], lines, caption)
 
 
 def _time_line(name: str, what: str, timed: Sequence[tuple[str, Selection]], origin: Origin) -> Html:
-    strips = [
-        svg.Strip(label, spans(rows.middle_row("wall_s")), rows.middle("wall_s", "wall_s")) for label, rows in timed
-    ]
-    caption = f"{what} on a time line: seconds since the run was asked for"
+    strips = [svg.Strip(label, spans(rows.middle_row("run_s")), rows.middle("run_s", "run_s")) for label, rows in timed]
+    caption = f"{what} on a time line: seconds since the run was created"
     drawing = join([svg.legend(COLORS), svg.time_lines(strips, caption_id(name))])
     return chart(name, caption, drawing, _times(timed, caption), origin)
 
@@ -98,7 +97,7 @@ def spans(row: Row) -> dict[str, list[tuple[float, float]]]:
         "part-assignment": list(zip(created, started, strict=True)),
         "part-execution": list(zip(started, ended, strict=True)),
         "part-transition": list(zip(ended, created[1:], strict=False)),
-        "part-after": [(ended[-1], float(row["wall_s"]))],
+        "part-after": [(ended[-1], float(row["run_s"]))],
     }
 
 
@@ -107,7 +106,7 @@ def _times(timed: Sequence[tuple[str, Selection]], caption: str) -> Html:
     lines = [
         [label, *(tag("span", f"{float(task[column]):.2f}") for task in (first, last) for column in range(3))]
         for label, rows in timed
-        for first, last in [(rows.middle_row("wall_s")["timeline"][0], rows.middle_row("wall_s")["timeline"][-1])]
+        for first, last in [(rows.middle_row("run_s")["timeline"][0], rows.middle_row("run_s")["timeline"][-1])]
     ]
     moments = ["created", "started", "ended"]
     return table(["", *(f"{which} {each}" for which in ("first", "last") for each in moments)], lines, caption)

@@ -138,7 +138,7 @@ def _chained(chains: Results | None) -> Html | None:
             name: chains.of(chain="light", isolation=isolation, orchestrator=name)
             for name in chains.names("orchestrator", chain="light", isolation=isolation)
         }
-        ranges = {name: rows.range("wall_s") / float(rows.rows[0]["tasks"]) for name, rows in found.items()}
+        ranges = {name: rows.range("run_s") / float(rows.rows[0]["tasks"]) for name, rows in found.items()}
         ranked = _ranked(ranges)
         rows = [[title(name), spread(each), shown(each.median * SMALL_RUNS / 60)] for name, each in ranges.items()]
         parts += [
