@@ -197,7 +197,7 @@ def facts(at: Server, packages: Sequence[str], python: Path = PEERS) -> dict[str
             "system": f"{platform.system()} {platform.release()}",
             "load_average_at_start": round(os.getloadavg()[0], 2),
         },
-        "versions": {**_versions(python, packages), "postgresql": at.execute("SHOW server_version")[0][0]},
+        "versions": {**versions(python, packages), "postgresql": at.execute("SHOW server_version")[0][0]},
         "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
 
@@ -216,12 +216,13 @@ print(json.dumps({"python": platform.python_version(), **{name: version(name) fo
 """
 
 
-def _versions(python: Path, packages: Sequence[str]) -> dict[str, str]:
+def versions(python: Path, packages: Sequence[str]) -> dict[str, str]:
+    """Return the versions of an interpreter and of packages in its environment. Raise `BenchmarkError` without one."""
     done = subprocess.run([str(python), "-c", _VERSIONS, *packages], capture_output=True, text=True)
     if done.returncode:
         raise BenchmarkError(f"{python} lacks a package: {done.stderr.strip().splitlines()[-1]}")
-    versions: dict[str, str] = json.loads(done.stdout)
-    return versions
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
 
 
 def write(name: str, about: Mapping[str, Any], rows: Sequence[Row], folder: Path) -> Path:
