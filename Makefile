@@ -23,7 +23,7 @@ NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 ABREAST := --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test test-fast test-slow parity questions up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools report guide soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
+.PHONY: help setup doctor demo test test-fast test-slow parity questions up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-tools bench-folklore report guide soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -52,9 +52,9 @@ lint: setup ## ruff, and who may import whom
 
 types: setup ## mypy, each adapter against its own orchestrator
 	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/questions tests/fuzz tests/faults tests/browser
-	@for name in $(NATIVE); do \
+	@shopt -s nullglob; for name in $(NATIVE); do \
 	  echo "mypy $${name}_impl"; $(LAB)/mypy --python-executable .venvs/$$name/bin/python $${name}_impl \
-	    $$(ls tests/questions/*/$${name}_*.py benchmarks/orchestrators/subjects/*/$${name}_*.py) || exit 1; done
+	    {tests/questions/*,benchmarks/orchestrators/subjects/*,benchmarks/folklore/probes}/$${name}_*.py || exit 1; done
 
 native: $(NATIVE:%=native-%) ## the tests that run inside each orchestrator's own environment
 
@@ -97,7 +97,7 @@ browser: ## install Debian's chromium, as root; the tests of the orchestrators' 
 BENCH = $(PYTHON) -m core.lab.environments bench && $(LAB)/python -m benchmarks.harness.run $(if $(QUICK),--quick)
 
 bench: setup ## run every benchmark, and the fault injection of `make soak` (QUICK=1: a trial, which publishes nothing)
-	@$(BENCH) load digest growth claims transform backfill soak kill_points
+	@$(BENCH) load digest growth claims transform backfill folklore soak kill_points
 
 bench-load: setup ## measure all that docs/benchmarks says of loads and transforms: 30 minutes, 12 GB of memory
 	@$(BENCH) load digest growth claims transform
@@ -113,6 +113,9 @@ bench-transform: setup ## of these, dbt cold and warm, many months at once, one 
 
 bench-tools: setup ## what a backfill costs on each orchestrator: time, processor, memory: 17 minutes
 	@$(BENCH) backfill
+
+bench-folklore: setup ## the checks behind docs/claims.md: what is shipped, parsed, retried, refused (2 minutes)
+	@$(BENCH) folklore
 
 report: setup ## write every generated page again, and docs/report.html, the one page of all results
 	@$(LAB)/python -m benchmarks.harness.report

@@ -35,6 +35,7 @@ PAGES = {
     "growth": Page("docs/benchmarks/load-strategies.md", "benchmarks.strategies.page", part="claims"),
     "transform": Page("docs/benchmarks/transform.md", "benchmarks.transform.page"),
     "backfill": Page("docs/benchmarks/orchestrators.md", "benchmarks.orchestrators.page"),
+    "folklore": Page("docs/claims.md", "benchmarks.folklore.page"),
     "soak": Page("docs/faults.md", "tests.faults.page", measure.FAULT_RESULTS, part="kill_points"),
 }
 """Every page by the name of its results."""

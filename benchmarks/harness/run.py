@@ -34,6 +34,7 @@ PROGRAMS = {
     "digest": Program("benchmarks.digest.race", "--rows 2000 --rounds 1"),
     "growth": Program("benchmarks.strategies.growth", "--rows 2000 --months 1,2 --rounds 1"),
     "claims": Program("benchmarks.strategies.claims", "--delays 0 --rounds 1"),
+    "folklore": Program("benchmarks.folklore.__main__", ""),
     "transform": Program("benchmarks.transform.times", "--rows 2000 --loaded 2,3 --rounds 1"),
     "backfill": Program(
         "benchmarks.orchestrators.backfill", "--months 2024-01..2024-02 --rows 2000 --rounds 1 --idle-s 2"
