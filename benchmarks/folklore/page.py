@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from benchmarks.folklore.claim import ORCHESTRATORS, VERDICTS, Claim
 from benchmarks.folklore.claims import CLAIMS, SUBJECTS
 from benchmarks.folklore.results import Results
-from benchmarks.harness import markdown
+from benchmarks.harness import markdown, report
+from benchmarks.harness.measure import Row
 
 INTRODUCTION = """
 What people say about Airflow, Dagster and Prefect, and about loading a table, each with a verdict and the figure that
@@ -33,9 +35,46 @@ rest on what was recorded already.
 """
 
 
+GUIDE_PAGES = {"commands": "interview", "trigger_rules_costs": "trigger_rules"}
+"""The pages of the guide whose name is not that of their data."""
+
+
+class Traced(Results):
+    """Recorded results that keep where a figure came from: links to the pages of what evidence has read."""
+
+    def __init__(self, checks: Iterable[Row]) -> None:
+        super().__init__(checks)
+        self.origins: dict[str, None] = {}
+
+    def check(self, name: str) -> Row:
+        """Return what a check found, and keep that it was one."""
+        self.origins["a check of this page"] = None
+        return super().check(name)
+
+    def answers(self, question: str, **key: Any) -> list[Row]:
+        """Return rows of a question, and keep its page of the guide."""
+        name = GUIDE_PAGES.get(question, question)
+        self.origins[f"[{name.replace('_', ' ')}](guide/{name}.md)"] = None
+        return super().answers(question, **key)
+
+    def rows(self, benchmark: str, **key: Any) -> list[Row]:
+        """Return rows of a benchmark, and keep its page."""
+        self._keep(benchmark)
+        return super().rows(benchmark, **key)
+
+    def soak(self) -> Row:
+        """Return what random kills did, and keep the page of faults."""
+        self._keep("soak")
+        return super().soak()
+
+    def _keep(self, name: str) -> None:
+        path = Path(next(page.path for key, page in report.PAGES.items() if name in (key, page.part)))
+        self.origins[f"[{path.stem.replace('-', ' ')}]({path.relative_to('docs')})"] = None
+
+
 def page(result: dict[str, Any]) -> str:
     """Return the whole page."""
-    found = Results(result["rows"])
+    rows = result["rows"]
     parts = [
         markdown.header("Claims that circulate", "benchmarks/results/folklore.json", result),
         INTRODUCTION.strip() + "\n",
@@ -44,7 +83,7 @@ def page(result: dict[str, Any]) -> str:
         CONDITIONS.strip() + "\n",
     ]
     for subject, claims in SUBJECTS.items():
-        parts += [f"## {subject}\n", contents(claims), *(section(claim, found) for claim in claims)]
+        parts += [f"## {subject}\n", contents(claims), *(section(claim, Traced(rows)) for claim in claims)]
     return "\n".join([*parts, LEFT_OUT.strip() + "\n"])
 
 
@@ -67,15 +106,16 @@ def contents(claims: tuple[Claim, ...]) -> str:
     return markdown.table(["claim", "verdict"], lines, align="---")
 
 
-def section(claim: Claim, found: Results) -> str:
+def section(claim: Claim, found: Traced) -> str:
     """Return the section of one claim."""
     evidence = claim.evidence(found)
     doubt = "" if evidence.bears_out else " **These figures no longer bear that out.**"
-    commands = "\n".join(claim.commands)
+    origins, commands = ", ".join(found.origins), "\n".join(claim.commands)
     return (
         f'<a id="{claim.name}"></a>\n\n### "{claim.text}"\n\n'
         f"**{claim.verdict.capitalize()}.** {evidence.figure}{doubt}\n\n"
-        f"{claim.meaning}\n\n*It circulates in {claim.circulates}.*\n\n```\n{commands}\n```\n{took(claim, found)}"
+        f"{claim.meaning}\n\n*It circulates in {claim.circulates}. The figures are from: {origins}.*\n\n"
+        f"```\n{commands}\n```\n{took(claim, found)}"
     )
 
 

@@ -207,9 +207,8 @@ DOUBTED = Claim("doubted", "Any.", "any", "true", "Any.", lambda _: Found("It is
 def test_the_page_and_the_command_say_when_figures_no_longer_bear_a_verdict_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert "**True.** It is 3. **These figures no longer bear that out.**" in folklore_page.section(
-        DOUBTED, Results([])
-    )
+    section = folklore_page.section(DOUBTED, folklore_page.Traced([]))
+    assert "**True.** It is 3. **These figures no longer bear that out.**" in section
     assert not folklore.show([DOUBTED], Results([]))
     assert "NO LONGER BORNE OUT" in capsys.readouterr().out
 
@@ -222,6 +221,20 @@ def test_the_time_of_a_claim_is_that_of_its_check_and_of_its_questions() -> None
     assert [*folklore_page.recorded_s(claim, found)] == [
         found.check(claim.check)["seconds"], found.asked_s(name, on)
     ]  # fmt: skip
+
+
+def test_a_claim_names_the_pages_that_its_figures_are_from() -> None:
+    claims = {claim.name: claim for claim in CLAIMS}
+    rows = measure.read("folklore", measure.RESULTS)["rows"]
+    for name, origins in {
+        "airflow-parallel": ["[limits](guide/limits.md)", "a check of this page"],
+        "docker": ["[orchestrators](benchmarks/orchestrators.md)"],
+        "copy": ["[load strategies](benchmarks/load-strategies.md)"],
+        "delete-append-by-date": ["[faults](faults.md)"],
+    }.items():
+        found = folklore_page.Traced(rows)
+        folklore_page.section(claims[name], found)
+        assert [*found.origins] == origins
 
 
 def test_the_pages_that_lead_to_it_do() -> None:
