@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.folklore.claims import SUBJECTS
+from benchmarks.folklore.results import recorded
+from benchmarks.summary.blocks import TOOLS
 from benchmarks.summary.data import Data
 from benchmarks.summary.markup import Html, join, tag
 from benchmarks.summary.sections.capabilities import capabilities
@@ -29,8 +30,8 @@ LEAD = (
     "how you measure it again."
 )
 
-CLAIMS = "benchmarks.claims"
-"""The module whose ``CLAIMS`` lists the claims that circulate, once there is one."""
+TOOLS_OF = {"Airflow": ("airflow",), "Dagster": ("dagster",), "Prefect": ("prefect",), "All three": TOOLS}
+"""The orchestrators that the claims of a subject are about; those about loading are about none."""
 
 Section = Callable[[Data], Html | None]
 
@@ -60,16 +61,28 @@ def render(data: Data, found: Sequence[Claim] = ()) -> str:
 
 
 def published(folder: Path | None = None) -> str:
-    """Return the page of the committed results, or of those in a folder."""
-    return render(Data(folder), known_claims())
+    """Return the page of the committed results, or of those of a trial in a folder, on which no verdict rests."""
+    return render(Data(folder), () if folder else known_claims())
 
 
 def known_claims() -> Sequence[Claim]:
-    """Return the claims that circulate; none before their module is written."""
-    if importlib.util.find_spec(CLAIMS) is None:
+    """Return the claims that circulate, with what the recorded results say of them; none before they were checked."""
+    try:
+        found = recorded()
+    except FileNotFoundError:
         return ()
-    found: Sequence[Claim] = getattr(importlib.import_module(CLAIMS), "CLAIMS", ())
-    return found
+    return [
+        {
+            "claim": claim.text,
+            "where": claim.circulates,
+            "verdict": claim.verdict,
+            "figure": claim.evidence(found).figure,
+            "command": claim.commands[0],
+            "tools": TOOLS_OF.get(subject, ()),
+        }
+        for subject, claims in SUBJECTS.items()
+        for claim in claims
+    ]
 
 
 def _file(name: str) -> str:

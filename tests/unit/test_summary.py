@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from benchmarks.folklore.claims import CLAIMS
 from benchmarks.harness.report import SUMMARY
 from benchmarks.summary import page, svg
+from benchmarks.summary.blocks import TOOLS
 from benchmarks.summary.data import Data
 from benchmarks.summary.figures import Figure, Range, Results
 from benchmarks.summary.markup import Html, tag
 from benchmarks.summary.sections.chains import PARTS, chains, spans
 from benchmarks.summary.sections.choice import Measure, choice, leading
-from benchmarks.summary.sections.claims import claims
+from benchmarks.summary.sections.claims import claims, marked
 from core.settings import ROOT
 from tests import made_up_results as made_up
 from tests.recomputed import Recomputed
@@ -268,11 +270,23 @@ def test_the_committed_page_agrees_with_the_committed_results() -> None:
     assert (ROOT / SUMMARY).read_text() == page.published(), "run `make report`"
 
 
-def test_claims_come_from_their_module_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "CLAIMS", "tests.made_up_results")
-    assert page.known_claims() == made_up.CLAIMS
-    monkeypatch.setattr(page, "CLAIMS", "benchmarks.no_such_module")
+def test_every_claim_is_on_the_page_with_what_evidence_says_and_a_command() -> None:
+    known = page.known_claims()
+    assert [each["claim"] for each in known] == [claim.text for claim in CLAIMS]
+    assert all(each["figure"] and each["command"] for each in known)
+    assert {tool for each in known for tool in each["tools"]} == {*TOOLS}
+
+
+def test_without_recorded_checks_there_are_no_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(page, "recorded", missing)
     assert page.known_claims() == ()
+
+
+def test_what_stands_between_backticks_is_code() -> None:
+    assert marked("the rule `a < b` holds") == "the rule <code>a &lt; b</code> holds"
 
 
 def test_a_section_is_markup(full: tuple[Path, str]) -> None:

@@ -118,7 +118,7 @@ CLAIMS = (
         ),
         evidence=backfill_floor,
         check="dagster_shipped",
-        more=("TRIPTYCH_DAGSTER_DAEMON_S=30 .venvs/lab/bin/triptych backfill 2024-01 --on dagster --schema folklore",),
+        more=("TRIPTYCH_AS_SHIPPED=all .venvs/lab/bin/triptych backfill 2024-01 --on dagster --schema folklore",),
     ),
     Claim(
         "dagster-green-empty",

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.summary.blocks import TOOLS, Choice, cells, filtered, paragraph, section, shown, title, whole_table
 from benchmarks.summary.figures import Figure
-from benchmarks.summary.markup import Content, Html, tag
+from benchmarks.summary.markup import Content, Html, join, tag
 
 Claim = Mapping[str, Any]
 """A mapping with `claim`, `where` it circulates, `verdict`, `figure` and `command`, and perhaps `tools`.
@@ -47,12 +47,17 @@ def about(claim: Claim) -> list[str]:
     return [name for name in TOOLS if name in words]
 
 
+def marked(text: str) -> Html:
+    """Return text in which what stands between backticks, as in Markdown, is code."""
+    return join([tag("code", part) if number % 2 else part for number, part in enumerate(text.split("`"))])
+
+
 def _row(claim: Claim) -> Html:
-    figure: Content = shown(claim["figure"]) if isinstance(claim["figure"], Figure) else str(claim["figure"])
+    figure: Content = shown(claim["figure"]) if isinstance(claim["figure"], Figure) else marked(claim["figure"])
     verdict = claim["verdict"]
     return tag(
         "tr",
-        tag("th", claim["claim"], tag("small", claim["where"]), scope="row"),
+        tag("th", marked(claim["claim"]), tag("small", claim["where"]), scope="row"),
         *cells(COLUMNS, [tag("span", verdict, class_=f"verdict-{verdict}"), figure, tag("code", claim["command"])]),
         data_verdict=verdict,
         data_tool=" ".join(about(claim)),
