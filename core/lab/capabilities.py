@@ -16,7 +16,7 @@ from pathlib import Path
 from core.lab.protocol import Description
 
 CAPABILITIES = {
-    "services": "It needs long-lived services. One that is killed is started again, and the backfill goes on.",
+    "services": "A service that is killed is started again, and the backfill goes on.",
     "web": "Its services show runs on a web page.",
     "concurrent_backfills": "Two backfills run side by side.",
     "detached_backfills": "A backfill goes on when the command that asked for it is killed.",
