@@ -52,7 +52,8 @@ def _contrast(result: dict[str, Any]) -> list[str]:
     return [
         "## The contrast\n",
         f"The usual pattern (delete the month by pickup date on one connection, pandas' `to_sql` on another) under "
-        f"{found['kills']} kills of the same kind, then one clean pass.\n",
+        f"{found['kills']} kills of the same kind, then one clean pass. It is not the strategy `delete-append` below, "
+        "which deletes by the file's month and appends in the same transaction.\n",
         table(
             ["", "lost rows", "extra rows"],
             [
