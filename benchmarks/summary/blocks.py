@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,10 @@ TITLES = {"plain": "Plain Python", "airflow": "Airflow", "dagster": "Dagster", "
 TOOLS = ("airflow", "dagster", "prefect")
 
 
+MOST_COLUMNS = 3
+"""Columns of figures for which there is room on a phone."""
+
+
 def title(name: str) -> str:
     """Return the name of an orchestrator as a reader knows it; another name as it is."""
     return TITLES.get(name, name)
@@ -25,25 +30,34 @@ def color(name: str) -> str:
     return f"tool-{name}" if name in TITLES else "tool-other"
 
 
-def shown(figure: Figure | None) -> Html:
+def shown(figure: Figure | None, *, precise: bool = False) -> Html:
     """Return a figure with the expression that it is the value of; a dash for none."""
     if figure is None:
         return Html("-")
-    return tag("span", figure.text, data_value=repr(figure.value), data_source=figure.source)
+    text = figure.precise if precise else figure.text
+    return tag("span", text, data_value=repr(figure.value), data_source=figure.source)
 
 
-def spread(found: Range | None) -> Html:
-    """Return a median with its smallest and its largest value."""
+def spread(found: Range | None, mark: Html | None = None) -> Html:
+    """Return a median and its mark, if any, above its smallest and its largest value."""
     if found is None:
-        return Html("-")
-    ends = tag("small", " (", shown(found.low), " - ", shown(found.high), ")")
-    return join([shown(found.median), ends])
+        return join(["-", mark])
+    is_single = found.rounds == 1
+    ends = ["1 round"] if is_single else [shown(found.low), " - ", shown(found.high)]
+    return join([shown(found.median), mark, tag("small", " (", *ends, ")")])
+
+
+def command(words: str) -> Html:
+    """Return a command, whose lines break between its words only: an option stays with its dashes."""
+    parts = re.split(r"(?<!\S)(--?\w[\w-]*)", words)
+    spans = (tag("span", part, class_="option") if place % 2 else part for place, part in enumerate(parts))
+    return tag("code", *spans)
 
 
 def table(head: Sequence[Content], rows: Iterable[Sequence[Content]], caption: Content, *, words: bool = False) -> Html:
     """Return a table whose first column is its row heads; all others are figures, unless they are `words`.
 
-    On a phone, a table of words is a block for each row, and one of figures scrolls sideways.
+    On a phone, a table of words, or of more than three columns, is a block for each row.
     """
     lines = [tag("tr", tag("th", first, scope="row"), *cells(head[1:], rest)) for first, *rest in rows]
     return whole_table(head, lines, caption, words=words)
@@ -58,7 +72,8 @@ def whole_table(head: Sequence[Content], rows: Iterable[Html], caption: Content,
     """Return a table of these rows, which scrolls by itself when it is wider than the page."""
     heads = tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head)))
     parts = [tag("caption", caption), heads, tag("tbody", *rows)]
-    return scrolled(tag("table", *parts, class_="words" if words else "figures"), caption)
+    kind = "words stacked" if words else "figures stacked" if len(head) > MOST_COLUMNS else "figures"
+    return scrolled(tag("table", *parts, class_=kind), caption)
 
 
 def scrolled(content: Html, name: Content) -> Html:
@@ -78,29 +93,52 @@ class Origin:
     def line(self) -> Html:
         """Return one line: the command, its time, the files, and when they were measured."""
         files = join((tag("code", each.path) for each in self.files), ", ")
-        when = ", ".join(dict.fromkeys(day for each in self.files if (day := measured_on(each))))
+        when = ", ".join(dict.fromkeys(day for each in self.files for day in measured_on(each)))
         return tag(
             "p",
-            tag("span", "Reproduce: ", tag("code", self.command), f" ({self.takes}). "),
+            tag("span", "Reproduce: ", command(self.command), f" ({self.takes}). "),
             tag("span", "Data: ", files, f", measured {when}." if when else "."),
+            *busy(self.files),
             class_="origin",
         )
 
 
-def measured_on(results: Results) -> str:
-    """Return the day of the measurement; empty for results that do not say it."""
-    content = results.content
-    return str(content["measured_at"])[:10] if isinstance(content, Mapping) and "measured_at" in content else ""
+def measured_on(results: Results) -> list[str]:
+    """Return the days of the measurements; none for results that do not say it."""
+    found = [results.at(*keys)["measured_at"] for keys in results.runs()]
+    return list(dict.fromkeys(str(each)[:10] for each in found))
 
 
-def chart(name: str, caption: Content, drawing: Html, alternative: Html, origin: Origin | None = None) -> Html:
-    """Return a chart under its caption, with the table of its figures, and where they come from.
+def busy(files: Sequence[Results]) -> Iterator[Html]:
+    """Yield a warning for each measurement that began on a machine of which over half of the cores were in use."""
+    for each in files:
+        for keys in each.runs():
+            load = each.value(*keys, "machine", "load_average_at_start")
+            cores = each.value(*keys, "machine", "cores", whole=True)
+            if load.value > cores.value / 2:
+                step = f" ({keys[-1]})" if keys else ""
+                yield tag("span", tag("b", "The machine was busy"), f" when {each.name}{step} began: load average ",
+                          shown(load), " on ", shown(cores), " cores.", class_="busy")  # fmt: skip
+
+
+def chart(name: str, caption: Content, drawing: Html, alternative: Html) -> Html:
+    """Return a chart under its caption, with the table of its figures.
 
     The drawing refers to the caption as `caption_id(name)`.
     """
     details = tag("details", tag("summary", "Show these figures as a table"), alternative)
-    parts = [drawing, details, origin.line() if origin else None]
-    return tag("figure", tag("figcaption", caption, id=caption_id(name)), *parts, id=name)
+    return tag("figure", tag("figcaption", caption, id=caption_id(name)), drawing, details, id=name)
+
+
+def charts(*contents: Html, columns: int = 3) -> Html:
+    """Return charts side by side, at most so many in a row."""
+    return tag("div", *contents, class_=f"charts charts-{columns}")
+
+
+def terms(meanings: Mapping[str, Content]) -> Html:
+    """Return words, each with its meaning in one line."""
+    lines = [part for word, words in meanings.items() for part in (tag("dt", word), tag("dd", words))]
+    return tag("dl", *lines, class_="terms")
 
 
 def caption_id(name: str) -> str:

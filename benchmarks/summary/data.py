@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,11 @@ QUESTIONS = ("branch", "trigger_rules", "events", "dependencies", "values", "dat
 CAPABILITIES = "docs/capabilities.md"
 """What `core.lab.capabilities` writes: who can do what, and why not."""
 
+READMES: Mapping[str, str] = {name: f"{name}_impl/README.md" for name in ("airflow", "dagster", "prefect")}
+"""The READMEs of the adapters, which declare how each orchestrator is configured."""
+
+_CONFIGURED = re.compile(r"^\| configured \| here \|\n\|---\|---\|\n((?:\|.+\|\n)+)", re.MULTILINE)
+
 
 @dataclass
 class Data:
@@ -50,3 +56,18 @@ class Data:
         """Return the text of the page on capabilities; empty when there is none."""
         path = self.root / CAPABILITIES
         return path.read_text() if path.exists() else ""
+
+    def configured(self, tool: str) -> dict[str, str]:
+        """Return how an orchestrator is configured here, part by part, as its adapter's README declares it."""
+        path = self.root / READMES[tool]
+        found = _CONFIGURED.search(path.read_text()) if path.exists() else None
+        lines = found[1].splitlines() if found else []
+        return dict(line.strip("| ").replace("`", "").split(" | ") for line in lines)
+
+    def days(self) -> list[str]:
+        """Return the days on which results were measured, and questions asked, the oldest first."""
+        found = [results for name in FILES if (results := self.get(name))]
+        times = [results.at(*keys)["measured_at"] for results in found for keys in results.runs()]
+        asked = self.get("asked")
+        answers = [each["at"] for every in asked.content.values() for each in every.values()] if asked else []
+        return sorted(str(each)[:10] for each in [*times, *answers])

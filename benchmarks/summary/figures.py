@@ -11,10 +11,11 @@ test computes every figure of the page again from the expression beside it, with
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -34,7 +35,13 @@ class Figure:
     @property
     def text(self) -> str:
         """What a reader sees."""
-        return f"{self.value:,.0f}" if self.whole else number(self.value)
+        return f"{self.value:,.0f}" if self.whole or self.value == 0 else number(self.value)
+
+    @property
+    def precise(self) -> str:
+        """The same with three significant digits, also below 1."""
+        digits = 2 - math.floor(math.log10(abs(self.value))) if self.value else 0
+        return self.text if self.whole else f"{self.value:,.{max(digits, 0)}f}"
 
     def __add__(self, other: Figure) -> Figure:
         return Figure(self.value + other.value, f"({self.source} + {other.source})", self.whole and other.whole)
@@ -57,12 +64,14 @@ class Range:
     median: Figure
     low: Figure
     high: Figure
+    rounds: int | None = None
+    """How many rounds they are of; of a single one there is no range to show."""
 
     def __mul__(self, factor: float) -> Range:
-        return Range(self.median * factor, self.low * factor, self.high * factor)
+        return replace(self, median=self.median * factor, low=self.low * factor, high=self.high * factor)
 
     def __truediv__(self, other: Figure | float) -> Range:
-        return Range(self.median / other, self.low / other, self.high / other)
+        return replace(self, median=self.median / other, low=self.low / other, high=self.high / other)
 
 
 @dataclass(frozen=True)
@@ -106,11 +115,13 @@ class Selection:
 
     def range(self, key: str) -> Range:
         """Return median, smallest and largest."""
-        return Range(self.median(key), self.low(key), self.high(key))
+        return Range(self.median(key), self.low(key), self.high(key), len(self._values(key)))
 
     def _figure(self, name: str, function: Callable[[list[float]], float], key: str) -> Figure:
-        values = [row[key] for row in self.rows if row.get(key) is not None]
-        return Figure(function(values), f"{name}({self._words(key)})")
+        return Figure(function(self._values(key)), f"{name}({self._words(key)})")
+
+    def _values(self, key: str) -> list[float]:
+        return [row[key] for row in self.rows if row.get(key) is not None]
 
     def _words(self, *keys: str) -> str:
         given = [f"{key}={value!r}" for key, value in self.conditions.items()]
@@ -166,6 +177,10 @@ class Results:
         met = [row for row in self._checked(tool) if row[tool] == row["expected"]]
         return Figure(len(met), f"agreed({self.name}, {tool!r})", whole=True)
 
+    def differing(self, tool: str) -> list[Row]:
+        """Return the rows in which a tool did something else than was expected."""
+        return [row for row in self._checked(tool) if row[tool] != row["expected"]]
+
     def checked(self, tool: str) -> Figure:
         """The number of rows that have an answer of the tool, and say what was expected."""
         return Figure(len(self._checked(tool)), f"checked({self.name}, {tool!r})", whole=True)
@@ -174,6 +189,19 @@ class Results:
         """The number of rows that a tool answered with a construct of its own (native), or of ours (emulated)."""
         met = [row for row in self.rows if row.get(tool) is not None and row["native"][tool] == how]
         return Figure(len(met), f"built({self.name}, {tool!r}, {how!r})", whole=True)
+
+    def at(self, *keys: str) -> Any:
+        """Return the content under these keys, one within the other."""
+        found = self.content
+        for key in keys:
+            found = found[key]
+        return found
+
+    def runs(self) -> list[tuple[str, ...]]:
+        """Return where the facts of each measurement are: at the top, or below each step; nowhere if not said."""
+        if self.has("machine"):
+            return [()]
+        return [("steps", step) for step in self.content["steps"]] if self.has("steps") else []
 
     def _checked(self, tool: str) -> list[Row]:
         return [row for row in self.rows if row.get(tool) is not None and row.get("expected") is not None]

@@ -12,8 +12,9 @@ _EMPTY = {"br", "circle", "input", "line", "link", "meta", "path", "rect"}
 """Elements without content."""
 
 _BLOCKS = {
-    "caption", "details", "div", "figcaption", "figure", "footer", "form", "g", "h1", "h2", "h3", "head", "header",
-    "li", "link", "main", "meta", "nav", "p", "section", "svg", "table", "tbody", "text", "thead", "title", "tr", "ul",
+    "caption", "dd", "details", "div", "dl", "figcaption", "figure", "footer", "form", "g", "h1", "h2", "h3", "head",
+    "header", "li", "link", "main", "meta", "nav", "p", "section", "svg", "table", "tbody", "text", "thead", "title",
+    "tr", "ul",
 }  # fmt: skip
 """Elements that end their line: a change of one figure is then a change of one line of the committed page."""
 

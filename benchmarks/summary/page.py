@@ -27,7 +27,7 @@ TITLE = "Airflow, Dagster and Prefect on one pipeline"
 LEAD = (
     "The same monthly pipeline (files of taxi trips into PostgreSQL, then dbt) runs on all three, each with its own "
     "services, and in plain Python. This page shows whether they produce the same tables, what each of them costs, and "
-    "how you measure it again."
+    "how to repeat the measurements."
 )
 
 TOOLS_OF = {"Airflow": ("airflow",), "Dagster": ("dagster",), "Prefect": ("prefect",), "All three": TOOLS}
@@ -39,7 +39,7 @@ Section = Callable[[Data], Html | None]
 def render(data: Data, found: Sequence[Claim] = ()) -> str:
     """Return the page of these results, with these claims."""
     sections: list[tuple[str, str, Section]] = [
-        ("headline", "What holds", headline),
+        ("headline", "Results in short", headline),
         ("choice", "Which of the three", choice),
         ("capabilities", "Capabilities", capabilities),
         ("costs", "A backfill", costs),
@@ -55,7 +55,7 @@ def render(data: Data, found: Sequence[Claim] = ()) -> str:
     ]
     made = [(name, words, html) for name, words, section in sections if (html := section(data))]
     links = [(name, words) for name, words, _ in made]
-    body = tag("body", _skip(), _header(), tag("div", _contents(links), _main([html for *_, html in made]),
+    body = tag("body", _skip(), _header(data), tag("div", _contents(links), _main([html for *_, html in made]),
                class_="page"), _footer(), tag("script", Html(_file("page.js"))))  # fmt: skip
     return f"<!doctype html>\n{tag('html', _head(), body, lang='en')}\n"
 
@@ -107,10 +107,17 @@ def _skip() -> Html:
     return tag("a", "Skip to the content", href="#main", class_="skip")
 
 
-def _header() -> Html:
+def _header(data: Data) -> Html:
     toggle = tag("button", "Dark", type="button", id="theme", hidden=True)
     return tag("header", tag("div", tag("p", "Triptych", class_="brand"), toggle, class_="bar"),
-               tag("h1", TITLE), tag("p", LEAD, class_="lead"))  # fmt: skip
+               tag("h1", TITLE), tag("p", LEAD, class_="lead"), _dated(data))  # fmt: skip
+
+
+def _dated(data: Data) -> Html:
+    """Say from when the data are, and where to read on."""
+    days = data.days()
+    when = f"Data of {days[0]}. " if len(set(days)) == 1 else f"Data of {days[0]} to {days[-1]}. " if days else ""
+    return tag("p", when, "How to run it all is in ", tag("code", "README.md"), " of the repository.", class_="dated")
 
 
 def _contents(links: Sequence[tuple[str, str]]) -> Html:

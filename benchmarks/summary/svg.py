@@ -16,7 +16,7 @@ from benchmarks.summary.markup import Html, join, tag
 WIDTH = 80.0
 """Percent of the width for the marks; the rest is for the figure behind the longest of them."""
 
-LINE, AXIS = 42, 22
+LINE, AXIS = 48, 22
 """Pixels: the height of a line, and of the axis below them."""
 
 
@@ -67,18 +67,31 @@ class Scale:
         return [count * step for count in range(int(self.high / step) + 1)]
 
 
-def bars(marks: Sequence[Mark], label: str) -> Html:
-    """Return a bar for each median, with a whisker from the smallest to the largest value."""
-    scale = Scale.linear([mark.range.high.value for mark in marks])
+def bars(marks: Sequence[Mark], label: str, scale: Scale | None = None) -> Html:
+    """Return a bar for each median, with a whisker from the smallest to the largest value.
+
+    Charts that are compared have one `scale`, of all their marks.
+    """
+    scale = scale or linear(marks)
     lines = [_bar(mark, scale, number * LINE) for number, mark in enumerate(marks)]
     return _chart(label, scale, len(marks), lines)
 
 
-def dots(marks: Sequence[Mark], label: str) -> Html:
+def dots(marks: Sequence[Mark], label: str, scale: Scale | None = None) -> Html:
     """Return a dot for each median on a logarithmic scale, where bars would have no start."""
-    scale = Scale.logarithmic([value.value for mark in marks for value in (mark.range.low, mark.range.high)])
+    scale = scale or logarithmic(marks)
     lines = [_dot(mark, scale, number * LINE) for number, mark in enumerate(marks)]
     return _chart(label, scale, len(marks), lines)
+
+
+def linear(marks: Iterable[Mark]) -> Scale:
+    """Return the scale of bars that has room for these marks."""
+    return Scale.linear([mark.range.high.value for mark in marks])
+
+
+def logarithmic(marks: Iterable[Mark]) -> Scale:
+    """Return the scale of dots that has room for these marks."""
+    return Scale.logarithmic([value.value for mark in marks for value in (mark.range.low, mark.range.high)])
 
 
 def _bar(mark: Mark, scale: Scale, top: int) -> Html:
@@ -108,12 +121,13 @@ def _whisker(found: Range, scale: Scale, top: int) -> Html:
     low, high = (f"{scale.at(each.value)}%" for each in (found.low, found.high))
     if low == high:
         return Html()
-    ends = [tag("line", x1=x, x2=x, y1=top + 21, y2=top + 29) for x in (low, high)]
-    return tag("g", tag("line", x1=low, x2=high, y1=top + 25, y2=top + 25), *ends, class_="whisker")
+    # Below the mark: so the figure stands at the median, and the whisker does not cross it.
+    ends = [tag("line", x1=x, x2=x, y1=top + 34, y2=top + 40) for x in (low, high)]
+    return tag("g", tag("line", x1=low, x2=high, y1=top + 37, y2=top + 37), *ends, class_="whisker")
 
 
 def _value(found: Range, scale: Scale, top: int) -> Html:
-    at = f"{scale.at(max(found.high.value, found.median.value))}%"
+    at = f"{scale.at(found.median.value)}%"
     return tag("text", found.median.text, class_="value", x=at, dx=10, y=top + 30, **_sourced(found.median))
 
 

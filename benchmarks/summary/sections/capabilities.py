@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from benchmarks.summary.blocks import Choice, Origin, filtered, paragraph, section, whole_table
+from benchmarks.summary.blocks import TITLES, Choice, Origin, filtered, paragraph, section, whole_table
 from benchmarks.summary.data import CAPABILITIES, Data
 from benchmarks.summary.figures import Results
 from benchmarks.summary.markup import Content, Html, tag
@@ -25,12 +25,12 @@ def capabilities(data: Data) -> Html | None:
     reasons = {(name, tool): why for name, tool, why in _REASON.findall(text) if tool in names}
     rows = [_row(name, meaning, cells.split(" | "), names, reasons) for name, meaning, cells in _ROW.findall(text)]
     tools = {_word(name): name for name in names}
-    choices = [Choice("has", "It can be done on", tools), Choice("lacks", "It can not be done on", tools)]
+    choices = [Choice("has", "Supported by", tools), Choice("lacks", "Not supported by", tools)]
     return section(
         "capabilities",
         "What each of them can do",
-        paragraph('On this project\'s services. Every "yes" is a test that passes. Every "no" is the same test, which '
-                  "must fail for the reason given."),
+        paragraph('On this project\'s services. Every "yes" is a test that passes. Every "no" is that test failing, '
+                  "for the reason shown. Plain Python is the baseline: what it has no need of is gray."),
         filtered("capabilities", "capabilities", choices, _table(names, rows)),
         Origin("make parity", "a part of make test, which takes 40 minutes", [Results(CAPABILITIES, {})]).line(),
     )  # fmt: skip
@@ -53,7 +53,9 @@ def _row(
 def _cell(tool: str, cell: str, reason: Content) -> Html:
     mark = "✓ " if cell == "yes" else "✗ "
     why = tag("small", reason) if reason else None
-    return tag("td", tag("span", mark, aria_hidden="true"), cell, why, class_=cell, data_label=tool)
+    # The baseline is no orchestrator: that it lacks what one is for is nothing against it.
+    kind = "neutral" if cell == "no" and tool == TITLES["plain"] else cell
+    return tag("td", tag("span", mark, aria_hidden="true"), cell, why, class_=kind, data_label=tool)
 
 
 def _word(tool: str) -> str:

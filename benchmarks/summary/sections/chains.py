@@ -31,7 +31,7 @@ def chains(data: Data) -> Html | None:
     if results is None:
         return None
     origin = Origin("make bench-tools", "under 90 minutes", [results])
-    parts = [part for name in CHAINS if results.of(chain=name) for part in _chain(results, name, origin)]
+    parts = [part for name in CHAINS if results.of(chain=name) for part in _chain(results, name)]
     return section(
         "chains",
         "Where the time of a task goes",
@@ -41,10 +41,11 @@ def chains(data: Data) -> Html | None:
                   "its parts add up. Seconds are by the orchestrator's own clock, from the creation of the run to its "
                   "end."),
         *parts,
+        origin.line(),
     )  # fmt: skip
 
 
-def _chain(results: Results, name: str, origin: Origin) -> list[Html]:
+def _chain(results: Results, name: str) -> list[Html]:
     """Return the charts of one chain: the sum of each part, and the tasks on a time line where there are times."""
     found = _cases(results, name)
     tasks = results.of(chain=name).rows[0]["tasks"]
@@ -53,10 +54,10 @@ def _chain(results: Results, name: str, origin: Origin) -> list[Html]:
     caption = f"{what}: seconds, by part"
     key = f"chain-{name}"
     drawing = join([svg.legend(COLORS), svg.stacked(stacks, COLORS, caption_id(key))])
-    charts = [chart(key, caption, drawing, _table(found, stacks, caption), origin)]
+    charts = [chart(key, caption, drawing, _table(found, stacks, caption))]
     timed = [(label, rows) for label, rows in found if rows.middle_row("run_s").get("timeline")]
     if timed:
-        charts.append(_time_line(f"{key}-tasks", what, timed, origin))
+        charts.append(_time_line(f"{key}-tasks", what, timed))
     return charts
 
 
@@ -81,11 +82,11 @@ def _table(found: Sequence[tuple[str, Selection]], stacks: Sequence[svg.Stack], 
     return table(["", *PARTS, "this run", "all rounds, median (smallest - largest)"], lines, caption)
 
 
-def _time_line(name: str, what: str, timed: Sequence[tuple[str, Selection]], origin: Origin) -> Html:
+def _time_line(name: str, what: str, timed: Sequence[tuple[str, Selection]]) -> Html:
     strips = [svg.Strip(label, spans(rows.middle_row("run_s")), rows.middle("run_s", "run_s")) for label, rows in timed]
     caption = f"{what} on a time line: seconds since the run was created"
     drawing = join([svg.legend(COLORS), svg.time_lines(strips, caption_id(name))])
-    return chart(name, caption, drawing, _times(timed, caption), origin)
+    return chart(name, caption, drawing, _times(timed, caption))
 
 
 def spans(row: Row) -> dict[str, list[tuple[float, float]]]:

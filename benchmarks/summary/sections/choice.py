@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.summary.blocks import TOOLS, Origin, listed, paragraph, section, shown, spread, table, title
+from benchmarks.summary.blocks import (
+    TOOLS,
+    Origin,
+    listed,
+    paragraph,
+    section,
+    shown,
+    spread,
+    table,
+    title,
+)  # fmt: skip
 from benchmarks.summary.data import Data
-from benchmarks.summary.figures import Range, Results
+from benchmarks.summary.figures import Figure, Range, Results
 from benchmarks.summary.markup import Content, Html, join, tag
+from core.run import TASKS
 
-SMALL_RUNS = 1000
-"""N of the question "N small tasks"."""
-
-HEAVY_MONTHS = 120
-"""M of the question "M heavy months": ten years."""
+PLAIN = "plain"
 
 SHARE = 0.05
 """An orchestrator's own time is no reason to choose it where it is less than this share of the work."""
 
 RULE = (
-    "For each question the page takes one measure, and names the orchestrator with the smallest median. Another one "
-    "whose range (smallest to largest round) overlaps with that one's range counts as equal, and is named too. Where "
-    "a question has several measures, only an orchestrator that leads in all of them is named. Plain Python is the "
-    "zero line, and is not ranked."
+    "The tool with the smallest median is the least, and one whose range (smallest to largest round) overlaps with its "
+    "range is equal. Where a question has several measures, only a tool that is least or equal in all of them is named."
 )
 
 
@@ -33,12 +38,28 @@ class Measure:
 
     words: str
     ranges: Mapping[str, Range]
+    zero: Range | None = None
+    """The same of plain Python, which is not ranked."""
 
     def leaders(self) -> list[str]:
         """Return the one with the smallest median, first, and those whose range overlaps with its range."""
         ordered = sorted(self.ranges, key=lambda name: self.ranges[name].median.value)
         best = self.ranges[ordered[0]]
         return [name for name in ordered if name == ordered[0] or self.ranges[name].low.value <= best.high.value]
+
+    def line(self, tools: Sequence[str]) -> list[Content]:
+        """Return the line of the table: the zero line, then each tool, with a mark at those that lead."""
+        return [self.words, spread(self.zero, _mark("")), *(self._cell(name) for name in tools)]
+
+    def _cell(self, name: str) -> Html:
+        leaders = self.leaders() if len(self.ranges) > 1 else []
+        word = "" if name not in leaders else "least" if name == leaders[0] else "equal"
+        return spread(self.ranges.get(name), _mark(word))
+
+
+def _mark(word: str) -> Html:
+    """Return a mark, which is as wide without a word as with one: so digits stay in line."""
+    return tag("b", word and f" {word}", class_="mark")
 
 
 def leading(measures: Sequence[Measure]) -> list[str]:
@@ -51,30 +72,40 @@ def choice(data: Data) -> Html | None:
     backfill = data.get("backfill")
     if backfill is None or len(_tools(backfill)) < 2:
         return None
-    cards = [_small(backfill), _chained(data.get("chains")), _heavy(backfill), _machine(backfill)]
+    chains = data.get("chains")
+    runs, load, machine, tasks = _runs(backfill), _load(backfill), _machine(backfill), _tasks(chains)
+    extra = _extra(load, backfill.rows[0]["months"])
+    cards = [
+        _small(runs, backfill, has_chains=bool(tasks)), _chained(tasks), _new(load, backfill, extra),
+        _heavy(extra, backfill), _small_machine(machine),
+    ]  # fmt: skip
     return section(
         "choice",
         "Which of the three for you",
-        paragraph(tag("strong", "The rule. "), RULE),
-        _settings(data, backfill),
+        _caveat(data),
+        _conditions(backfill),
+        _summary(_tools(backfill), [runs, *tasks, load], extra, machine),
         tag("div", *cards, class_="cards"),
-        Origin("make bench-tools", "17 minutes", [each for each in (backfill, data.get("chains")) if each]).line(),
+        paragraph(tag("strong", "The rule. "), RULE),
+        _configured(data),
+        Origin("make bench-tools", "17 minutes", [each for each in (backfill, chains) if each]).line(),
     )
 
 
-def _settings(data: Data, backfill: Results) -> Html:
+def _caveat(data: Data) -> Html:
     """Say under which settings the ranking holds: a ranking without them says nothing."""
-    floor = data.get("floor")
-    shipped = "what each of them costs as it is shipped is below" if floor else "as shipped, they were not measured"
-    link: Content = tag("a", shipped, href="#floor") if floor else shipped
-    names = listed(
-        [f"{title(tool)} {version}" for tool in TOOLS if (version := backfill.content["versions"].get(tool))]
-    )
+    if data.get("floor") is None:
+        return paragraph(tag("strong", "Tuned settings; as shipped they were not measured."))
+    link = tag("a", "what they cost as shipped is below", href="#floor")
+    return paragraph(tag("strong", "Tuned settings; ", link, "."))
+
+
+def _conditions(backfill: Results) -> Html:
+    names = [f"{title(tool)} {version}" for tool in TOOLS if (version := backfill.content["versions"].get(tool))]
     return paragraph(
-        f"{names or 'All'} ran with the tuned settings of this project's adapters (the README of each adapter names "
-        "every setting with its reason); ",
-        link,
-        ". A month is one run, two run at a time, on one machine.",
+        f"{listed(names) or 'All'} on one machine. A backfill runs the pipeline for a range of months: here each month "
+        "is one run, and two run at a time, with plain Python as well. The README of each adapter names every setting "
+        "with its reason."
     )
 
 
@@ -82,18 +113,89 @@ def _tools(results: Results) -> list[str]:
     return [name for name in results.names("orchestrator") if name in TOOLS]
 
 
-def _all(results: Results) -> list[str]:
-    """Return the baseline and the orchestrators, in the order of the results."""
-    return [name for name in results.names("orchestrator") if name in TOOLS or name == "plain"]
+def _measure(words: str, results: Results, key: str, turn: str) -> Measure:
+    """Return a measure of one turn of the backfill."""
+    found = {name: results.of(orchestrator=name, turn=turn) for name in [PLAIN, *_tools(results)]}
+    return _split(words, {name: rows.range(key) for name, rows in found.items() if rows})
 
 
-def _ranges(results: Results, key: str, turn: str) -> dict[str, Range]:
-    found = {name: results.of(orchestrator=name, turn=turn) for name in _all(results)}
-    return {name: rows.range(key) for name, rows in found.items() if rows}
+def _split(words: str, ranges: Mapping[str, Range]) -> Measure:
+    return Measure(words, {name: found for name, found in ranges.items() if name in TOOLS}, ranges.get(PLAIN))
 
 
-def _ranked(ranges: Mapping[str, Range]) -> dict[str, Range]:
-    return {name: found for name, found in ranges.items() if name in TOOLS}
+def _per(measure: Measure, words: str, number: float) -> Measure:
+    """Return a measure divided by a number."""
+    zero = measure.zero / number if measure.zero else None
+    return Measure(words, {name: found / number for name, found in measure.ranges.items()}, zero)
+
+
+def _runs(backfill: Results) -> Measure:
+    """Many small runs: what a run costs that finds nothing to do."""
+    months = backfill.rows[0]["months"]
+    words = f"Many small runs: seconds per run (wall time / {months}, two at a time)"
+    return _per(_measure("", backfill, "wall_s", "unchanged"), words, months)
+
+
+def _load(backfill: Results) -> Measure:
+    """New months: the whole backfill."""
+    months, rows = backfill.rows[0]["months"], backfill.content["rows_a_month"]
+    return _measure(f"{months} new months of {rows:,} rows: seconds", backfill, "wall_s", "load")
+
+
+def _tasks(chains: Results | None) -> list[Measure]:
+    """Many small tasks in one run: the chain of light ones, within each class of isolation."""
+    return [_task(chains, each) for each in chains.names("isolation", chain="light")] if chains else []
+
+
+def _task(chains: Results, isolation: str) -> Measure:
+    names = chains.names("orchestrator", chain="light", isolation=isolation)
+    found = {name: chains.of(chain="light", isolation=isolation, orchestrator=name) for name in names}
+    tasks = next(iter(found.values())).rows[0]["tasks"]
+    ranges = {PLAIN if name == "python" else name: rows.range("run_s") / float(tasks) for name, rows in found.items()}
+    return _split(f"{tasks} tasks in one run, {isolation}: seconds per task", ranges)
+
+
+def _machine(backfill: Results) -> list[Measure]:
+    """One small machine: what the services hold and use while they idle, and what a backfill needs."""
+    measures = [
+        _measure("Idle services: memory, MB", backfill, "peak_mb", "idle"),
+        _share(_measure("Idle services: % of a core", backfill, "cpu_s", "idle"), backfill.value("idle_s")),
+        _measure("A backfill: peak memory, MB", backfill, "peak_mb", "load"),
+        _measure("Start of the services: seconds", backfill, "wall_s", "start"),
+    ]
+    return [each for each in measures if len(each.ranges) > 1]
+
+
+def _share(measure: Measure, seconds: Figure) -> Measure:
+    return Measure(measure.words, {name: found * 100 / seconds for name, found in measure.ranges.items()})
+
+
+def _extra(load: Measure, months: int) -> dict[str, Figure]:
+    """Return the seconds a month that each orchestrator takes beyond the zero line; nothing without that."""
+    if load.zero is None:
+        return {}
+    return {name: (found.median - load.zero.median) / months for name, found in load.ranges.items()}
+
+
+def _summary(
+    tools: Sequence[str], before: Sequence[Measure], extra: Mapping[str, Figure], after: Sequence[Measure]
+) -> Html:
+    """Return the table of all questions."""
+    lines = [measure.line(tools) for measure in before]
+    if extra:
+        lines += [_derived(words, extra, factor, tools) for words, factor in (
+            ("Beyond plain Python: seconds per month", 1.0),
+            (f"Work per month for overhead below {SHARE:.0%}, s", 1 / SHARE))]  # fmt: skip
+    lines += [measure.line(tools) for measure in after]
+    caption = ("Medians, with the smallest and the largest round in brackets. least = smallest median, equal = its "
+               "range overlaps with that one's. Plain Python is the zero line, and is not ranked.")  # fmt: skip
+    return table(["", *map(title, [PLAIN, *tools])], lines, caption)
+
+
+def _derived(words: str, extra: Mapping[str, Figure], factor: float, tools: Sequence[str]) -> list[Content]:
+    """Return a line of figures that are made of medians, and so have no range to be ranked by."""
+    found = {name: figure if factor == 1 else figure * factor for name, figure in extra.items()}
+    return [words, join(["-", _mark("")]), *(join([shown(found.get(name)), _mark("")]) for name in tools)]
 
 
 def _verdict(measures: Sequence[Measure], least: str) -> Html:
@@ -103,114 +205,81 @@ def _verdict(measures: Sequence[Measure], least: str) -> Html:
         return tag("p", tag("strong", names[0]), f" {least}.", class_="verdict")
     if names:
         return tag("p", tag("strong", listed(names)), f": equal by the rule; each {least}.", class_="verdict")
-    return tag("p", tag("strong", "None of them"), f" {least} by every measure below.", class_="verdict")
+    return tag("p", tag("strong", "None of them"), f" {least} by every measure.", class_="verdict")
 
 
 def _card(name: str, heading: str, *contents: Content) -> Html:
     return tag("div", tag("h3", heading), *contents, class_="card", id=name)
 
 
-def _small(backfill: Results) -> Html:
-    """Many small tasks: what a run costs that finds nothing to do."""
+def _small(runs: Measure, backfill: Results, *, has_chains: bool) -> Html:
     months = backfill.rows[0]["months"]
-    ranges = {name: found / months for name, found in _ranges(backfill, "wall_s", "unchanged").items()}
-    measure = Measure("seconds a run", _ranked(ranges))
-    rows = [[title(name), spread(found), shown(found.median * SMALL_RUNS / 60)] for name, found in ranges.items()]
+    link = join([" What a task costs is in ", tag("a", "the chains", href="#chains"), "."])
     return _card(
         "choice-small",
         "Many small runs",
-        _verdict([measure], "takes the least time of its own"),
-        paragraph(f"Measured: {months} months that were loaded before, so that every step finds nothing to do. What "
-                  "is left is the orchestrator's own time."),
-        table(["", "s a run", f"{SMALL_RUNS:,} runs, min"], rows, "Wall seconds of a run with nothing to do, and of "
-              f"{SMALL_RUNS:,} in proportion"),
+        _verdict([runs], "takes the least time per run"),
+        paragraph(f"Measured: {months} runs that find nothing to do, of {len(TASKS)} steps each. What is left is "
+                  "almost all the orchestrator's own time.", link if has_chains else
+                  " What a task costs in a run of many tasks was not measured."),
     )  # fmt: skip
 
 
-def _chained(chains: Results | None) -> Html | None:
-    """Many small tasks in one run: seconds a task of the chain of light ones, within each class of isolation."""
-    light = chains.of(chain="light") if chains else None
-    if not chains or not light:
+def _chained(tasks: Sequence[Measure]) -> Html | None:
+    verdicts = [_verdict([each], f"takes the least ({each.words})") for each in tasks if len(each.ranges) > 1]
+    if not verdicts:
         return None
-    parts = []
-    for isolation in chains.names("isolation", chain="light"):
-        found = {
-            name: chains.of(chain="light", isolation=isolation, orchestrator=name)
-            for name in chains.names("orchestrator", chain="light", isolation=isolation)
-        }
-        ranges = {name: rows.range("run_s") / float(rows.rows[0]["tasks"]) for name, rows in found.items()}
-        ranked = _ranked(ranges)
-        rows = [[title(name), spread(each), shown(each.median * SMALL_RUNS / 60)] for name, each in ranges.items()]
-        parts += [
-            _verdict([Measure("s a task", ranked)], f"takes least ({isolation})") if len(ranked) > 1 else None,
-            table(["", "s a task", f"min for {SMALL_RUNS:,}"], rows, f"One task after the other, {isolation}"),
-        ]
-    return _card("choice-chained", "Many small tasks in one run", *parts)
+    note = "Measured: tasks that do next to nothing, one after the other. Compare within a kind of isolation only."
+    return _card("choice-chained", "Many small tasks in one run", *verdicts, paragraph(note))
 
 
-def _heavy(backfill: Results) -> Html:
-    """Few heavy months: what a load takes beyond the baseline's, and how small a share of heavy work that is."""
-    months, rows_a_month = backfill.rows[0]["months"], backfill.content["rows_a_month"]
-    ranges = _ranges(backfill, "wall_s", "load")
-    measure = Measure("seconds", _ranked(ranges))
-    head: list[Content] = ["", f"{months} months, s", f"{HEAVY_MONTHS} months, min"]
-    rows: list[list[Content]] = [
-        [title(name), spread(found), shown(found.median / months * HEAVY_MONTHS / 60), *_beyond(name, ranges, months)]
-        for name, found in ranges.items()
-    ]
-    note = None
-    if "plain" in ranges:
-        head += ["beyond plain, s a month", f"under {SHARE:.0%} from"]
-        note = paragraph(
-            f"The last column is how many seconds of work a month must hold for the orchestrator's own time to be less "
-            f"than {SHARE:.0%} of it. If yours holds more, speed is no reason to choose."
-        )
+def _new(load: Measure, backfill: Results, extra: Mapping[str, Figure]) -> Html:
+    rows, months = f"{backfill.content['rows_a_month']:,}", backfill.rows[0]["months"]
+    note = (" What a load takes beyond plain Python can be less than a backfill that finds nothing to do: the work of "
+            "one month overlaps with the start of the next one.")  # fmt: skip
+    return _card(
+        "choice-new",
+        f"New months of {rows} rows",
+        _verdict([load], "is fastest"),
+        paragraph(f"Measured: {months} of them, each fetched, loaded, transformed and checked.",
+                  note if extra else None),
+    )  # fmt: skip
+
+
+def _heavy(extra: Mapping[str, Figure], backfill: Results) -> Html | None:
+    """Few heavy months: from how much work on the orchestrators' own time is a small share of all of them."""
+    if not extra:
+        return None
+    most = max(extra.values(), key=lambda figure: figure.value) / SHARE
+    rows = backfill.content["rows_a_month"]
     return _card(
         "choice-heavy",
         "Heavy months",
-        _verdict([measure], "loads them in the least time"),
-        paragraph(f"Measured: {months} new months of {rows_a_month:,} rows, fetched, loaded, transformed, checked."),
-        table(head, rows, "Wall seconds of a backfill, and what it takes beyond plain Python"),
-        note,
-    )
+        tag("p", "Above ", tag("strong", shown(most), " s"), f" of work per month, the overhead of all is below "
+            f"{SHARE:.0%}: choose on other grounds.", class_="verdict"),
+        paragraph(f"Work is what a month takes with plain Python. No month of more than {rows:,} rows was run: this "
+                  "supposes that a heavier one has the same overhead."),
+    )  # fmt: skip
 
 
-def _beyond(name: str, ranges: Mapping[str, Range], months: int) -> list[Html]:
-    """Return the seconds a month that an orchestrator takes beyond the baseline, and the work they are small beside."""
-    if "plain" not in ranges:
-        return []
-    if name == "plain":
-        return [Html("-"), Html("-")]
-    beyond = (ranges[name].median - ranges["plain"].median) / months
-    return [shown(beyond), join([shown(beyond / SHARE), " s"])]
-
-
-def _machine(backfill: Results) -> Html:
-    """One small machine: what the services hold and use while they idle, and what a backfill needs."""
-    idle_s = backfill.value("idle_s")
-    measures = [
-        Measure("idle, MB", _ranked(_ranges(backfill, "peak_mb", "idle"))),
-        Measure("idle, % of a core", {name: found * 100 / idle_s for name, found in
-                                      _ranked(_ranges(backfill, "cpu_s", "idle")).items()}),
-        Measure("loading, MB", _ranked(_ranges(backfill, "peak_mb", "load"))),
-        Measure("start, s", _ranked(_ranges(backfill, "wall_s", "start"))),
-    ]  # fmt: skip
-    measures = [each for each in measures if len(each.ranges) > 1]
-    lines = [[title(name), *(_cell(each, name) for each in measures)] for name in _tools(backfill)]
+def _small_machine(measures: Sequence[Measure]) -> Html | None:
+    if not measures:
+        return None
     return _card(
         "choice-machine",
         "One small machine",
         _verdict(measures, "asks for the least"),
-        paragraph("Measured: memory and processor of services that idle, the peak of a backfill, and the start. "
-                  "A leader of a measure is marked ", tag("b", "least"), "."),
-        table(["", *(each.words for each in measures)], lines, "What the services need: medians of the rounds"),
-    )  # fmt: skip
+        paragraph("Measured: memory and processor of idle services, the peak of a backfill, and the start."),
+    )
 
 
-def _cell(measure: Measure, name: str) -> Html:
-    found = measure.ranges.get(name)
-    if found is None:
-        return Html("-")
-    leaders = measure.leaders()
-    mark = tag("b", " least" if name == leaders[0] else " equal", class_="least") if name in leaders else None
-    return join([shown(found.median), mark])
+def _configured(data: Data) -> Html | None:
+    """Return how each orchestrator is set up here, as the READMEs of the adapters declare it."""
+    found = {tool: data.configured(tool) for tool in TOOLS}
+    parts = list(dict.fromkeys(part for each in found.values() for part in each))
+    if not parts:
+        return None
+    lines = [[part, *(found[tool].get(part, "-") for tool in TOOLS)] for part in parts]
+    caption = "How each is configured here; its README has the whole list"
+    content = table(["", *map(title, TOOLS)], lines, caption, words=True)
+    return tag("details", tag("summary", "Show executor, metadata database and processes of each"), content)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.summary.blocks import TOOLS, Choice, cells, filtered, paragraph, section, shown, title, whole_table
+from benchmarks.summary.blocks import (
+    TOOLS,
+    Choice,
+    cells,
+    command,
+    filtered,
+    paragraph,
+    section,
+    shown,
+    title,
+    whole_table,
+)  # fmt: skip
 from benchmarks.summary.figures import Figure
 from benchmarks.summary.markup import Content, Html, join, tag
 
@@ -58,7 +69,7 @@ def _row(claim: Claim) -> Html:
     return tag(
         "tr",
         tag("th", marked(claim["claim"]), tag("small", claim["where"]), scope="row"),
-        *cells(COLUMNS, [tag("span", verdict, class_=f"verdict-{verdict}"), figure, tag("code", claim["command"])]),
+        *cells(COLUMNS, [tag("span", verdict, class_=f"verdict-{verdict}"), figure, command(claim["command"])]),
         data_verdict=verdict,
         data_tool=" ".join(about(claim)),
     )

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from benchmarks.summary import svg
-from benchmarks.summary.blocks import Origin, caption_id, chart, color, paragraph, section, spread, table, title
+from benchmarks.summary.blocks import (
+    Origin,
+    caption_id,
+    chart,
+    charts,
+    color,
+    paragraph,
+    section,
+    spread,
+    table,
+    title,
+)  # fmt: skip
 from benchmarks.summary.data import Data
 from benchmarks.summary.figures import Range, Results
 from benchmarks.summary.markup import Html, join, tag
@@ -18,37 +29,61 @@ def costs(data: Data) -> Html | None:
     results = data.get("backfill")
     if results is None:
         return None
-    origin = Origin(COMMAND, TAKES, [results])
-    charts = [_chart(results, *each, origin) for each in _charts(results)]
+    pairs = [_pair(results, key, turns) for key, turns in _charts(results).items()]
     rounds = max(results.names("round"))
     return section(
         "costs",
         "What a backfill costs",
         paragraph(f"{results.rows[0]['months']} months of {results.content['rows_a_month']:,} rows, through each "
                   "orchestrator's own services, with the tuned settings of its adapter. Bars are medians of "
-                  f"{rounds} rounds, the line on each goes from the smallest to the largest. Less is better."),
-        tag("div", *charts, class_="charts"),
+                  f"{rounds} rounds, whiskers run from the smallest to the largest. Less is better. Charts "
+                  "side by side have the same axis."),
+        *pairs,
+        Origin(COMMAND, TAKES, [results]).line(),
     )  # fmt: skip
 
 
-def _charts(results: Results) -> list[tuple[str, str, str, str]]:
-    """Return name, caption, key and turn of each chart."""
+Named = tuple[str, str, str]
+"""A chart: its name, its caption, and the turn that it shows."""
+
+
+def _charts(results: Results) -> dict[str, list[Named]]:
+    """Return the charts that are side by side, by what they show."""
     idle = f"{results.content['idle_s']:g}"
-    return [
-        ("load-wall", "New months: wall seconds", "wall_s", "load"),
-        ("unchanged-wall", "The same months again, nothing new: wall seconds", "wall_s", "unchanged"),
-        ("load-cpu", "New months: CPU seconds of the machine, PostgreSQL and dbt included", "cpu_s", "load"),
-        ("idle-cpu", f"Services that idle for {idle} s: CPU seconds of the machine", "cpu_s", "idle"),
-        ("load-memory", "New months: peak memory of services and runs, MB", "peak_mb", "load"),
-        ("idle-memory", "Services that idle: memory, MB", "peak_mb", "idle"),
-    ]
+    return {
+        "wall_s": [
+            ("load-wall", "New months: wall seconds", "load"),
+            ("unchanged-wall", "The same months again, nothing new: wall seconds", "unchanged"),
+        ],
+        "cpu_s": [
+            ("load-cpu", "New months: CPU seconds of the machine, PostgreSQL and dbt included", "load"),
+            ("idle-cpu", f"Idle services, for {idle} s: CPU seconds of the machine", "idle"),
+        ],
+        "peak_mb": [
+            ("load-memory", "New months: peak memory of services and runs, MB", "load"),
+            ("idle-memory", "Idle services: memory, MB", "idle"),
+        ],
+    }
 
 
-def _chart(results: Results, name: str, caption: str, key: str, turn: str, origin: Origin) -> Html:
+def _pair(results: Results, key: str, named: Sequence[Named]) -> Html:
+    """Return charts of the same unit side by side, on one axis."""
+    marks = {name: _marks(_ranges(results, key, turn)) for name, _, turn in named}
+    scale = svg.linear(mark for each in marks.values() for mark in each)
+    return charts(*(
+        chart(name, caption, svg.bars(marks[name], caption_id(name), scale),
+              _table(_ranges(results, key, turn), caption))
+        for name, caption, turn in named
+    ), columns=2)  # fmt: skip
+
+
+def _ranges(results: Results, key: str, turn: str) -> dict[str, Range]:
     found = {each: results.of(orchestrator=each, turn=turn) for each in results.names("orchestrator")}
-    ranges = {each: rows.range(key) for each, rows in found.items() if rows}
-    marks = [svg.Mark(title(each), ranged, color(each)) for each, ranged in ranges.items()]
-    return chart(name, caption, svg.bars(marks, caption_id(name)), _table(ranges, caption), origin)
+    return {each: rows.range(key) for each, rows in found.items() if rows}
+
+
+def _marks(ranges: Mapping[str, Range]) -> list[svg.Mark]:
+    return [svg.Mark(title(each), ranged, color(each)) for each, ranged in ranges.items()]
 
 
 def _table(ranges: Mapping[str, Range], caption: str) -> Html:
@@ -61,7 +96,6 @@ def floor(data: Data) -> Html | None:
     results = data.get("floor")
     if results is None:
         return None
-    origin = Origin(COMMAND, "under 90 minutes", [results])
     sizes = sorted(results.names("months"))
     return section(
         "floor",
@@ -69,11 +103,13 @@ def floor(data: Data) -> Html | None:
         paragraph("The same pipeline with empty steps, a month as the unit. ", tag("b", "Shipped"), " is every default "
                   "of the orchestrator, ", tag("b", "tuned"), " the settings of this project's adapter, and ",
                   tag("b", "shipped + NAME"), " one of these settings alone."),
-        tag("div", *(_floor_chart(results, months, origin) for months in sizes), class_="charts"),
+        charts(*(_floor_chart(results, months) for months in sizes)),
+        _settings(results),
+        Origin(COMMAND, "under 90 minutes", [results]).line(),
     )  # fmt: skip
 
 
-def _floor_chart(results: Results, months: int, origin: Origin) -> Html:
+def _floor_chart(results: Results, months: int) -> Html:
     name, caption = f"floor-{months}", f"{months} empty {'month' if months == 1 else 'months'}: wall seconds"
     found = {
         (tool, settings): results.of(orchestrator=tool, settings=settings, months=months)
@@ -89,4 +125,13 @@ def _floor_chart(results: Results, months: int, origin: Origin) -> Html:
         for (tool, settings), rows in found.items()
     ]
     alternative = table(["", "wall s", "CPU s"], lines, caption)
-    return chart(name, caption, svg.bars(marks, caption_id(name)), alternative, origin)
+    return chart(name, caption, svg.bars(marks, caption_id(name)), alternative)
+
+
+def _settings(results: Results) -> Html | None:
+    """Return what each adapter changes for speed, where the results list it."""
+    if not results.has("settings"):
+        return None
+    lines = [[tag("code", each["name"]), each["value"], each["shipped"]] for each in results.content["settings"]]
+    caption = "The tuned settings: what the adapters change for speed alone"
+    return table(["setting", "tuned", "as shipped"], lines, caption, words=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.harness.measure import Row
 from benchmarks.summary.blocks import TOOLS, Origin, paragraph, section, shown, table, title
 from benchmarks.summary.data import QUESTIONS, Data
 from benchmarks.summary.figures import Results
@@ -19,6 +20,13 @@ WORDS = {
 }
 
 
+MOST = 4
+"""How many of the checks that did not behave as expected are listed for each tool."""
+
+OTHER_KEYS = {*TOOLS, "expected", "native"}
+"""What a row holds besides the names of its case."""
+
+
 def guide(data: Data) -> Html | None:
     """Return the section; None when no question was asked."""
     asked = {name: found for name in QUESTIONS if (found := data.get(name))}
@@ -29,11 +37,13 @@ def guide(data: Data) -> Html | None:
     return section(
         "guide",
         "What each of them was observed to do",
-        paragraph("The same questions were put to all three, through their own services. A cell says how many rows "
-                  "came out as the tool's documentation, or this project's promise, says. ", tag("b", "Emulated"),
-                  " counts rows whose construct is ours, because the tool has none of its own. What each row is, with "
-                  "the code of all three, is in ", tag("code", "docs/guide"), "."),
-        table(head, lines, "Rows that came out as expected, of those that say what is expected", words=True),
+        paragraph("The same questions were put to all three, through their own services. A cell has the checks that "
+                  "behaved as expected, of the checks made. What is expected is the same for all three: what the "
+                  "documentation says, or this project promises. ", tag("b", "Emulated"), ": the tool lacks the "
+                  "feature, we built it from other parts. The code of all three is in ", tag("code", "docs/guide"),
+                  "."),
+        table(head, lines, "Checks that behaved as expected, of the checks made", words=True),
+        *(made for name, found in asked.items() if (made := _differences(name, found))),
         Origin("make guide", "under an hour", list(asked.values())).line(),
     )  # fmt: skip
 
@@ -43,6 +53,51 @@ def _cell(results: Results, tool: str) -> Content:
     if not checked.value:
         return "-"
     counts = [shown(agreed), " of ", shown(checked)]
-    whole = tag("span", "✓ ", aria_hidden="true") if agreed.value == checked.value else None
+    all_agreed = agreed.value == checked.value
+    mark = tag("span", "✓ ", aria_hidden="true") if all_agreed else None
+    link = None if all_agreed else tag("small", tag("a", "what differs", href=f"#{_id(results.name)}"))
     note = tag("small", shown(emulated), " emulated") if emulated.value else None
-    return join([whole, *counts, note])
+    return join([mark, *counts, link, note])
+
+
+def _id(question: str) -> str:
+    return f"differs-{question.replace('_', '-')}"
+
+
+def _differences(question: str, results: Results) -> Html | None:
+    """Return the first checks of each tool that did not behave as expected, folded; None when all did."""
+    lines = [line for tool in TOOLS for line in _different(results, tool)]
+    if not lines:
+        return None
+    caption = join(["All checks, with their code: ", tag("code", f"docs/guide/{question}.md")])
+    content = table(["tool", "check", "expected", "observed"], lines, caption, words=True)
+    words = f"{WORDS[question].partition(':')[0]}: what differs from what was expected"
+    return tag("details", tag("summary", words), content, id=_id(question))
+
+
+def _different(results: Results, tool: str) -> list[list[Content]]:
+    """Return a line for each of the first checks of a tool that differ, and how many more there are."""
+    found = results.differing(tool)
+    lines: list[list[Content]] = [
+        [title(tool), _case(row), _written(row["expected"]), _written(row[tool])] for row in found[:MOST]
+    ]
+    if len(found) > MOST:
+        more = results.checked(tool) - results.agreed(tool)
+        lines.append([title(tool), join(["... of ", shown(more), " in all"]), "", ""])
+    return lines
+
+
+def _case(row: Row) -> str:
+    """Return what a check is about: the values that name its case."""
+    return ", ".join(_written(value) for key, value in row.items() if key not in OTHER_KEYS and value != "")
+
+
+def _written(value: object) -> str:
+    """Return an answer as a reader would write it: without the signs of JSON."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_written(each)}" for key, each in value.items()) or "nothing"
+    if isinstance(value, list):
+        return "; ".join(map(_written, value)) or "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "nothing" if value is None else str(value)

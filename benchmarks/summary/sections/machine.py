@@ -13,11 +13,11 @@ from benchmarks.summary.markup import Content, Html, join, tag
 
 def machine(data: Data) -> Html | None:
     """Return the section; None without results that say what they were measured on."""
-    measured = [(found, keys) for name in FILES if (found := data.get(name)) for keys in _facts(found)]
+    measured = [(found, keys) for name in FILES if (found := data.get(name)) for keys in found.runs()]
     lines = [_line(found, keys) for found, keys in measured]
     if not lines:
         return None
-    head = ["results", "measured (UTC)", "processor", "cores", "GB", "system", "load at the start", "versions"]
+    head = ["results", "measured (UTC)", "machine", "load average at the start", "versions"]
     caption = "What each file of results was measured on, and with which versions"
     asked = data.get("asked")
     return section(
@@ -28,27 +28,25 @@ def machine(data: Data) -> Html | None:
     )
 
 
-def _facts(results: Results) -> list[tuple[str, ...]]:
-    """Return where in a file the facts of a run are: at its top, or below each of its steps."""
-    if results.has("machine"):
-        return [()]
-    return [("steps", step) for step in results.content["steps"]] if results.has("steps") else []
-
-
 def _line(results: Results, keys: tuple[str, ...]) -> list[Content]:
-    facts: Mapping[str, Any] = results.content
-    for key in keys:
-        facts = facts[key]
+    facts: Mapping[str, Any] = results.at(*keys)
     found = facts["machine"]
     versions = ", ".join(f"{package} {version}" for package, version in sorted(facts["versions"].items()))
     where = [tag("code", results.path), f" ({keys[-1]})" if keys else None]
     return [
         join(where),
         facts["measured_at"][:16].replace("T", " "),
-        found["cpu"],
-        shown(results.value(*keys, "machine", "cores", whole=True)),
-        shown(results.value(*keys, "machine", "ram_gb")),
-        found["system"],
+        join(
+            [
+                found["cpu"],
+                ", ",
+                shown(results.value(*keys, "machine", "cores", whole=True)),
+                " cores, ",
+                shown(results.value(*keys, "machine", "ram_gb")),
+                " GB, ",
+                found["system"],
+            ]
+        ),
         shown(results.value(*keys, "machine", "load_average_at_start")),
         versions,
     ]
