@@ -50,7 +50,7 @@ def spread(found: Range | None, mark: Html | None = None) -> Html:
 def command(words: str) -> Html:
     """Return a command, whose lines break between its words only: an option stays with its dashes."""
     parts = re.split(r"(?<!\S)(--?\w[\w-]*)", words)
-    spans = (tag("span", part, class_="option") if place % 2 else part for place, part in enumerate(parts))
+    spans = (tag("span", part, class_="whole") if place % 2 else part for place, part in enumerate(parts))
     return tag("code", *spans)
 
 

@@ -41,6 +41,14 @@ for (const part of document.querySelectorAll("[data-filter]")) {
   update();
 }
 
+// A link to what is folded away opens it.
+const unfold = () => {
+  const target = document.getElementById(location.hash.slice(1));
+  if (target instanceof HTMLDetailsElement) target.open = true;
+};
+addEventListener("hashchange", unfold);
+unfold();
+
 let closed = [];
 addEventListener("beforeprint", () => {
   closed = [...document.querySelectorAll("details:not([open])")];

@@ -139,6 +139,25 @@ def test_the_keyboard_reaches_the_content_and_the_tables_behind_charts(page: Pag
     expect(folded.get_by_role("table")).to_be_visible()
 
 
+def test_a_link_to_what_is_folded_away_opens_it(page: Page) -> None:
+    folded = page.locator("details#differs-values")
+    expect(folded.get_by_role("table")).not_to_be_visible()
+    page.locator("a[href='#differs-values']").first.click()
+    expect(folded.get_by_role("table")).to_be_visible()
+
+
+def test_an_open_table_has_the_whole_width_and_its_digits_are_in_line(page: Page) -> None:
+    figure = page.locator("figure#race-60000")
+    narrow = figure.bounding_box()
+    figure.locator("summary").click()
+    wide, row = figure.bounding_box(), page.locator("section#race .charts").bounding_box()
+    assert narrow and wide and row and narrow["width"] + 100 < wide["width"] == pytest.approx(row["width"], abs=1)
+    ends = page.locator("#choice .figures tbody td:nth-child(4) > span:first-child").evaluate_all(
+        "(medians) => medians.map((each) => each.getBoundingClientRect().right)"
+    )
+    assert len(ends) >= 8 and max(ends) - min(ends) < 1
+
+
 def test_a_screen_reader_is_told_the_caption_of_a_chart_and_the_name_of_a_section(page: Page) -> None:
     assert page.get_by_role("img", name="New months: wall seconds").count() == 1
     assert page.get_by_role("region", name="Which of the three for you").count() == 1

@@ -104,7 +104,7 @@ def _conditions(backfill: Results) -> Html:
     names = [f"{title(tool)} {version}" for tool in TOOLS if (version := backfill.content["versions"].get(tool))]
     return paragraph(
         f"{listed(names) or 'All'} on one machine. A backfill runs the pipeline for a range of months: here each month "
-        "is one run, and two run at a time, with plain Python as well. The README of each adapter names every setting "
+        "is one run, and two run at a time, also with plain Python. The README of each adapter names every setting "
         "with its reason."
     )
 
@@ -255,7 +255,7 @@ def _heavy(extra: Mapping[str, Figure], backfill: Results) -> Html | None:
     return _card(
         "choice-heavy",
         "Heavy months",
-        tag("p", "Above ", tag("strong", shown(most), " s"), f" of work per month, the overhead of all is below "
+        tag("p", "Above ", tag("strong", shown(most), " s"), f" of work per month, the overhead of each is below "
             f"{SHARE:.0%}: choose on other grounds.", class_="verdict"),
         paragraph(f"Work is what a month takes with plain Python. No month of more than {rows:,} rows was run: this "
                   "supposes that a heavier one has the same overhead."),

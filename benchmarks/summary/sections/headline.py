@@ -35,9 +35,10 @@ def headline(data: Data) -> Html | None:
         _group("All three tools", tables),
         _group("This project's loader under faults (no orchestrator involved)", faults),
     ]
-    note = paragraph("The same loader runs under all three, so a retry by any of them can not break a month. ", *WHY)
+    same = paragraph("The same loader runs under all three, so a retry by any of them cannot break a month.")
+    notes = [same, paragraph(*WHY)] if faults else []
     parity = _parity(data.get("commands"))
-    parts = [tag("div", *groups, class_="results"), note if faults else None, parity, _origin(data)]
+    parts = [tag("div", *groups, class_="results"), *notes, parity, _origin(data)]
     return section("headline", "Results in short", *parts)
 
 

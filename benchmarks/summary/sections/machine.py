@@ -35,7 +35,7 @@ def _line(results: Results, keys: tuple[str, ...]) -> list[Content]:
     where = [tag("code", results.path), f" ({keys[-1]})" if keys else None]
     return [
         join(where),
-        facts["measured_at"][:16].replace("T", " "),
+        tag("span", facts["measured_at"][:16].replace("T", " "), class_="whole"),
         join(
             [
                 found["cpu"],
