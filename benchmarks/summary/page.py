@@ -117,7 +117,7 @@ def _dated(data: Data) -> Html:
     """Say from when the data are, and where to read on."""
     days = data.days()
     when = f"Data of {days[0]}. " if len(set(days)) == 1 else f"Data of {days[0]} to {days[-1]}. " if days else ""
-    return tag("p", when, "How to run it all is in ", tag("code", "README.md"), " of the repository.", class_="dated")
+    return tag("p", when, "How to run all of it: ", tag("code", "README.md"), " in the repository.", class_="dated")
 
 
 def _contents(links: Sequence[tuple[str, str]]) -> Html:

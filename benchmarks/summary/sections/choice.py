@@ -84,7 +84,7 @@ def choice(data: Data) -> Html | None:
         "Which of the three for you",
         _caveat(data),
         _conditions(backfill),
-        _summary(_tools(backfill), [runs, *tasks, load], extra, machine),
+        _summary(_tools(backfill), [runs, *tasks.values(), load], extra, machine),
         tag("div", *cards, class_="cards"),
         paragraph(tag("strong", "The rule. "), RULE),
         _configured(data),
@@ -142,9 +142,10 @@ def _load(backfill: Results) -> Measure:
     return _measure(f"{months} new months of {rows:,} rows: seconds", backfill, "wall_s", "load")
 
 
-def _tasks(chains: Results | None) -> list[Measure]:
-    """Many small tasks in one run: the chain of light ones, within each class of isolation."""
-    return [_task(chains, each) for each in chains.names("isolation", chain="light")] if chains else []
+def _tasks(chains: Results | None) -> dict[str, Measure]:
+    """Many small tasks in one run: the chain of light ones, within each class of isolation that a tool offers."""
+    isolations = chains.names("isolation", chain="light") if chains else []
+    return {each: found for each in isolations if chains and (found := _task(chains, each)).ranges}
 
 
 def _task(chains: Results, isolation: str) -> Measure:
@@ -152,7 +153,7 @@ def _task(chains: Results, isolation: str) -> Measure:
     found = {name: chains.of(chain="light", isolation=isolation, orchestrator=name) for name in names}
     tasks = next(iter(found.values())).rows[0]["tasks"]
     ranges = {PLAIN if name == "python" else name: rows.range("run_s") / float(tasks) for name, rows in found.items()}
-    return _split(f"{tasks} tasks in one run, {isolation}: seconds per task", ranges)
+    return _split(f"{tasks} tasks in one run, {isolation}: seconds per task (run time / {tasks})", ranges)
 
 
 def _machine(backfill: Results) -> list[Measure]:
@@ -225,8 +226,12 @@ def _small(runs: Measure, backfill: Results, *, has_chains: bool) -> Html:
     )  # fmt: skip
 
 
-def _chained(tasks: Sequence[Measure]) -> Html | None:
-    verdicts = [_verdict([each], f"takes the least ({each.words})") for each in tasks if len(each.ranges) > 1]
+def _chained(tasks: Mapping[str, Measure]) -> Html | None:
+    verdicts = [
+        _verdict([each], f"takes the least time per task ({isolation})")
+        for isolation, each in tasks.items()
+        if len(each.ranges) > 1
+    ]
     if not verdicts:
         return None
     note = "Measured: tasks that do next to nothing, one after the other. Compare within a kind of isolation only."
