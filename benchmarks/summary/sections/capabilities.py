@@ -30,7 +30,7 @@ def capabilities(data: Data) -> Html | None:
         "capabilities",
         "What each of them can do",
         paragraph('On this project\'s services. Every "yes" is a test that passes. Every "no" is that test failing, '
-                  "for the reason shown. Plain Python is the baseline: what it has no need of is gray."),
+                  "for the reason shown. Plain Python is the baseline and no candidate, so its \"no\" is gray."),
         filtered("capabilities", "capabilities", choices, _table(names, rows)),
         Origin("make parity", "a part of make test, which takes 40 minutes", [Results(CAPABILITIES, {})]).line(),
     )  # fmt: skip
