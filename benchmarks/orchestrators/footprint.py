@@ -1,0 +1,138 @@
+"""What each orchestrator costs before it runs anything: to install, to import, to start, to idle, to stop.
+
+    python -m benchmarks.orchestrators.footprint [--rounds N] [--imports N] [--idle-s S] [--on NAMES]
+
+One row for each measurement, by `what`:
+
+    install   the environment that its pins make: ``mb`` on disk, and how many ``distributions``
+    import    what every pipeline file of it imports, in a new interpreter whose modules are compiled: ``wall_s``,
+              ``cpu_s``, and the ``modules`` that are then loaded
+    start     its services, until they take work; metadata exists, and PostgreSQL runs: ``wall_s``, ``cpu_s``
+    idle      its services for ``--idle-s`` seconds, in the first round: ``cpu_s``, ``peak_mb``, ``wall_s``
+    stop      the end of its services and of the embedded PostgreSQL
+
+CPU seconds of ``import`` are the interpreter's; the others are the machine's, PostgreSQL included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import measure
+from benchmarks.harness.measure import Row
+from benchmarks.orchestrators import place
+from benchmarks.orchestrators.backfill import measured
+from core.lab.registry import Orchestrator, select
+from core.lab.session import Lab
+from core.settings import Settings
+
+IMPORTS = {
+    "airflow": "from airflow.sdk import dag, task",
+    "dagster": "import dagster",
+    "prefect": "from prefect import flow, task",
+}
+"""What a pipeline file begins with."""
+
+TIMED = """
+import json, resource, sys, time
+began = time.perf_counter()
+{statement}
+took = time.perf_counter() - began
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps(dict(wall_s=round(took, 3), cpu_s=round(used.ru_utime + used.ru_stime, 3), modules=len(sys.modules))))
+"""
+"""A program that imports, and says what that took; its CPU seconds include the start of the interpreter."""
+
+COUNT = "from importlib.metadata import distributions; print(len(list(distributions())))"
+
+
+def installed(python: Path) -> Row:
+    """Return the size of an interpreter's environment on disk, and the number of its distributions."""
+    folder = python.parent.parent
+    size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    return {"mb": round(size / 2**20, 1), "distributions": int(_output(python, COUNT))}
+
+
+def imported(python: Path, statement: str) -> Row:
+    """Return what an import costs in a new interpreter."""
+    row: Row = json.loads(_output(python, TIMED.format(statement=statement)).splitlines()[-1])
+    return row
+
+
+def _output(python: Path, code: str) -> str:
+    """Return what a program prints; raise `BenchmarkError` with its last line when it fails."""
+    done = subprocess.run([str(python), "-W", "ignore", "-c", code], capture_output=True, text=True)
+    if done.returncode:
+        raise measure.BenchmarkError(f"{python}: {done.stderr.strip().splitlines()[-1]}")
+    return done.stdout
+
+
+def without_services(orchestrator: Orchestrator, imports: int) -> Iterator[Row]:
+    """Measure the environment, and the import so many times after one that compiles and is not counted."""
+    yield {"what": "install", **installed(orchestrator.python)}
+    statement = IMPORTS[orchestrator.name]
+    imported(orchestrator.python, statement)
+    for number in range(1, imports + 1):
+        yield {"what": "import", "round": number, **imported(orchestrator.python, statement)}
+
+
+def services(at: Settings, orchestrator: Orchestrator, idle_s: float) -> Iterator[Row]:
+    """Start the services, let them idle for `idle_s` unless that is 0, and end them."""
+    folder = at.home / orchestrator.name
+    with Lab(at) as lab:
+        with measured(folder) as row:
+            lab.start([orchestrator])
+        yield {"what": "start", **row}
+        if idle_s:
+            with measured(folder) as row:
+                time.sleep(idle_s)
+            yield {"what": "idle", **row}
+        began, cpu_s = time.perf_counter(), measure.machine_cpu_s()
+    ended = {"wall_s": round(time.perf_counter() - began, 2), "cpu_s": round(measure.machine_cpu_s() - cpu_s, 2)}
+    yield {"what": "stop", **ended}
+
+
+def rows(at: Settings, chosen: Sequence[Orchestrator], rounds: int, imports: int, idle_s: float) -> Iterator[Row]:
+    """Yield every measurement, all orchestrators of a round before the next round."""
+    for each in chosen:
+        for row in without_services(each, imports):
+            yield {"orchestrator": each.name, **row}
+    # The first start makes the databases, and is not counted.
+    for number in range(rounds + 1):
+        for each in chosen:
+            for row in services(at, each, idle_s if number == 1 else 0.0):
+                if number:
+                    yield {"orchestrator": each.name, "round": number, **row}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(prog="benchmarks.orchestrators.footprint", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--imports", type=int, default=10, help="how often each import is measured")
+    parser.add_argument("--idle-s", type=float, default=300, help="how long the idle services are watched, once")
+    parser.add_argument("--on", default="all", help="orchestrators, comma separated, or all")
+    measure.folder_option(parser)
+    asked = parser.parse_args(argv)
+    found: list[dict[str, Any]] = []
+    with place.state() as at:
+        chosen = [each for each in select(asked.on, at) if each.name in IMPORTS]
+        facts = {**place.facts(at, chosen), "idle_s": asked.idle_s}
+        for row in rows(at, chosen, asked.rounds, asked.imports, asked.idle_s):
+            shown = "  ".join(f"{key} {row[key]}" for key in ("mb", "wall_s", "cpu_s", "peak_mb") if key in row)
+            print(f"{row['orchestrator']:<9} {row['what']:<8} {shown}", flush=True)
+            found.append(row)
+    print(os.path.relpath(measure.write("footprint", facts, found, asked.folder)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

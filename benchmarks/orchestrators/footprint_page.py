@@ -1,0 +1,66 @@
+"""The page on what each orchestrator costs before it runs anything (`benchmarks.orchestrators.footprint`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.harness.markdown import header, number, table
+from benchmarks.harness.measure import Row, Spread, spread
+from benchmarks.orchestrators.footprint import IMPORTS
+
+
+def page(result: dict[str, Any]) -> str:
+    """Return the whole page."""
+    rows: list[Row] = result["rows"]
+    names = list(dict.fromkeys(row["orchestrator"] for row in rows))
+    idle_s = result["idle_s"]
+    return "\n".join(
+        [
+            header("What each orchestrator costs before it runs anything", "benchmarks/results/footprint.json", result),
+            "The environment has the orchestrator, its PostgreSQL driver, and what `core` needs (Arrow, psycopg, "
+            "NumPy), at the pins of the adapter. Medians, with the smallest and the largest in brackets where there "
+            "are several.\n",
+            table(["", *names], [_line(rows, names, *each) for each in _measures(idle_s)]),
+            f"*Import* is what a pipeline file begins with ({_statements(names)}), in a new interpreter whose modules "
+            "are compiled; CPU seconds include the start of the interpreter. *Start* is until the services take work, "
+            "with metadata that exists and a PostgreSQL that runs; *stop* includes the end of that PostgreSQL. "
+            f"*Idle* is {number(idle_s)} s in which nothing is asked of the services; its CPU is the machine's, "
+            "PostgreSQL included, and its memory the services' own (proportional set size).\n",
+        ]
+    )
+
+
+def _measures(idle_s: float) -> list[tuple[str, str, str, float]]:
+    return [
+        ("installed, MB", "install", "mb", 1),
+        ("installed distributions", "install", "distributions", 1),
+        ("import, s", "import", "wall_s", 1),
+        ("import, CPU s", "import", "cpu_s", 1),
+        ("modules that it loads", "import", "modules", 1),
+        ("start of the services, s", "start", "wall_s", 1),
+        ("start of the services, CPU s", "start", "cpu_s", 1),
+        ("stop of the services, s", "stop", "wall_s", 1),
+        ("idle, % of one core", "idle", "cpu_s", 100 / idle_s),
+        ("idle, MB", "idle", "peak_mb", 1),
+    ]
+
+
+def _line(rows: list[Row], names: list[str], title: str, what: str, key: str, factor: float) -> list[str]:
+    cells = []
+    for name in names:
+        values = [row[key] * factor for row in rows if (row["orchestrator"], row["what"]) == (name, what)]
+        cells.append(_shown(spread(values), len(values)) if values else "-")
+    return [title, *cells]
+
+
+def _statements(names: list[str]) -> str:
+    return ", ".join(f"`{IMPORTS[name]}`" for name in names)
+
+
+def _shown(found: Spread, count: int) -> str:
+    """Return the median, with both extremes where there are any; a count of things has all its digits."""
+    if count == 1:
+        return f"{found.median:,}" if isinstance(found.median, int) else number(found.median)
+    if found.low == found.high:
+        return f"{found.median:,.0f}" if found.median >= 100 else number(found.median)
+    return f"{number(found.median)} ({number(found.low)} - {number(found.high)})"
