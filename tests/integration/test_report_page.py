@@ -14,7 +14,7 @@ from tests import made_up_results as made_up
 from tests.browser import chromium, report
 from tests.recomputed import Recomputed
 
-pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason=chromium.MISSING)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(chromium.PROGRAM is None, reason=chromium.MISSING)]
 
 FIGURES = """() => [...document.querySelectorAll("[data-source]")].map(
   (each) => [each.textContent.trim(), each.dataset.value, each.dataset.source])"""
