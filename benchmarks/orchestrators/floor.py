@@ -1,6 +1,6 @@
 """What a month costs on each orchestrator when its steps do nothing: tuned, as shipped, and with each setting alone.
 
-    python -m benchmarks.orchestrators.floor [--months 1,3,12,60] [--rounds N] [--on NAMES]
+    python -m benchmarks.orchestrators.floor [--months 1,3,12,60] [--rounds N] [--settings tuned,shipped] [--on NAMES]
 
 The pipeline has the shape of the taxi pipeline (`benchmarks.orchestrators.shapes.NO_OP`), and the month is the unit of
 run, retry and history. Each orchestrator is measured
@@ -86,13 +86,17 @@ def turn(at: Settings, orchestrator: Orchestrator, months: Sequence[int]) -> Ite
             yield {"months": count, **row, "runs_s": runs_s(result)}
 
 
-def rows(at: Settings, chosen: Sequence[Orchestrator], months: Sequence[int], rounds: int) -> Iterator[Row]:
-    """Yield a row for each backfill, all variants of all orchestrators of a round before the next round."""
+def rows(
+    at: Settings, chosen: Sequence[Orchestrator], months: Sequence[int], rounds: int, only: Sequence[str] = ()
+) -> Iterator[Row]:
+    """Yield a row for each backfill, all variants of a round before the next round, or `only` those of a name."""
     with Lab(at) as lab:
         tuned = {each.name: lab.stack(each).description.tuned for each in chosen}
     for number in range(1, rounds + 1):
         for orchestrator in chosen:
             for variant, left in variants(tuned[orchestrator.name]).items():
+                if only and variant not in only:
+                    continue
                 here = place.passing_on(at, {**place.SUBJECTS, VARIABLE: left})
                 for row in turn(here, orchestrator, counts(variant, months, number)):
                     yield {"orchestrator": orchestrator.name, "settings": variant, "round": number, **row}
@@ -103,6 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.orchestrators.floor", description=__doc__.splitlines()[0])
     parser.add_argument("--months", default="1,3,12,60", help="numbers of months, comma separated")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--settings", default="", help="of tuned, shipped, and 'shipped + NAME', only these")
     parser.add_argument("--on", default="all", help="orchestrators, comma separated, or all")
     measure.folder_option(parser)
     asked = parser.parse_args(argv)
@@ -110,7 +115,8 @@ def main(argv: list[str] | None = None) -> int:
     with place.state() as at:
         chosen = [each for each in select(asked.on, at) if each.name != "plain"]
         facts = {**place.facts(at, chosen), "settings": place.settings_of(at, chosen)}
-        for row in rows(at, chosen, [int(count) for count in asked.months.split(",")], asked.rounds):
+        only = [each.strip() for each in asked.settings.split(",") if each.strip()]
+        for row in rows(at, chosen, [int(count) for count in asked.months.split(",")], asked.rounds, only):
             print(f"{row['orchestrator']:<9} round {row['round']}  {row['settings']:<50}{row['months']:3} months"
                   f"{row['wall_s']:8.2f} s", flush=True)  # fmt: skip
             found.append(row)

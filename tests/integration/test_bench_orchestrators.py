@@ -1,4 +1,4 @@
-"""The benchmark of orchestrators takes every turn, and its page and the README's table show what it wrote."""
+"""Each benchmark of orchestrators measures everything once, and its page shows what it wrote."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness import measure
-from benchmarks.orchestrators import backfill, page
+from benchmarks.orchestrators import (
+    backfill,
+    chains,
+    chains_page,
+    floor,
+    floor_page,
+    footprint,
+    footprint_page,
+    page,
+)
 from core.settings import settings
 
 pytestmark = pytest.mark.slow
@@ -35,3 +44,40 @@ def test_each_turn_is_measured_and_shown(tmp_path: Path, home: Path) -> None:
     assert all(len(line) == 2 for line in lines)
     # No benchmark leaves its server's folder behind.
     assert list(home.iterdir()) == []
+
+
+def test_every_chain_runs_on_an_orchestrator_and_without_one(tmp_path: Path, home: Path) -> None:
+    words = "--on prefect --rounds 1 --samples 1 --folder"
+    assert chains.main([*words.split(), str(tmp_path)]) == 0
+    result = measure.read("chains", tmp_path)
+    found = [(row["orchestrator"], row["isolation"], row["chain"]) for row in result["rows"]]
+    assert found == [
+        *(("python", "in-process", chain) for chain in ("light", "long", "short")),
+        *(("python", "process per task", chain) for chain in ("light", "long", "short")),
+        *(("make", "process per task", chain) for chain in ("light", "long", "short")),
+        *(("prefect", "process per run", chain) for chain in ("first", "short", "long", "light")),
+    ]
+    for row in result["rows"]:
+        of_tasks = sum(row[f"{part}_s"] for part in ("before", "assignment", "execution", "transition", "after"))
+        assert of_tasks == pytest.approx(row["run_s"], abs=0.01)
+        assert len(row.get("timeline", [])) in (0, row["tasks"])
+    assert "| prefect |" in chains_page.page(result)
+    assert list(home.iterdir()) == []
+
+
+def test_months_that_do_nothing_are_measured_as_shipped(tmp_path: Path, home: Path) -> None:
+    words = "--on prefect --rounds 1 --months 1 --settings shipped --folder"
+    assert floor.main([*words.split(), str(tmp_path)]) == 0
+    result = measure.read("floor", tmp_path)
+    assert [(row["settings"], row["months"]) for row in result["rows"]] == [("shipped", 1)]
+    assert all(0 < row["runs_s"] <= row["wall_s"] for row in result["rows"])
+    assert {setting["name"].partition(".")[0] for setting in result["settings"]} == {"prefect"}
+    assert "| prefect, shipped |" in floor_page.page(result)
+
+
+def test_the_footprint_of_an_orchestrator_is_measured(tmp_path: Path, home: Path) -> None:
+    words = "--on prefect --rounds 1 --imports 1 --idle-s 1 --folder"
+    assert footprint.main([*words.split(), str(tmp_path)]) == 0
+    result = measure.read("footprint", tmp_path)
+    assert [row["what"] for row in result["rows"]] == ["install", "import", "start", "idle", "stop"]
+    assert "| installed, MB |" in footprint_page.page(result)
