@@ -23,8 +23,8 @@ def page(result: dict[str, Any]) -> str:
             "of run, retry and history, and two run at a time. `tuned` has the settings of the adapter; `shipped` has "
             "the orchestrator's own defaults in place of those that the adapter changes for speed. What an adapter "
             "sets for safety is the same in both. Wall seconds by an outside clock: medians of "
-            f"{max(row['round'] for row in rows)} rounds, with the smallest and the largest in brackets; the largest "
-            "number of months was measured once.\n",
+            f"{max(row['round'] for row in rows)} rounds, with the smallest and the largest in brackets where there "
+            "are several.\n",
             "## Wall seconds by months\n",
             table(["", *map(str, counts)], _walls(rows, names, counts)),
             f"## Where they go, {_alone_months(rows)} months\n",
@@ -32,12 +32,22 @@ def page(result: dict[str, Any]) -> str:
             "The rest of the wall seconds are queues and polls before the first month and after the last one. CPU "
             "seconds are the machine's: PostgreSQL and the lab are part of them.\n",
             table(["", "wall s", "months, s", "the rest, s", "CPU s"], _parts(rows, names, _alone_months(rows))),
-            "## What each setting changes alone\n",
-            f"Everything as shipped but one setting, {_alone_months(rows)} months. An orchestrator with a single such "
-            "setting has no line here: it is the difference between its two lines above.\n",
-            table(["setting", "as shipped", "here", "wall s", "as shipped: wall s"], _settings(result, rows)),
+            *_alone(result, rows),
         ]
     )
+
+
+def _alone(result: dict[str, Any], rows: list[Row]) -> Iterator[str]:
+    """Yield the part on single settings, with what each changes if they were measured one at a time."""
+    if lines := list(_settings(result, rows)):
+        yield "## What each setting changes alone\n"
+        yield f"Everything as shipped but one setting, {_alone_months(rows)} months.\n"
+        yield table(["setting", "as shipped", "here", "wall s", "as shipped: wall s"], lines)
+        return
+    yield "## The settings that differ\n"
+    yield "They were not measured one at a time.\n"
+    lines = [[f"`{each['name']}`", each["shipped"], each["value"]] for each in result["settings"]]
+    yield table(["setting", "as shipped", "here"], lines, align="---")
 
 
 def _walls(rows: list[Row], names: list[str], counts: list[int]) -> Iterator[list[str]]:
@@ -79,4 +89,6 @@ def _spread(rows: list[Row], what: str, name: str, settings: str, months: int) -
 
 
 def _shown(found: Spread) -> str:
+    if found.low == found.high:
+        return number(found.median)
     return f"{number(found.median)} ({number(found.low)} - {number(found.high)})"
