@@ -36,6 +36,7 @@ PAGES = {
     "transform": Page("docs/benchmarks/transform.md", "benchmarks.transform.page"),
     "backfill": Page("docs/benchmarks/orchestrators.md", "benchmarks.orchestrators.page"),
     "folklore": Page("docs/claims.md", "benchmarks.folklore.page"),
+    "chains": Page("docs/benchmarks/chains.md", "benchmarks.orchestrators.chains_page"),
     "soak": Page("docs/faults.md", "tests.faults.page", measure.FAULT_RESULTS, part="kill_points"),
 }
 """Every page by the name of its results."""

@@ -39,6 +39,7 @@ PROGRAMS = {
     "backfill": Program(
         "benchmarks.orchestrators.backfill", "--months 2024-01..2024-02 --rows 2000 --rounds 1 --idle-s 2"
     ),
+    "chains": Program("benchmarks.orchestrators.chains", "--rounds 1 --samples 1"),
     "soak": Program("tests.faults.soak", "--kills 10 --contrast 10"),
     "kill_points": Program("tests.faults.kill_points", "--step load --sample 1 --only zones"),
 }

@@ -3,7 +3,7 @@
     python -m benchmarks.orchestrators.chains [--rounds N] [--samples N] [--on NAMES]
 
 Three chains (`benchmarks.orchestrators.shapes`), in each kind of isolation that an orchestrator offers: `light`, of
-many tasks that do next to nothing; `long`, of some that compute for a second; and `short`, of three tasks, which is
+many tasks that do next to nothing; `long`, of some that compute for a while; and `short`, of three tasks, which is
 run `--samples` times in each round. In a round the orchestrators take turns, and only the services of the one that has
 its turn run. The first run of `short` after the services came up counts as a chain of its own, `first`.
 

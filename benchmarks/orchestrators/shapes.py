@@ -21,7 +21,7 @@ class Chain:
     name: str
     length: int
     number: int
-    """Which Fibonacci number: the tenth takes microseconds, the 33rd about a second."""
+    """Which Fibonacci number: the tenth takes microseconds, the 33rd a third of a second or more."""
 
     @property
     def tasks(self) -> list[str]:

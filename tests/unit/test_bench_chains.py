@@ -103,6 +103,7 @@ def chain_rows() -> list[dict[str, Any]]:
             none = dict.fromkeys(("before_s", "assignment_s", "transition_s", "after_s"), 0.0)
             zero = {"orchestrator": "make", "wall_s": 0.5, "run_s": 0.5, "execution_s": 0.5, **none}
             rows.append({"round": number, **key, **zero})
+            rows.append({"round": number, **key, **zero, "orchestrator": "python", "isolation": chains.IN_PROCESS})
     return [{**rows[0], "chain": chains.FIRST, "run_s": 30.0}, *rows]
 
 

@@ -317,7 +317,13 @@ def test_one_command_measures_everything_on_the_pages_of_loads_and_transforms() 
     words = subprocess.run(
         ["make", "-n", "bench-load"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert {*run.PROGRAMS} - {*words} == {"backfill", "folklore", "soak", "kill_points"} and "--quick" not in words
+    assert {*run.PROGRAMS} - {*words} == {
+        "backfill",
+        "chains",
+        "folklore",
+        "soak",
+        "kill_points",
+    } and "--quick" not in words
 
 
 def test_every_result_has_its_page_and_every_page_its_result() -> None:

@@ -88,7 +88,7 @@ def choice(data: Data) -> Html | None:
         tag("div", *cards, class_="cards"),
         paragraph(tag("strong", "The rule. "), RULE),
         _configured(data),
-        Origin("make bench-tools", "17 minutes", [each for each in (backfill, chains) if each]).line(),
+        Origin("make bench-tools", "45 minutes", [each for each in (backfill, chains) if each]).line(),
     )
 
 

@@ -29,7 +29,7 @@ def light() -> None:
 
 @flow(name=LONG.pipeline(RUN_PROCESSES).name, persist_result=False)
 def long() -> None:
-    """Run the chain of tasks of a second."""
+    """Run the chain of tasks that compute for a while."""
     run(LONG)
 
 
