@@ -62,7 +62,9 @@ def page(result: dict[str, Any]) -> str:
 
 def _long_task_s(rows: list[Row]) -> float:
     """Return the seconds of one task of the long chain where nothing is around it."""
-    alone = [row["run_s"] for row in rows if row["isolation"] == "in-process" and row["chain"] == LONG.name]
+    alone: list[float] = [
+        row["run_s"] for row in rows if row["isolation"] == "in-process" and row["chain"] == LONG.name
+    ]
     return statistics.median(alone) / LONG.length
 
 

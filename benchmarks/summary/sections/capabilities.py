@@ -32,7 +32,7 @@ def capabilities(data: Data) -> Html | None:
         paragraph('On this project\'s services. Every "yes" is a test that passes. Every "no" is that test failing, '
                   "for the reason shown. Plain Python is the baseline and no candidate, so its \"no\" is gray."),
         filtered("capabilities", "capabilities", choices, _table(names, rows)),
-        Origin("make parity", "a part of make test, which takes 40 minutes", [Results(CAPABILITIES, {})]).line(),
+        Origin("make parity", "a part of make test, which takes 45 minutes", [Results(CAPABILITIES, {})]).line(),
     )  # fmt: skip
 
 
