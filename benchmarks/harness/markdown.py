@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from benchmarks.harness.measure import Spread
+
 
 def header(title: str, results: str, result: dict[str, Any]) -> str:
     """Return the head of a page: its title, the file that it was made from, the machine and the versions."""
@@ -35,6 +37,11 @@ def number(value: float) -> str:
     """Return three significant digits, without an exponent."""
     digits = 3 if value < 0.1 else 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:,.{digits}f}"
+
+
+def ranged(found: Spread) -> str:
+    """Return a median, with the smallest and the largest in brackets."""
+    return f"{number(found.median)} ({number(found.low)} - {number(found.high)})"
 
 
 def verdict(aim: str, result: float, limit: float, *, at_least: bool = False) -> list[str]:

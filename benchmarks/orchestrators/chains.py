@@ -40,7 +40,7 @@ from benchmarks.orchestrators import place
 from benchmarks.orchestrators.fibonacci import fibonacci
 from benchmarks.orchestrators.shapes import CHAINS, ISOLATIONS, SHORT, TASK_PROCESSES, Chain
 from core.lab.protocol import RunRecord, TaskRecord
-from core.lab.registry import Orchestrator, select
+from core.lab.registry import Orchestrator
 from core.lab.runs import Runs
 from core.lab.session import Lab
 from core.settings import ROOT, Settings
@@ -183,7 +183,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     found: list[dict[str, Any]] = []
     with place.state() as at:
-        chosen = [each for each in select(asked.on, at) if each.name != "plain"]
+        chosen = place.with_services(asked.on, at)
         facts = {**place.facts(at, chosen), "samples": asked.samples}
         for row in rows(at, chosen, asked.rounds, asked.samples):
             print(f"{row['orchestrator']:<9} round {row['round']}  {row['chain']:<6} {row['isolation']:<15}"

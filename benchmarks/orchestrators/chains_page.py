@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from benchmarks.harness.markdown import header, number, table
-from benchmarks.harness.measure import Row, Spread, spread
+from benchmarks.harness.markdown import header, number, ranged, table
+from benchmarks.harness.measure import Row, spread
 from benchmarks.orchestrators.chains import FIRST
 from benchmarks.orchestrators.shapes import CHAINS, LIGHT, LONG, SHORT, Chain
 
@@ -78,7 +78,7 @@ def _by_isolation(rows: list[Row]) -> Iterator[str]:
 
 def _runs(rows: list[Row]) -> Iterator[str]:
     for chain in CHAINS:
-        yield _shown(spread(_run_s(rows, chain)))
+        yield ranged(spread(_run_s(rows, chain)))
     short = sorted(_run_s(rows, SHORT))
     yield number(percentile(short, 0.95))
     yield number(short[-1])
@@ -104,7 +104,7 @@ def _first(rows: list[Row]) -> Iterator[list[str]]:
     for line in _lines([row for row in rows if row["chain"] == FIRST]):
         found = _of(rows, line)
         first = spread(row["run_s"] for row in found if row["chain"] == FIRST)
-        yield [_title(line), _shown(first), _shown(spread(_run_s(found, SHORT)))]
+        yield [_title(line), ranged(first), ranged(spread(_run_s(found, SHORT)))]
 
 
 def _title(line: Line) -> str:
@@ -125,7 +125,3 @@ def _run_s(rows: list[Row], chain: Chain) -> list[float]:
 
 def _samples(rows: list[Row]) -> int:
     return min(len(_run_s(_of(rows, line), SHORT)) for line in _lines(rows))
-
-
-def _shown(found: Spread) -> str:
-    return f"{number(found.median)} ({number(found.low)} - {number(found.high)})"

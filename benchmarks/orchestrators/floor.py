@@ -33,7 +33,7 @@ from benchmarks.orchestrators.backfill import measured
 from benchmarks.orchestrators.shapes import NO_OP
 from core.lab.protocol import BackfillRequest, BackfillResult, Tuned
 from core.lab.protocol.tuning import ALL, VARIABLE
-from core.lab.registry import Orchestrator, select
+from core.lab.registry import Orchestrator
 from core.lab.session import Lab
 from core.month import Month
 from core.settings import Settings
@@ -113,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     found: list[dict[str, Any]] = []
     with place.state() as at:
-        chosen = [each for each in select(asked.on, at) if each.name != "plain"]
+        chosen = place.with_services(asked.on, at)
         facts = {**place.facts(at, chosen), "settings": place.settings_of(at, chosen)}
         only = [each.strip() for each in asked.settings.split(",") if each.strip()]
         for row in rows(at, chosen, [int(count) for count in asked.months.split(",")], asked.rounds, only):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.harness.markdown import header, number, table
+from benchmarks.harness.markdown import header, number, ranged, table
 from benchmarks.harness.measure import Row, Spread, spread
 
 TUNED, SHIPPED, ALONE = "tuned", "shipped", "shipped + "
@@ -91,4 +91,4 @@ def _spread(rows: list[Row], what: str, name: str, settings: str, months: int) -
 def _shown(found: Spread) -> str:
     if found.low == found.high:
         return number(found.median)
-    return f"{number(found.median)} ({number(found.low)} - {number(found.high)})"
+    return ranged(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.harness.markdown import header, number, table
+from benchmarks.harness.markdown import header, number, ranged, table
 from benchmarks.harness.measure import Row, Spread, spread
 from benchmarks.orchestrators.footprint import IMPORTS
 
@@ -63,4 +63,4 @@ def _shown(found: Spread, count: int) -> str:
         return f"{found.median:,}" if isinstance(found.median, int) else number(found.median)
     if found.low == found.high:
         return f"{found.median:,.0f}" if found.median >= 100 else number(found.median)
-    return f"{number(found.median)} ({number(found.low)} - {number(found.high)})"
+    return ranged(found)

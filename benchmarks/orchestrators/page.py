@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from benchmarks.harness.markdown import AIMS, header, number, table, verdict
+from benchmarks.harness.markdown import AIMS, header, number, ranged, table, verdict
 from benchmarks.harness.measure import Row, Spread, spread
 
 BASELINE = "plain"
@@ -83,7 +83,7 @@ def _spread(rows: Iterable[Row], name: str, what: str, turn: str) -> Spread | No
 
 
 def _shown(found: Spread | None) -> str:
-    return f"{number(found.median)} ({number(found.low)} - {number(found.high)})" if found else "-"
+    return ranged(found) if found else "-"
 
 
 def _table(rows: list[Row], what: str, *turns: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.harness import measure
 from core.lab.postgres import Postgres
 from core.lab.protocol.further import VARIABLE as PIPELINES
-from core.lab.registry import Orchestrator
+from core.lab.registry import BASELINE, Orchestrator, select
 from core.lab.session import Lab
 from core.settings import Settings, settings
 
@@ -33,6 +33,11 @@ def state() -> Iterator[Settings]:
         finally:
             # As root, the cluster lies outside the temporary folder.
             Postgres(at.home / "postgres").wipe()
+
+
+def with_services(names: str, at: Settings) -> list[Orchestrator]:
+    """Return the orchestrators that are named, comma separated or ``all``, without the baseline."""
+    return [each for each in select(names, at) if each.name != BASELINE]
 
 
 def passing_on(at: Settings, variables: Mapping[str, str]) -> Settings:

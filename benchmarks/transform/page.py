@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.harness.markdown import AIMS, header, number, table, verdict
+from benchmarks.harness.markdown import AIMS, header, number, ranged, table, verdict
 from benchmarks.harness.measure import Row, Spread, spread
 
 COLD_SHARE, GROWTH, COALESCED = 1 / 8, 1.5, 1.5
@@ -49,18 +49,14 @@ def _spread(rows: list[Row], what: str = "wall_s", **wanted: Any) -> Spread:
     return spread(row[what] for row in rows if all(row[key] == value for key, value in wanted.items()))
 
 
-def _shown(found: Spread) -> str:
-    return f"{number(found.median)} ({number(found.low)} - {number(found.high)})"
-
-
 def _line(question: str, title: str, rows: list[Row], **wanted: Any) -> list[str]:
-    return [title, *(_shown(_spread(rows, what, question=question, **wanted)) for what in ("wall_s", "cpu_s"))]
+    return [title, *(ranged(_spread(rows, what, question=question, **wanted)) for what in ("wall_s", "cpu_s"))]
 
 
 def _coalesced(rows: list[Row]) -> list[list[str]]:
     ways = ("one refresh", "one by one")
     return [
-        [str(built), *(_shown(_spread(rows, question="coalesced", built=built, way=way)) for way in ways)]
+        [str(built), *(ranged(_spread(rows, question="coalesced", built=built, way=way)) for way in ways)]
         for built in _values(rows, "coalesced", "built")
     ]
 
@@ -69,7 +65,7 @@ def _growth(rows: list[Row]) -> list[list[str]]:
     return [
         [
             str(loaded),
-            _shown(_spread(rows, question="growth", loaded=loaded)),
+            ranged(_spread(rows, question="growth", loaded=loaded)),
             *(number(_node(rows, loaded, model)) for model in ("fct_trips", "daily_borough_stats")),
         ]
         for loaded in _values(rows, "growth", "loaded")
