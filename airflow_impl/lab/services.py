@@ -9,6 +9,7 @@ import secrets
 from pathlib import Path
 
 from core.lab.protocol import (
+    ONE_THREAD,
     TAXI_PIPELINE,
     TAXI_RANGE,
     Endpoint,
@@ -98,9 +99,6 @@ SHIPPED = {
     "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
 }
 """Those of them that change only how fast things go, with Airflow's default. Preloading goes with the start method."""
-
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
-"""Variables with which NumPy and Arrow start no thread when they are imported: a process that forks must have one."""
 
 LOCAL = "airflow.dag_processing.bundles.local.LocalDagBundle"
 """The class of a DAG bundle that is a folder of this machine."""

@@ -19,7 +19,7 @@ REPOSITORY = "__repository__"
 """Dagster's name of what is in the taxi pipeline's code location. In the other one, each has a name of its own."""
 
 # A look costs the web server 30 ms.
-POLL_S = 1.0
+POLL_S = 0.25
 
 WAITING = ("NOT_STARTED", "QUEUED")
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")

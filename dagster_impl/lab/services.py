@@ -5,19 +5,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.errors import RETRIES
-from core.lab.protocol import Endpoint, Services, Step, Tuned, as_shipped, write_json
+from core.lab.protocol import ONE_THREAD, Endpoint, Services, Step, Tuned, as_shipped, write_json
 from core.run import TASK_TIMEOUT_S
 from core.settings import private
 
 STOCK_DAEMON_S = 30
 """The pause between two looks of Dagster's daemon at its backfills: a constant, without a setting."""
-DAEMON_S = 2
+DAEMON_S = 1
 """The same of the daemon that the lab starts."""
 
 BACKFILL_LOOP = Tuned("dagster.backfill_loop", f"{DAEMON_S} s", f"{STOCK_DAEMON_S} s")
-DEQUEUE_INTERVAL = Tuned("dagster.dequeue_interval_seconds", "1", "5")
+DEQUEUE_INTERVAL = Tuned("dagster.dequeue_interval_seconds", "0.5", "5")
 DEQUEUE_THREADS = Tuned("dagster.dequeue_use_threads", "true, 4 workers", "false")
-TUNED = [BACKFILL_LOOP, DEQUEUE_INTERVAL, DEQUEUE_THREADS]
+RUN_START = Tuned("dagster.run_start_method", "forkserver, with all imported", "spawn")
+STORAGE = Tuned("dagster.storage", "connections are kept", "a connection for each query")
+TUNED = [BACKFILL_LOOP, DEQUEUE_INTERVAL, DEQUEUE_THREADS, RUN_START, STORAGE]
 """What is changed for speed alone; the environment may leave it as it is shipped (`core.lab.protocol.tuning`)."""
 
 MAX_JOBS = 16
@@ -57,9 +59,9 @@ def dagster_yaml() -> dict[str, object]:
     return {
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
-        "storage": {"postgres": {"postgres_url": {"env": "TRIPTYCH_DAGSTER_STORAGE"}}},
+        "storage": storage(),
         "concurrency": {"runs": {"max_concurrent_runs": MAX_JOBS, "tag_concurrency_limits": limits}},
-        "run_queue": run_queue(),
+        **run_queue(),
         # A run that is killed together with its code server stays STARTED for ever without the last of these.
         "run_monitoring": {"enabled": True, "start_timeout_seconds": 300, "max_runtime_seconds": MAX_RUNTIME_S},
         # A killed process is retried. A step that failed has had its own retries, and a permanent error gets none.
@@ -69,15 +71,28 @@ def dagster_yaml() -> dict[str, object]:
     }
 
 
+def storage() -> dict[str, object]:
+    """Return where the instance keeps its runs, events and schedules."""
+    where = {"postgres_url": {"env": "TRIPTYCH_DAGSTER_STORAGE"}}
+    if STORAGE.name in as_shipped(TUNED):
+        return {"postgres": where}
+    return {"custom": {"module": "dagster_impl.lab.storage", "class": "PooledPostgresStorage", "config": where}}
+
+
 def run_queue() -> dict[str, object]:
     """Return how the daemon launches queued runs.
 
     One after the other, twelve runs take 22 s to launch; with threads, as long as the processors need.
     """
     left = as_shipped(TUNED)
-    interval: dict[str, object] = {"dequeue_interval_seconds": 1}
-    threads: dict[str, object] = {"dequeue_use_threads": True, "dequeue_num_workers": 4}
-    return ({} if DEQUEUE_INTERVAL.name in left else interval) | ({} if DEQUEUE_THREADS.name in left else threads)
+    threads = {} if DEQUEUE_THREADS.name in left else {"dequeue_use_threads": True, "dequeue_num_workers": 4}
+    if DEQUEUE_INTERVAL.name in left:
+        return {"run_queue": threads}
+    return {
+        "run_coordinator": {
+            "module": "dagster_impl.lab.run_queue", "class": "QuickRunCoordinator", "config": threads,
+        }
+    }  # fmt: skip
 
 
 def locations(ports: Mapping[str, int]) -> list[str]:
@@ -88,7 +103,9 @@ def locations(ports: Mapping[str, int]) -> list[str]:
 def code_server(location: str, port: int) -> Step:
     """Return the code server of a location, as a process of its own: what one loads, no other sees."""
     # Lazily: a server that loads the definitions first ends when it can't, and takes the message with it.
-    command = ["dagster", "api", "grpc", "--lazy-load-user-code", "-m", DEFINITIONS[location]]
+    forking = [sys.executable, "-m", "dagster_impl.lab.code_server"]
+    program = ["dagster"] if RUN_START.name in as_shipped(TUNED) else forking
+    command = [*program, "api", "grpc", "--lazy-load-user-code", "-m", DEFINITIONS[location]]
     where = ["--location-name", location, "-h", "127.0.0.1", "-p", str(port)]
     return Step(start=[*command, *where], name="code-server" if location == LOCATION else f"{location}-code-server")
 
@@ -142,6 +159,7 @@ def services(endpoint: Endpoint) -> Services:
         Step(wait=f"{web}/server_info"),
     ]
     env = {
+        **ONE_THREAD,
         "DAGSTER_HOME": str(home),
         # A run that takes longer to launch is marked as failed, and executed all the same: 60 s were too few at 35
         # times the load of a quiet machine.

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import psutil
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -206,6 +207,18 @@ class Held:
         pid = until(lambda: self.waiting(month), 240, 0.05, f"a loader of {month} in the middle of its load")
         os.kill(pid, signal.SIGKILL)
         until(lambda: not is_alive(pid) or None, 30, 0.02, f"the end of process {pid}")
+
+    def kill_above(self, month: str) -> int:
+        """End the parent of the process that loads `month` with SIGKILL, as soon as that waits; return the loader.
+
+        The parent is the orchestrator's own: Airflow's worker, the process that forked Dagster's or Prefect's run.
+        """
+        pid = until(lambda: self.waiting(month), 240, 0.05, f"a loader of {month} in the middle of its load")
+        parent = psutil.Process(pid).ppid()
+        assert parent != os.getpid(), "the loader's parent is this test"
+        os.kill(parent, signal.SIGKILL)
+        until(lambda: not is_alive(parent) or None, 30, 0.02, f"the end of process {parent}")
+        return pid
 
     def waiting(self, month: str) -> int | None:
         """Return the process that waits in the middle of a load of `month`, if one does."""

@@ -9,7 +9,8 @@ import pytest
 
 from core.errors import RETRIES
 from core.lab.protocol import BackfillResult, MonthRecord
-from tests.contract.bench import MONTHS, Bench, Schema, Tables
+from core.waiting import until
+from tests.contract.bench import MONTHS, Bench, Schema, Tables, is_alive
 
 GOOD, BAD, SHAKY, LAST = MONTHS
 TWO = MONTHS[:2]
@@ -108,6 +109,19 @@ def test_a_loader_killed_in_the_middle_of_a_load_loses_nothing(bench: Bench, orc
     assert killed.is_unchanged
     assert bench.backfill(orchestrator, TWO, bench.folder, killed.schema).status == "success"
     assert bench.tables(killed.schema) == bench.baseline(bench.folder, TWO)
+
+
+@pytest.mark.capability("survives_worker_kill")
+def test_a_month_lands_after_the_process_above_its_loader_is_killed(bench: Bench, orchestrator: str) -> None:
+    schema = bench.schema()
+    bench.backfill("plain", TWO[:1], bench.folder, schema)
+    with ThreadPoolExecutor(1) as pool:
+        with bench.held_before_publishing(schema) as loader:
+            running = pool.submit(bench.backfill, orchestrator, TWO[1:], bench.folder, schema)
+            orphan = loader.kill_above(TWO[1])
+        assert running.result().status == "success"
+    until(lambda: not is_alive(orphan) or None, 60, 0.1, f"the end of process {orphan}, whose parent was killed")
+    assert bench.tables(schema) == bench.baseline(bench.folder, TWO)
 
 
 def test_an_interrupted_backfill_does_not_go_on(bench: Bench, orchestrator: str) -> None:

@@ -75,10 +75,11 @@ from core.lab.protocol.serving import (
     write_json,
 )
 from core.lab.protocol.single import run_verbs
-from core.lab.protocol.tuning import Tuned, as_shipped
+from core.lab.protocol.tuning import ONE_THREAD, Tuned, as_shipped
 
 __all__ = [
     "KINDS",
+    "ONE_THREAD",
     "TAXI_PIPELINE",
     "TAXI_RANGE",
     "BackfillRequest",

@@ -15,7 +15,7 @@ from airflow.utils.file import list_py_file_paths
 
 from airflow_impl.lab import services as stack
 from airflow_impl.lab.services import SETTINGS, services
-from core.lab.protocol import Endpoint, Services
+from core.lab.protocol import ONE_THREAD, Endpoint, Services
 
 README = Path(stack.__file__).parent.parent / "README.md"
 
@@ -153,6 +153,6 @@ from core import datasets, extract, load, pipeline
 ours = ("core", "pyarrow", "psycopg", "numpy")
 print(sorted(each for each in set(sys.modules) - known if each.split(".")[0] in ours))
 """
-    env = {**os.environ, **stack.ONE_THREAD}
+    env = {**os.environ, **ONE_THREAD}
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert ran.stdout.splitlines()[-2:] == ["1", "[]"]

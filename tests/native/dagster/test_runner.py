@@ -1,24 +1,29 @@
 """The runner without services: its files, its queries, and how it reads Dagster's answers."""
 
+import inspect
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import httpx
 import pytest
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.storage.tags import TagType, get_tag_type
+from dagster._grpc import server
 from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
 from core import waiting
 from core.errors import RETRIES, TransientError, TriptychError
-from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint, Progress
+from core.lab.protocol import ONE_THREAD, BackfillRequest, BackfillResult, Endpoint, Progress
 from core.settings import settings
-from dagster_impl.lab import backfill, client, history, queries, runner, services
+from dagster_impl.lab import backfill, client, code_server, history, queries, runner, services
+from dagster_impl.lab.run_queue import QuickRunCoordinator
 
 QUERIES = {name: document for name, document in vars(queries).items() if name.isupper()}
 
@@ -62,7 +67,7 @@ def test_the_tables_of_a_new_database_are_made_before_any_service_starts(tmp_pat
     ("left", "command", "note"),
     [
         ("dagster.backfill_loop", ["dagster-daemon", "run"], "backfill daemon loop 30 s (stock)"),
-        ("", ["-m", "dagster_impl.lab.daemon", "2", "run"], "backfill daemon loop 2 s instead of the stock 30 s"),
+        ("", ["-m", "dagster_impl.lab.daemon", "1", "run"], "backfill daemon loop 1 s instead of the stock 30 s"),
     ],
 )
 def test_the_daemon_is_stock_or_labelled(
@@ -73,13 +78,63 @@ def test_the_daemon_is_stock_or_labelled(
     assert services.daemon_note() == note
 
 
-def test_the_run_queue_is_as_it_is_shipped_or_tuned_setting_by_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    tuned = {"dequeue_interval_seconds": 1, "dequeue_use_threads": True, "dequeue_num_workers": 4}
-    assert services.dagster_yaml()["run_queue"] == tuned
-    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "dagster.dequeue_use_threads")
-    assert services.dagster_yaml()["run_queue"] == {"dequeue_interval_seconds": 1}
-    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "all")
-    assert services.dagster_yaml()["run_queue"] == {}
+def test_the_run_queue_is_as_it_is_shipped_or_tuned_setting_by_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert queue_of(tmp_path, monkeypatch, "") == (QuickRunCoordinator, 0.5, True)
+    assert queue_of(tmp_path, monkeypatch, "dagster.dequeue_use_threads") == (QuickRunCoordinator, 0.5, False)
+    assert queue_of(tmp_path, monkeypatch, "dagster.dequeue_interval_seconds") == (dg.QueuedRunCoordinator, 5, True)
+    assert queue_of(tmp_path, monkeypatch, "all") == (dg.QueuedRunCoordinator, 5, False)
+
+
+def queue_of(home: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> tuple[type, float, bool]:
+    """Return the run queue of an instance whose settings were written with `left` as shipped."""
+    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", left)
+    # The limits hold with either queue.
+    monkeypatch.setattr(services, "storage", lambda: {"sqlite": {"base_dir": str(home)}})
+    services.write_files(home, {"code": 1, "web": 2})
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        queue = instance.run_coordinator
+        assert isinstance(queue, dg.QueuedRunCoordinator)
+        limits = instance.get_concurrency_config().run_queue_config
+        assert limits is not None
+        assert (limits.max_concurrent_runs, len(limits.tag_concurrency_limits)) == (16, 16)
+        return type(queue), queue.dequeue_interval_seconds, queue.dequeue_use_threads
+
+
+@pytest.mark.parametrize(
+    ("left", "program"),
+    [("", "-m dagster_impl.lab.code_server api grpc"), ("dagster.run_start_method", "dagster api grpc")],
+)
+def test_runs_are_forked_or_spawned(left: str, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", left)
+    step = services.code_server("triptych", 4001)
+    assert step.start is not None
+    assert program in " ".join(step.start)
+
+
+def test_the_code_server_has_the_start_method_that_dagster_uses_for_runs() -> None:
+    """It is a private attribute: a version of Dagster without it would spawn runs, and no other test would notice."""
+    assert "self._mp_ctx.Process(" in inspect.getsource(server.DagsterApiServer.StartRun)
+    made = code_server.ForkingServer.__new__(code_server.ForkingServer)
+    made.fork_runs()
+    assert made._mp_ctx.get_start_method() == "forkserver"
+
+
+def test_what_is_preloaded_leaves_one_thread_and_is_all_of_ours_that_a_run_imports() -> None:
+    code = f"""
+import importlib, os, sys
+importlib.import_module({code_server.PRELOADED!r})
+print(len(os.listdir("/proc/self/task")))
+known = set(sys.modules)
+from core import datasets, extract, load, pipeline
+import dagster_impl.defs.models, dagster_impl.defs.raw, dagster_impl.defs.report
+ours = ("core", "dagster_impl", "pyarrow", "psycopg", "psycopg2", "numpy")
+print(sorted(each for each in set(sys.modules) - known if each.split(".")[0] in ours))
+"""
+    env = {**os.environ, **ONE_THREAD}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert ran.stdout.splitlines()[-2:] == ["1", "[]"]
 
 
 def test_the_patched_loop_is_the_one_that_the_daemon_reads() -> None:
