@@ -32,10 +32,10 @@ class ForkingServer(server.DagsterApiServer):
         """Make a fork server start the processes of runs."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([PRELOADED])
-        self._mp_ctx = context
+        self._mp_ctx = context  # type: ignore[assignment]  # inferred as a context of "spawn"
 
 
 if __name__ == "__main__":
     # The command looks its server up in the module when it starts one.
     server.DagsterApiServer = ForkingServer  # type: ignore[misc]
-    sys.exit(main())
+    sys.exit(main())  # type: ignore[no-untyped-call]

@@ -5,8 +5,8 @@ in a month, so that many instances in one process hold none. A kept one is close
 TRIPTYCH_AS_SHIPPED=dagster.storage leaves the stock storage.
 """
 
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self, cast
 
 from dagster._core.storage.config import PostgresStorageConfig
 from dagster._serdes import ConfigurableClassData
@@ -33,11 +33,11 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             each.dispose = closing(each)  # type: ignore[method-assign]
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: PostgresStorageConfig) -> Self:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Return the storage that dagster.yaml asks for."""
         return cls(
             inst_data=inst_data,
-            postgres_url=pg_url_from_config(config_value),
+            postgres_url=pg_url_from_config(cast(PostgresStorageConfig, config_value)),
             should_autocreate_tables=config_value.get("should_autocreate_tables", True),
             token_provider=get_token_provider_from_config(config_value),
         )
