@@ -59,6 +59,7 @@ query ($id: ID!, $cursor: String) { runOrError(runId: $id) {
   __typename
   ... on Run {
     id status jobName creationTime startTime endTime tags { key value } repositoryOrigin { repositoryLocationName }
+    stats { ... on RunStatsSnapshot { launchTime } }
     assetSelection { path } stepKeysToExecute executionPlan { steps { key } }
     stepStats { stepKey status startTime endTime attempts { startTime } markers { startTime }
       materializations { metadataEntries { ...value } } }

@@ -188,6 +188,7 @@ def record(
         tasks=tasks or [],
         error=error,
         url=client.page(run["id"]),
+        launched_at=history.iso(run.get("stats", {}).get("launchTime")),
     )
 
 

@@ -67,12 +67,20 @@ def observed(prefect: Prefect, _pipeline: str, run_id: str) -> RunRecord:
     declared = pipeline.tasks if pipeline else []
     # The branch is a task of our flow, and none of its steps.
     steps = [task for task in task_runs if pipeline != TAXI_PIPELINE or history.step(task) in declared]
-    record = replace(record, tasks=tasks.records(run, steps, artifacts, declared))
+    record = replace(
+        record, tasks=tasks.records(run, steps, artifacts, declared), launched_at=launched_at(prefect, run_id)
+    )
     if record.state == "failed":
         record = replace(record, error=tasks.cause(run, task_runs, declared))
     if record.has_ended and not has_settled(run, task_runs, artifacts, pipeline):
         return replace(record, state="running", ended_at=None)
     return record
+
+
+def launched_at(prefect: Prefect, run_id: str) -> str | None:
+    """Return when the worker began to start the process of a run: it sets the run to Pending, and then starts it."""
+    states = prefect.call("GET", f"/flow_run_states/?flow_run_id={run_id}")
+    return min((state["timestamp"] for state in states if state["type"] == "PENDING"), default=None)
 
 
 def has_settled(run: Json, task_runs: list[Json], artifacts: list[Json], pipeline: Pipeline | None) -> bool:

@@ -39,7 +39,7 @@ def ask(bench: Bench, runs: Runs) -> None:
     assert loaded.returned["digest"] == bench.ledger(schema)[month].content_digest
     assert loaded.rows == bench.ledger(schema)[month].row_count
     created, started, ended = (instant(text) for text in (record.created_at, record.started_at, record.ended_at))
-    assert created <= started <= ended
+    assert created <= (instant(record.launched_at) if record.launched_at else created) <= started <= ended
     listed = [run for run in runs.newest(PIPELINE) if run.run_id == run_id]
     assert [(run.state, run.cause, run.partition) for run in listed] == [("success", "manual", month)]
     assert runs.newest("no_such_pipeline") == []

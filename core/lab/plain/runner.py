@@ -64,7 +64,10 @@ def backfill(data: dict[str, Any], progress: Progress) -> BackfillResult:
     def one(month: Month) -> MonthRecord:
         progress(str(month), "running")
         run_id = new_id(str(month))
-        queued = RunRecord("plain", TAXI_PIPELINE.name, run_id, "queued", "backfill", str(month), created_at=now())
+        at = now()
+        queued = RunRecord(
+            "plain", TAXI_PIPELINE.name, run_id, "queued", "backfill", str(month), created_at=at, launched_at=at
+        )
 
         def save(run: RunRecord) -> None:
             store.save(run)

@@ -70,6 +70,8 @@ class RunRecord(Message):
     """Why it failed, in one line."""
     url: str | None = None
     """The run's own page."""
+    launched_at: str | None = None
+    """When the orchestrator began to start the run's process: `observe` says it, where that is recorded."""
 
     @property
     def has_ended(self) -> bool:

@@ -113,6 +113,15 @@ def test_runs_are_listed_by_the_name_of_the_pipeline() -> None:
     assert (records[0].created_at, records[0].ended_at) == ("1970-01-01T00:00:10+00:00", None)
 
 
+def test_only_a_run_that_is_observed_says_when_its_process_was_started() -> None:
+    whole = run(stats={"launchTime": 10.5})
+    assert (
+        runs.observed(Web(RUN=[whole]).client(), "taxi_pipeline", "r1").launched_at
+        == "1970-01-01T00:00:10.500000+00:00"
+    )
+    assert runs.record(Web().client(), run()).launched_at is None
+
+
 def test_a_run_has_its_tasks_in_order_and_what_they_returned() -> None:
     trips = step("raw_trips", state="unchanged", digest="cd", **{"dagster/partition_row_count": 5, "dagster/x": "y"})
     steps = [step("transform", "IN_PROGRESS", attempts=1), trips, step("raw_zones", attempts=2, state="success")]

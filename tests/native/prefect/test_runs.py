@@ -88,6 +88,15 @@ def test_the_process_of_a_run_is_what_its_worker_wrote_down() -> None:
     ]  # fmt: skip
 
 
+def test_a_run_was_launched_when_it_was_first_pending() -> None:
+    def states(*kinds: str) -> Prefect:
+        found = [{"type": kind, "timestamp": f"2024-01-01T00:00:0{at}Z"} for at, kind in enumerate(kinds)]
+        return server(flow_run_states=[found])  # type: ignore[list-item]
+
+    assert runs.launched_at(states("SCHEDULED", "PENDING", "RUNNING", "PENDING"), "run") == "2024-01-01T00:00:01Z"
+    assert runs.launched_at(states("SCHEDULED", "CANCELLED"), "run") is None
+
+
 @pytest.mark.parametrize(
     ("state", "asked"), [("SCHEDULED", ["CANCELLED"]), ("RUNNING", ["CANCELLING"]), ("FAILED", [])]
 )
