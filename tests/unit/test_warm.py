@@ -38,6 +38,8 @@ def main():
         sys.exit({"none": None, "text": "a message"}.get(sys.argv[2]))
     if sys.argv[1] == "read":
         return len(os.read(0, 10))
+    if sys.argv[1] == "work":
+        sum(range(10_000_000))
     if sys.argv[1] == "hang":
         open(sys.argv[2], "w").write(str(os.getpid()))
         while True:
@@ -158,6 +160,14 @@ def test_a_call_ends_as_a_script_does(toy: Served, way: str, code: int, said: st
     assert ended[:2] == (code, "written, not flushed")
     assert ended[2].endswith(said)
     assert bool(said) == bool(ended[2])
+
+
+def test_the_server_waits_for_a_call_that_has_ended_and_knows_what_it_used(toy: Served) -> None:
+    server = psutil.Process(toy.process.pid)
+    assert toy.call("work")[0] == 0
+    until(lambda: not server.children() or None, 30, 0.01, "the end of the call")
+    used = server.cpu_times()
+    assert used.children_user + used.children_system > 0.05
 
 
 def test_standard_input_is_empty(toy: Served) -> None:
