@@ -10,7 +10,10 @@ Each orchestrator has four turns in a round, in a lab session in which no other 
     unchanged  the same months again, which finds that nothing is to be done: nearly the orchestrator's own cost
 
 Settings are the adapters' own, so these are figures of tuned orchestrators. CPU seconds are the machine's, whatever
-spends them: the orchestrator, PostgreSQL, dbt and the lab. Memory is that of the orchestrator's processes alone.
+spends them: the orchestrator, PostgreSQL, dbt and the lab. Memory is that of the orchestrator's processes alone. Both
+are also in each row by role (`benchmarks.orchestrators.roles`), beside the statements in the orchestrator's database
+and its growth (`benchmarks.orchestrators.metadata`). After the clock has stopped, the orchestrator is asked for its
+records of the months, which say where their seconds went (`benchmarks.orchestrators.stages`).
 """
 
 from __future__ import annotations
@@ -18,91 +21,49 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-
-import psutil
 
 from benchmarks.harness import measure
 from benchmarks.harness.measure import Row
 from benchmarks.orchestrators import place
+from benchmarks.orchestrators.metadata import Metadata, counted
+from benchmarks.orchestrators.role_meters import CpuByRole, MemoryByRole
+from benchmarks.orchestrators.roles import Roles
+from benchmarks.orchestrators.stages import recorded, stages
+from benchmarks.orchestrators.watch import Memory, Meter, measured
 from core.extract import sample
-from core.lab import processes
 from core.lab.protocol import BackfillRequest
 from core.lab.registry import Orchestrator, select
+from core.lab.runs import Runs
 from core.lab.session import Lab
 from core.month import parse_months
 from core.settings import Settings
 
-SAMPLE_S = 0.5
-"""The pause between two looks at the memory. A look takes 20 ms, so this costs 2% of both cores at most."""
-
-
-class Memory(threading.Thread):
-    """Watches the memory of the processes that run on behalf of a folder, and keeps the largest sum, in MB.
-
-    Each process counts with its proportional set size (PSS), which splits a shared page among those that share it: the
-    sum of resident sizes counts Airflow's forks several times.
-    """
-
-    def __init__(self, owner: Path) -> None:
-        super().__init__(daemon=True)
-        self.peak_mb, self._owner, self._done = 0.0, owner, threading.Event()
-
-    def run(self) -> None:
-        """Look until `stop`."""
-        while not self._done.wait(SAMPLE_S):
-            self.peak_mb = max(self.peak_mb, sum(map(_pss_mb, processes.members(self._owner))))
-
-    def stop(self) -> float:
-        """Stop watching; return the peak."""
-        self._done.set()
-        self.join()
-        return round(self.peak_mb, 1)
-
-
-def _pss_mb(process: psutil.Process) -> float:
-    with suppress(psutil.Error, OSError):
-        return float(process.memory_full_info().pss) / 2**20
-    return 0.0
-
-
-@contextmanager
-def measured(owner: Path) -> Iterator[Row]:
-    """Measure the block. The yielded row has ``wall_s``, ``cpu_s`` and ``peak_mb`` once the block has ended."""
-    row: Row = {}
-    memory = Memory(owner)
-    memory.start()
-    cpu_s, wall_s = measure.machine_cpu_s(), time.perf_counter()
-    try:
-        yield row
-    finally:
-        row["wall_s"] = round(time.perf_counter() - wall_s, 2)
-        row["cpu_s"] = round(measure.machine_cpu_s() - cpu_s, 2)
-        row["peak_mb"] = memory.stop()
-
 
 def turns(at: Settings, orchestrator: Orchestrator, request: BackfillRequest, idle_s: float) -> Iterator[Row]:
     """Take the four turns of one orchestrator, in a lab session of its own."""
-    folder = at.home / orchestrator.name
     with Lab(at) as lab:
-        with measured(folder) as row:
-            running = lab.start([orchestrator])[orchestrator.name]
+        metadata = Metadata.of(lab, orchestrator, at)
+        with measured(Memory(at.home / orchestrator.name), [metadata]) as row:
+            lab.start([orchestrator])
         yield {"turn": "start", **row}
-        if running.processes:
-            with measured(folder) as row:
+        roles = Roles.of(lab, orchestrator, at)
+        meters: list[Meter] = [metadata, CpuByRole(roles)]
+        if roles.has_services:
+            with measured(MemoryByRole(roles), meters) as row:
                 time.sleep(idle_s)
             yield {"turn": "idle", **row}
         for turn, state in (("load", "success"), ("unchanged", "unchanged")):
-            with measured(folder) as row:
+            with measured(MemoryByRole(roles), meters) as row:
+                since = time.time()
                 result = lab.backfill(orchestrator, request)
+                until = time.time()
             odd = {each.month: each.error or each.state for each in result.months if each.state != state}
             if odd:
                 raise measure.BenchmarkError(f"{orchestrator.name}: months that did not end as {state}: {odd}")
-            yield {"turn": turn, **row, "runner_s": result.seconds}
+            runs = recorded(Runs(lab, orchestrator), len(request.months), since)
+            yield {"turn": turn, **row, "runner_s": result.seconds, **stages(runs, since, until)}
 
 
 def rows(at: Settings, chosen: Iterable[Orchestrator], months: list[str], source: str, rounds: int, idle_s: float
@@ -128,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     months, found = parse_months(asked.months), []
     with place.state() as at:
+        counted(at)
         source = at.home.parent / "published"
         sample.ensure(source, months, rows=asked.rows)
         chosen = select(asked.on, at)

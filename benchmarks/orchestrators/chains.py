@@ -60,8 +60,8 @@ def parts(record: RunRecord) -> Row:
     ``timeline`` has the times of each task in seconds after the run's creation: assigned, started, ended. Where an
     orchestrator does not record when it assigned a task, that is its start.
     """
-    tasks = sorted(map(_times, record.tasks), key=lambda task: task[1])
-    created, ended = _instant(record.created_at), _instant(record.ended_at)
+    tasks = sorted(map(times, record.tasks), key=lambda task: task[1])
+    created, ended = instant(record.created_at), instant(record.ended_at)
     spans = {
         "run_s": ended - created,
         "before_s": tasks[0][0] - created,
@@ -74,13 +74,15 @@ def parts(record: RunRecord) -> Row:
     return {**{name: round(value, 3) for name, value in spans.items()}, "timeline": timeline}
 
 
-def _times(task: TaskRecord) -> tuple[float, float, float]:
-    started, ended = _instant(task.started_at), _instant(task.ended_at)
-    assigned = _instant(task.created_at) if task.created_at else started
+def times(task: TaskRecord) -> tuple[float, float, float]:
+    """Return when a task was assigned, started and ended, in seconds since 1970."""
+    started, ended = instant(task.started_at), instant(task.ended_at)
+    assigned = instant(task.created_at) if task.created_at else started
     return min(assigned, started), started, ended
 
 
-def _instant(text: str | None) -> float:
+def instant(text: str | None) -> float:
+    """Return a time of the runner protocol in seconds since 1970."""
     if text is None:
         raise measure.BenchmarkError("a run or a task that succeeded has no time of its start or of its end")
     return dt.datetime.fromisoformat(text).timestamp()

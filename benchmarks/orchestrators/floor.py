@@ -29,8 +29,8 @@ from typing import Any
 from benchmarks.harness import measure
 from benchmarks.harness.measure import Row
 from benchmarks.orchestrators import place
-from benchmarks.orchestrators.backfill import measured
 from benchmarks.orchestrators.shapes import NO_OP
+from benchmarks.orchestrators.watch import Memory, measured
 from core.lab.protocol import BackfillRequest, BackfillResult, Tuned
 from core.lab.protocol.tuning import ALL, VARIABLE
 from core.lab.registry import Orchestrator
@@ -78,7 +78,7 @@ def turn(at: Settings, orchestrator: Orchestrator, months: Sequence[int]) -> Ite
         lab.start([orchestrator])
         for count in months:
             request = BackfillRequest(months_from(FIRST, count), "", "", pipeline=NO_OP.name)
-            with measured(at.home / orchestrator.name) as row:
+            with measured(Memory(at.home / orchestrator.name)) as row:
                 result = lab.backfill(orchestrator, request)
             failed = {each.month: each.error for each in result.months if each.state == "failed"}
             if failed:

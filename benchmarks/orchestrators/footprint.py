@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks.harness import measure
 from benchmarks.harness.measure import Row
 from benchmarks.orchestrators import place
-from benchmarks.orchestrators.backfill import measured
+from benchmarks.orchestrators.watch import Memory, measured
 from core.lab.registry import Orchestrator, select
 from core.lab.session import Lab
 from core.settings import Settings
@@ -88,11 +88,11 @@ def services(at: Settings, orchestrator: Orchestrator, idle_s: float) -> Iterato
     """Start the services, let them idle for `idle_s` unless that is 0, and end them."""
     folder = at.home / orchestrator.name
     with Lab(at) as lab:
-        with measured(folder) as row:
+        with measured(Memory(folder)) as row:
             lab.start([orchestrator])
         yield {"what": "start", **row}
         if idle_s:
-            with measured(folder) as row:
+            with measured(Memory(folder)) as row:
                 time.sleep(idle_s)
             yield {"what": "idle", **row}
         began, cpu_s = time.perf_counter(), measure.machine_cpu_s()
