@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.harness import measure, parts
 from core.settings import ROOT
@@ -45,14 +47,24 @@ SUMMARY = "docs/report.html"
 """The one page for readers, of all results: `benchmarks.summary` renders it, and leaves out what was not measured."""
 
 
-def render(name: str, folder: Path | None = None) -> str:
-    """Return the page of the results `name`: the published ones, or those in `folder`."""
+def _read(name: str, folder: Path | None) -> dict[str, Any]:
     page = PAGES[name]
     folder = folder or page.results
     result = measure.read(name, folder)
     if page.part and (folder / f"{page.part}.json").exists():
         result[page.part] = measure.read(page.part, folder)
-    text: str = importlib.import_module(page.module).page(result)
+    return result
+
+
+def pictures(name: str, folder: Path | None = None) -> Mapping[str, str]:
+    """Return the pictures beside the page of the results `name`, by file; most pages have none."""
+    made = getattr(importlib.import_module(PAGES[name].module), "pictures", None)
+    return made(_read(name, folder)) if made else {}
+
+
+def render(name: str, folder: Path | None = None) -> str:
+    """Return the page of the results `name`: the published ones, or those in `folder`."""
+    text: str = importlib.import_module(PAGES[name].module).page(_read(name, folder))
     return text
 
 
@@ -65,6 +77,8 @@ def main(argv: list[str] | None = None) -> int:
         if ((folder or page.results) / f"{name}.json").exists():
             path = folder / Path(page.path).name if folder else ROOT / page.path
             path.write_text(render(name, folder))
+            for file, drawn in pictures(name, folder).items():
+                path.with_name(file).write_text(drawn)
             print(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
     path = folder / Path(SUMMARY).name if folder else ROOT / SUMMARY
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,10 @@ from typing import Any
 
 from benchmarks.harness.markdown import AIMS, header, number, ranged, table, verdict
 from benchmarks.harness.measure import Row, Spread, spread
+from benchmarks.orchestrators.months_page import CPU, MEMORY, by_role, pictures, sections
+from benchmarks.orchestrators.role_meters import cpu_key, peak_key
+
+__all__ = ["AIM_S", "BASELINE", "FLOOR", "costs", "page", "pictures"]
 
 BASELINE = "plain"
 
@@ -39,10 +43,13 @@ def page(result: dict[str, Any]) -> str:
             _table(rows, "cpu_s", "load", "unchanged", "start", "idle"),
             "User and system time of the whole machine, so PostgreSQL, dbt and the lab are part of it. "
             f"`idle`: the services run for {number(result['idle_s'])} s, and nothing is asked of them.\n",
+            *by_role(rows, cpu_key, CPU),
             "## Memory, MB\n",
             _table(rows, "peak_mb", "load", "unchanged", "idle"),
             "The largest sum of what the orchestrator's own processes held, services and runs, without PostgreSQL and "
             "dbt. A page of memory that several processes share counts once (proportional set size).\n",
+            *by_role(rows, peak_key, MEMORY),
+            *sections(result),
             "## Against the aims\n",
             table(AIMS, _aims(rows, [name for name in names if name != BASELINE])),
         ]

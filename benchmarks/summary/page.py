@@ -21,6 +21,7 @@ from benchmarks.summary.sections.headline import headline
 from benchmarks.summary.sections.limits import limits
 from benchmarks.summary.sections.loads import race, strategies
 from benchmarks.summary.sections.machine import machine
+from benchmarks.summary.sections.months import months
 
 TITLE = "Airflow, Dagster and Prefect on one pipeline"
 
@@ -43,6 +44,7 @@ def render(data: Data, found: Sequence[Claim] = ()) -> str:
         ("choice", "Which of the three", choice),
         ("capabilities", "Capabilities", capabilities),
         ("costs", "A backfill", costs),
+        ("months", "Seconds of a month", months),
         ("floor", "The floor", floor),
         ("chains", "Time of a task", chains),
         ("race", "Loading a month", race),
