@@ -159,7 +159,7 @@ def services(endpoint: Endpoint) -> Services:
     every = placed | options() | for_further_pipelines()
     triggerer = [Step(start=["airflow", "triggerer", "--skip-serve-logs"], name="triggerer")]
     return Services(
-        env={"AIRFLOW_HOME": str(home), "PYTHONPATH": str(LOCAL_SETTINGS), **ONE_THREAD}
+        env={"AIRFLOW_HOME": str(home), "PYTHONPATH": python_path(), **ONE_THREAD}
         | {f"AIRFLOW__{option}": value for option, value in every.items()},
         steps=[
             Step(run=["airflow", "db", "migrate"], name="db-migrate", once=True),
@@ -173,6 +173,11 @@ def services(endpoint: Endpoint) -> Services:
         ],
         web=url,
     )
+
+
+def python_path() -> str:
+    """Return where the services find modules besides the checkout: our local settings, and what the caller has."""
+    return os.pathsep.join(filter(None, [str(LOCAL_SETTINGS), os.environ.get("PYTHONPATH")]))
 
 
 def base_url(endpoint: Endpoint) -> str:

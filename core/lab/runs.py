@@ -13,6 +13,7 @@ import psutil
 from core.lab.identity import Identity
 from core.lab.protocol import (
     LimitRequest,
+    ManyRequest,
     ProcessesRequest,
     ProcessList,
     ProcessRecord,
@@ -53,6 +54,11 @@ class Runs:
         """Start a run by hand, of a month or for a date (`StartRequest.at`) if it is said, and return its id."""
         request = StartRequest(pipeline, dict(parameters), month, at)
         return str(self.lab.ask(self.orchestrator, "start", request)["run_id"])
+
+    def start_many(self, pipeline: str, parameters: Mapping[str, Any], count: int) -> list[str]:
+        """Start so many runs by hand, one right after the other, and return their ids."""
+        request = ManyRequest(pipeline, dict(parameters), count)
+        return list(self.lab.ask(self.orchestrator, "start_many", request)["run_ids"])
 
     def observe(self, pipeline: str, run_id: str, wait_s: float | None = 0.0, show: Show | None = None) -> RunRecord:
         """Return a run's record: now, or once it has ended, after `wait_s` seconds at most (None: without a limit)."""

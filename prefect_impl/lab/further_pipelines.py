@@ -5,7 +5,7 @@
 Each module ``prefect_flows`` has a list `deployments` of what ``flow.to_deployment("triptych", ...)`` returns, with its
 schedules, triggers, tags and limits. A flow has the name of its pipeline, as in ``@flow(name="load_month")``. The
 module says nothing of where they run: that is as in prefect.yaml, but in a work queue of their own, without the limit
-of the months.
+of the months. One that is started by the hundred names the queue of the months instead, to have that limit.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def placed(module: str, deployment: RunnerDeployment) -> RunnerDeployment:
     function = re.split("[.:]", str(deployment.entrypoint))[-1]
     deployment.entrypoint = f"{module}.{function}"
     deployment.work_pool_name = pool["name"]
-    deployment.work_queue_name = QUEUE
+    deployment.work_queue_name = deployment.work_queue_name or QUEUE
     deployment.job_variables = {**pool["job_variables"], **deployment.job_variables}
     return deployment
 

@@ -8,7 +8,7 @@ import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -40,6 +40,7 @@ from core.lab.protocol import (
     month_record,
     progress_path,
     read_result,
+    run_verbs,
     schedule_verbs,
     serve,
     write_json,
@@ -294,6 +295,25 @@ def test_the_verbs_of_schedules_ask_the_client_of_an_endpoint(tmp_path: Path) ->
     assert verbs["schedule"]({**at, "active": False}, progress) == {}
     assert verbs["catch_up"]({**at, "since": "a", "until": "b"}, progress) == {"run_ids": ["1", "2"]}
     assert schedules.asked == [("/x", "p", False), ("/x", "p", "a", "b")]
+
+
+def test_many_runs_are_started_with_one_client(tmp_path: Path) -> None:
+    clients: list[object] = []
+    asked: list[object] = []
+
+    class Started:
+        def start(self, client: str, wanted: StartRequest) -> str:
+            asked.append((client, wanted.pipeline, wanted.parameters, wanted.month))
+            return f"r{len(asked)}"
+
+    def connected(endpoint: dict[str, Any]) -> nullcontext[str]:
+        clients.append(endpoint)
+        return nullcontext(endpoint["home"])
+
+    verbs = run_verbs(connected, cast(Any, Started()), every_s=0)
+    wanted = {"pipeline": "p", "parameters": {"a": 1}, "count": 2, "endpoint": {"home": "/x"}}
+    assert verbs["start_many"](wanted, Progress(tmp_path / "progress")) == {"run_ids": ["r1", "r2"]}
+    assert asked == [("/x", "p", {"a": 1}, None)] * 2 and len(clients) == 1
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ Verbs
     backfill   BackfillRequest   -> BackfillResult  runs the months through the orchestrator's own machinery
 
     start      StartRequest      -> {"run_id"}      starts one run, as a user does by hand, and does not wait for it
+    start_many ManyRequest       -> {"run_ids"}     starts many runs so, with one client
     observe    RunRequest        -> RunRecord       what the orchestrator recorded of a run; may wait for its end
     runs       RunsRequest       -> RunList         the newest runs, whoever started them
     cancel     RunRequest        -> {}              asks the orchestrator to cancel a run, unless it has ended
@@ -51,6 +52,7 @@ from core.lab.protocol.records import (
 from core.lab.protocol.requests import (
     BackfillRequest,
     LimitRequest,
+    ManyRequest,
     Mode,
     ProcessesRequest,
     Request,
@@ -88,6 +90,7 @@ __all__ = [
     "Description",
     "Endpoint",
     "LimitRequest",
+    "ManyRequest",
     "Message",
     "Mode",
     "MonthRecord",

@@ -32,6 +32,15 @@ class StartRequest(Request):
 
 
 @dataclass(frozen=True)
+class ManyRequest(Request):
+    """`count` runs of `pipeline`, none of a month, started by hand one right after the other."""
+
+    pipeline: str
+    parameters: dict[str, Any]
+    count: int
+
+
+@dataclass(frozen=True)
 class ScheduleRequest(Request):
     """Whether the schedule of `pipeline` starts runs from now on: a person turns it on, or pauses it."""
 

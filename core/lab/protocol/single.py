@@ -7,7 +7,14 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from core.lab.protocol.records import ProcessList, ProcessRecord, RunList, RunRecord
-from core.lab.protocol.requests import LimitRequest, ProcessesRequest, RunRequest, RunsRequest, StartRequest
+from core.lab.protocol.requests import (
+    LimitRequest,
+    ManyRequest,
+    ProcessesRequest,
+    RunRequest,
+    RunsRequest,
+    StartRequest,
+)
 from core.lab.protocol.serving import Asked, Progress, Verb, follow, with_client
 
 Json = dict[str, Any]
@@ -57,8 +64,13 @@ def run_verbs(
     def observe(client: Client, wanted: RunRequest, progress: Progress) -> RunRecord:
         return follow(wanted, lambda: runs.observed(client, wanted.pipeline, wanted.run_id), progress, every_s)
 
+    def start_many(client: Client, wanted: ManyRequest, _: Progress) -> Json:
+        one = StartRequest(wanted.pipeline, wanted.parameters)
+        return {"run_ids": [runs.start(client, one) for _ in range(wanted.count)]}
+
     return {
         "start": verb(StartRequest, lambda client, wanted, _: {"run_id": runs.start(client, wanted)}),
+        "start_many": verb(ManyRequest, start_many),
         "observe": verb(RunRequest, observe),
         "runs": verb(
             RunsRequest, lambda client, wanted, _: RunList(runs.newest(client, wanted.pipeline, wanted.limit))

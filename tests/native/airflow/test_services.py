@@ -31,6 +31,13 @@ def test_everything_listens_on_loopback(up: Services) -> None:
     assert [step.start[1] for step in up.steps if step.start] == ["api-server", "scheduler", "dag-processor"]
 
 
+def test_the_services_find_modules_where_the_caller_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert stack.python_path() == str(stack.LOCAL_SETTINGS)
+    monkeypatch.setenv("PYTHONPATH", "/copy")
+    assert stack.python_path().split(os.pathsep) == [str(stack.LOCAL_SETTINGS), "/copy"]
+
+
 def test_no_page_announces_a_scheduled_run_that_the_lab_holds_back(up: Services) -> None:
     """Without the lab's cluster policy, the DAG's next run is the first of a month."""
     code = (

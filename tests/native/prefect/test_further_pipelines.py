@@ -32,6 +32,11 @@ def test_a_deployment_runs_on_our_pool_in_a_queue_without_a_limit() -> None:
     assert placed.job_variables == command | {"env": {"KEPT": "1"}}
 
 
+def test_a_deployment_may_name_the_queue_of_the_months_for_its_limit() -> None:
+    deployment = trigger_rules.to_deployment("triptych", work_queue_name="months")
+    assert further_pipelines.placed(MODULE, deployment).work_queue_name == "months"
+
+
 def test_a_module_that_cannot_be_imported_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
