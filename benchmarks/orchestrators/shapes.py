@@ -1,4 +1,4 @@
-"""The pipelines that the benchmarks run: a month whose steps do nothing, and chains of tasks.
+"""The pipelines that the benchmarks run: a month whose steps do nothing, chains of tasks, and tasks side by side.
 
 Standard library only, because each orchestrator's environment imports it.
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.lab.protocol import Pipeline
+from core.lab.protocol import Parameter, Pipeline
 from core.run import TASKS
 
 NO_OP = Pipeline("no_op", [*TASKS[:2], "pending", *TASKS[2:]], main="ingest_month")
 """The taxi pipeline's tasks, in its shape, each of which does nothing: what remains is the orchestrator's own cost."""
+
+QUICK = 10
+"""Which Fibonacci number a task computes that does next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,9 @@ class Chain:
         return Pipeline(f"{self.name}_{isolation}", self.tasks, main=self.tasks[0], month="none")
 
 
-LIGHT = Chain("light", 40, 10)
+LIGHT = Chain("light", 40, QUICK)
 LONG = Chain("long", 10, 33)
-SHORT = Chain("short", 3, 10)
+SHORT = Chain("short", 3, QUICK)
 
 CHAINS = (LIGHT, LONG, SHORT)
 
@@ -44,3 +47,19 @@ TASK_PROCESSES, RUN_PROCESSES = "task_processes", "run_processes"
 
 ISOLATIONS = {TASK_PROCESSES: "process per task", RUN_PROCESSES: "process per run"}
 """The same in the words of the results."""
+
+
+def wide(isolation: str) -> Pipeline:
+    """Return the pipeline of tasks that are independent of one another: a run is told how many it has."""
+    tasks = {"tasks": Parameter("How many tasks", 1)}
+    return Pipeline(f"wide_{isolation}", ["step"], main="step", month="none", parameters=tasks)
+
+
+PAST_RUN = Pipeline("past_run", SHORT.tasks, main=SHORT.tasks[0], month="none")
+"""Three tasks that cost as little as the orchestrator allows: what fills a history with runs."""
+
+PAST_RUNS = Pipeline("past_runs", ["make"], main="make", month="none", parameters={"runs": Parameter("How many", 1)})
+"""A run that makes so many of `PAST_RUN` in its own process, where the orchestrator has that."""
+
+EDITED = Pipeline("edited", ["step"], main="step", month="none")
+"""The pipeline whose file is edited while the services run."""

@@ -40,4 +40,5 @@ def short() -> None:
 
 
 flows: list[Flow[..., None]] = [light, long, short]
-deployments = [each.to_deployment("triptych") for each in flows]
+# In the queue of the months, for its limit: `benchmarks.orchestrators.curves` starts hundreds of runs at once.
+deployments = [each.to_deployment("triptych", work_queue_name="months") for each in flows]
