@@ -82,7 +82,7 @@ def times(task: TaskRecord) -> tuple[float, float, float]:
 
 
 def instant(text: str | None) -> float:
-    """Return a time of the runner protocol in seconds since 1970."""
+    """Return a recorded time in seconds since 1970; raise `BenchmarkError` without one."""
     if text is None:
         raise measure.BenchmarkError("a run or a task that succeeded has no time of its start or of its end")
     return dt.datetime.fromisoformat(text).timestamp()
