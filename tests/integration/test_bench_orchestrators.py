@@ -12,6 +12,8 @@ from benchmarks.orchestrators import (
     backfill,
     chains,
     chains_page,
+    curves,
+    curves_page,
     floor,
     floor_page,
     footprint,
@@ -105,3 +107,22 @@ def test_the_footprint_of_an_orchestrator_is_measured(tmp_path: Path, home: Path
     result = measure.read("footprint", tmp_path)
     assert [row["what"] for row in result["rows"]] == ["install", "import", "start", "idle", "stop"]
     assert "| installed, MB |" in footprint_page.page(result)
+
+
+def test_many_tasks_and_runs_a_history_and_edits_are_measured(tmp_path: Path, home: Path) -> None:
+    words = "--on prefect --sizes 1,3 --wide 4 --runs 2 --history 2 --samples 1 --rounds 1 --deadline-s 120 --folder"
+    assert curves.main([*words.split(), str(tmp_path)]) == 0
+    result = measure.read("curves", tmp_path)
+    assert {row["state"] for row in result["rows"]} == {"ended"}
+    zero = [(row["isolation"], row["what"]) for row in result["rows"] if row["orchestrator"] == "python"]
+    assert zero == [(kind, what) for kind in ("in-process", "process per task") for what in (*["tasks"] * 3, "runs")]
+    rows = [row for row in result["rows"] if row["orchestrator"] == "prefect"]
+    assert {row["isolation"] for row in rows} == {"process per run"}
+    # All of these sizes are measured in every round, and the rest once, after the rounds.
+    assert [row["what"] for row in rows] == ["start", *["tasks"] * 3, "edit", "edit", "history", "runs"]
+    assert [row["tasks"] for row in rows if row["what"] == "tasks"] == [1, 3, 4]
+    assert [row["edit"] for row in rows if row["what"] == "edit"] == ["constant", "task"]
+    assert rows[0]["first_s"] > rows[0]["up_s"] > 0
+    assert all(row["run_s"] > 0 for row in rows if row["what"] in ("tasks", "runs", "history"))
+    assert "| prefect, process per run |" in curves_page.page(result)
+    assert list(home.iterdir()) == []
