@@ -33,7 +33,7 @@ logging.getLogger("core").setLevel(logging.INFO)
 MonthText = Annotated[str, AfterValidator(lambda text: str(Month.parse(text)))]
 """A month as a form takes it. A wrong one fails the run before its first step."""
 
-POLL_S = 1.0
+POLL_S = 0.25
 """How often a backfill asks for a month's state: Prefect's default of 5 s is as long as a small month takes."""
 
 

@@ -18,7 +18,7 @@ from prefect_impl.lab import history, tasks
 from prefect_impl.lab import runs as single
 from prefect_impl.lab.client import FINAL, Json, Prefect
 
-POLL_S = 1.0
+POLL_S = 0.25
 """How often the state of a backfill is read: as often as the worker looks for work."""
 
 Records = dict[str, MonthRecord]

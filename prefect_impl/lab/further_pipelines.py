@@ -22,9 +22,9 @@ from prefect.deployments.runner import RunnerDeployment
 
 import prefect_impl
 from core.errors import UsageError
-from core.lab.protocol import as_shipped, further
+from core.lab.protocol import further
 from prefect_impl.lab.client import DEPLOYMENT
-from prefect_impl.lab.services import COMMAND, TUNED
+from prefect_impl.lab.services import command
 
 QUEUE = "further"
 
@@ -75,11 +75,12 @@ def placed(module: str, deployment: RunnerDeployment) -> RunnerDeployment:
 
 
 def work_pool() -> dict[str, Any]:
-    """Return the name of the work pool and the job variables, as prefect.yaml has them."""
+    """Return the name of the work pool and the job variables: prefect.yaml's, with the command of all runs."""
     content = yaml.safe_load(Path(prefect_impl.__path__[0], "prefect.yaml").read_text())
     pool: dict[str, Any] = content["definitions"]["pool"]
-    if COMMAND.name in as_shipped(TUNED):
-        del pool["job_variables"]["command"]
+    del pool["job_variables"]["command"]
+    if wanted := command():
+        pool["job_variables"]["command"] = wanted
     return pool
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from dataclasses import replace
+from pathlib import Path
 
 from core.lab.protocol import (
     TAXI_PIPELINE,
     TAXI_RANGE,
     Cause,
+    Endpoint,
     LimitRequest,
     Pipeline,
     ProcessesRequest,
@@ -20,6 +23,7 @@ from core.lab.protocol import (
 )
 from prefect_impl.lab import history, tasks
 from prefect_impl.lab.client import FINAL, Json, Prefect
+from prefect_impl.lab.warm_engine.client import NOTES
 
 STATES: dict[str, RunState] = {
     "SCHEDULED": "queued", "PENDING": "queued", "RUNNING": "running", "PAUSED": "running", "CANCELLING": "running",
@@ -27,8 +31,9 @@ STATES: dict[str, RunState] = {
 }  # fmt: skip
 """What each type of state is called in the protocol."""
 
-ROLES: dict[str, Role] = {"server": "API", "worker": "worker"}
-"""What each service does, by the name of its step. The server is scheduler and API in one process."""
+ROLES: dict[str, Role] = {"server": "API", "worker": "worker", "engine": "worker"}
+"""What each service does, by the name of its step. The server is scheduler and API in one process.
+The warm engine forks the runs of the worker."""
 
 CAUSES: dict[str, Cause] = {"SCHEDULE": "scheduled", "AUTOMATION": "event"}
 """The cause of a run by the type of its creator, where Prefect records one."""
@@ -171,5 +176,21 @@ def processes(prefect: Prefect, wanted: ProcessesRequest) -> list[ProcessRecord]
     services = [ProcessRecord(ROLES[name], name, pid) for name, pid in wanted.services.items()]
     running = prefect.filter("flow_runs", {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "CANCELLING"]}}}})
     pids = {run["id"]: str(run["infrastructure_pid"] or "").rpartition(":")[2] for run in running}
-    runs = [ProcessRecord("run", "engine", int(pid), run_id) for run_id, pid in pids.items() if pid.isdecimal()]
+    home = Path(Endpoint.from_json(wanted.endpoint).home)
+    runs = [
+        ProcessRecord("run", "engine", process_of(home, int(pid)), run_id)
+        for run_id, pid in pids.items()
+        if pid.isdecimal()
+    ]
     return services + runs
+
+
+def process_of(home: Path, started: int) -> int:
+    """Return the process that executes a run: the one that the worker started, or the one that this stands for."""
+    try:
+        pid = int(Path(home, NOTES, str(started)).read_text())
+        # A supervisor that was killed has left its note.
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        return started
+    return pid

@@ -28,7 +28,7 @@ def test_a_deployment_runs_on_our_pool_in_a_queue_without_a_limit() -> None:
     placed = further_pipelines.placed(MODULE, deployment)
     assert placed.entrypoint == f"{MODULE}.trigger_rules"
     assert (placed.work_pool_name, placed.work_queue_name, placed.tags) == ("triptych", "further", ["kept"])
-    command = {"command": "python -m prefect.engine", "working_dir": "."}
+    command = {"command": services.WARM_COMMAND, "working_dir": "."}
     assert placed.job_variables == command | {"env": {"KEPT": "1"}}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def test_describe_names_known_capabilities(progress: Progress) -> None:
 def test_everything_listens_on_loopback(up: Services) -> None:
     assert up.web == "http://127.0.0.1:14200"
     assert up.env["PREFECT_API_URL"] == "http://127.0.0.1:14200/api"
-    assert [step.start[1] for step in up.steps if step.start] == ["server", "worker"]
+    assert [step.name for step in up.steps if step.start] == ["server", "engine", "worker"]
     server = next(step.start for step in up.steps if step.start)
     assert server[2:] == ["start", "--host", "127.0.0.1", "--port", "14200"]
 
@@ -99,7 +100,8 @@ def test_as_shipped_the_worker_polls_and_starts_runs_as_it_does_by_default(
 ) -> None:
     monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "all")
     up = stack.services(Endpoint(str(tmp_path), {"api": 1}))
-    assert stack.QUERY not in up.env
+    assert not {stack.QUERY, *stack.ONE_THREAD} & up.env.keys()
+    assert [step.name for step in up.steps if step.start] == ["server", "worker"]
     assert stack.POLL.shipped == f"{getattr(prefect.settings, stack.QUERY).default():g}"
     (deploy,) = [step.run for step in up.steps if step.name == "deploy"]
     assert deploy is not None
@@ -108,6 +110,26 @@ def test_as_shipped_the_worker_polls_and_starts_runs_as_it_does_by_default(
     assert not any("command" in each["work_pool"]["job_variables"] for each in copy["deployments"])
     assert [each["entrypoint"] for each in copy["deployments"]] == [each["entrypoint"] for each in ours["deployments"]]
     assert "command" not in further_pipelines.work_pool()["job_variables"]
+
+
+def test_without_the_warm_engine_runs_start_as_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", stack.WARM.name)
+    up = stack.services(Endpoint(str(tmp_path), {"api": 1}))
+    assert [step.name for step in up.steps if step.start] == ["server", "worker"]
+    assert stack.deployments_file(Endpoint(str(tmp_path), {"api": 1})) == stack.DEPLOYMENTS_FILE
+    assert further_pipelines.work_pool()["job_variables"]["command"] == stack.COMMAND.value
+
+
+def test_every_run_has_the_client_of_the_warm_engine_as_its_command(tmp_path: Path) -> None:
+    stack.deployments_file(Endpoint(str(tmp_path), {"api": 1}))
+    ours, copy = (
+        yaml.safe_load(Path(file).read_text()) for file in (stack.DEPLOYMENTS_FILE, tmp_path / "prefect.yaml")
+    )
+    for each in ours["deployments"]:
+        each["work_pool"]["job_variables"]["command"] = stack.WARM_COMMAND
+    assert copy["deployments"] == ours["deployments"]
+    assert further_pipelines.work_pool()["job_variables"]["command"] == stack.WARM_COMMAND
+    assert shlex.split(stack.WARM_COMMAND)[-1] == str(stack.CLIENT) and stack.CLIENT.is_file()
 
 
 def test_the_readme_shows_every_setting_with_its_reason() -> None:

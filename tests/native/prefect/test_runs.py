@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -80,11 +81,13 @@ def test_the_cause_of_a_run_that_another_one_started(parent: str, said: str) -> 
     assert record.cause == said
 
 
-def test_the_process_of_a_run_is_what_its_worker_wrote_down() -> None:
+def test_the_process_of_a_run_is_what_its_worker_wrote_down(tmp_path: Path) -> None:
     running = [{"id": "a", "infrastructure_pid": "host:7"}, {"id": "b", "infrastructure_pid": None}]
-    found = runs.processes(server(flow_runs=running), runs.ProcessesRequest({"server": 1, "worker": 2}))
+    at = {"home": str(tmp_path), "ports": {}}
+    wanted = runs.ProcessesRequest(endpoint=at, services={"server": 1, "engine": 2, "worker": 3})
+    found = runs.processes(server(flow_runs=running), wanted)
     assert [(each.role, each.pid, each.run_id) for each in found] == [
-        ("API", 1, None), ("worker", 2, None), ("run", 7, "a"),
+        ("API", 1, None), ("worker", 2, None), ("worker", 3, None), ("run", 7, "a"),
     ]  # fmt: skip
 
 
