@@ -192,6 +192,7 @@ async def run_month(month: str, parameters: RunParameters) -> FlowRun:
             "taxi_pipeline/triptych",
             parameters={"month": month, "parameters": asdict(parameters)},
             flow_run_name=MONTH_NAME.format(parameters=parameters, month=month),
+            tags=[parameters.schema, month],
             # A backfill that is run again after a crash of its own finds its months, and does not start them twice.
             idempotency_key=f"{runtime.flow_run.id}:{month}:{attempt}",
             poll_interval=POLL_S,

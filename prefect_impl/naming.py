@@ -26,5 +26,8 @@ def tag(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Tag a run with its schema, and with its month if it has one: the list of runs can be filtered by tags."""
     given = flow_run.parameters
     tags = {*flow_run.tags, given["parameters"]["schema"], *filter(None, [given.get("month")])}
+    # A backfill has tagged those that it started.
+    if tags == set(flow_run.tags):
+        return
     with get_client(sync_client=True) as client:
         client.update_flow_run(flow_run.id, tags=tags)

@@ -35,6 +35,7 @@ def record(prefect: Prefect, runs: Sequence[Json]) -> MonthRecord | None:
     of_runs = {"flow_runs": {"id": {"any_": order}}}
     tasks = prefect.filter("task_runs", of_runs)
     of_last = [task for task in tasks if task["flow_run_id"] == last["id"]]
+    tasks += unseen(runs, tasks)
     tables = prefect.filter("artifacts", {**of_runs, "artifacts": {"type": {"any_": ["table"]}}})
     if not settled(last, of_last, receipts_of(table for table in tables if table["flow_run_id"] == last["id"])):
         return None
@@ -43,6 +44,17 @@ def record(prefect: Prefect, runs: Sequence[Json]) -> MonthRecord | None:
     receipts = receipts_of(tables)
     records = task_records(tasks, receipts, last["state_type"] == "COMPLETED")
     return month_record(last["parameters"]["month"], records, receipts, cause(last, of_last))
+
+
+def unseen(runs: Sequence[Json], tasks: Sequence[Json]) -> list[Json]:
+    """Return a task run of the first step for each run that was killed before any of its task runs had been sent."""
+    seen = {task["flow_run_id"] for task in tasks}
+    killed = [each for each in runs if each["state_type"] == "CRASHED" and each["run_count"] and each["id"] not in seen]
+    first = {"task_key": "ingest_month", "run_count": 1, "state_type": "CRASHED"}
+    return [
+        {**first, "flow_run_id": run["id"], "start_time": run["start_time"], "end_time": run["end_time"]}
+        for run in killed
+    ]
 
 
 def settled(run: Json, tasks: list[Json], receipts: Mapping[str, Json]) -> bool:

@@ -50,7 +50,10 @@ def server(answer: Answer, patience_s: float = 0) -> Prefect:
 
 def flow_run(month: str, state: str = "COMPLETED", ended: str = LONG_AGO, message: str = "") -> Json:
     parameters, words = {"month": month}, {"name": state.title(), "message": message}
-    return {"id": f"{month} {state}", "parameters": parameters, "state_type": state, "state": words, "end_time": ended}
+    return {
+        "id": f"{month} {state}", "parameters": parameters, "state_type": state, "state": words, "run_count": 1,
+        "start_time": ended, "end_time": ended,
+    }  # fmt: skip
 
 
 def task_run(name: str, state: str = "COMPLETED", message: str = "", **values: Any) -> Json:
@@ -247,6 +250,15 @@ def test_the_attempts_of_a_killed_run_count() -> None:
         ("success", 2 if task.task == "ingest_month" else 1) for task in month.tasks
     ]
     assert (month.tasks[1].started_at, month.tasks[1].ended_at) == ("2023", LONG_AGO)
+
+
+def test_the_attempt_of_a_run_that_was_killed_before_it_sent_anything_counts() -> None:
+    tasks = [task_run(name) for name in TASKS]
+    month = record(server(recorded(tasks, [RECEIPT])), [flow_run("2024-01", "CRASHED"), flow_run("2024-01")])
+    assert month is not None and month.attempts == 2
+    never_began = flow_run("2024-01", "CRASHED") | {"run_count": 0}
+    month = record(server(recorded(tasks, [RECEIPT])), [never_began, flow_run("2024-01")])
+    assert month is not None and month.attempts == 1
 
 
 def test_what_a_killed_run_loaded_is_not_unchanged() -> None:
