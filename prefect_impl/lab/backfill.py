@@ -18,8 +18,8 @@ from prefect_impl.lab import history, tasks
 from prefect_impl.lab import runs as single
 from prefect_impl.lab.client import FINAL, Json, Prefect
 
-POLL_S = 0.25
-"""How often the state of a backfill is read: as often as the worker looks for work."""
+POLL_S = 0.5
+"""How often the state of a backfill is read, with three calls: the server is one process, which the months need too."""
 
 Records = dict[str, MonthRecord]
 """What Prefect recorded of the months that have ended."""
