@@ -6,7 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
-from core.lab.protocol import Endpoint, Services, Step, Tuned, as_shipped, further
+from core.lab.protocol import ONE_THREAD, Endpoint, Services, Step, Tuned, as_shipped, further
 from prefect_impl.lab import warm_engine
 from prefect_impl.lab.client import POOL
 
@@ -39,9 +39,6 @@ TUNED = [POLL, COMMAND, WARM]
 CLIENT = Path(warm_engine.__path__[0], "client.py")
 WARM_COMMAND = f"python -S -E -P {shlex.quote(str(CLIENT))}"
 """The command of a warm run. It starts an interpreter without its environment's packages, in 0.02 CPU s."""
-
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
-"""Variables with which NumPy and Arrow start no thread when they are imported: the warm engine must have one."""
 
 
 def services(endpoint: Endpoint) -> Services:

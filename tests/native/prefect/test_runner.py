@@ -16,7 +16,7 @@ import yaml  # type: ignore[import-untyped]  # comes with Prefect, without types
 from core import waiting
 from core.errors import PermanentError, TransientError
 from core.lab.capabilities import CAPABILITIES
-from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint, Progress, Services
+from core.lab.protocol import ONE_THREAD, BackfillRequest, BackfillResult, Endpoint, Progress, Services
 from core.run import TASKS
 from prefect_impl.lab import backfill as parent
 from prefect_impl.lab import client, further_pipelines, runner
@@ -103,7 +103,7 @@ def test_as_shipped_the_worker_polls_and_starts_runs_as_it_does_by_default(
 ) -> None:
     monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "all")
     up = stack.services(Endpoint(str(tmp_path), {"api": 1}))
-    assert not {stack.QUERY, *stack.ONE_THREAD} & up.env.keys()
+    assert not {stack.QUERY, *ONE_THREAD} & up.env.keys()
     assert [step.name for step in up.steps if step.start] == ["server", "worker"]
     assert stack.POLL.shipped == f"{getattr(prefect.settings, stack.QUERY).default():g}"
     (deploy,) = [step.run for step in up.steps if step.name == "deploy"]
