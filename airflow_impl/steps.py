@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -14,7 +15,7 @@ from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRu
 
 from core.errors import RETRIES, RETRY_DELAY_S, TransientError, TriptychError
 from core.month import Month
-from core.run import HELP, STRATEGIES, TASK_TIMEOUT_S, Receipt, Run
+from core.run import CHOICES, HELP, TASK_TIMEOUT_S, Receipt, Run, RunParameters
 from core.settings import default_source
 
 if TYPE_CHECKING:
@@ -36,15 +37,24 @@ RAW_TRIPS = Asset("raw_trips", uri="x-triptych://warehouse/raw_trips")
 FCT_TRIPS = Asset("fct_trips", uri="x-triptych://warehouse/fct_trips")
 DAILY_BOROUGH_STATS = Asset("daily_borough_stats", uri="x-triptych://warehouse/daily_borough_stats")
 
-RUN_PARAMS = {
+REQUIRED = {
     "source": Param(
         default_source(), type="string", minLength=1, examples=["sample", "tlc"], description=HELP["source"]
     ),
     "schema": Param("airflow", type="string", minLength=1, description=HELP["schema"]),
-    "strategy": Param("swap", type="string", enum=list(STRATEGIES), description=HELP["strategy"]),
-    "force": Param(False, type="boolean", description=HELP["force"]),
-    "accept_suspect": Param(False, type="boolean", description=HELP["accept_suspect"]),
-    "strict": Param(False, type="boolean", description=HELP["strict"]),
+}
+"""The run parameters that have no default of their own."""
+
+
+def form_field(name: str, default: Any) -> Param:
+    """Return a run parameter as the form shows it: a choice, a switch, or a text."""
+    if choices := CHOICES.get(name):
+        return Param(default, type="string", enum=list(choices), description=HELP[name])
+    return Param(default, type="boolean" if isinstance(default, bool) else "string", description=HELP[name])
+
+
+RUN_PARAMS = REQUIRED | {
+    each.name: form_field(each.name, each.default) for each in fields(RunParameters) if each.name not in REQUIRED
 }
 """The fields of `core.run.RunParameters`, as the trigger form shows them. Scheduled runs use the defaults."""
 

@@ -10,26 +10,37 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import pyarrow as pa
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from core.errors import UsageError
+
+# Arrow is imported where a type is needed: DAG files and the command line read the datasets' names here, and need none.
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 # eq=False: kinds are keys of dictionaries, and hashing by identity costs nothing for each batch.
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """A column's type on both sides. `core.load` says which published types and values become one."""
+    """A column's type on both sides, each by its name. `core.load` says which published types and values become one."""
 
-    arrow: pa.DataType
+    alias: str
     postgres: str
 
+    @cached_property
+    def arrow(self) -> pa.DataType:
+        """The Arrow type."""
+        import pyarrow as pa
 
-INTEGER = Kind(pa.int32(), "integer")
-DOUBLE = Kind(pa.float64(), "double precision")
-TIMESTAMP = Kind(pa.timestamp("us"), "timestamp without time zone")
-TEXT = Kind(pa.string(), "text")
-DATE = Kind(pa.date32(), "date")
+        return pa.type_for_alias(self.alias)
+
+
+INTEGER = Kind("int32", "integer")
+DOUBLE = Kind("float64", "double precision")
+TIMESTAMP = Kind("timestamp[us]", "timestamp without time zone")
+TEXT = Kind("string", "text")
+DATE = Kind("date32", "date")
 
 
 @dataclass(frozen=True)
@@ -63,9 +74,10 @@ class Column:
 class Dataset:
     """A published dataset.
 
-    `paths` are the places where its file may be, relative to a source; ``{month}`` is replaced. `dated` is the column
-    whose month is the file's month in most rows of a monthly file. `key` is unique in a lookup; the columns `used_as`
-    of the table `used_in` refer to it.
+    All monthly datasets have a table of the same name, each in schemas of its own (docs/decisions/0017). `paths` are
+    the places where its file may be, relative to a source; ``{month}`` is replaced. `dated` is the column whose month
+    is the file's month in most rows of a monthly file. `key` is unique in a lookup; the columns `used_as` of the table
+    `used_in` refer to it.
     """
 
     name: str
@@ -86,6 +98,8 @@ class Dataset:
     @property
     def arrow(self) -> pa.Schema:
         """The Arrow schema that every batch has on its way into COPY."""
+        import pyarrow as pa
+
         return pa.schema([pa.field(column.name, column.kind.arrow, column.nullable) for column in self.table_columns])
 
     @property
@@ -101,9 +115,12 @@ class Dataset:
 # key.
 _IDENTITY = (Column("", "source_month", DATE, nullable=False), Column("", "row_number", INTEGER, nullable=False))
 
+TRIPS = "raw_trips"
+"""The table of every monthly dataset: the models, the orchestrators and the readers know it by this name."""
+
 GREEN = Dataset(
     name="green",
-    table="raw_trips",
+    table=TRIPS,
     monthly=True,
     dated="pickup_datetime",
     paths=("green_tripdata_{month}.parquet", "green/green_tripdata_{month}.parquet"),
@@ -135,7 +152,7 @@ GREEN = Dataset(
 
 YELLOW = Dataset(
     name="yellow",
-    table="raw_yellow_trips",
+    table=TRIPS,
     monthly=True,
     dated="pickup_datetime",
     paths=("yellow_tripdata_{month}.parquet", "yellow/yellow_tripdata_{month}.parquet"),
@@ -172,7 +189,7 @@ ZONES = Dataset(
     # The publisher keeps the lookup next to the folder of the trips, not in it.
     paths=("taxi_zone_lookup.csv", "../taxi_zone_lookup.csv", "../misc/taxi_zone_lookup.csv"),
     key="location_id",
-    used_in=GREEN.table,
+    used_in=TRIPS,
     used_as=("pickup_location_id", "dropoff_location_id"),
     columns=(
         Column("LocationID", "location_id", INTEGER, nullable=False),
@@ -184,10 +201,12 @@ ZONES = Dataset(
 
 
 DATASETS = {dataset.name: dataset for dataset in (GREEN, YELLOW, ZONES)}
-"""Every dataset by name."""
+"""Every dataset by name. A new monthly one is a declaration here, and its models in dbt/models/<name>."""
 
-MODELLED = (GREEN, ZONES)
-"""The datasets that the dbt models read. Every schema has their tables; other tables come with a first load."""
+
+def monthly() -> tuple[str, ...]:
+    """Return the names of the monthly datasets: a run loads one of them, and a schema holds one."""
+    return tuple(name for name, each in DATASETS.items() if each.monthly)
 
 
 def dataset(name: str, *, monthly: bool) -> Dataset:

@@ -210,6 +210,12 @@ def schemas(connection: Connection) -> tuple[list[str], list[str]]:
     return [name for name, ours in found if ours], [name for name, ours in found if not ours]
 
 
+def datasets(connection: Connection, schema: str) -> list[str]:
+    """Return the monthly datasets that the schema holds: one, unless an earlier version loaded more."""
+    query = sql.SQL("SELECT DISTINCT dataset FROM {} WHERE month IS NOT NULL ORDER BY dataset")
+    return [name for (name,) in connection.execute(query.format(_name(schema))).fetchall()]
+
+
 def entries(connection: Connection, schema: str) -> Iterator[Entry]:
     """Return all entries, in order of dataset and month."""
     query = sql.SQL("SELECT {} FROM {} ORDER BY dataset, month").format(_COLUMNS, _name(schema))

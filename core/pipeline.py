@@ -32,14 +32,14 @@ def ingest_zones(run: Run) -> Receipt:
 
 def ingest_month(run: Run, month: Month) -> Receipt:
     """Extract and load one month's file: ``unchanged`` when the ledger shows the same bytes loaded."""
-    return ingest(run, "green", month)
+    return ingest(run, run.dataset, month)
 
 
 def ingest(run: Run, dataset: str, month: Month | None) -> Receipt:
     """Extract and load `dataset`, a name in `core.datasets.DATASETS`: its file for `month`, or its one file.
 
     Raise `UsageError` when there is no such dataset, when a monthly one is called without a month, or another one with
-    it.
+    it, and when the schema holds another monthly dataset.
     """
     # Here and not at the top: Arrow and HTTP cost 0.4 CPU s, and where an orchestrator runs each task in a fresh
     # process, `transform` and `check` would pay for what they do not use.
@@ -49,7 +49,7 @@ def ingest(run: Run, dataset: str, month: Month | None) -> Receipt:
     # A wrong name fails before anything is fetched
     load.strategy(run.strategy)
     wanted = datasets.dataset(dataset, monthly=month is not None)
-    fence = load.begin(run.schema, wanted)
+    fence = load.begin(run.schema, wanted if wanted.monthly else datasets.dataset(run.dataset, monthly=True))
     file = extract(wanted, run.source, month)
     order = load.Load(
         run.schema, wanted, month, file, run.strategy, run.loader, run.run_id, fence, run.force, run.accept_suspect,
@@ -154,9 +154,9 @@ def _tests(run: Run, month: Month) -> tuple[int, list[str], tuple[str, ...]]:
 def _entry(run: Run, month: Month) -> ledger.Entry:
     """Return what the ledger says of `month`; raise `UsageError` when it is not loaded."""
     with connect(f"ledger {run.schema}") as connection:
-        entry = ledger.read(connection, run.schema, "green", month)
+        entry = ledger.read(connection, run.schema, run.dataset, month)
     if entry is None:
-        raise UsageError(f"schema {run.schema!r} has no {month}: run the month's ingest step first")
+        raise UsageError(f"schema {run.schema!r} has no {month} of {run.dataset}: run the month's ingest step first")
     return entry
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_type_hints
 
+from core import datasets
 from core.errors import UsageError
 
 TASKS = ("ingest_zones", "ingest_month", "transform", "check", "report")
@@ -21,6 +22,19 @@ StrategyName = Literal["swap", "delete-append", "overwrite", "upsert"]
 
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
 """The ways to publish a month; `core.load` says what each costs. Here, because the names must not cost Arrow."""
+
+DATASETS = datasets.monthly()
+"""What a run can load: every monthly dataset that `core.datasets` declares."""
+
+# A form and the command line read the choices from the annotation; mypy wants them written out, here and for each new
+# dataset.
+if TYPE_CHECKING:
+    DatasetName = str
+else:
+    DatasetName = Literal[DATASETS]
+
+DATASET: DatasetName = "green"
+"""What a run that names no dataset loads."""
 
 JOBS = 2
 """How many months a backfill loads at a time, per orchestrator, unless the user says otherwise."""
@@ -66,10 +80,23 @@ class RunParameters:
         default=False, metadata=described("Publish a file that looks wrong, such as one with rows of another month")
     )
     strict: bool = field(default=False, metadata=described("Fail a month for a warning of a data test too"))
+    dataset: DatasetName = field(
+        default=DATASET, metadata=described("Which dataset is loaded. A schema holds one of them")
+    )
 
 
 HELP: Mapping[str, str] = {each.name: each.metadata["description"] for each in fields(RunParameters)}
 """What each run parameter means, as every form and the command line show it."""
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    name: get_args(kind) for name, kind in get_type_hints(RunParameters).items() if get_args(kind)
+}
+"""The values that a run parameter can have, for those that are a choice."""
+
+
+def own_schema(loader: str, dataset: str) -> str:
+    """Return the schema of `dataset` that an orchestrator writes unless it is told another one."""
+    return loader if dataset == DATASET else f"{loader}_{dataset}"
 
 
 @dataclass(frozen=True, kw_only=True)

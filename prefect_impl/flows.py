@@ -105,7 +105,7 @@ def report(run: Run, month: Month, built: bool) -> Receipt:
 
 @flow(name="taxi_pipeline", flow_run_name=MONTH_NAME, on_running=[tag], persist_result=False)
 def taxi_pipeline(month: MonthText, parameters: RunParameters) -> State[None]:
-    """Load one month of green-taxi trips into PostgreSQL and bring its dbt models up to date.
+    """Load one month of taxi trips into PostgreSQL and bring its dbt models up to date.
 
     Args:
         month: The month to load, as in 2024-01

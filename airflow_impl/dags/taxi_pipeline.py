@@ -60,7 +60,7 @@ def month_of(params: Mapping[str, Any], dag_run: DagRun) -> Month:
 
 
 @dag(
-    description="One month of New York's green-taxi trips, from the published file to tested dbt models",
+    description="One month of New York's taxi trips, from the published file to tested dbt models",
     schedule=MONTHLY,
     start_date=dt.datetime.combine(Month.parse(EARLIEST).first_day, dt.time(), dt.UTC),
     catchup=False,
@@ -69,7 +69,7 @@ def month_of(params: Mapping[str, Any], dag_run: DagRun) -> Month:
     tags=["triptych"],
 )
 def taxi_pipeline() -> None:
-    """Load one month of New York's green-taxi trips into PostgreSQL, and bring the dbt models up to date.
+    """Load one month of New York's taxi trips into PostgreSQL, and bring the dbt models up to date.
 
     ```text
     ingest_zones ─┐

@@ -34,7 +34,7 @@ LABEL = "{{ task.op_kwargs['month'] }}"
 
 
 @dag(
-    description="A range of months of New York's green-taxi trips as one run",
+    description="A range of months of New York's taxi trips as one run",
     schedule=None,
     params={"months": MONTHS, **RUN_PARAMS},
     default_args={**DEFAULT_ARGS, "max_active_tis_per_dagrun": JOBS},

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import PermanentError, UsageError, quoted
 from core.lab.protocol import Mode, Pipeline, write_json
 from core.month import Month
-from core.run import HELP, JOBS
+from core.run import DATASET, HELP, JOBS, own_schema
 from core.settings import Settings, default_source, settings
 
 if TYPE_CHECKING:
@@ -70,14 +70,14 @@ def pairs(words: Iterable[str]) -> dict[str, str]:
 def run_parameters(
     pipeline: Pipeline, orchestrator: str, month: str | None, given: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the parameters of one run: those given, else the default source and the orchestrator's own schema.
+    """Return the parameters of one run: those given, else the default source, and the orchestrator's own schema.
 
     Raise `UsageError` when one is unknown, wrong or missing, or when the month is.
     """
     from core.database import check_schema_name
 
     months = [Month.parse(month)] if month else []
-    defaults = {"source": default_source(), "schema": orchestrator}
+    defaults = {"source": default_source(), "schema": own_schema(orchestrator, given.get("dataset", DATASET))}
     values: dict[str, Any] = {name: value for name, value in defaults.items() if name in pipeline.parameters}
     values |= pipeline.values(given)
     pipeline.check(month, values)

@@ -11,9 +11,11 @@ from psycopg import sql
 
 from core import ledger
 from core.database import Connection
+from core.datasets import DATASETS, TRIPS, ZONES
 from core.digest import Held, total
 from core.ledger import Entry
 from core.month import spans
+from core.run import DATASET, own_schema
 
 if TYPE_CHECKING:
     from core.transform.marts import Mart
@@ -57,16 +59,23 @@ class Schema:
     @property
     def loaded(self) -> list[str]:
         """The months that the models are built from."""
-        return [_month(entry) for entry in self.entries if entry.dataset == "green"]
+        return [_month(entry) for entry in self.entries if entry.month and entry.dataset == self.dataset]
 
-    def backfill(self, months: Iterable[str], *options: str) -> str:
-        """Return the command that runs `months` again in this schema."""
-        from core.lab.registry import BASELINE, orchestrators
-        from core.settings import settings
+    @property
+    def dataset(self) -> str:
+        """The monthly dataset that the schema holds."""
+        return next((entry.dataset for entry in self.entries if entry.month and entry.dataset in DATASETS), DATASET)
 
-        is_own = self.name in orchestrators(settings())
-        words = ["triptych", "backfill", spans(months), "--on", self.name if is_own else BASELINE]
-        return f"`{' '.join([*words, *([] if is_own else ['--schema', self.name]), *options])}`"
+
+def backfill(schema: str, dataset: str, months: Iterable[str], *options: str) -> str:
+    """Return the command that loads `months` of a dataset into a schema."""
+    from core.lab.registry import BASELINE, orchestrators
+    from core.settings import settings
+
+    owner = next((name for name in orchestrators(settings()) if own_schema(name, dataset) == schema), None)
+    words = ["triptych", "backfill", spans(months), "--on", owner or BASELINE]
+    words += [] if dataset == DATASET else ["--dataset", dataset]
+    return f"`{' '.join([*words, *([] if owner else ['--schema', schema]), *options])}`"
 
 
 def audit(
@@ -107,12 +116,12 @@ def _named(months: Iterable[str]) -> tuple[str, ...]:
 
 def _raw(schema: Schema) -> Iterator[Finding]:
     """Compare the raw tables with the load ledger, which records what the files held."""
-    from core.datasets import DATASETS
-
     empty = total([])
-    for name, dataset in DATASETS.items():
+    for name in (schema.dataset, ZONES.name):
+        if name not in DATASETS:
+            continue
         recorded = {_month(entry): entry.content_digest for entry in schema.entries if entry.dataset == name}
-        there = schema.held.get(dataset.table) or {}
+        there = schema.held.get(DATASETS[name].table) or {}
         differ = [
             month
             for month in sorted(recorded.keys() | there.keys())
@@ -120,7 +129,7 @@ def _raw(schema: Schema) -> Iterator[Finding]:
         ]
         if differ:
             problem = "is not what its ledger says"
-            yield Finding(schema.name, dataset.table, _named(differ), problem, _load_again(schema, name, differ))
+            yield Finding(schema.name, DATASETS[name].table, _named(differ), problem, _load_again(schema, name, differ))
     for name in sorted({entry.dataset for entry in schema.entries} - DATASETS.keys()):
         problem = f"names the dataset {name!r}, which this version does not know"
         yield Finding(schema.name, "load_ledger", (), problem, "compare with the version that loaded it")
@@ -129,17 +138,15 @@ def _raw(schema: Schema) -> Iterator[Finding]:
 def _load_again(schema: Schema, dataset: str, months: Iterable[str]) -> str:
     """Return the command that loads `months` of a dataset again, whatever the ledger says."""
     # Each backfill loads the lookup.
-    if dataset == "zones":
-        months = schema.loaded[:1] or _named(schema.held.get("raw_trips") or ())[:1]
-    if dataset in ("green", "zones") and (named := _named(months)):
-        return f"{schema.backfill(named, '--force')}, from the same --source, loads it again"
+    if dataset == ZONES.name:
+        months = schema.loaded[:1] or _named(schema.held.get(TRIPS) or ())[:1]
+    if named := _named(months):
+        return f"{backfill(schema.name, schema.dataset, named, '--force')}, from the same --source, loads it again"
     return f"load it again from a program: core.pipeline.ingest of {dataset!r}, with Run.force"
 
 
 def _altered(schema: Schema) -> Iterator[Finding]:
     """Yield the entries whose row count was changed: their digest, which includes the count, is still the table's."""
-    from core.datasets import DATASETS
-
     for entry in schema.entries:
         table = DATASETS[entry.dataset].table if entry.dataset in DATASETS else ""
         there = (schema.held.get(table) or {}).get(_month(entry), total([]))
@@ -225,14 +232,14 @@ def _rebuild(schema: Schema, months: Sequence[str]) -> str:
     """Return the command that builds `months` of the marts again."""
     if not months:
         return "no loaded month has rows of it: delete them"
-    return f"{schema.backfill(months, '--force')}, from the same --source, rebuilds it"
+    return f"{backfill(schema.name, schema.dataset, months, '--force')}, from the same --source, rebuilds it"
 
 
 def _build(schema: Schema) -> str:
     """Return the command that builds all that is not built."""
     if not schema.loaded:
         return "no month is loaded that it could be built from"
-    return f"{schema.backfill(schema.loaded[:1])}, from the same --source, builds it"
+    return f"{backfill(schema.name, schema.dataset, schema.loaded[:1])}, from the same --source, builds it"
 
 
 # --- what is not built yet
@@ -241,27 +248,25 @@ def _build(schema: Schema) -> str:
 
 def _pending(connection: Connection, schema: Schema) -> Iterator[Finding]:
     """Compare the loaded versions with those that the models were last built from."""
-    from core.transform import ZONES, built_versions, loaded_versions
+    from core.transform import ZONES as LOOKUP
+    from core.transform import built_versions, loaded_versions
 
     if not schema.loaded or schema.held.get("raw_zones") is None:
         return
     kept = exists(connection, schema.name, "transform_ledger")
     loaded, built = loaded_versions(connection, schema.name), built_versions(connection, schema.name) if kept else {}
     read = [month for month in schema.loaded if schema.was_read(month)]
-    pending = [month for month in read if loaded[_key(month)] != built.get(_key(month))]
+    keys = {month: (schema.dataset, dt.date.fromisoformat(f"{month}-01")) for month in read}
+    pending = [month for month, key in keys.items() if loaded[key] != built.get(key)]
     if pending:
-        remedy = f"{schema.backfill(pending)}, from the same --source, builds it"
+        remedy = f"{backfill(schema.name, schema.dataset, pending)}, from the same --source, builds it"
         yield Finding(schema.name, "", tuple(pending), f"{_are(pending)} loaded and not built yet", remedy)
     no_more = sorted(month.isoformat()[:7] for _, month in built.keys() - loaded.keys() if month)
     gone = tuple(month for month in no_more if schema.was_read(month))
     if gone:
         yield Finding(schema.name, "", gone, f"{_are(gone)} built and no longer loaded", _build(schema))
-    if built and loaded[ZONES] != built.get(ZONES):
+    if built and loaded[LOOKUP] != built.get(LOOKUP):
         yield Finding(schema.name, "", (), "the zones are loaded and not built yet", _build(schema))
-
-
-def _key(month: str) -> tuple[str, dt.date]:
-    return "green", dt.date.fromisoformat(f"{month}-01")
 
 
 def _are(months: Sequence[str]) -> str:

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from core.errors import quoted
-from core.lab.audit import Schema
+from core.lab.audit import backfill
 from core.ledger import Entry
 from core.month import spans
+from core.run import DATASET
 
 Kind = Literal["not loaded", "other bytes", "other rows"]
 
@@ -47,8 +48,8 @@ def not_loaded(ledgers: Mapping[str, Loaded]) -> Iterator[Cause]:
     for schema, loaded in ledgers.items():
         for dataset in sorted({dataset for dataset, _ in every - loaded.keys()}):
             months = sorted(month for name, month in every - loaded.keys() if name == dataset)
-            again = f": {Schema(schema, {}, ()).backfill(months)}" if dataset == "green" else ""
-            words = ("" if dataset == "green" else dataset, spans(months) if all(months) else "")
+            again = f": {backfill(schema, dataset, months)}" if all(months) else ""
+            words = (_unless_usual(dataset), spans(months) if all(months) else "")
             line = f"{schema} has not loaded {' '.join(filter(None, words))}{again}"
             yield Cause(schema, dataset, tuple(months), "not loaded", line)
 
@@ -77,4 +78,9 @@ def _other_bytes(baseline: str, ours: Entry, theirs: Entry) -> str:
 
 def _line(schema: str, dataset: str, months: list[str], text: str) -> str:
     what = spans(months) if all(months) else ""
-    return " ".join(filter(None, (f"{schema}:", "" if dataset == "green" else dataset, what, text)))
+    return " ".join(filter(None, (f"{schema}:", _unless_usual(dataset), what, text)))
+
+
+def _unless_usual(dataset: str) -> str:
+    """Return the dataset for a line that is about months of another one than usual, or about no months."""
+    return "" if dataset == DATASET else dataset

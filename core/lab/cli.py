@@ -19,7 +19,7 @@ from core.errors import PermanentError, TriptychError, UsageError
 from core.lab import arguments, completion, exits
 from core.lab.protocol import Mode
 from core.month import Month, parse_months
-from core.run import HELP, JOBS, StrategyName
+from core.run import DATASET, HELP, JOBS, DatasetName, StrategyName, own_schema
 from core.settings import default_source, settings
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ def backfill(
             help=f"{HELP['schema']}; by default each orchestrator has its own. With several, all write into it"
         ),
     ] = None,
+    dataset: Annotated[DatasetName, typer.Option(help=HELP["dataset"])] = DATASET,
     jobs: Annotated[int, typer.Option(min=1, help="How many months at a time, per orchestrator")] = JOBS,
     mode: Annotated[
         Mode,
@@ -154,10 +155,12 @@ def backfill(
     wanted = parse_months(months)
     chosen = registry.select(on, settings())
     for each in chosen:
-        check_schema_name(schema or each.name)
+        check_schema_name(schema or own_schema(each.name, dataset))
     arguments.check_json(json)
     arguments.check_mode(mode, chosen, jobs)
-    parameters = {"strategy": strategy, "force": force, "accept_suspect": accept_suspect, "strict": strict}
+    parameters = {
+        "strategy": strategy, "force": force, "accept_suspect": accept_suspect, "strict": strict, "dataset": dataset,
+    }  # fmt: skip
     return _backfill(
         chosen, wanted, arguments.resolve_source(source, wanted), schema, parameters, jobs, json, mode=mode
     )
@@ -194,6 +197,8 @@ def run(
     chosen = description.pipeline(pipeline)
     values = arguments.run_parameters(chosen, on, month, arguments.pairs(given or []))
     with display.Watch() as watch, _lab(watch) as lab:
+        if "dataset" in chosen.parameters:
+            lab.check_holds([values["schema"]], values.get("dataset", DATASET))
         lab.start([orchestrator])
         record = _watched_run(Runs(lab, orchestrator), pipeline, values, month, cancel_after, watch)
     if arguments.write(json, record.to_json()):
@@ -251,6 +256,9 @@ def parity(
             help="The date, timestamp or text that holds a row's month; by default source_month", metavar="COLUMN"
         ),
     ] = None,
+    dataset: Annotated[
+        DatasetName, typer.Option(help="Compare the orchestrators' own schemas of this dataset")
+    ] = DATASET,
     json: JsonFile = None,
 ) -> int:
     """Compare tables across schemas, and with their ledgers.
@@ -263,7 +271,8 @@ def parity(
     from core.lab.scope import Scope
 
     known = registry.orchestrators(settings())
-    chosen = [*registry.of_the_checkout()] if schemas is None else arguments.names(schemas, "--schemas")
+    own = {name: own_schema(name, dataset) for name in registry.of_the_checkout()}
+    chosen = [*own.values()] if schemas is None else arguments.names(schemas, "--schemas")
     scope = Scope(
         None if tables is None else arguments.names(tables, "--tables"),
         # Other people's data may be older than the publisher's.
@@ -272,11 +281,11 @@ def parity(
     )
     arguments.check_json(json)
     with _lab() as lab, lab.connect() as connection:
-        check_schemas(connection, [name for name in chosen if name not in known])
-        result = compare(connection, chosen, registry.BASELINE, scope)
+        check_schemas(connection, [name for name in chosen if name not in (*known, *own.values())])
+        result = compare(connection, chosen, own[registry.BASELINE], scope)
     if arguments.write(json, result.to_json()):
         display.show(display.parity_table(result))
-        display.say(display.parity_lines(result, registry.BASELINE))
+        display.say(display.parity_lines(result, own[registry.BASELINE]))
     # A schema that was named must exist.
     return 0 if result.as_recorded and (schemas is None or not result.absent) else 1
 
@@ -391,7 +400,11 @@ def logs(
 
 
 @app.command(epilog="Example: triptych ledger --schema plain")
-def ledger(schema: Annotated[str | None, typer.Option(help="Only this schema")] = None, json: JsonFile = None) -> int:
+def ledger(
+    schema: Annotated[str | None, typer.Option(help="Only this schema")] = None,
+    dataset: Annotated[DatasetName | None, typer.Option(help="Only this dataset")] = None,
+    json: JsonFile = None,
+) -> int:
     """Show what is loaded, by whom, from which bytes."""
     from core import ledger as records
     from core.database import check_schema_name
@@ -403,12 +416,14 @@ def ledger(schema: Annotated[str | None, typer.Option(help="Only this schema")] 
     with _lab() as lab, lab.connect() as connection:
         names, others = records.schemas(connection)
         wanted = [name for name in names if schema in (None, name)]
-        entries = {name: list(records.entries(connection, name)) for name in wanted}
+        every = {name: list(records.entries(connection, name)) for name in wanted}
+    entries = {name: [each for each in some if dataset in (None, each.dataset)] for name, some in every.items()}
     for name in others if schema is None else {schema} & set(others):
         display.note(f"{name}: its load_ledger is not Triptych's, or you may not read it: left out")
     if not any(entries.values()):
+        what = "nothing" if dataset is None else f"nothing of {dataset}"
         where = "" if schema is None else f" in schema {schema!r}"
-        raise UsageError(f"nothing is loaded{where}: run `triptych backfill` first")
+        raise UsageError(f"{what} is loaded{where}: run `triptych backfill` first")
     if arguments.write(json, {name: [entry.to_json() for entry in some] for name, some in entries.items()}):
         display.show(display.ledger_table(entries))
     return 0
@@ -439,9 +454,10 @@ def _backfill(
     from core.lab import display
     from core.lab.protocol import BackfillRequest
 
-    names = [str(month) for month in months]
+    names, dataset = [str(month) for month in months], parameters.get("dataset", DATASET)
+    schemas = {each: schema or own_schema(each.name, dataset) for each in chosen}
     requests: dict[Orchestrator, BackfillRequest] = {
-        each: BackfillRequest(names, source, schema or each.name, jobs=jobs, mode=mode, **parameters) for each in chosen
+        each: BackfillRequest(names, source, schemas[each], jobs=jobs, mode=mode, **parameters) for each in chosen
     }
 
     def report(results: dict[str, BackfillResult]) -> None:
@@ -451,6 +467,7 @@ def _backfill(
             display.say(display.backfill_lines(results))
 
     with _lab() as lab:
+        lab.check_holds(schemas.values(), dataset)
         try:
             with display.Watch({each.name: names for each in chosen}) as watch:
                 results = lab.backfills(requests, watch)

@@ -239,7 +239,7 @@ def _causes(ledgers: Mapping[str, Loaded], parity: Parity, scope: Scope) -> list
 
 
 def _common(ledgers: Mapping[str, Loaded], found: Sequence[Cause], scope: Scope) -> list[str]:
-    """Return the months of green trips that every schema has loaded, from the same bytes, with the same zones."""
+    """Return the months of trips that every schema has loaded, from the same bytes, with the same zones."""
     apart = {month for cause in found if cause.kind != "other rows" for month in cause.months}
-    every = [{month for dataset, month in loaded if dataset == "green"} for loaded in ledgers.values()]
+    every = [{month for _, month in loaded if month} for loaded in ledgers.values()]
     return [] if "" in apart else [month for month in sorted(set.intersection(*every) - apart) if scope.has(month)]

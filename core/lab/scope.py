@@ -9,6 +9,7 @@ from psycopg import sql
 
 from core import digest, ledger
 from core.database import Connection
+from core.datasets import DATASETS, TRIPS, ZONES, monthly
 from core.errors import UsageError
 from core.lab import relations
 from core.lab.compare import Row
@@ -16,7 +17,7 @@ from core.lab.relations import KEY, Relation, named
 from core.month import Month
 
 TABLES = ("raw_trips", "raw_zones", "stg_trips", "stg_zones", "fct_trips", "daily_borough_stats")
-"""The tables that a pipeline over green months leaves, in the order in which they are made."""
+"""The tables that a pipeline over months of a dataset leaves, in the order in which they are made."""
 
 BY_DATE = "daily_borough_stats"
 """The one of them whose rows are made from several months' files: its month is that of the date."""
@@ -42,20 +43,14 @@ ALL = Scope()
 
 def pipeline_tables() -> list[str]:
     """Return every table that a load or a build can leave, in the order in which they are made."""
-    # Not at the top: `display` imports this module for every command, which need not wait for Arrow.
-    from core.datasets import DATASETS
-
-    raw = [dataset.table for dataset in DATASETS.values()]
-    return [*raw, *(table for table in TABLES if table not in raw)]
+    return [*dict.fromkeys((*(dataset.table for dataset in DATASETS.values()), *TABLES))]
 
 
 def made_of(table: str) -> tuple[str, ...]:
-    """Return the datasets that a table of the pipeline is made of; none for another table."""
-    from core.datasets import DATASETS, GREEN, ZONES
-
-    raw = {dataset.table: (name,) for name, dataset in DATASETS.items()}
-    models = {"stg_trips": (GREEN.name,), "stg_zones": (ZONES.name,)}
-    return {**dict.fromkeys(TABLES, (GREEN.name, ZONES.name)), **models, **raw}.get(table, ())
+    """Return the datasets that a table of the pipeline may be made of; none for another table."""
+    trips, zones = monthly(), (ZONES.name,)
+    alone = {TRIPS: trips, "stg_trips": trips, ZONES.table: zones, "stg_zones": zones}
+    return {**dict.fromkeys(pipeline_tables(), (*trips, *zones)), **alone}.get(table, ())
 
 
 def with_ledgers(connection: Connection, schemas: Sequence[str]) -> list[str]:
@@ -114,10 +109,8 @@ def is_compared(row: Row, loaded: Collection[str]) -> bool:
     A raw table does when a ledger names its dataset, or when it has rows although none does. A model does when a month
     for it is loaded, or when it exists although none is.
     """
-    from core.datasets import DATASETS, GREEN
-
-    dataset = next((dataset for dataset in DATASETS.values() if dataset.table == row.table), None)
-    if dataset is None:
-        return GREEN.name in loaded or any(each is not None for each in row.held.values()) or bool(row.problems)
+    if row.table not in {dataset.table for dataset in DATASETS.values()}:
+        is_built = any(each is not None for each in row.held.values())
+        return is_built or bool(row.problems) or any(name in loaded for name in monthly())
     has_rows = any(digest.total((each or {}).values()).rows for each in row.held.values())
-    return dataset.name in loaded or has_rows or bool(row.problems)
+    return has_rows or bool(row.problems) or any(name in loaded for name in made_of(row.table))

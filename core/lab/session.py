@@ -11,7 +11,7 @@ up``).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -199,12 +199,10 @@ class Lab:
 
     def _loaded(self, schema: str) -> dict[str, Entry]:
         """Return the ledger's entries of `schema` by month; none when it can't be read."""
-        from core.datasets import GREEN
-
         try:
             with self.connect() as connection:
                 entries = ledger.entries(connection, schema) if schema in ledger.schemas(connection)[0] else ()
-                return {f"{each.month:%Y-%m}": each for each in entries if each.month and each.dataset == GREEN.name}
+                return {f"{each.month:%Y-%m}": each for each in entries if each.month}
         except TriptychError:
             return {}
 
@@ -256,6 +254,14 @@ class Lab:
         """Connect to the warehouse, for reading."""
         with connect("lab", dsn=self.dsn) as connection:
             yield connection
+
+    def check_holds(self, schemas: Iterable[str], dataset: str) -> None:
+        """Raise `UsageError` when one of the schemas holds another dataset: each step would say so, much later."""
+        from core.load.transaction import check_holds
+
+        with self.connect() as connection:
+            for schema in {*schemas} & {*ledger.schemas(connection)[0]}:
+                check_holds(connection, schema, dataset)
 
     def keep(self) -> None:
         """Let the warehouse and all services of this session outlive it, until `end_all`."""

@@ -21,8 +21,8 @@ from psycopg import sql
 
 from core import ledger
 from core.database import Connection, check_schema_name, connect, lock
-from core.datasets import GREEN, MODELLED, Dataset
-from core.errors import Busy, printable
+from core.datasets import GREEN, ZONES, Dataset
+from core.errors import Busy, UsageError, printable
 from core.ledger import Entry
 from core.load import suspect, tables
 from core.load.order import Load, Loaded
@@ -32,19 +32,30 @@ from core.run import counted
 _log = logging.getLogger(__name__)
 
 
-def begin(schema: str, dataset: Dataset = GREEN) -> int:
-    """Create the tables that `dataset` and the models need where they are missing; return this attempt's fencing token.
+def begin(schema: str, trips: Dataset = GREEN) -> int:
+    """Create what is missing of a schema that holds the monthly dataset `trips`; return this attempt's fencing token.
 
-    Call it before the file is fetched: what another attempt publishes from then on may be the newer version.
+    Call it before the file is fetched: what another attempt publishes from then on may be the newer version. Raise
+    `UsageError` when the schema holds another dataset. Of two that load into a new schema at the same time, the second
+    one finds a table that is not its own (`tables.check_catalog`).
     """
     check_schema_name(schema)
     with connect("begin") as connection:
-        datasets = dict.fromkeys((*MODELLED, dataset))
-        names = [*(needed.table for needed in datasets), "load_fence"]
-        exist = all(tables.exists(connection, schema, name) for name in names)
+        check_holds(connection, schema, trips.name)
+        exist = all(tables.exists(connection, schema, name) for name in (trips.table, ZONES.table, "load_fence"))
         if not (exist and ledger.is_current(connection, schema)):
-            tables.create(connection, schema, datasets)
+            tables.create(connection, schema, (trips, ZONES))
         return ledger.next_fence(connection, schema)
+
+
+def check_holds(connection: Connection, schema: str, dataset: str) -> None:
+    """Raise `UsageError` when the ledger of `schema` has months of another dataset than `dataset`."""
+    held = ledger.datasets(connection, schema) if tables.exists(connection, schema, "load_ledger") else []
+    if others := [name for name in held if name != dataset]:
+        raise UsageError(
+            f"schema {schema!r} holds {', '.join(others)}, and a schema holds one dataset: "
+            f"name another schema for {dataset}"
+        )
 
 
 def load(order: Load) -> Loaded:

@@ -88,7 +88,7 @@ def _build(connection: Connection, schema: str, plan: Plan) -> list[str]:
     months = None if plan.full else plan.months
     # A view changes with the project only, and so does what a unit test finds, which reads made-up rows.
     views, unit_tests = PROJECT in plan.changed or bool(plan.missing), PROJECT in plan.changed
-    outcomes = build_models(connection.info, schema, months, views=views, unit_tests=unit_tests)
+    outcomes = build_models(connection.info, schema, months, views=views, unit_tests=unit_tests, dataset=plan.dataset)
     with connection.transaction():
         findings.write(connection, schema, outcomes, months)
         replaced = marts.publish(connection, schema, months) if months != () else []

@@ -23,6 +23,7 @@ import psycopg
 
 from core.database import libpq_variables, logged_wait
 from core.errors import Busy, TransientError, UsageError
+from core.run import DATASET
 from core.settings import ROOT, private, settings
 from core.transform import dbt_client
 from core.waiting import until
@@ -121,8 +122,10 @@ run: Callable[[Command], Completed] = _run_warm_or_cold
 """Run one command: by the warm dbt server of this state folder where there is one, else in a fresh process."""
 
 
-def environment(server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt.date] | None) -> dict[str, str]:
-    """Return the variables for a build of `months` (None: all) in `schema`.
+def environment(
+    server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt.date] | None, dataset: str = DATASET
+) -> dict[str, str]:
+    """Return the variables for a build of `months` (None: all) in `schema`, which holds `dataset`.
 
     They name the server as our own connection found it, whatever mix of DSN, service file and password file led there.
     """
@@ -137,6 +140,7 @@ def environment(server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt
         # dbt hides values of this prefix in everything that it writes
         "DBT_ENV_SECRET_PGPASSWORD": server.password,
         "TRIPTYCH_SCHEMA": schema,
+        "TRIPTYCH_DATASET": dataset,
     }
     if months is not None:
         found["TRIPTYCH_MONTHS"] = ",".join(str(month) for month in months)

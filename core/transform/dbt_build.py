@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 
 from core.errors import room
-from core.run import counted
+from core.run import DATASET, counted
 from core.transform import dbt
 from core.transform.dbt_errors import one_line, raise_if_stopped
 from core.transform.manifest import Artifact, DbtTest, tests
@@ -33,9 +33,10 @@ class Outcome:
 
 
 def build_models(
-    server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt.date] | None, *, views: bool, unit_tests: bool
-) -> list[Outcome]:
-    """Build the models in `schema`, then test them.
+    server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt.date] | None,
+    *, views: bool, unit_tests: bool, dataset: str = DATASET,
+) -> list[Outcome]:  # fmt: skip
+    """Build the models of `dataset` in `schema`, then test them.
 
     The marts are built as `<mart>__unpublished`, with the rows of the source months `months` (None: all);
     `core.transform.marts` publishes them. Without months only views are made. Without `views` those stay as they are:
@@ -51,7 +52,8 @@ def build_models(
         artifact.unlink(missing_ok=True)
         started = time.monotonic()
         arguments = _arguments(months, views=views, unit_tests=unit_tests)
-        process = dbt.run(dbt.Command(arguments, folder, dbt.environment(server, schema, months), keep_open=[lock]))
+        variables = dbt.environment(server, schema, months, dataset)
+        process = dbt.run(dbt.Command(arguments, folder, variables, keep_open=[lock]))
         seconds = time.monotonic() - started
         results: list[Artifact] = _whole(artifact).get("results", [])
         declared = tests(json.loads((folder / "manifest.json").read_text())) if results else {}

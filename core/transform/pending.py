@@ -12,6 +12,7 @@ from core import digest
 from core.database import Connection
 from core.errors import UsageError
 from core.month import spans_of
+from core.run import DATASET
 from core.transform import marts, project
 from core.transform.marts import MARTS
 
@@ -38,6 +39,11 @@ class Plan:
     built: Versions
     missing: tuple[str, ...] = ()
     damaged: str | None = None
+
+    @property
+    def dataset(self) -> str:
+        """The monthly dataset that the schema holds, or held when it was last built."""
+        return dataset_of(self.versions, self.built)
 
     @property
     def changed(self) -> frozenset[Key]:
@@ -94,19 +100,25 @@ def plan(connection: Connection, schema: str, month: dt.date | None, *, alone: b
 
     With `alone`, the other months are left out of the comparison.
     """
-    versions: Versions = {PROJECT: project.version()} | loaded_versions(connection, schema)
-    built = built_versions(connection, schema)
+    loaded, built = loaded_versions(connection, schema), built_versions(connection, schema)
+    dataset = dataset_of(loaded, built)
+    versions: Versions = {PROJECT: project.version(dataset)} | loaded
     if alone:
         versions, built = ({key: each[key] for key in each if key[1] in (None, month)} for each in (versions, built))
-    found = Plan(versions, built, missing_tables(connection, schema, project.model_names()))
+    found = Plan(versions, built, missing_tables(connection, schema, project.model_names(dataset)))
     if month is None or not found.is_empty:
         return found
     return Plan(versions, built, damaged=marts.damage(connection, schema, month))
 
 
+def dataset_of(*versions: Versions) -> str:
+    """Return the monthly dataset in the first of `versions` that has one. It says which models a schema has."""
+    return next((name for each in versions for name, month in each if month is not None), DATASET)
+
+
 def loaded_versions(connection: Connection, schema: str) -> Versions:
     """Return the versions of what the models are built from, as it is loaded now."""
-    loaded = sql.SQL("SELECT dataset, month, concat(fence, ' ', content_digest) FROM {} WHERE dataset = 'green'")
+    loaded = sql.SQL("SELECT dataset, month, concat(fence, ' ', content_digest) FROM {} WHERE month IS NOT NULL")
     # The lookup's version is what the table holds: loaded again with the same rows, it is no reason to rebuild all
     # months.
     zones: Versions = {ZONES: digest.table(connection, schema, "raw_zones").hex}

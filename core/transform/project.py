@@ -7,29 +7,37 @@ import json
 from pathlib import Path
 
 from core.errors import TransformFailed, room
+from core.run import DATASET
 from core.settings import settings
 from core.transform import dbt
 from core.transform.dbt_errors import last_event
 from core.transform.manifest import Model, models
 
+SHARED = "shared"
+"""The folder of the models that all datasets share; each dataset has one of its own beside it, of its name."""
 
-def version() -> str:
-    """Return a hash of the files that say what is built. When it changes, everything is built again."""
+
+def version(dataset: str = DATASET) -> str:
+    """Return a hash of the files that say what is built of `dataset`. When it changes, everything is built again."""
     digest = hashlib.sha256()
     for path in sorted(path for path in dbt.PROJECT.rglob("*") if path.suffix in (".sql", ".yml")):
         name = path.relative_to(dbt.PROJECT).as_posix()
-        if not name.startswith(("target/", "logs/")) and path.name != ".user.yml":
+        of_another = name.startswith("models/") and name.split("/")[1] not in (SHARED, dataset)
+        if not (of_another or name.startswith(("target/", "logs/")) or path.name == ".user.yml"):
             digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
     return digest.hexdigest()[:32]
 
 
-def model_names() -> tuple[str, ...]:
-    """Return the names of the project's models, from its file names: no dbt is started."""
-    return tuple(sorted(path.stem for path in dbt.PROJECT.glob("models/**/*.sql")))
+def model_names(dataset: str = DATASET) -> tuple[str, ...]:
+    """Return the names of the models of `dataset`, from their file names: no dbt is started."""
+    folders = [dbt.PROJECT / "models" / name for name in (SHARED, dataset)]
+    return tuple(sorted(path.stem for folder in folders for path in folder.rglob("*.sql")))
 
 
 def lineage() -> tuple[Model, ...]:
-    """Return the project's models and their tests, in an order in which they can be built.
+    """Return the models of the default dataset and their tests, in an order in which they can be built.
+
+    Those of every dataset have the same names and tests, so an orchestrator knows them too.
 
     Runs ``dbt parse`` when the project has changed since the last call, and connects nowhere. Raise `TransformFailed`
     when the project does not parse.

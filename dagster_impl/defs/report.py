@@ -43,7 +43,7 @@ def month_report(raw_zones, raw_trips, daily_borough_stats):  # type: ignore[no-
 
 JOB = dg.define_asset_job(
     "taxi_pipeline",
-    description="Load one month of green-taxi trips, and build and check the models if anything is pending for it.",
+    description="Load one month of taxi trips, and build and check the models if anything is pending for it.",
 )
 
 

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from core.run import HELP, Run, StrategyName
+from core.run import DATASET, HELP, DatasetName, Run, StrategyName
 from core.settings import default_source
 
 
@@ -21,6 +21,7 @@ class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the reso
     force: bool = Field(default=False, description=HELP["force"])
     accept_suspect: bool = Field(default=False, description=HELP["accept_suspect"])
     strict: bool = Field(default=False, description=HELP["strict"])
+    dataset: DatasetName = Field(default=DATASET, description=HELP["dataset"])
 
     def run(self, run_id: str) -> Run:
         """Return the parameters as the pipeline takes them, for the run `run_id`."""
@@ -31,6 +32,7 @@ class Parameters(dg.ConfigurableResource):  # type: ignore[type-arg]  # the reso
             force=self.force,
             accept_suspect=self.accept_suspect,
             strict=self.strict,
+            dataset=self.dataset,
             loader="dagster",
             run_id=run_id,
         )

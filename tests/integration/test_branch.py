@@ -112,7 +112,7 @@ def test_a_month_whose_check_failed_is_checked_again(publisher: Publisher) -> No
 
 def test_a_month_that_is_not_loaded_has_a_clear_answer(publisher: Publisher) -> None:
     built(publisher)
-    with pytest.raises(UsageError, match="schema 'plain' has no 2024-02: run the month's ingest step first"):
+    with pytest.raises(UsageError, match="schema 'plain' has no 2024-02 of green: run the month's ingest step first"):
         pipeline.report(run_of(publisher), FEBRUARY, built=False)
 
 

@@ -528,7 +528,7 @@ def test_the_command_names_the_schema(connection: Connection, schema: str, words
 
 
 def test_the_command_names_spans_of_months() -> None:
-    command = audit.Schema("mine", {}, []).backfill(["2024-01", "2024-02", "2024-04", "2023-12"])
+    command = audit.backfill("mine", "green", ["2024-01", "2024-02", "2024-04", "2023-12"])
     assert command == "`triptych backfill 2023-12..2024-02,2024-04 --on plain --schema mine`"
 
 
@@ -564,34 +564,38 @@ def test_who_may_read_the_tables_and_not_the_sequence_can_compare(connection: Co
 
 def ingest_yellow(folder: Path, schema: str, rows: int) -> None:
     sample.ensure(folder, [MONTH], rows=rows, cab="yellow")
-    pipeline.ingest(Run(str(folder), schema, loader="test"), "yellow", MONTH)
+    pipeline.ingest_month(Run(str(folder), schema, loader="test", dataset="yellow"), MONTH)
 
 
-def test_every_dataset_that_was_loaded_is_compared(tmp_path: Path, warehouse: str) -> None:
+def test_schemas_of_another_dataset_are_compared_alike(tmp_path: Path, warehouse: str) -> None:
+    for schema, rows in (("plain_yellow", 500), ("mine", 600)):
+        ingest_yellow(tmp_path / schema, schema, rows)
     with psycopg.connect(warehouse) as connection:
-        load(connection, "plain", "mine")
-        ingest_yellow(tmp_path / "a", "plain", 500)
-        assert [row.table for row in parity(connection, "plain", "mine").differing] == ["raw_yellow_trips"]
+        found = parity(connection, "plain_yellow", "mine", tables="raw_trips")
+        assert [(row.table, row.months) for row in found.differing] == [("raw_trips", {"mine": ["2024-01"]})]
+        assert [(cause.dataset, cause.kind) for cause in found.causes] == [("yellow", "other bytes")]
+        (pending,) = parity(connection, "plain_yellow").findings
         connection.rollback()
-        ingest_yellow(tmp_path / "b", "mine", 600)
-        found = parity(connection, "plain", "mine")
-        assert [(row.table, row.months) for row in found.differing] == [("raw_yellow_trips", {"mine": ["2024-01"]})]
-        assert (found.as_recorded, found.findings) == (False, [])
-        connection.rollback()
-        connection.execute("DELETE FROM mine.raw_yellow_trips")
-        (finding,) = parity(connection, "mine").findings
-    assert str(finding) == (
-        "mine.raw_yellow_trips 2024-01 is not what its ledger says: "
-        "load it again from a program: core.pipeline.ingest of 'yellow', with Run.force"
+        connection.execute("DELETE FROM plain_yellow.raw_trips")
+        said = [str(finding) for finding in parity(connection, "plain_yellow").findings]
+    command = "`triptych backfill 2024-01 --on plain --dataset yellow"
+    assert said == [
+        f"plain_yellow.raw_trips 2024-01 is not what its ledger says: {command} --force`, "
+        "from the same --source, loads it again",
+        str(pending),
+    ]
+    assert f"{command}`" in str(pending)
+
+
+def test_a_schema_that_lacks_a_month_of_a_dataset_is_told_how_to_load_it(tmp_path: Path, warehouse: str) -> None:
+    ingest_yellow(tmp_path, "plain_yellow", 500)
+    with psycopg.connect(warehouse) as connection:
+        load(connection, "mine")
+        lines = [cause.line for cause in parity(connection, "plain_yellow", "mine").causes]
+    assert (
+        "mine has not loaded yellow 2024-01: `triptych backfill 2024-01 --on plain --dataset yellow --schema mine`"
+        in lines
     )
-
-
-def test_what_no_schema_has_loaded_is_not_compared(tmp_path: Path, warehouse: str) -> None:
-    for schema in ("plain", "mine"):
-        ingest_yellow(tmp_path, schema, 500)
-    with psycopg.connect(warehouse) as connection:
-        found = parity(connection, "plain", "mine")
-    assert ([row.table for row in found.rows], found.identical) == (["raw_yellow_trips"], True)
 
 
 def test_rows_that_no_ledger_names_are_compared_all_the_same(tmp_path: Path, warehouse: str) -> None:
@@ -599,5 +603,5 @@ def test_rows_that_no_ledger_names_are_compared_all_the_same(tmp_path: Path, war
     with psycopg.connect(warehouse) as connection:
         connection.execute("DELETE FROM plain.load_ledger")
         found = parity(connection, "plain")
-    assert [row.table for row in found.rows] == ["raw_yellow_trips"]
+    assert [row.table for row in found.rows] == ["raw_trips"]
     assert [finding.months for finding in found.findings] == [("2024-01",)]

@@ -215,7 +215,7 @@ def test_a_mart_whose_columns_changed_is_replaced_with_a_warning(
             "      - {name: vendor, data_type: integer}\n      - {name: vendor_id,",
         ),
     ):
-        file = project / "models" / "marts" / name
+        file = project / "models" / "green" / "marts" / name
         assert old in file.read_text()
         file.write_text(file.read_text().replace(old, new, 1))
     receipt = pipeline.transform(built.run("plain"), JANUARY)

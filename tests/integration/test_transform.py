@@ -400,9 +400,9 @@ def test_a_project_that_changes_while_dbt_is_warm(
 def test_a_model_that_fails_is_named(publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error is one line with model and cause; what is recorded as built stays as it was."""
     project = project_copy(tmp_path, monkeypatch)
-    model = project / "models" / "marts" / "daily_borough_stats.sql"
+    model = project / "models" / "shared" / "marts" / "daily_borough_stats.sql"
     model.write_text(model.read_text().replace("count(*) as trips", "count(*) / 0 as trips"))
-    tests = project / "models" / "marts" / "daily_borough_stats.yml"
+    tests = project / "models" / "shared" / "marts" / "daily_borough_stats.yml"
     tests.write_text(tests.read_text().partition("unit_tests:")[0])
     publisher.land("plain", "2024-01", [{}] * 3)
 
@@ -410,7 +410,7 @@ def test_a_model_that_fails_is_named(publisher: Publisher, tmp_path: Path, monke
         transform.refresh("plain")
     assert query("SELECT count(*) FROM {}.transform_ledger", "plain") == [(0,)]
 
-    (project / "models" / "exposures.yml").write_text("exposures: [")
+    (project / "models" / "shared" / "exposures.yml").write_text("exposures: [")
     with pytest.raises(TransformFailed, match=r"^the dbt project does not parse: .*exposures\.yml") as failure:
         transform.lineage()
     assert "\n" not in str(failure.value)

@@ -89,7 +89,7 @@ def test_run_parameters_hold_no_more_than_the_steps_need() -> None:
     assert replace(request, pipeline="other", values={"n": 4}).parameters == {"n": 4}
     assert request.parameters == {
         "source": "sample", "schema": "s", "strategy": "swap", "force": True,
-        "accept_suspect": False, "strict": False,
+        "accept_suspect": False, "strict": False, "dataset": "green",
     }  # fmt: skip
 
 

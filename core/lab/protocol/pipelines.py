@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from core.errors import UsageError, quoted
 from core.lab.protocol.message import Message
-from core.run import HELP, STRATEGIES, TASKS, RunParameters
+from core.run import CHOICES, HELP, TASKS, RunParameters
 
 Value = str | bool | int
 WORDS = {"true": True, "false": False}
@@ -88,7 +88,7 @@ class Pipeline(Message):
 
 def _parameter(each: dataclasses.Field[Any]) -> Parameter:
     default = None if each.default is dataclasses.MISSING else each.default
-    return Parameter(HELP[each.name], default, list(STRATEGIES) if each.name == "strategy" else [])
+    return Parameter(HELP[each.name], default, list(CHOICES.get(each.name, ())))
 
 
 TAXI_PIPELINE = Pipeline(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from core.lab.protocol.message import Message
 from core.lab.protocol.pipelines import TAXI_PIPELINE
-from core.run import JOBS, RunParameters
+from core.run import DATASET, JOBS, RunParameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +123,7 @@ class BackfillRequest(Message):
     jobs: int = JOBS
     accept_suspect: bool = False
     strict: bool = False
+    dataset: str = DATASET
     pipeline: str = TAXI_PIPELINE.name
     values: dict[str, Any] | None = None
     which: Which = "all"

@@ -26,7 +26,7 @@ from airflow_impl.lab.services import DAGS
 from core import errors, pipeline
 from core.lab.protocol import TAXI_RANGE, BackfillRequest
 from core.month import EARLIEST, Month
-from core.run import HELP, STRATEGIES, TASK_TIMEOUT_S, TASKS, Run, RunParameters
+from core.run import CHOICES, HELP, TASK_TIMEOUT_S, TASKS, Run, RunParameters
 
 HEAVY = ("pyarrow", "psycopg", "pgpq", "pandas", "core.pipeline", "core.load", "core.extract")
 PARAMETERS = BackfillRequest(months=["2024-01"], source="tlc", schema="s").parameters
@@ -148,10 +148,18 @@ def test_its_default_source_is_that_of_the_command_line() -> None:
     assert done.stdout.splitlines()[-1] == "s3://bucket/folder"
 
 
-def test_the_form_explains_every_field_and_offers_the_strategies(dag: DAG) -> None:
+def test_the_form_explains_every_field_and_offers_what_there_is_to_choose_from(dag: DAG) -> None:
     assert {name: dag.params.get_param(name).description for name in HELP} == HELP
     assert "partition key" in dag.params.get_param("month").description
-    assert dag.params.get_param("strategy").schema["enum"] == list(STRATEGIES)
+    offered = {name: dag.params.get_param(name).schema.get("enum") for name in HELP}
+    assert offered == {name: list(CHOICES[name]) if name in CHOICES else None for name in HELP}
+
+
+def test_the_form_offers_a_dataset_that_is_only_declared() -> None:
+    code = "from tests.toy_dataset import declare; declare(); from airflow_impl.steps import RUN_PARAMS"
+    code += "; print(*RUN_PARAMS['dataset'].schema['enum'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split()[-3:] == ["green", "yellow", "toy"]
 
 
 def test_its_pages_say_what_it_is_and_whose(dag: DAG) -> None:

@@ -14,7 +14,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from core.datasets import GREEN, ZONES, Dataset
 from core.month import EARLIEST
-from core.run import HELP, STRATEGIES
+from core.run import CHOICES, HELP
 from core.settings import ROOT
 from core.transform import lineage
 
@@ -111,11 +111,22 @@ def test_a_check_has_the_partitions_of_its_asset(graph: AssetGraph) -> None:
         assert graph.get(key).partitions_def == graph.get(key.asset_key).partitions_def
 
 
-def test_the_launchpad_offers_the_strategies_and_explains_each_parameter(repository: dg.RepositoryDefinition) -> None:
+def test_the_launchpad_explains_each_parameter_and_offers_its_choices(
+    repository: dg.RepositoryDefinition,
+) -> None:
     schema = repository.get_top_level_resources()["parameters"].config_schema.as_field()
     fields = schema.config_type.fields
     assert {name: field.description for name, field in fields.items()} == HELP
-    assert [value.config_value for value in fields["strategy"].config_type.enum_values] == list(STRATEGIES)
+    for name, choices in CHOICES.items():
+        assert [value.config_value for value in fields[name].config_type.enum_values] == list(choices)
+
+
+def test_the_launchpad_offers_a_dataset_that_is_only_declared() -> None:
+    code = "from tests.toy_dataset import declare; declare(); from dagster_impl.defs.resources import Parameters"
+    code += "; fields = Parameters.to_config_schema().as_field().config_type.fields"
+    code += "; print(*(value.config_value for value in fields['dataset'].config_type.enum_values))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["green", "yellow", "toy"]
 
 
 def test_the_default_source_is_that_of_the_command_line() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +22,7 @@ from prefect.utilities.callables import parameter_schema
 from core import waiting
 from core.errors import RETRIES, RETRY_DELAY_S, BadFile, Busy, CheckFailed, SourceUnavailable, UsageError
 from core.lab.protocol import MonthRecord
-from core.run import HELP, STRATEGIES, TASK_TIMEOUT_S, TASKS, Receipt, RunParameters
+from core.run import CHOICES, HELP, TASK_TIMEOUT_S, TASKS, Receipt, RunParameters
 from core.waiting import until
 from prefect_impl import flows, naming, receipts, selection
 from prefect_impl.lab import history
@@ -422,9 +424,18 @@ def test_what_a_step_logs_is_in_the_log_of_its_task_run(run: RunMonth, server: P
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: str(flow.name))
-def test_the_form_describes_every_field_and_lists_the_strategies(flow: Flow[..., Any]) -> None:
+def test_the_form_describes_every_field_and_offers_what_there_is_to_choose_from(flow: Flow[..., Any]) -> None:
     schema = parameter_schema(flow.fn)
     assert [name for name, field in schema.properties.items() if not field.get("description")] == []
     fields = schema.definitions["RunParameters"]["properties"]
     assert {name: field["description"] for name, field in fields.items()} == HELP
-    assert fields["strategy"]["enum"] == list(STRATEGIES)
+    assert {name: tuple(field["enum"]) for name, field in fields.items() if "enum" in field} == CHOICES
+
+
+def test_the_form_offers_a_dataset_that_is_only_declared() -> None:
+    code = "from tests.toy_dataset import declare; declare(); from prefect_impl.flows import taxi_pipeline"
+    code += "; from prefect.utilities.callables import parameter_schema"
+    code += "; fields = parameter_schema(taxi_pipeline.fn).definitions['RunParameters']['properties']"
+    code += "; print(*fields['dataset']['enum'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split()[-3:] == ["green", "yellow", "toy"]

@@ -360,7 +360,7 @@ def test_a_backfill_runs_all_months_with_the_parameters_asked_for(backfill: Call
     asked = dict(answers.asked)["/deployments/parent/create_flow_run"]["parameters"]
     parameters = {
         "source": "folder", "schema": "schema", "strategy": "swap", "force": False,
-        "accept_suspect": False, "strict": False,
+        "accept_suspect": False, "strict": False, "dataset": "green",
     }  # fmt: skip
     assert asked == {"months": months, "parameters": parameters, "which": "all", "concurrency": 3}
     reported = [json.loads(line) for line in (tmp_path / "progress").read_text().splitlines()]

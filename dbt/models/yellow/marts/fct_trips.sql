@@ -21,7 +21,7 @@ select
     trips.picked_up_at,
     trips.dropped_off_at,
     trips.picked_up_at::date as pickup_date,
-    trim_scale(extract(epoch from trips.dropped_off_at - trips.picked_up_at)) as duration_seconds,
+    {{ duration_seconds() }} as duration_seconds,
     trips.pickup_location_id,
     pickup.borough as pickup_borough,
     pickup.zone as pickup_zone,
@@ -29,7 +29,6 @@ select
     dropoff.borough as dropoff_borough,
     dropoff.zone as dropoff_zone,
     trips.rate_code_id,
-    trips.trip_type,
     trips.is_stored_and_forwarded,
     trips.passenger_count,
     trips.distance_miles,
@@ -38,24 +37,15 @@ select
     trips.mta_tax,
     trips.tip_amount,
     trips.tolls_amount,
-    trips.ehail_fee,
     trips.improvement_surcharge,
     trips.congestion_surcharge,
+    trips.airport_fee,
     trips.cbd_congestion_fee,
     trips.total_amount,
-    case when trips.total_amount > 0 then round(trips.tip_amount / trips.total_amount, 4) end as tip_share,
-    case when trips.distance_miles > 0 then round(trips.fare_amount / trips.distance_miles, 4) end as fare_per_mile,
+    {{ tip_share() }} as tip_share,
+    {{ fare_per_mile() }} as fare_per_mile,
     trips.payment_type,
-    case trips.payment_type
-        when 0 then 'Flex Fare'
-        when 1 then 'Credit card'
-        when 2 then 'Cash'
-        when 3 then 'No charge'
-        when 4 then 'Dispute'
-        when 5 then 'Unknown'
-        when 6 then 'Voided'
-        else case when trips.payment_type is null then 'Not recorded' else 'Other' end
-    end as payment_label
+    {{ payment_label() }} as payment_label
 from trips
 inner join pickup on trips.pickup_location_id = pickup.location_id
 left join dropoff on trips.dropoff_location_id = dropoff.location_id
