@@ -35,7 +35,7 @@ PAGES = {
     "load": Page("docs/benchmarks/load.md", "benchmarks.load.page"),
     "digest": Page("docs/benchmarks/digest.md", "benchmarks.digest.page"),
     "growth": Page("docs/benchmarks/load-strategies.md", "benchmarks.strategies.page", part="claims"),
-    "transform": Page("docs/benchmarks/transform.md", "benchmarks.transform.page"),
+    "transform": Page("docs/benchmarks/transform.md", "benchmarks.transform.page", part="year"),
     "backfill": Page("docs/benchmarks/orchestrators.md", "benchmarks.orchestrators.page"),
     "folklore": Page("docs/claims.md", "benchmarks.folklore.page"),
     "chains": Page("docs/benchmarks/chains.md", "benchmarks.orchestrators.chains_page"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.harness.markdown import AIMS, header, number, ranged, table, verdict
 from benchmarks.harness.measure import Row, Spread, spread
+from benchmarks.transform import year_page
 
 COLD_SHARE, GROWTH, COALESCED = 1 / 8, 1.5, 1.5
 
@@ -31,6 +32,7 @@ def page(result: dict[str, Any]) -> str:
                 ["months loaded", "refresh: wall s", "of that `fct_trips`", "of that `daily_borough_stats`"],
                 _growth(rows),
             ),
+            *([year_page.section(result["year"])] if "year" in result else []),
             "## Against the aims\n",
             table(AIMS, _aims(rows)),
             "A fork saves the imports, the caches and the compiled macros, which are the same for every call. What "

@@ -1,4 +1,4 @@
-"""The benchmarks of reloads and inserts, in small: they count what was written, and compare equal contents."""
+"""The benchmarks of reloads, inserts and a year, in small: what was written is counted, and contents are compared."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from benchmarks.harness import measure
 from benchmarks.harness.proxy import delayed
 from benchmarks.strategies import claims, growth, inserts
+from benchmarks.transform import year, year_page
 from core import digest, load
 from core.run import STRATEGIES
 from tests.integration.loading import connect
@@ -63,3 +64,18 @@ def test_a_round_trip_is_measured_through_the_proxy(at: measure.Server) -> None:
         # The DSN still names the password and the database.
         with connect(far) as connection:
             assert connection.execute("SELECT current_database()").fetchall() == [(at.dsn.rpartition("/")[2],)]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("warehouse")
+def test_a_year_in_small(tmp_path: Path) -> None:
+    """On a server of its own; `warehouse` restores the settings. A long name is too long for a socket."""
+    assert year.main(["--rows", "500", "--months", "2", "--folder", str(tmp_path)]) == 0
+    result = measure.read("year", tmp_path)
+    loads = [(row["month"], row["way"]) for row in result["rows"] if row["question"] == "load"]
+    assert loads == [(month, way) for month in ("2024-01", "2024-02") for way in ("triptych", "copy")]
+    ours, bare, *_ = (row for row in result["rows"] if row["question"] == "build a year")
+    assert ours["rows"] == bare["rows"] == sum(row["rows"] for row in result["rows"] if row["way"] == "copy")
+    assert 0 < bare["fct_trips_s"] <= bare["wall_s"]
+    page = year_page.section(result)
+    assert page.startswith("## A year of 500 rows a month") and "`create table as`" in page
