@@ -107,8 +107,8 @@ def _chain(name: str, isolation: str, chain: str, tasks: int, number: int, task_
 
 
 def floor() -> dict[str, Any]:
-    """Return what empty steps cost, as shipped and as tuned, and with one setting alone."""
-    settings = {"shipped": 3.0, "tuned": 1.0, "shipped + poll <1 s>": 2.0}
+    """Return what empty steps cost, as shipped and as tuned, and without one setting."""
+    settings = {"shipped": 3.0, "tuned": 1.0, "without poll <1 s>": 2.0}
     rows = [
         {"orchestrator": name, "settings": words, "months": months, "round": number,
          "wall_s": factor * months + number / 10, "cpu_s": factor * months / 2}

@@ -27,16 +27,8 @@ DAGS = Path(__file__).resolve().parent.parent / "dags"
 LOCAL_SETTINGS = Path(__file__).resolve().parent / "local_settings"
 """Where Airflow finds `airflow_local_settings.py`: what its pages say of next runs and of the triggerer."""
 
-PRELOADED = (
-    "airflow.executors.local_executor",
-    "airflow.sdk.execution_time.supervisor",
-    "airflow.sdk.execution_time.task_runner",
-    "airflow_impl.steps",
-    "core.pipeline",
-    "core.load",
-)
-"""What each process of a task finds imported: all that a task of ours uses. An edit of `core` is seen once the
-scheduler has started again."""
+PRELOADED = "airflow_impl.lab.preload"
+"""What each process of a task finds imported. An edit of `core` is seen once the scheduler has started again."""
 
 SETTINGS = {
     "CORE__MP_START_METHOD": (
@@ -44,7 +36,7 @@ SETTINGS = {
         "a worker, and each task that it forks, begins with the modules of the next line imported",
     ),
     "CORE__MP_FORKSERVER_PRELOAD": (
-        ",".join(PRELOADED),
+        PRELOADED,
         "without them, each task of a month imports Arrow and psycopg for itself",
     ),
     "CORE__PARALLELISM": (

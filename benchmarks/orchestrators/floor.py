@@ -1,4 +1,4 @@
-"""What a month costs on each orchestrator when its steps do nothing: tuned, as shipped, and with each setting alone.
+"""What a month costs on each orchestrator when its steps do nothing: tuned, as shipped, and without each setting.
 
     python -m benchmarks.orchestrators.floor [--months 1,3,12,60] [--rounds N] [--settings tuned,shipped] [--on NAMES]
 
@@ -7,10 +7,11 @@ run, retry and history. Each orchestrator is measured
 
     tuned           with the settings of its adapter
     shipped         with its own defaults in place of those that the adapter changes for speed
-    shipped + NAME  the same, but with one of the adapter's settings: what that one alone changes
+    without NAME    tuned, but for one setting, which is as shipped: what that one alone changes
 
 each time in a lab session of its own, in which no other orchestrator's services run. What is set for safety stays as it
-is in all three. A setting alone is measured with one number of months; the largest number only in the first round.
+is in all three. One setting is measured with one number of months; the largest number only in the first round.
+TRIPTYCH_AS_SHIPPED=NAME has any other command measure or run the same.
 
 ``wall_s`` is of an outside clock, from the wish to the answer of the lab's runner; ``runs_s`` is the orchestrator's
 own, from the start of the first month to the end of the last one. What lies between the two are polls and queues.
@@ -41,16 +42,15 @@ from core.settings import Settings
 FIRST = Month.parse("2014-01")
 """The first of the months."""
 
-ALONE = 12
-"""With how many months each setting is measured alone."""
+ONE_BY_ONE = 12
+"""With how many months the settings are measured one by one."""
 
 
 def variants(tuned: Sequence[Tuned]) -> dict[str, str]:
     """Return what is measured of an orchestrator: the settings that stay as shipped, by the name of the variant."""
-    names = [each.name for each in tuned]
-    alone = {f"shipped + {name}": ",".join(each for each in names if each != name) for name in names}
-    # With a single setting, that one alone is the tuned variant.
-    return {"tuned": "", "shipped": ALL, **(alone if len(names) > 1 else {})}
+    one_by_one = {f"without {each.name}": each.name for each in tuned}
+    # Without a single setting, all is as shipped.
+    return {"tuned": "", "shipped": ALL, **(one_by_one if len(tuned) > 1 else {})}
 
 
 def months_from(first: Month, count: int) -> list[str]:
@@ -61,8 +61,8 @@ def months_from(first: Month, count: int) -> list[str]:
 def counts(variant: str, months: Sequence[int], number: int) -> list[int]:
     """Return with how many months a variant is measured in a round: see the module's docstring."""
     if variant not in ("tuned", "shipped"):
-        return [ALONE if ALONE in months else max(months)]
-    return [count for count in months if number == 1 or count < max(months) or count <= ALONE]
+        return [ONE_BY_ONE if ONE_BY_ONE in months else max(months)]
+    return [count for count in months if number == 1 or count < max(months) or count <= ONE_BY_ONE]
 
 
 def runs_s(result: BackfillResult) -> float:
@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.orchestrators.floor", description=__doc__.splitlines()[0])
     parser.add_argument("--months", default="1,3,12,60", help="numbers of months, comma separated")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--settings", default="", help="of tuned, shipped, and 'shipped + NAME', only these")
+    parser.add_argument("--settings", default="", help="of tuned, shipped, and 'without NAME', only these")
     parser.add_argument("--on", default="all", help="orchestrators, comma separated, or all")
     measure.folder_option(parser)
     asked = parser.parse_args(argv)

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.harness.markdown import header, number, ranged, table
 from benchmarks.harness.measure import Row, Spread, spread
 
-TUNED, SHIPPED, ALONE = "tuned", "shipped", "shipped + "
+TUNED, SHIPPED, WITHOUT = "tuned", "shipped", "without "
 
 
 def page(result: dict[str, Any]) -> str:
@@ -27,27 +27,31 @@ def page(result: dict[str, Any]) -> str:
             "are several.\n",
             "## Wall seconds by months\n",
             table(["", *map(str, counts)], _walls(rows, names, counts)),
-            f"## Where they go, {_alone_months(rows)} months\n",
+            f"## Where they go, {_months_of_one(rows)} months\n",
             "`months`: from the start of the first month to the end of the last one, by the orchestrator's own clock. "
             "The rest of the wall seconds are queues and polls before the first month and after the last one. CPU "
             "seconds are the machine's: PostgreSQL and the lab are part of them.\n",
-            table(["", "wall s", "months, s", "the rest, s", "CPU s"], _parts(rows, names, _alone_months(rows))),
-            *_alone(result, rows),
+            table(["", "wall s", "months, s", "the rest, s", "CPU s"], _parts(rows, names, _months_of_one(rows))),
+            *_one_by_one(result, rows),
         ]
     )
 
 
-def _alone(result: dict[str, Any], rows: list[Row]) -> Iterator[str]:
-    """Yield the part on single settings, with what each changes if they were measured one at a time."""
+def _one_by_one(result: dict[str, Any], rows: list[Row]) -> Iterator[str]:
+    """Yield the part on single settings, with what each changes if they were measured one by one."""
     if lines := list(_settings(result, rows)):
         yield "## What each setting changes alone\n"
-        yield f"Everything as shipped but one setting, {_alone_months(rows)} months.\n"
-        yield table(["setting", "as shipped", "here", "wall s", "as shipped: wall s"], lines)
+        yield (
+            f"Everything tuned but one setting, which is as shipped, {_months_of_one(rows)} months. "
+            "`TRIPTYCH_AS_SHIPPED` with the name of the setting does the same to any command. CPU seconds are those "
+            "with the setting as shipped.\n"
+        )
+        yield table(["setting", "tuned", "as shipped", "tuned: wall s", "as shipped: wall s", "CPU s"], lines)
         return
     yield "## The settings that differ\n"
-    yield "They were not measured one at a time.\n"
-    lines = [[f"`{each['name']}`", each["shipped"], each["value"]] for each in result["settings"]]
-    yield table(["setting", "as shipped", "here"], lines, align="---")
+    yield "They were not measured one by one.\n"
+    lines = [[f"`{each['name']}`", each["value"], each["shipped"]] for each in result["settings"]]
+    yield table(["setting", "tuned", "as shipped"], lines, align="---")
 
 
 def _walls(rows: list[Row], names: list[str], counts: list[int]) -> Iterator[list[str]]:
@@ -66,19 +70,20 @@ def _parts(rows: list[Row], names: list[str], months: int) -> Iterator[list[str]
 
 
 def _settings(result: dict[str, Any], rows: list[Row]) -> Iterator[list[str]]:
-    months = _alone_months(rows)
+    months = _months_of_one(rows)
     for setting in result["settings"]:
         name = setting["name"].partition(".")[0]
-        alone = _spread(rows, "wall_s", name, ALONE + setting["name"], months)
-        shipped = _spread(rows, "wall_s", name, SHIPPED, months)
-        if alone and shipped:
-            yield [f"`{setting['name']}`", setting["shipped"], setting["value"], _shown(alone), _shown(shipped)]
+        tuned = _spread(rows, "wall_s", name, TUNED, months)
+        without = [_spread(rows, what, name, WITHOUT + setting["name"], months) for what in ("wall_s", "cpu_s")]
+        found = [_shown(each) for each in (tuned, *without) if each]
+        if len(found) == 1 + len(without):
+            yield [f"`{setting['name']}`", setting["value"], setting["shipped"], *found]
 
 
-def _alone_months(rows: list[Row]) -> int:
-    """Return with how many months the settings were measured one at a time."""
+def _months_of_one(rows: list[Row]) -> int:
+    """Return with how many months the settings were measured one by one."""
     return next(
-        (int(row["months"]) for row in rows if row["settings"].startswith(ALONE)), max(r["months"] for r in rows)
+        (int(row["months"]) for row in rows if row["settings"].startswith(WITHOUT)), max(r["months"] for r in rows)
     )
 
 

@@ -102,10 +102,10 @@ def floor(data: Data) -> Html | None:
         "The floor: steps that do nothing",
         paragraph("The same pipeline with empty steps, a month as the unit. ", tag("b", "Shipped"), " is every default "
                   "of the orchestrator, ", tag("b", "tuned"), " the settings of this project's adapter, and ",
-                  tag("b", "shipped + NAME"), " one of these settings alone."),
+                  tag("b", "without NAME"), " those but for one, which is as shipped."),
         charts(*(_floor_chart(results, months) for months in sizes)),
         _settings(results),
-        Origin(".venvs/lab/bin/python -m benchmarks.orchestrators.floor", "an hour", [results]).line(),
+        Origin("make bench-floor", "30 minutes", [results]).line(),
     )  # fmt: skip
 
 
