@@ -12,7 +12,9 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 from prefect_impl.lab.warm_engine.client import NOTES, SOCKET
 from prefect_impl.lab.warm_engine.loaded import Loaded, load
@@ -73,14 +75,21 @@ def listen(home: Path) -> socket.socket:
 
 def serve(listening: socket.socket, loaded: Loaded, engine: str) -> None:
     """Fork a supervisor for each request."""
-    # The kernel reaps the supervisors.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # The kernel would reap the supervisors by itself, and drop what their runs used: nothing could say what runs cost.
+    signal.signal(signal.SIGCHLD, reap)
     while True:
         link, _ = listening.accept()
         with link:
             if fork() == 0:
                 listening.close()
                 supervise(link, loaded, engine)
+
+
+def reap(_number: int, _frame: FrameType | None) -> None:
+    """Wait for the supervisors that have ended."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def fork() -> int | None:

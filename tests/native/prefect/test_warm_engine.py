@@ -29,7 +29,7 @@ from prefect_impl.lab.warm_engine.__main__ import check_single_thread
 COLD = "The warm engine does not take this run, which starts cold: "
 
 STAND_IN = """
-import json, os, random, signal, sys, threading
+import json, os, random, signal, sys, threading, time
 if __name__ == "__main__":
     what, *words = sys.argv[1:]
     if what == "tell":
@@ -45,6 +45,9 @@ if __name__ == "__main__":
         print("to stderr", file=sys.stderr)
     elif what == "exit":
         sys.exit(int(words[0]))
+    elif what == "work":
+        while time.process_time() < float(words[0]):
+            pass
     elif what == "raise":
         raise ValueError(*words)
     elif what == "kill":
@@ -245,6 +248,19 @@ def test_a_killed_supervisor_takes_its_run_and_its_client_along(engine: Engine) 
     run.communicate(timeout=60)
     assert run.returncode == -signal.SIGKILL
     until(is_over(pid), 60, 0.02, "the run's end")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
+def test_what_runs_used_is_on_the_account_of_the_engine(own: Engine) -> None:
+    """A benchmark reads it there. What the kernel reaps by itself is on the account of no process."""
+
+    def used() -> int:
+        """Return the ticks of all ended processes below the engine: utime and stime of proc(5), a hundredth each."""
+        after_name = Path(f"/proc/{own.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(after_name[13]) + int(after_name[14])
+
+    assert own.ran("work", "0.5")[0] == 0
+    until(lambda: used() >= 30 or None, 60, 0.02, "the account of the run")
 
 
 def test_a_killed_engine_ends_no_run_and_the_next_one_starts_cold(own: Engine) -> None:
