@@ -23,7 +23,7 @@ NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 ABREAST := --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test test-fast test-slow parity questions up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-year bench-tools bench-backfill bench-chains bench-folklore report guide soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
+.PHONY: help setup doctor demo test test-fast test-slow parity questions up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-year bench-tools bench-backfill bench-floor bench-chains bench-curves bench-footprint bench-folklore report guide soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -98,7 +98,7 @@ browser: ## install Debian's chromium, as root; the tests of the orchestrators' 
 BENCH = $(PYTHON) -m core.lab.environments bench && $(LAB)/python -m benchmarks.harness.run $(if $(QUICK),--quick)
 
 bench: setup ## run every benchmark, and the fault injection of `make soak` (QUICK=1: a trial, which publishes nothing)
-	@$(BENCH) load digest growth claims transform year backfill chains folklore soak kill_points
+	@$(BENCH) load digest growth claims transform year backfill floor chains curves footprint folklore soak kill_points
 
 bench-load: setup ## measure all that docs/benchmarks says of loads and transforms: an hour, 12 GB of memory, 40 GB of disk
 	@$(BENCH) load digest growth claims transform year
@@ -115,14 +115,23 @@ bench-transform: setup ## of these, dbt cold and warm, many months at once, one 
 bench-year: setup ## of these, a year of yellow months of 3 million rows, beside what PostgreSQL does alone: 40 GB of disk
 	@$(BENCH) year
 
-bench-tools: setup ## what each orchestrator costs, by backfill and by chain of tasks: 45 minutes
-	@$(BENCH) backfill chains
+bench-tools: setup ## what each orchestrator costs: the five below
+	@$(BENCH) backfill floor chains curves footprint
 
-bench-backfill: setup ## of these, a backfill: time, processor, memory: 17 minutes
+bench-backfill: setup ## of these, a backfill: time, processor, memory, and where the seconds of a month go: 17 minutes
 	@$(BENCH) backfill
+
+bench-floor: setup ## of these, months that do nothing: tuned, as shipped, and without each setting
+	@$(BENCH) floor
 
 bench-chains: setup ## of these, chains of tasks, one after the other, and where the seconds of a task go: 25 minutes
 	@$(BENCH) chains
+
+bench-curves: setup ## of these, what grows with tasks and runs, cold starts, and when an edited file is seen
+	@$(BENCH) curves
+
+bench-footprint: setup ## of these, what there is before any run: to install, import, start, idle, stop
+	@$(BENCH) footprint
 
 bench-folklore: setup ## the checks behind docs/claims.md: what is shipped, parsed, retried, refused (2 minutes)
 	@$(BENCH) folklore

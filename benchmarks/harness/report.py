@@ -38,7 +38,10 @@ PAGES = {
     "transform": Page("docs/benchmarks/transform.md", "benchmarks.transform.page", part="year"),
     "backfill": Page("docs/benchmarks/orchestrators.md", "benchmarks.orchestrators.page"),
     "folklore": Page("docs/claims.md", "benchmarks.folklore.page"),
+    "floor": Page("docs/benchmarks/floor.md", "benchmarks.orchestrators.floor_page"),
     "chains": Page("docs/benchmarks/chains.md", "benchmarks.orchestrators.chains_page"),
+    "curves": Page("docs/benchmarks/curves.md", "benchmarks.orchestrators.curves_page"),
+    "footprint": Page("docs/benchmarks/footprint.md", "benchmarks.orchestrators.footprint_page"),
     "soak": Page("docs/faults.md", "tests.faults.page", measure.FAULT_RESULTS, part="kill_points"),
 }
 """Every page by the name of its results."""

@@ -40,7 +40,13 @@ PROGRAMS = {
     "backfill": Program(
         "benchmarks.orchestrators.backfill", "--months 2024-01..2024-02 --rows 2000 --rounds 1 --idle-s 2"
     ),
+    "floor": Program("benchmarks.orchestrators.floor", "--months 1 --rounds 1"),
     "chains": Program("benchmarks.orchestrators.chains", "--rounds 1 --samples 1"),
+    "curves": Program(
+        "benchmarks.orchestrators.curves",
+        "--sizes 1,3 --wide 4 --runs 2 --history 2 --samples 1 --rounds 1 --deadline-s 60",
+    ),
+    "footprint": Program("benchmarks.orchestrators.footprint", "--rounds 1 --imports 1 --idle-s 2"),
     "soak": Program("tests.faults.soak", "--kills 10 --contrast 10"),
     "kill_points": Program("tests.faults.kill_points", "--step load --sample 1 --only zones"),
 }

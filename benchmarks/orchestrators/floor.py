@@ -1,6 +1,6 @@
 """What a month costs on each orchestrator when its steps do nothing: tuned, as shipped, and without each setting.
 
-    python -m benchmarks.orchestrators.floor [--months 1,3,12,60] [--rounds N] [--settings tuned,shipped] [--on NAMES]
+    python -m benchmarks.orchestrators.floor [--months 1,3,12,60] [--rounds N] [--rounds-untuned N] [--on NAMES]
 
 The pipeline has the shape of the taxi pipeline (`benchmarks.orchestrators.shapes.NO_OP`), and the month is the unit of
 run, retry and history. Each orchestrator is measured
@@ -10,8 +10,9 @@ run, retry and history. Each orchestrator is measured
     without NAME    tuned, but for one setting, which is as shipped: what that one alone changes
 
 each time in a lab session of its own, in which no other orchestrator's services run. What is set for safety stays as it
-is in all three. One setting is measured with one number of months; the largest number only in the first round.
-TRIPTYCH_AS_SHIPPED=NAME has any other command measure or run the same.
+is in all three. What is not tuned takes minutes, and is measured in fewer rounds, with `ONE_BY_ONE` months at most; a
+larger number of months is measured in the first round only. TRIPTYCH_AS_SHIPPED=NAME has any other command run the same
+way.
 
 ``wall_s`` is of an outside clock, from the wish to the answer of the lab's runner; ``runs_s`` is the orchestrator's
 own, from the start of the first month to the end of the last one. What lies between the two are polls and queues.
@@ -24,6 +25,7 @@ import datetime as dt
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, islice, repeat
 from typing import Any
 
@@ -42,15 +44,27 @@ from core.settings import Settings
 FIRST = Month.parse("2014-01")
 """The first of the months."""
 
+TUNED, SHIPPED = "tuned", "shipped"
+
 ONE_BY_ONE = 12
 """With how many months the settings are measured one by one."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    months: Sequence[int]
+    rounds: int
+    untuned: int
+    """In how many of the rounds what is not tuned is measured too."""
 
 
 def variants(tuned: Sequence[Tuned]) -> dict[str, str]:
     """Return what is measured of an orchestrator: the settings that stay as shipped, by the name of the variant."""
     one_by_one = {f"without {each.name}": each.name for each in tuned}
     # Without a single setting, all is as shipped.
-    return {"tuned": "", "shipped": ALL, **(one_by_one if len(tuned) > 1 else {})}
+    return {TUNED: "", SHIPPED: ALL, **(one_by_one if len(tuned) > 1 else {})}
 
 
 def months_from(first: Month, count: int) -> list[str]:
@@ -58,11 +72,14 @@ def months_from(first: Month, count: int) -> list[str]:
     return list(map(str, islice(accumulate(repeat(first), lambda month, _: month.next()), count)))
 
 
-def counts(variant: str, months: Sequence[int], number: int) -> list[int]:
-    """Return with how many months a variant is measured in a round: see the module's docstring."""
-    if variant not in ("tuned", "shipped"):
-        return [ONE_BY_ONE if ONE_BY_ONE in months else max(months)]
-    return [count for count in months if number == 1 or count < max(months) or count <= ONE_BY_ONE]
+def counts(variant: str, plan: Plan, number: int) -> list[int]:
+    """Return with how many months a variant is measured in a round, if at all: see the module's docstring."""
+    if variant != TUNED and number > plan.untuned:
+        return []
+    if variant == TUNED and number == 1:
+        return list(plan.months)
+    few = [count for count in plan.months if count <= ONE_BY_ONE] or [min(plan.months)]
+    return few if variant in (TUNED, SHIPPED) else few[-1:]
 
 
 def runs_s(result: BackfillResult) -> float:
@@ -86,19 +103,17 @@ def turn(at: Settings, orchestrator: Orchestrator, months: Sequence[int]) -> Ite
             yield {"months": count, **row, "runs_s": runs_s(result)}
 
 
-def rows(
-    at: Settings, chosen: Sequence[Orchestrator], months: Sequence[int], rounds: int, only: Sequence[str] = ()
-) -> Iterator[Row]:
-    """Yield a row for each backfill, all variants of a round before the next round, or `only` those of a name."""
+def rows(at: Settings, chosen: Sequence[Orchestrator], plan: Plan) -> Iterator[Row]:
+    """Yield a row for each backfill, all variants of a round before the next round."""
     with Lab(at) as lab:
         tuned = {each.name: lab.stack(each).description.tuned for each in chosen}
-    for number in range(1, rounds + 1):
+    for number in range(1, plan.rounds + 1):
         for orchestrator in chosen:
             for variant, left in variants(tuned[orchestrator.name]).items():
-                if only and variant not in only:
+                if not (months := counts(variant, plan, number)):
                     continue
                 here = place.passing_on(at, {**place.SUBJECTS, VARIABLE: left})
-                for row in turn(here, orchestrator, counts(variant, months, number)):
+                for row in turn(here, orchestrator, months):
                     yield {"orchestrator": orchestrator.name, "settings": variant, "round": number, **row}
 
 
@@ -107,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.orchestrators.floor", description=__doc__.splitlines()[0])
     parser.add_argument("--months", default="1,3,12,60", help="numbers of months, comma separated")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--settings", default="", help="of tuned, shipped, and 'without NAME', only these")
+    parser.add_argument("--rounds-untuned", type=int, default=1, help="of these, with what is not tuned")
     parser.add_argument("--on", default="all", help="orchestrators, comma separated, or all")
     measure.folder_option(parser)
     asked = parser.parse_args(argv)
@@ -115,8 +130,8 @@ def main(argv: list[str] | None = None) -> int:
     with place.state() as at:
         chosen = place.with_services(asked.on, at)
         facts = {**place.facts(at, chosen), "settings": place.settings_of(at, chosen)}
-        only = [each.strip() for each in asked.settings.split(",") if each.strip()]
-        for row in rows(at, chosen, [int(count) for count in asked.months.split(",")], asked.rounds, only):
+        plan = Plan(sorted(int(count) for count in asked.months.split(",")), asked.rounds, asked.rounds_untuned)
+        for row in rows(at, chosen, plan):
             print(f"{row['orchestrator']:<9} round {row['round']}  {row['settings']:<50}{row['months']:3} months"
                   f"{row['wall_s']:8.2f} s", flush=True)  # fmt: skip
             found.append(row)

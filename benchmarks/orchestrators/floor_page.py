@@ -23,8 +23,8 @@ def page(result: dict[str, Any]) -> str:
             "of run, retry and history, and two run at a time. `tuned` has the settings of the adapter; `shipped` has "
             "the orchestrator's own defaults in place of those that the adapter changes for speed. What an adapter "
             "sets for safety is the same in both. Wall seconds by an outside clock: medians of "
-            f"{max(row['round'] for row in rows)} rounds, with the smallest and the largest in brackets where there "
-            "are several.\n",
+            f"{_rounds(rows, TUNED)} rounds of what is tuned and {_rounds(rows)} of all else, with the smallest and "
+            "the largest in brackets where there are several.\n",
             "## Wall seconds by months\n",
             table(["", *map(str, counts)], _walls(rows, names, counts)),
             f"## Where they go, {_months_of_one(rows)} months\n",
@@ -35,6 +35,12 @@ def page(result: dict[str, Any]) -> str:
             *_one_by_one(result, rows),
         ]
     )
+
+
+def _rounds(rows: list[Row], settings: str | None = None) -> int:
+    """Return in how many rounds the rows of some settings were measured: without a name, those of all but TUNED."""
+    wanted = [row["round"] for row in rows if (row["settings"] == settings if settings else row["settings"] != TUNED)]
+    return max(wanted, default=0)
 
 
 def _one_by_one(result: dict[str, Any], rows: list[Row]) -> Iterator[str]:

@@ -91,14 +91,14 @@ def test_every_chain_runs_on_an_orchestrator_and_without_one(tmp_path: Path, hom
     assert list(home.iterdir()) == []
 
 
-def test_months_that_do_nothing_are_measured_as_shipped(tmp_path: Path, home: Path) -> None:
-    words = "--on prefect --rounds 1 --months 1 --settings shipped --folder"
+def test_months_that_do_nothing_are_measured(tmp_path: Path, home: Path) -> None:
+    words = "--on prefect --rounds 1 --rounds-untuned 0 --months 1 --folder"
     assert floor.main([*words.split(), str(tmp_path)]) == 0
     result = measure.read("floor", tmp_path)
-    assert [(row["settings"], row["months"]) for row in result["rows"]] == [("shipped", 1)]
+    assert [(row["settings"], row["months"]) for row in result["rows"]] == [("tuned", 1)]
     assert all(0 < row["runs_s"] <= row["wall_s"] for row in result["rows"])
     assert {setting["name"].partition(".")[0] for setting in result["settings"]} == {"prefect"}
-    assert "| prefect, shipped |" in floor_page.page(result)
+    assert "| prefect, tuned |" in floor_page.page(result)
 
 
 def test_the_footprint_of_an_orchestrator_is_measured(tmp_path: Path, home: Path) -> None:

@@ -128,13 +128,16 @@ def test_each_setting_alone_is_left_as_it_is_shipped() -> None:
     assert floor.variants(SETTINGS[:1]) == {"tuned": "", "shipped": "all"}
 
 
-def test_the_largest_number_of_months_is_measured_once_and_a_setting_with_one_number() -> None:
-    assert floor.counts("tuned", [1, 3, 12, 60], 1) == [1, 3, 12, 60]
-    assert floor.counts("shipped", [1, 3, 12, 60], 2) == [1, 3, 12]
-    assert floor.counts("without dagster.a", [1, 3, 12, 60], 2) == [12]
-    # A trial has few months.
-    assert floor.counts("without dagster.a", [1, 3], 1) == [3]
-    assert floor.counts("tuned", [1, 3], 2) == [1, 3]
+def test_what_takes_minutes_is_measured_in_fewer_rounds() -> None:
+    plan = floor.Plan([1, 3, 12, 60], rounds=3, untuned=2)
+    assert floor.counts("tuned", plan, 1) == [1, 3, 12, 60]
+    assert floor.counts("tuned", plan, 3) == [1, 3, 12]
+    assert floor.counts("shipped", plan, 1) == floor.counts("shipped", plan, 2) == [1, 3, 12]
+    assert floor.counts("without dagster.a", plan, 2) == [12]
+    assert floor.counts("shipped", plan, 3) == floor.counts("without dagster.a", plan, 3) == []
+    # A trial has few months, or only many.
+    assert floor.counts("without dagster.a", floor.Plan([1, 3], 1, 1), 1) == [3]
+    assert floor.counts("shipped", floor.Plan([24], 1, 1), 1) == [24]
 
 
 def test_the_months_follow_one_another_over_a_year() -> None:
