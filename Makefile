@@ -23,7 +23,7 @@ NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 ABREAST := --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test test-fast test-slow parity questions up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-year bench-tools bench-backfill bench-floor bench-chains bench-curves bench-footprint bench-folklore report guide soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
+.PHONY: help setup doctor demo test test-fast test-slow test-bench parity questions up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-year bench-tools bench-backfill bench-floor bench-chains bench-curves bench-footprint bench-folklore report guide soak kill-points fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -65,13 +65,18 @@ test-fast: setup ## the tests that need no orchestrator: under 2 minutes
 	$(LAB)/$(PYTEST) -m "not slow" tests/unit tests/integration
 
 test-slow: setup ## the others that need no orchestrator: with dbt, servers, and services of their own
-	$(LAB)/$(PYTEST) -m slow tests/unit tests/integration
+	$(LAB)/$(PYTEST) -m slow tests/unit tests/integration --ignore=$(BENCH_TESTS)
+
+BENCH_TESTS = tests/integration/test_bench_orchestrators.py
+
+test-bench: setup ## one trial of each benchmark of orchestrators, on their own services
+	$(LAB)/$(PYTEST) $(BENCH_TESTS)
 
 # The slow tests take as long as all other parts beside them. Both cores are busy all the time, so no other order is
 # faster: with parity from the start, it took 52 minutes.
 test: ## lint, types and every test; those on the orchestrators' own services run last
 	@$(MAKE) $(ABREAST) lint test-slow types native test-fast
-	@$(MAKE) $(ABREAST) parity questions
+	@$(MAKE) $(ABREAST) parity questions test-bench
 
 parity: setup ## the same tests for every orchestrator, on its own services
 	$(LAB)/$(PYTEST) tests/contract --ignore=tests/contract/test_questions.py
