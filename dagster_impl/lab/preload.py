@@ -13,10 +13,10 @@ import dagster._core.launcher.default_run_launcher
 import dagster._core.run_coordinator.queued_run_coordinator
 import dagster._core.storage.local_compute_log_manager
 import dagster._grpc.impl  # noqa: F401
+import dagster_postgres.storage  # noqa: F401
 
 import core.extract
 import core.load  # noqa: F401
-import dagster_impl.lab.storage  # noqa: F401
 from dagster_impl.definitions import defs
 
 PR_SET_PDEATHSIG = 1

@@ -18,8 +18,7 @@ BACKFILL_LOOP = Tuned("dagster.backfill_loop", f"{DAEMON_S} s", f"{STOCK_DAEMON_
 DEQUEUE_INTERVAL = Tuned("dagster.dequeue_interval_seconds", "0.5", "5")
 DEQUEUE_THREADS = Tuned("dagster.dequeue_use_threads", "true, 4 workers", "false")
 RUN_START = Tuned("dagster.run_start_method", "forkserver, with all imported", "spawn")
-STORAGE = Tuned("dagster.storage", "connections are kept", "a connection for each query")
-TUNED = [BACKFILL_LOOP, DEQUEUE_INTERVAL, DEQUEUE_THREADS, RUN_START, STORAGE]
+TUNED = [BACKFILL_LOOP, DEQUEUE_INTERVAL, DEQUEUE_THREADS, RUN_START]
 """What is changed for speed alone; the environment may leave it as it is shipped (`core.lab.protocol.tuning`)."""
 
 MAX_JOBS = 16
@@ -59,7 +58,7 @@ def dagster_yaml() -> dict[str, object]:
     return {
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
-        "storage": storage(),
+        "storage": {"postgres": {"postgres_url": {"env": "TRIPTYCH_DAGSTER_STORAGE"}}},
         "concurrency": {"runs": {"max_concurrent_runs": MAX_JOBS, "tag_concurrency_limits": limits}},
         **run_queue(),
         # A run that is killed together with its code server stays STARTED for ever without the last of these.
@@ -69,14 +68,6 @@ def dagster_yaml() -> dict[str, object]:
         # What the pipeline logs, its warnings too, appears on the run's page among Dagster's own events.
         "python_logs": {"managed_python_loggers": ["core"], "python_log_level": "INFO"},
     }
-
-
-def storage() -> dict[str, object]:
-    """Return where the instance keeps its runs, events and schedules."""
-    where = {"postgres_url": {"env": "TRIPTYCH_DAGSTER_STORAGE"}}
-    if STORAGE.name in as_shipped(TUNED):
-        return {"postgres": where}
-    return {"custom": {"module": "dagster_impl.lab.storage", "class": "PooledPostgresStorage", "config": where}}
 
 
 def run_queue() -> dict[str, object]:

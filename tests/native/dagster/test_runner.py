@@ -91,8 +91,10 @@ def queue_of(home: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> tuple[ty
     """Return the run queue of an instance whose settings were written with `left` as shipped."""
     monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", left)
     # The limits hold with either queue.
-    monkeypatch.setattr(services, "storage", lambda: {"sqlite": {"base_dir": str(home)}})
+    stock = services.dagster_yaml
+    monkeypatch.setattr(services, "dagster_yaml", lambda: stock() | {"storage": {"sqlite": {"base_dir": str(home)}}})
     services.write_files(home, {"code": 1, "web": 2})
+    monkeypatch.setattr(services, "dagster_yaml", stock)
     with dg.DagsterInstance.from_config(str(home)) as instance:
         queue = instance.run_coordinator
         assert isinstance(queue, dg.QueuedRunCoordinator)
