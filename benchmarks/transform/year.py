@@ -28,7 +28,7 @@ from core.load.copy import encoded
 from core.month import Month, parse_months
 from core.settings import settings
 
-FIRST = "2024-01..2024-12"
+MONTHS = "2024-01..2024-12"
 
 
 def step(name: str, at: Server, **arguments: str) -> Measured:
@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=3_000_000, help="of each month (default %(default)s)")
     measure.folder_option(parser)
     asked = parser.parse_args(argv)
-    months = [*parse_months(FIRST)[: asked.months]]
+    months = [*parse_months(MONTHS)[: asked.months]]
     with measure.server() as at:
         os.environ |= {"TRIPTYCH_DSN": at.dsn, "TRIPTYCH_HOME": str(at.folder)}
         settings.cache_clear()

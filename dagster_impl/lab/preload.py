@@ -3,11 +3,8 @@
 None of these imports may leave a thread or a connection behind: a forked process has neither.
 """
 
-import ctypes
 import gc
 import os
-import signal
-import sys
 
 import dagster._core.launcher.default_run_launcher
 import dagster._core.run_coordinator.queued_run_coordinator
@@ -17,22 +14,10 @@ import dagster_postgres.storage  # noqa: F401
 
 import core.extract
 import core.load  # noqa: F401
+from core.lab.protocol import end_with_parent
 from dagster_impl.definitions import defs
 
-PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal that a process gets when its parent dies."""
-
-
-def end_with_parent() -> None:
-    """Let the kernel kill this process when its parent dies.
-
-    Dagster takes the run of a killed fork server for lost, and retries it: the first one must not go on meanwhile.
-    """
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-if sys.platform == "linux":
-    os.register_at_fork(after_in_child=end_with_parent)
+os.register_at_fork(after_in_child=end_with_parent)
 
 # This imports the modules of `defs/`. A run loads the definitions for itself.
 defs()

@@ -205,8 +205,7 @@ class Held:
     def kill(self, month: str) -> None:
         """End the process that loads `month` with SIGKILL, as soon as it waits; return when it is gone."""
         pid = until(lambda: self.waiting(month), 240, 0.05, f"a loader of {month} in the middle of its load")
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: not is_alive(pid) or None, 30, 0.02, f"the end of process {pid}")
+        end(pid)
 
     def kill_above(self, month: str) -> int:
         """End the parent of the process that loads `month` with SIGKILL, as soon as that waits; return the loader.
@@ -216,8 +215,7 @@ class Held:
         pid = until(lambda: self.waiting(month), 240, 0.05, f"a loader of {month} in the middle of its load")
         parent = psutil.Process(pid).ppid()
         assert parent != os.getpid(), "the loader's parent is this test"
-        os.kill(parent, signal.SIGKILL)
-        until(lambda: not is_alive(parent) or None, 30, 0.02, f"the end of process {parent}")
+        end(parent)
         return pid
 
     def waiting(self, month: str) -> int | None:
@@ -230,6 +228,12 @@ class Held:
             ).fetchall()
         pids = [match[1] for (name,) in rows if (match := re.match(r"triptych pid=(\d+) ", str(name)))]
         return int(pids[0]) if pids else None
+
+
+def end(pid: int) -> None:
+    """End a process with SIGKILL, and return when it is gone."""
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not is_alive(pid) or None, 30, 0.02, f"the end of process {pid}")
 
 
 def is_alive(pid: int) -> bool:

@@ -30,6 +30,7 @@ A runner needs the first four. The lab asks for no verb that the runner lacks (`
 """
 
 from core.lab.protocol import further
+from core.lab.protocol.forks import ONE_THREAD, end_with_parent
 from core.lab.protocol.message import Message
 from core.lab.protocol.pipelines import TAXI_PIPELINE, Parameter, Pipeline, Value
 from core.lab.protocol.ranges import TAXI_RANGE, run_range
@@ -77,7 +78,7 @@ from core.lab.protocol.serving import (
     write_json,
 )
 from core.lab.protocol.single import run_verbs
-from core.lab.protocol.tuning import ONE_THREAD, Tuned, as_shipped
+from core.lab.protocol.tuning import Tuned, as_shipped
 
 __all__ = [
     "KINDS",
@@ -121,6 +122,7 @@ __all__ = [
     "Which",
     "as_shipped",
     "canceled_with_us",
+    "end_with_parent",
     "follow",
     "further",
     "month_of_run",

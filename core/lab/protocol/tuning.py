@@ -17,9 +17,6 @@ VARIABLE = "TRIPTYCH_AS_SHIPPED"
 
 ALL = "all"
 
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
-"""Variables with which NumPy and Arrow start no thread when they are imported: a process that forks must have one."""
-
 
 @dataclass(frozen=True)
 class Tuned(Message):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import runpy
@@ -14,13 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from core.lab.protocol import end_with_parent
 from prefect_impl.lab.warm_engine.client import GO, NOTES, PASSED_ON, PATIENCE_S, READY
 from prefect_impl.lab.warm_engine.loaded import Loaded
 
 STREAMS = 3
-
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None)
 
 Request = dict[str, Any]
 
@@ -110,9 +107,9 @@ def received(link: socket.socket) -> bytes:
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent is: nothing would report how it ended. Linux only."""
-    if sys.platform == "linux":
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """End with the process that forked this one: nothing would report how the run ended."""
+    end_with_parent()
+    # It may have died before that.
     if os.getppid() != parent:
         os._exit(1)
 

@@ -90,7 +90,6 @@ def test_the_run_queue_is_as_it_is_shipped_or_tuned_setting_by_setting(
 def queue_of(home: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> tuple[type, float, bool]:
     """Return the run queue of an instance whose settings were written with `left` as shipped."""
     monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", left)
-    # The limits hold with either queue.
     stock = services.dagster_yaml
     monkeypatch.setattr(services, "dagster_yaml", lambda: stock() | {"storage": {"sqlite": {"base_dir": str(home)}}})
     services.write_files(home, {"code": 1, "web": 2})
@@ -98,6 +97,7 @@ def queue_of(home: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> tuple[ty
     with dg.DagsterInstance.from_config(str(home)) as instance:
         queue = instance.run_coordinator
         assert isinstance(queue, dg.QueuedRunCoordinator)
+        # They hold with either queue.
         limits = instance.get_concurrency_config().run_queue_config
         assert limits is not None
         assert (limits.max_concurrent_runs, len(limits.tag_concurrency_limits)) == (16, 16)

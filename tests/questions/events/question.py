@@ -38,7 +38,7 @@ POLL_S = 0.5
 BOUNDS = {
     "airflow": "the scheduler's loop: scheduler_idle_sleep_time, here 0.1 s, by default 1 s",
     "dagster": "the daemon's look at conditions: every 5 s, a constant, or minimum_interval_seconds if that is longer, "
-    "by default 30 s; then the run queue's, here 1 s, by default 5 s",
+    "by default 30 s; then the run queue's, here 0.5 s, by default 5 s",
     "prefect": "the worker's look for runs: PREFECT_WORKER_QUERY_SECONDS, here 0.25 s, by default 10 s",
 }
 """The polling interval that bounds the latency, by orchestrator."""
