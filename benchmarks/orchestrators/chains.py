@@ -3,9 +3,10 @@
     python -m benchmarks.orchestrators.chains [--rounds N] [--samples N] [--on NAMES]
 
 Three chains (`benchmarks.orchestrators.shapes`), in each kind of isolation that an orchestrator offers: `light`, of
-many tasks that do next to nothing; `long`, of some that compute for a while; and `short`, of three tasks, which is
-run `--samples` times in each round. In a round the orchestrators take turns, and only the services of the one that has
-its turn run. The first run of `short` after the services came up counts as a chain of its own, `first`.
+many tasks that do next to nothing; `long`, of some that compute for a while; and `short`, of three tasks, which is run
+`--samples` times in each round (`FEW` where each task is a new interpreter, which takes seconds). In a round the
+orchestrators take turns, and only the services of the one that has its turn run. The first run of `short` after the
+services came up counts as a chain of its own, `first`.
 
 The parts of a run are of the orchestrator's own times, and add up to ``run_s``:
 
@@ -16,13 +17,14 @@ The parts of a run are of the orchestrator's own times, and add up to ``run_s``:
     after       from the end of the last task to the end of the run
 
 ``wall_s`` is of an outside clock, and has the two calls of the lab as well. Python in one process, Python with a
-process for each task, and make are the zero lines: all that they take is called execution.
+process or an interpreter for each task, and make are the zero lines: all that they take is called execution.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -38,20 +40,25 @@ from benchmarks.harness import measure
 from benchmarks.harness.measure import Row
 from benchmarks.orchestrators import place
 from benchmarks.orchestrators.fibonacci import fibonacci
-from benchmarks.orchestrators.shapes import CHAINS, ISOLATIONS, SHORT, TASK_PROCESSES, Chain
+from benchmarks.orchestrators.shapes import CHAINS, ISOLATIONS, SHORT, TASK_INTERPRETERS, TASK_PROCESSES, Chain
 from core.lab.protocol import RunRecord, TaskRecord
 from core.lab.registry import Orchestrator
 from core.lab.runs import Runs
 from core.lab.session import Lab
 from core.settings import ROOT, Settings
 
-PER_TASK, IN_PROCESS = ISOLATIONS[TASK_PROCESSES], "in-process"
+PER_TASK, INTERPRETER, IN_PROCESS = ISOLATIONS[TASK_PROCESSES], ISOLATIONS[TASK_INTERPRETERS], "in-process"
 """The kinds of isolation of the zero lines: the last one starts no process."""
+
+FEW = 5
+"""How often the chain of three tasks is run in a round where each task is an interpreter."""
 
 FIRST = "first"
 """What the first run after a start is called among the chains."""
 
 FIBONACCI = [sys.executable, "-m", "benchmarks.orchestrators.fibonacci"]
+
+FORKS = multiprocessing.get_context("fork")
 
 
 def parts(record: RunRecord) -> Row:
@@ -113,14 +120,24 @@ def turn(at: Settings, orchestrator: Orchestrator, samples: int) -> Iterator[Row
         runs, is_first = Runs(lab, orchestrator), True
         named = {each.name: chain_of(each.name) for each in lab.stack(orchestrator).description.pipelines}
         found = {name: known for name, known in named.items() if known}
+        kinds = list(ISOLATIONS.values())
         # The chain of three tasks comes first, so that what is measured at first is the same on all of them.
-        for name, (chain, isolation) in sorted(found.items(), key=lambda each: each[1][0].length):
+        for name, (chain, isolation) in sorted(
+            found.items(), key=lambda each: (each[1][0].length, kinds.index(each[1][1]))
+        ):
             key = {"orchestrator": orchestrator.name, "isolation": isolation, "tasks": chain.length}
             if is_first:
                 yield {**key, "chain": FIRST, **one_run(runs, name)}
                 is_first = False
-            for _ in range(samples if chain is SHORT else 1):
+            for _ in range(repeats(chain, isolation, samples)):
                 yield {**key, "chain": chain.name, **one_run(runs, name)}
+
+
+def repeats(chain: Chain, isolation: str, samples: int) -> int:
+    """Return how often a chain is run in a round."""
+    if chain is not SHORT:
+        return 1
+    return min(samples, FEW) if isolation == INTERPRETER else samples
 
 
 def in_process(chain: Chain) -> None:
@@ -130,6 +147,14 @@ def in_process(chain: Chain) -> None:
 
 
 def in_processes(chain: Chain) -> None:
+    """Compute every number of a chain in a forked process of its own."""
+    for _ in chain.tasks:
+        process = FORKS.Process(target=fibonacci, args=(chain.number,))
+        process.start()
+        process.join()
+
+
+def in_interpreters(chain: Chain) -> None:
     """Compute every number of a chain in a Python of its own."""
     for _ in chain.tasks:
         subprocess.run([*FIBONACCI, str(chain.number)], cwd=ROOT, check=True)
@@ -149,7 +174,8 @@ def with_make(chain: Chain) -> None:
 ZERO_LINES: Mapping[tuple[str, str], Callable[[Chain], None]] = {
     ("python", IN_PROCESS): in_process,
     ("python", PER_TASK): in_processes,
-    ("make", PER_TASK): with_make,
+    ("python", INTERPRETER): in_interpreters,
+    ("make", INTERPRETER): with_make,
 }
 """What the same work costs without an orchestrator, by the name of the line and its kind of isolation."""
 
@@ -158,7 +184,7 @@ def zero_lines(samples: int) -> Iterator[Row]:
     """Run every chain without an orchestrator."""
     for (name, isolation), work in ZERO_LINES.items():
         for chain in CHAINS:
-            for _ in range(samples if chain is SHORT else 1):
+            for _ in range(repeats(chain, PER_TASK, samples)):
                 began = time.perf_counter()
                 work(chain)
                 took = round(time.perf_counter() - began, 3)
@@ -179,7 +205,7 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, and write the results."""
     parser = argparse.ArgumentParser(prog="benchmarks.orchestrators.chains", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=10, help="runs of the chain of three tasks in each round")
+    parser.add_argument("--samples", type=int, default=34, help="runs of the chain of three tasks in each round")
     parser.add_argument("--on", default="all", help="orchestrators, comma separated, or all")
     measure.folder_option(parser)
     asked = parser.parse_args(argv)

@@ -12,7 +12,9 @@ from benchmarks.orchestrators.chains import FIRST
 from benchmarks.orchestrators.shapes import CHAINS, LIGHT, LONG, SHORT, Chain
 
 TITLES = {
-    "process per task": "A process for each task",
+    "process per task": "A process for each task, forked from one that has imported what it needs",
+    "interpreter per task": "A new interpreter for each task",
+    "process pool per run": "A pool of processes for each run",
     "process per run": "A process for each run",
     "in-process": "No process of its own",
 }
@@ -38,12 +40,15 @@ def page(result: dict[str, Any]) -> str:
             f"`{LIGHT.name}`. Each runs through the orchestrator's own services, with the settings of its adapter. "
             "Compare within a kind of isolation only: a process for each task survives what a call in a shared "
             "process does not, and costs its start. The lines without services are the same work without an "
-            "orchestrator. Dagster's executor with a process for each task is as shipped: it starts a new interpreter, "
-            "which imports the project again.\n",
+            "orchestrator. Dagster's executor is in two of the kinds: as shipped it starts an interpreter for each "
+            "task, and one setting (`start_method: forkserver`) has it fork them from a server, which each run starts. "
+            "No orchestrator's services run the tasks of a run in a process that other runs share. Airflow's "
+            "`dag.test()`, Dagster's `execute_in_process` and a call of a Prefect flow run in the caller's process, "
+            "without services, and are not compared.\n",
             "## Seconds of a run\n",
             f"By the orchestrator's own clock, from the creation of the run to its end: medians of "
-            f"{max(row['round'] for row in rows)} rounds, with the smallest and the largest in brackets. The chain of "
-            f"{SHORT.length} tasks has {_samples(warm)} samples.\n",
+            f"{max(row['round'] for row in rows)} rounds, with the smallest and the largest in brackets; n is the "
+            f"number of runs of `{SHORT.name}`.\n",
             *_by_isolation(warm),
             "## Where the seconds of a task go\n",
             f"Milliseconds for each task of `{LIGHT.name}`: the median over the rounds of the mean of a run. "
@@ -72,7 +77,7 @@ def _by_isolation(rows: list[Row]) -> Iterator[str]:
     for isolation, title in TITLES.items():
         if lines := [line for line in _lines(rows) if line[1] == isolation]:
             yield f"### {title}\n"
-            head = ["", *(f"{each.name} ({each.length})" for each in CHAINS), f"{SHORT.name}: p95", "max"]
+            head = ["", *(f"{each.name} ({each.length})" for each in CHAINS), f"{SHORT.name}: p95", "max", "n"]
             yield table(head, ([name, *_runs(_of(rows, (name, kind)))] for name, kind in lines))
 
 
@@ -82,6 +87,7 @@ def _runs(rows: list[Row]) -> Iterator[str]:
     short = sorted(_run_s(rows, SHORT))
     yield number(percentile(short, 0.95))
     yield number(short[-1])
+    yield str(len(short))
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -121,7 +127,3 @@ def _of(rows: list[Row], line: Line) -> list[Row]:
 
 def _run_s(rows: list[Row], chain: Chain) -> list[float]:
     return [row["run_s"] for row in rows if row["chain"] == chain.name]
-
-
-def _samples(rows: list[Row]) -> int:
-    return min(len(_run_s(_of(rows, line), SHORT)) for line in _lines(rows))

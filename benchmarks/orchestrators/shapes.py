@@ -42,11 +42,25 @@ SHORT = Chain("short", 3, QUICK)
 
 CHAINS = (LIGHT, LONG, SHORT)
 
-TASK_PROCESSES, RUN_PROCESSES = "task_processes", "run_processes"
-"""The kinds of isolation: each task is a process, or each run is one and its tasks are calls in it."""
+TASK_PROCESSES = "task_processes"
+"""A kind of isolation: each task is a process, forked from one that has imported what a task needs."""
 
-ISOLATIONS = {TASK_PROCESSES: "process per task", RUN_PROCESSES: "process per run"}
-"""The same in the words of the results."""
+TASK_INTERPRETERS = "task_interpreters"
+"""Each task is a new interpreter, which imports by itself."""
+
+RUN_POOL = "run_pool"
+"""Each run starts a pool of processes, and sends its tasks to it."""
+
+RUN_PROCESSES = "run_processes"
+"""Each run is a process, and its tasks are calls in it."""
+
+ISOLATIONS = {
+    RUN_PROCESSES: "process per run",
+    TASK_PROCESSES: "process per task",
+    RUN_POOL: "process pool per run",
+    TASK_INTERPRETERS: "interpreter per task",
+}
+"""The kinds of isolation in the words of the results, in the order in which they are measured."""
 
 
 def wide(isolation: str) -> Pipeline:

@@ -80,8 +80,13 @@ def test_every_chain_runs_on_an_orchestrator_and_without_one(tmp_path: Path, hom
     assert found == [
         *(("python", "in-process", chain) for chain in ("light", "long", "short")),
         *(("python", "process per task", chain) for chain in ("light", "long", "short")),
-        *(("make", "process per task", chain) for chain in ("light", "long", "short")),
-        *(("prefect", "process per run", chain) for chain in ("first", "short", "long", "light")),
+        *((name, "interpreter per task", chain) for name in ("python", "make") for chain in ("light", "long", "short")),
+        ("prefect", "process per run", "first"),
+        *(
+            ("prefect", kind, chain)
+            for chain in ("short", "long", "light")
+            for kind in ("process per run", "process pool per run")
+        ),
     ]
     for row in result["rows"]:
         of_tasks = sum(row[f"{part}_s"] for part in ("before", "assignment", "execution", "transition", "after"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
 from benchmarks.harness.measure import BenchmarkError
 from benchmarks.orchestrators import chains, chains_page, floor, floor_page
-from benchmarks.orchestrators.shapes import CHAINS, LIGHT, RUN_PROCESSES, SHORT, TASK_PROCESSES
+from benchmarks.orchestrators.shapes import CHAINS, ISOLATIONS, LIGHT, LONG, SHORT
 from core.lab.protocol import BackfillResult, MonthRecord, RunRecord, TaskRecord, Tuned
 from core.month import Month
 
@@ -62,7 +63,7 @@ def test_a_task_without_times_is_an_error_and_no_zero() -> None:
 
 
 def test_each_chain_is_a_pipeline_for_each_kind_of_isolation_and_no_other_pipeline_is_a_chain() -> None:
-    named = [chain.pipeline(kind).name for chain in CHAINS for kind in (TASK_PROCESSES, RUN_PROCESSES)]
+    named = [chain.pipeline(kind).name for chain in CHAINS for kind in ISOLATIONS]
     assert len({*named}) == len(named)
     assert chains.chain_of("light_task_processes") == (LIGHT, chains.PER_TASK)
     assert chains.chain_of("taxi_pipeline") is None
@@ -72,11 +73,24 @@ def test_each_chain_is_a_pipeline_for_each_kind_of_isolation_and_no_other_pipeli
 def test_a_zero_line_does_the_work_of_every_task(line: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[Any] = []
     monkeypatch.setattr(chains, "fibonacci", done.append)
+    monkeypatch.setattr(chains, "FORKS", InPlace)
     monkeypatch.setattr(chains, "FIBONACCI", ["true"])
     monkeypatch.setattr("subprocess.run", lambda words, **_: done.extend(words[-1:]))
     chains.ZERO_LINES[line](SHORT)
     # make is one program, which is asked for the last task.
-    assert done == (["step_03"] if line[0] == "make" else [str(10)] * 3 if line[1] == chains.PER_TASK else [10] * 3)
+    assert done == (["step_03"] if line[0] == "make" else [str(10)] * 3 if line[1] == chains.INTERPRETER else [10] * 3)
+
+
+class InPlace:
+    """Stands in for a context of processes; its processes are calls."""
+
+    class Process(threading.Thread):
+        pass
+
+
+def test_fewer_samples_are_taken_where_a_task_is_an_interpreter() -> None:
+    assert [chains.repeats(SHORT, kind, 34) for kind in (chains.PER_TASK, chains.INTERPRETER)] == [34, chains.FEW]
+    assert chains.repeats(SHORT, chains.INTERPRETER, 1) == chains.repeats(LONG, chains.PER_TASK, 34) == 1
 
 
 def test_make_runs_the_tasks_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
@@ -109,7 +123,7 @@ def chain_rows() -> list[dict[str, Any]]:
 
 def test_the_page_of_the_chains_keeps_the_first_run_apart() -> None:
     page = chains_page.page({**FACTS, "rows": chain_rows(), "samples": 1})
-    assert "| airflow | 10.0 (9.00 - 11.0) | 10.0 (9.00 - 11.0) | 10.0 (9.00 - 11.0) | 11.0 | 11.0 |" in page
+    assert "| airflow | 10.0 (9.00 - 11.0) | 10.0 (9.00 - 11.0) | 10.0 (9.00 - 11.0) | 11.0 | 11.0 | 3 |" in page
     assert "| airflow, process per task | 30.0 (30.0 - 30.0) | 10.0 (9.00 - 11.0) |" in page
     # 40 tasks, in seconds that are made up.
     assert "| airflow, process per task | 1,000 | 38 | 125 | 13 | 2,000 |" in page

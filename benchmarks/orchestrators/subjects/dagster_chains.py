@@ -5,6 +5,12 @@ import dagster as dg
 from benchmarks.orchestrators.fibonacci import fibonacci
 from benchmarks.orchestrators.shapes import CHAINS, Chain
 
+FORKED = dg.multiprocess_executor.configured(
+    {"start_method": {"forkserver": {"preload_modules": ["dagster", "dagster_postgres", "dagster_impl.definitions"]}}},
+    name="forked",
+)
+"""The executor that forks a process for each step; the modules that a step imports are imported before."""
+
 
 def definitions(isolation: str, executor: dg.ExecutorDefinition) -> dg.Definitions:
     """Return a job for each chain, whose steps `executor` runs."""

@@ -35,11 +35,11 @@ def chains(data: Data) -> Html | None:
     return section(
         "chains",
         "Where the time of a task goes",
-        paragraph("Tasks that strictly follow one another. Compare within a class of isolation: a process for each "
-                  "task, a process for each run, or none. Plain Python, a process for each task, and make, where "
-                  "listed, are the zero lines. Each line is one run, of the round with the median time, so that "
-                  "its parts add up. Seconds are by the orchestrator's own clock, from the creation of the run to its "
-                  "end."),
+        paragraph("Tasks that strictly follow one another. Compare within a class of isolation: a forked process or a "
+                  "new interpreter for each task, a process or a pool of them for each run, or none. Plain Python and "
+                  "make, where listed, are the zero lines. Each line is one run, of the round with the median time, so "
+                  "that its parts add up. Seconds are by the orchestrator's own clock, from the creation of the run to "
+                  "its end."),
         *parts,
         origin.line(),
     )  # fmt: skip

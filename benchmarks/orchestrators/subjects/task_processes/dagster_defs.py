@@ -1,8 +1,6 @@
-"""Chains in Dagster, each step a process of its own: its default executor."""
-
-import dagster as dg
+"""Chains in Dagster, each step a process that is forked from a server, which the run starts."""
 
 from benchmarks.orchestrators.shapes import TASK_PROCESSES
-from benchmarks.orchestrators.subjects.dagster_chains import definitions
+from benchmarks.orchestrators.subjects.dagster_chains import FORKED, definitions
 
-defs = definitions(TASK_PROCESSES, dg.multiprocess_executor)
+defs = definitions(TASK_PROCESSES, FORKED)

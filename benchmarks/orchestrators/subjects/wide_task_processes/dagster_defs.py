@@ -1,8 +1,7 @@
-"""Tasks side by side in Dagster, each a process: its default executor."""
-
-import dagster as dg
+"""Tasks side by side in Dagster, each a process that is forked from a server, which the run starts."""
 
 from benchmarks.orchestrators.shapes import TASK_PROCESSES
+from benchmarks.orchestrators.subjects.dagster_chains import FORKED
 from benchmarks.orchestrators.subjects.dagster_wide import definitions
 
-defs = definitions(TASK_PROCESSES, dg.multiprocess_executor)
+defs = definitions(TASK_PROCESSES, FORKED)
