@@ -4,7 +4,7 @@
 
 Three chains (`benchmarks.orchestrators.shapes`), in each kind of isolation that an orchestrator offers: `light`, of
 many tasks that do next to nothing; `long`, of some that compute for a while; and `short`, of three tasks, which is run
-`--samples` times in each round (`FEW` where each task is a new interpreter, which takes seconds). In a round the
+`--samples` times in each round in the first kind of isolation, and `FEW` times in the others. In a round the
 orchestrators take turns, and only the services of the one that has its turn run. The first run of `short` after the
 services came up counts as a chain of its own, `first`.
 
@@ -30,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain as joined
 from itertools import pairwise
 from pathlib import Path
@@ -51,7 +51,7 @@ PER_TASK, INTERPRETER, IN_PROCESS = ISOLATIONS[TASK_PROCESSES], ISOLATIONS[TASK_
 """The kinds of isolation of the zero lines: the last one starts no process."""
 
 FEW = 5
-"""How often the chain of three tasks is run in a round where each task is an interpreter."""
+"""How often the chain of three tasks is run in a round, in other kinds of isolation than the first."""
 
 FIRST = "first"
 """What the first run after a start is called among the chains."""
@@ -117,27 +117,29 @@ def turn(at: Settings, orchestrator: Orchestrator, samples: int) -> Iterator[Row
     """Take the turn of one orchestrator: every chain in each kind of isolation that it offers."""
     with Lab(place.passing_on(at, place.SUBJECTS)) as lab:
         lab.start([orchestrator])
-        runs, is_first = Runs(lab, orchestrator), True
-        named = {each.name: chain_of(each.name) for each in lab.stack(orchestrator).description.pipelines}
-        found = {name: known for name, known in named.items() if known}
-        kinds = list(ISOLATIONS.values())
-        # The chain of three tasks comes first, so that what is measured at first is the same on all of them.
-        for name, (chain, isolation) in sorted(
-            found.items(), key=lambda each: (each[1][0].length, kinds.index(each[1][1]))
-        ):
+        runs = Runs(lab, orchestrator)
+        names = [each.name for each in lab.stack(orchestrator).description.pipelines]
+        for number, (name, chain, isolation) in enumerate(in_order(names)):
             key = {"orchestrator": orchestrator.name, "isolation": isolation, "tasks": chain.length}
-            if is_first:
+            if number == 0:
                 yield {**key, "chain": FIRST, **one_run(runs, name)}
-                is_first = False
-            for _ in range(repeats(chain, isolation, samples)):
+            for _ in range(repeats(chain, samples if number == 0 else min(samples, FEW))):
                 yield {**key, "chain": chain.name, **one_run(runs, name)}
 
 
-def repeats(chain: Chain, isolation: str, samples: int) -> int:
+def in_order(pipelines: Iterable[str]) -> list[tuple[str, Chain, str]]:
+    """Return those of the pipelines that are chains, each with its chain and isolation, in the order of a round.
+
+    The chain of three tasks comes first, in the first kind of isolation that there is.
+    """
+    found = [(name, *known) for name in pipelines if (known := chain_of(name))]
+    kinds = list(ISOLATIONS.values())
+    return sorted(found, key=lambda each: (each[1].length, kinds.index(each[2])))
+
+
+def repeats(chain: Chain, samples: int) -> int:
     """Return how often a chain is run in a round."""
-    if chain is not SHORT:
-        return 1
-    return min(samples, FEW) if isolation == INTERPRETER else samples
+    return samples if chain is SHORT else 1
 
 
 def in_process(chain: Chain) -> None:
@@ -184,7 +186,7 @@ def zero_lines(samples: int) -> Iterator[Row]:
     """Run every chain without an orchestrator."""
     for (name, isolation), work in ZERO_LINES.items():
         for chain in CHAINS:
-            for _ in range(repeats(chain, PER_TASK, samples)):
+            for _ in range(repeats(chain, samples)):
                 began = time.perf_counter()
                 work(chain)
                 took = round(time.perf_counter() - began, 3)

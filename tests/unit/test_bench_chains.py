@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.harness.measure import BenchmarkError
 from benchmarks.orchestrators import chains, chains_page, floor, floor_page
-from benchmarks.orchestrators.shapes import CHAINS, ISOLATIONS, LIGHT, LONG, SHORT
+from benchmarks.orchestrators.shapes import CHAINS, ISOLATIONS, LIGHT, LONG, SHORT, TASK_INTERPRETERS, TASK_PROCESSES
 from core.lab.protocol import BackfillResult, MonthRecord, RunRecord, TaskRecord, Tuned
 from core.month import Month
 
@@ -88,9 +88,14 @@ class InPlace:
         pass
 
 
-def test_fewer_samples_are_taken_where_a_task_is_an_interpreter() -> None:
-    assert [chains.repeats(SHORT, kind, 34) for kind in (chains.PER_TASK, chains.INTERPRETER)] == [34, chains.FEW]
-    assert chains.repeats(SHORT, chains.INTERPRETER, 1) == chains.repeats(LONG, chains.PER_TASK, 34) == 1
+def test_the_chain_of_three_tasks_comes_first_in_the_first_kind_of_isolation() -> None:
+    names = [chain.pipeline(kind).name for chain in CHAINS for kind in (TASK_INTERPRETERS, TASK_PROCESSES)]
+    found = chains.in_order(["taxi_pipeline", *names])
+    assert [(chain, isolation) for _, chain, isolation in found] == [
+        (chain, kind) for chain in (SHORT, LONG, LIGHT) for kind in (chains.PER_TASK, chains.INTERPRETER)
+    ]
+    assert {name for name, *_ in found} == {*names}
+    assert [chains.repeats(chain, 34) for chain in CHAINS] == [1, 1, 34]
 
 
 def test_make_runs_the_tasks_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
