@@ -8,10 +8,12 @@ One row for each measurement, by `what`:
     import    what every pipeline file of it imports, in a new interpreter whose modules are compiled: ``wall_s``,
               ``cpu_s``, and the ``modules`` that are then loaded
     start     its services, until they take work; metadata exists, and PostgreSQL runs: ``wall_s``, ``cpu_s``
-    idle      its services for ``--idle-s`` seconds, in the first round: ``cpu_s``, ``peak_mb``, ``wall_s``
     stop      the end of its services and of the embedded PostgreSQL
+    idle      its services for ``--idle-s`` seconds, once: ``peak_mb``, ``cpu_s`` with PostgreSQL, and both by role
 
-CPU seconds of ``import`` are the interpreter's; the others are the machine's, PostgreSQL included.
+CPU seconds of ``import`` are the interpreter's, and those of ``start`` and ``stop`` the machine's, PostgreSQL included.
+The services of all orchestrators idle side by side, each with a PostgreSQL of its own, and their processor time is that
+of their process trees: together they use less than one core.
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import measure
 from benchmarks.harness.measure import Row
 from benchmarks.orchestrators import place
+from benchmarks.orchestrators.role_meters import CpuByRole, MemoryByRole, cpu_key
+from benchmarks.orchestrators.roles import LAB, Roles
 from benchmarks.orchestrators.watch import Memory, measured
 from core.lab.registry import Orchestrator, select
 from core.lab.session import Lab
@@ -84,20 +89,35 @@ def without_services(orchestrator: Orchestrator, imports: int) -> Iterator[Row]:
         yield {"what": "import", "round": number, **imported(orchestrator.python, statement)}
 
 
-def services(at: Settings, orchestrator: Orchestrator, idle_s: float) -> Iterator[Row]:
-    """Start the services, let them idle for `idle_s` unless that is 0, and end them."""
-    folder = at.home / orchestrator.name
+def services(at: Settings, orchestrator: Orchestrator) -> Iterator[Row]:
+    """Start the services, and end them."""
     with Lab(at) as lab:
-        with measured(Memory(folder)) as row:
+        with measured(Memory(at.home / orchestrator.name)) as row:
             lab.start([orchestrator])
         yield {"what": "start", **row}
-        if idle_s:
-            with measured(Memory(folder)) as row:
-                time.sleep(idle_s)
-            yield {"what": "idle", **row}
         began, cpu_s = time.perf_counter(), measure.machine_cpu_s()
     ended = {"wall_s": round(time.perf_counter() - began, 2), "cpu_s": round(measure.machine_cpu_s() - cpu_s, 2)}
     yield {"what": "stop", **ended}
+
+
+def idle(chosen: Sequence[Orchestrator], idle_s: float) -> Iterator[Row]:
+    """Let the services of all orchestrators idle side by side, in a state folder for each."""
+    with ExitStack() as stack:
+        meters: list[tuple[Orchestrator, MemoryByRole, CpuByRole]] = []
+        for each in chosen:
+            at = stack.enter_context(place.state())
+            lab = stack.enter_context(Lab(at))
+            lab.start([each])
+            roles = Roles.of(lab, each, at)
+            meters.append((each, MemoryByRole(roles), CpuByRole(roles)))
+        for _, memory, cpu in meters:
+            memory.start()
+            cpu.begin()
+        time.sleep(idle_s)
+        for each, memory, cpu in meters:
+            used = {key: seconds for key, seconds in cpu.end().items() if key != cpu_key(LAB)}
+            row = {"orchestrator": each.name, "what": "idle", "wall_s": idle_s, "cpu_s": round(sum(used.values()), 2)}
+            yield {**row, **used, **memory.stop()}
 
 
 def rows(at: Settings, chosen: Sequence[Orchestrator], rounds: int, imports: int, idle_s: float) -> Iterator[Row]:
@@ -108,9 +128,10 @@ def rows(at: Settings, chosen: Sequence[Orchestrator], rounds: int, imports: int
     # The first start makes the databases, and is not counted.
     for number in range(rounds + 1):
         for each in chosen:
-            for row in services(at, each, idle_s if number == 1 else 0.0):
+            for row in services(at, each):
                 if number:
                     yield {"orchestrator": each.name, "round": number, **row}
+    yield from idle(chosen, idle_s)
 
 
 def main(argv: list[str] | None = None) -> int:

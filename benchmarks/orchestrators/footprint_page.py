@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.harness.markdown import header, number, ranged, table
 from benchmarks.harness.measure import Row, Spread, spread
 from benchmarks.orchestrators.footprint import IMPORTS
+from benchmarks.orchestrators.role_meters import cpu_key, peak_key
+from benchmarks.orchestrators.roles import ROLES
 
 
 def page(result: dict[str, Any]) -> str:
@@ -24,8 +27,12 @@ def page(result: dict[str, Any]) -> str:
             f"*Import* is what a pipeline file begins with ({_statements(names)}), in a new interpreter whose modules "
             "are compiled; CPU seconds include the start of the interpreter. *Start* is until the services take work, "
             "with metadata that exists and a PostgreSQL that runs; *stop* includes the end of that PostgreSQL. "
-            f"*Idle* is {number(idle_s)} s in which nothing is asked of the services; its CPU is the machine's, "
-            "PostgreSQL included, and its memory the services' own (proportional set size).\n",
+            f"*Idle* is {number(idle_s)} s in which nothing is asked of the services; those of all orchestrators idle "
+            "side by side, each with a PostgreSQL of its own. Its CPU is that of their process trees, PostgreSQL "
+            "included, and its memory the services' own (proportional set size).\n",
+            "## What idles\n",
+            "The same, by what the processes do: % of one core, and MB at most.\n",
+            table(["", *names], _by_role(rows, names, idle_s)),
         ]
     )
 
@@ -51,6 +58,20 @@ def _line(rows: list[Row], names: list[str], title: str, what: str, key: str, fa
         values = [row[key] * factor for row in rows if (row["orchestrator"], row["what"]) == (name, what)]
         cells.append(_shown(spread(values), len(values)) if values else "-")
     return [title, *cells]
+
+
+def _by_role(rows: list[Row], names: list[str], idle_s: float) -> Iterator[list[str]]:
+    idle = {row["orchestrator"]: row for row in rows if row["what"] == "idle"}
+    for role in ROLES:
+        if any(cpu_key(role) in row for row in idle.values()):
+            yield [role, *(_role(idle.get(name, {}), role, idle_s) for name in names)]
+
+
+def _role(row: Row, role: str, idle_s: float) -> str:
+    if cpu_key(role) not in row:
+        return "-"
+    held = f", {number(row[peak_key(role)])} MB" if peak_key(role) in row else ""
+    return f"{number(100 * row[cpu_key(role)] / idle_s)}%{held}"
 
 
 def _statements(names: list[str]) -> str:

@@ -110,8 +110,13 @@ def test_the_footprint_of_an_orchestrator_is_measured(tmp_path: Path, home: Path
     words = "--on prefect --rounds 1 --imports 1 --idle-s 1 --folder"
     assert footprint.main([*words.split(), str(tmp_path)]) == 0
     result = measure.read("footprint", tmp_path)
-    assert [row["what"] for row in result["rows"]] == ["install", "import", "start", "idle", "stop"]
-    assert "| installed, MB |" in footprint_page.page(result)
+    assert [row["what"] for row in result["rows"]] == ["install", "import", "start", "stop", "idle"]
+    idle = result["rows"][-1]
+    assert {"cpu_api_s", "cpu_worker_s", "cpu_database_s", "peak_api_mb"} <= {*idle} and "cpu_lab_s" not in idle
+    assert idle["cpu_s"] == pytest.approx(sum(idle[key] for key in idle if key.startswith("cpu_") and key != "cpu_s"))
+    page_text = footprint_page.page(result)
+    assert "| installed, MB |" in page_text and "| API |" in page_text
+    assert list(home.iterdir()) == []
 
 
 def test_many_tasks_and_runs_a_history_and_edits_are_measured(tmp_path: Path, home: Path) -> None:

@@ -40,10 +40,12 @@ def test_the_page_shows_one_value_without_and_several_with_their_spread() -> Non
         {"orchestrator": "dagster", "what": "install", "mb": 512.5, "distributions": 1115},
         *({"orchestrator": "dagster", "what": "import", "round": n, "wall_s": n, "cpu_s": 1.0, "modules": 900}
           for n in (1, 2, 3)),
-        {"orchestrator": "dagster", "what": "idle", "round": 1, "wall_s": 300.0, "cpu_s": 30.0, "peak_mb": 400.0},
+        {"orchestrator": "dagster", "what": "idle", "wall_s": 300.0, "cpu_s": 30.0, "peak_mb": 400.0,
+         "cpu_daemon_s": 15.0, "peak_daemon_mb": 100.0, "cpu_database_s": 15.0},
     ]  # fmt: skip
     page = footprint_page.page({**FACTS, "rows": rows, "idle_s": 300})
     assert "| installed, MB | 512 |" in page and "| installed distributions | 1,115 |" in page
     assert "| import, s | 2.00 (1.00 - 3.00) |" in page and "| modules that it loads | 900 |" in page
     assert "| idle, % of one core | 10.0 |" in page
     assert "| stop of the services, s | - |" in page
+    assert "| daemon | 5.00%, 100 MB |\n| database | 5.00% |\n" in page
