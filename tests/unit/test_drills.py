@@ -34,34 +34,34 @@ from tests.faults.drills.probe import Seen
 from tests.faults.drills.row import Course
 from tests.faults.drills.watch import Fact, Watch, landed_at, noticed_at
 
-TOOLS = ["airflow", "dagster", "prefect"]
+NAMES = ["airflow", "dagster", "prefect"]
 
 # --- the plan
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_an_orchestrator_has_thirty_drills_at_least_with_an_experts_settings(tool: str) -> None:
-    assert len(list(drills(tool, EXPERT))) >= 30
+@pytest.mark.parametrize("orchestrator", NAMES)
+def test_an_orchestrator_has_thirty_drills_at_least_with_an_experts_settings(orchestrator: str) -> None:
+    assert len(list(drills(orchestrator, EXPERT))) >= 30
 
 
 def test_no_two_drills_have_the_same_name() -> None:
-    names = [drill.name for drill in every(TOOLS)]
+    names = [drill.name for drill in every(NAMES)]
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_each_component_is_killed_in_each_phase_in_which_it_lives_and_stopped_once(tool: str) -> None:
-    found = {(drill.component, drill.signal, drill.phase) for drill in drills(tool, EXPERT)}
-    for component in components(tool):
+@pytest.mark.parametrize("orchestrator", NAMES)
+def test_each_component_is_killed_in_each_phase_in_which_it_lives_and_stopped_once(orchestrator: str) -> None:
+    found = {(drill.component, drill.signal, drill.phase) for drill in drills(orchestrator, EXPERT)}
+    for component in components(orchestrator):
         phases = {phase for phase in PHASES if phase != BEFORE or component not in (STEP, ABOVE)}
         assert {phase for of, signal, phase in found if (of, signal) == (component, KILL)} == phases
         assert (component, STOP, LOAD) in found
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_the_settings_as_shipped_are_asked_for_what_depends_on_them(tool: str) -> None:
-    found = list(drills(tool, DEFAULTS))
-    assert [drill.component for drill in found] == [STEP, ABOVE, STARTS_RUNS[tool]]
+@pytest.mark.parametrize("orchestrator", NAMES)
+def test_the_settings_as_shipped_are_asked_for_what_depends_on_them(orchestrator: str) -> None:
+    found = list(drills(orchestrator, DEFAULTS))
+    assert [drill.component for drill in found] == [STEP, ABOVE, STARTS_RUNS[orchestrator]]
     assert {(drill.signal, drill.phase) for drill in found} == {(KILL, LOAD)}
 
 
@@ -73,9 +73,9 @@ def test_a_process_stays_stopped_for_longer_than_the_heartbeat() -> None:
 
 
 def test_the_slice_of_ci_is_a_part_of_the_plan() -> None:
-    for tool in TOOLS:
-        assert len(of_ci(tool)) == 3
-        assert {drill.name for drill in of_ci(tool)} <= {drill.name for drill in every([tool])}
+    for orchestrator in NAMES:
+        assert len(of_ci(orchestrator)) == 3
+        assert {drill.name for drill in of_ci(orchestrator)} <= {drill.name for drill in every([orchestrator])}
 
 
 def test_drills_are_chosen_by_component_and_phase() -> None:

@@ -74,13 +74,13 @@ class Results:
         rows = sorted(self.rows.values(), key=lambda each: order.get(name_of(each), len(order)))
         measure.write(NAME, self.about, rows, self.folder)
 
-    def describe(self, bench: Bench, tools: Sequence[str]) -> None:
+    def describe(self, bench: Bench, names: Sequence[str]) -> None:
         """Take the facts of this run; the versions of orchestrators that it leaves out stay."""
         server = Postgres(bench.lab.settings.home / "postgres", bench.lab.settings.pg_bin).running()
         assert server is not None
         at = measure.Server(bench.lab.dsn, server.process, bench.work)
         found = measure.facts(at, ["psycopg", "pyarrow"], Path(sys.executable))
-        descriptions = [bench.description(name) for name in tools]
+        descriptions = [bench.description(name) for name in names]
         versions = {each.name: each.version for each in descriptions}
         guards = {each["name"]: each for each in self.about.get("settings", ())}
         guards |= {guard.name: guard.to_json() for each in descriptions for guard in each.guards}
@@ -116,10 +116,10 @@ def one(at: Ground, drill: Drill) -> Row:
     try:
         return carry_out(at, drill)
     except (TriptychError, psycopg.Error, psutil.Error, AssertionError) as error:
-        at.bench.end(drill.tool)
+        at.bench.end(drill.orchestrator)
         raise DrillError(f"{type(error).__name__}: {error}") from error
     except DrillError:
-        at.bench.end(drill.tool)
+        at.bench.end(drill.orchestrator)
         raise
 
 
@@ -155,16 +155,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="repeat the drills that have a row")
     measure.folder_option(parser)
     asked = parser.parse_args(argv)
-    tools = orchestrator_names() if asked.on == "all" else asked.on.split(",")
+    names = orchestrator_names() if asked.on == "all" else asked.on.split(",")
     try:
-        drills = chosen(every(tools, [asked.settings] if asked.settings else (EXPERT, DEFAULTS)), asked.only)
+        drills = chosen(every(names, [asked.settings] if asked.settings else (EXPERT, DEFAULTS)), asked.only)
     except UsageError as error:
         parser.error(str(error))
     results, failed = Results(asked.folder), 0
     end = time.monotonic() + 60 * asked.within_minutes
     for kind in dict.fromkeys(drill.settings for drill in drills):
         with ground(kind, asked.months, asked.deadline_s) as at:
-            results.describe(at.bench, tools)
+            results.describe(at.bench, names)
             failed += part(at, [drill for drill in drills if drill.settings == kind], results, asked.again, end)
     print(os.path.relpath(asked.folder / f"{NAME}.json"))
     return int(failed > 0)
@@ -172,17 +172,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def part(at: Ground, drills: Sequence[Drill], results: Results, again: bool, end: float) -> int:
     """Carry out the drills with one kind of settings, and add their rows; return how many went wrong."""
-    failed, tool = 0, ""
+    failed, orchestrator = 0, ""
     for number, drill in enumerate(drills, 1):
-        if results.has(drill, version := results.about["versions"][drill.tool]) and not again:
+        if results.has(drill, version := results.about["versions"][drill.orchestrator]) and not again:
             continue
         if time.monotonic() > end:
             print(f"{len(drills) - number + 1} drills at most are left for the next call", flush=True)
             break
-        if tool not in ("", drill.tool):
+        if orchestrator not in ("", drill.orchestrator):
             # Idle services slow those of the next one down.
-            at.bench.end(tool)
-        tool = drill.tool
+            at.bench.end(orchestrator)
+        orchestrator = drill.orchestrator
         print(f"{number}/{len(drills)} {drill.name}: ", end="", flush=True)
         try:
             row = one(at, drill)

@@ -87,7 +87,7 @@ class Victim:
 def carry_out(ground: Ground, drill: Drill) -> Row:
     """Carry out one drill, and return its row."""
     bench, began = ground.bench, time.monotonic()
-    orchestrator = orchestrators(bench.lab.settings)[drill.tool]
+    orchestrator = orchestrators(bench.lab.settings)[drill.orchestrator]
     schema = bench.schema()
     ground.loaded(BASELINE, schema, [ground.first])
     services = {each.record.name: each.identity.pid for each in Runs(bench.lab, orchestrator).processes()}
@@ -114,7 +114,7 @@ def _disturbed(
         pool = stack.enter_context(ThreadPoolExecutor(1))
         hold = stack.enter_context(held(bench, request.schema, drill.phase, ground.months))
         running = pool.submit(bench.lab.backfill, orchestrator, request, watch)
-        stack.enter_context(_interrupted_on_error(bench, drill.tool, running, hold))
+        stack.enter_context(_interrupted_on_error(bench, drill.orchestrator, running, hold))
         hold.reach(watch, lambda: _check(running))
         step = hold.step()
         victim = _victim(bench, drill, step, services)
@@ -183,9 +183,9 @@ def _victim(bench: Bench, drill: Drill, step: int | None, services: Mapping[str,
             return Victim([process])
         above = process.parent()
         if above is None or above.pid in (1, os.getpid()):
-            raise DrillError(f"{drill.name}: no process of {drill.tool} has started the step")
+            raise DrillError(f"{drill.name}: no process of {drill.orchestrator} has started the step")
         return Victim([above])
-    name = SERVICES[drill.tool][drill.component]
+    name = SERVICES[drill.orchestrator][drill.component]
     return Victim([psutil.Process(services[name])])
 
 
@@ -202,27 +202,27 @@ def _result(ground: Ground, drill: Drill, running: Future[BackfillResult], cours
         return running.result(wait_s)
     except TimeoutError:
         course.by_hand.append("the command was interrupted")
-        _interrupt(ground.bench, drill.tool)
+        _interrupt(ground.bench, drill.orchestrator)
         running.result()
         return None
 
 
-def _interrupt(bench: Bench, tool: str) -> None:
-    """End the runner of the tool's backfill like Ctrl-C: it cancels the backfill before it ends."""
-    for leader in processes.leaders(bench.lab.settings.home / tool / "runs"):
+def _interrupt(bench: Bench, name: str) -> None:
+    """End the runner of the backfill like Ctrl-C: it cancels the backfill before it ends."""
+    for leader in processes.leaders(bench.lab.settings.home / name / "runs"):
         with suppress(ProcessLookupError):
             os.kill(leader.pid, signal.SIGTERM)
 
 
 @contextmanager
-def _interrupted_on_error(bench: Bench, tool: str, running: Future[BackfillResult], hold: Hold) -> Iterator[None]:
+def _interrupted_on_error(bench: Bench, name: str, running: Future[BackfillResult], hold: Hold) -> Iterator[None]:
     """End the backfill when the block fails: nothing else would."""
     try:
         yield
     except BaseException:
         hold.release()
         while not running.done():
-            _interrupt(bench, tool)
+            _interrupt(bench, name)
             with suppress(TimeoutError, TriptychError):
                 running.result(5.0)
         raise

@@ -39,22 +39,22 @@ WORDS = (
 def page(result: dict[str, Any]) -> str:
     """Return the whole page."""
     rows: list[Row] = result["rows"]
-    tools = list(dict.fromkeys(row["tool"] for row in rows))
+    names = list(dict.fromkeys(row["tool"] for row in rows))
     months = {row["months"] for row in rows}
     return "\n".join(
         [
             header("Drills: components that die or stop in the middle of a backfill", _file(), result),
-            f"{_when(rows, tools)}\n",
+            f"{_when(rows, names)}\n",
             INTRODUCTION.format(months=" or ".join(map(str, sorted(months)))),
             "## Against the aims\n",
-            table(AIMS, list(_aims(rows, tools))),
+            table(AIMS, list(_aims(rows, names))),
             "## By component\n",
             WORDS,
-            *_summaries(rows, tools),
+            *_summaries(rows, names),
             *_findings(rows),
             *_settings(result),
             "## Each drill\n",
-            *_each(rows, tools),
+            *_each(rows, names),
         ]
     )
 
@@ -63,11 +63,11 @@ def _file() -> str:
     return "benchmarks/results/drills.json"
 
 
-def _when(rows: Sequence[Row], tools: Sequence[str]) -> str:
+def _when(rows: Sequence[Row], names: Sequence[str]) -> str:
     """Return when the drills ran, how long they took, and which are still to be run."""
     times = sorted(row["measured_at"] for row in rows)
     minutes = sum(row["seconds"] for row in rows) / 60
-    missing = len(every(tools)) - len(rows)
+    missing = len(every(names)) - len(rows)
     first, last = _day(times[0]), _day(times[-1])
     said = f"{len(rows)} drills, which took {minutes:.0f} minutes. The first of them ran {first}, the last {last}."
     return said + (f" **{missing} drills have not been run.**" if missing > 0 else "")
@@ -77,30 +77,30 @@ def _day(time: str) -> str:
     return f"{time[:16].replace('T', ' ')} UTC"
 
 
-def _aims(rows: Sequence[Row], tools: Sequence[str]) -> Iterator[list[str]]:
+def _aims(rows: Sequence[Row], names: Sequence[str]) -> Iterator[list[str]]:
     different = sum(not row["tables_identical"] for row in rows)
     partial = sum(row["partial_reads"] for row in rows)
     looks = sum(row["looks"] for row in rows)
     yield ["drills whose tables differ in the end", "none", f"{different} of {len(rows)}", _met(different == 0)]
     yield ["looks that saw part of a month", "none", f"{partial} of {looks:,}", _met(partial == 0)]
-    for tool in tools:
-        count = sum(row["tool"] == tool for row in rows)
-        yield [f"drills of {tool}", f"at least {LEAST}", str(count), _met(count >= LEAST)]
+    for orchestrator in names:
+        count = sum(row["tool"] == orchestrator for row in rows)
+        yield [f"drills of {orchestrator}", f"at least {LEAST}", str(count), _met(count >= LEAST)]
 
 
 def _met(is_met: bool) -> str:
     return "met" if is_met else "missed"
 
 
-def _summaries(rows: Sequence[Row], tools: Sequence[str]) -> Iterator[str]:
+def _summaries(rows: Sequence[Row], names: Sequence[str]) -> Iterator[str]:
     """Yield a table for each orchestrator: a line for each component, signal and kind of settings."""
     head = ["", "drills", "noticed, s", "recovered, s", "attempts", "orphan", "stuck", "by hand", "identical"]
-    for tool in tools:
+    for orchestrator in names:
         lines = [
             _summary(label, list(group))
-            for label, group in groupby((row for row in rows if row["tool"] == tool), key=_label)
+            for label, group in groupby((row for row in rows if row["tool"] == orchestrator), key=_label)
         ]
-        yield f"### {tool}\n"
+        yield f"### {orchestrator}\n"
         yield table(head, lines)
 
 
@@ -177,11 +177,11 @@ def _settings(result: dict[str, Any]) -> Iterator[str]:
     yield table(["setting", EXPERT, "as shipped"], lines, align="---")
 
 
-def _each(rows: Sequence[Row], tools: Sequence[str]) -> Iterator[str]:
+def _each(rows: Sequence[Row], names: Sequence[str]) -> Iterator[str]:
     head = ["", "phase", "noticed, s", "recovered, s", "attempts", "orphan wrote", "stuck", "by hand", "identical"]
-    for tool in tools:
-        yield f"### {tool}, each\n"
-        yield table(head, [_line(row) for row in rows if row["tool"] == tool])
+    for orchestrator in names:
+        yield f"### {orchestrator}, each\n"
+        yield table(head, [_line(row) for row in rows if row["tool"] == orchestrator])
 
 
 def _line(row: Row) -> list[str]:

@@ -70,7 +70,7 @@ because each loss that Airflow notices by a heartbeat takes 300 s then."""
 class Drill:
     """One drill."""
 
-    tool: str
+    orchestrator: str
     settings: str
     component: str
     signal: str
@@ -79,7 +79,7 @@ class Drill:
     @property
     def name(self) -> str:
         """Its name, which no other drill has."""
-        return " ".join((self.tool, self.settings, self.component, self.signal, self.phase))
+        return " ".join((self.orchestrator, self.settings, self.component, self.signal, self.phase))
 
     @property
     def is_service(self) -> bool:
@@ -89,31 +89,31 @@ class Drill:
     @property
     def heartbeat_s(self) -> float:
         """How long the process stays stopped, or how long a killed step's end may take to be noticed."""
-        known = HEARTBEAT_S.get((self.tool, self.settings), {"": 40.0})
+        known = HEARTBEAT_S.get((self.orchestrator, self.settings), {"": 40.0})
         return known.get(self.component, known[""])
 
 
-def components(tool: str) -> list[str]:
+def components(orchestrator: str) -> list[str]:
     """Return the components of an orchestrator; of one that is not known here, those that each has."""
-    return [STEP, ABOVE, *SERVICES.get(tool, {}), DATABASE]
+    return [STEP, ABOVE, *SERVICES.get(orchestrator, {}), DATABASE]
 
 
-def drills(tool: str, settings: str) -> Iterator[Drill]:
+def drills(orchestrator: str, settings: str) -> Iterator[Drill]:
     """Yield the drills of an orchestrator with some settings."""
     if settings == DEFAULTS:
-        starter = [STARTS_RUNS[tool]] if tool in STARTS_RUNS else []
-        yield from (Drill(tool, settings, component, KILL, LOAD) for component in (*OF_DEFAULTS, *starter))
+        starter = [STARTS_RUNS[orchestrator]] if orchestrator in STARTS_RUNS else []
+        yield from (Drill(orchestrator, settings, component, KILL, LOAD) for component in (*OF_DEFAULTS, *starter))
         return
-    for component, phase in product(components(tool), PHASES):
+    for component, phase in product(components(orchestrator), PHASES):
         # No step runs yet.
         if (component, phase) not in ((STEP, BEFORE), (ABOVE, BEFORE)):
-            yield Drill(tool, settings, component, KILL, phase)
-    yield from (Drill(tool, settings, component, STOP, LOAD) for component in components(tool))
+            yield Drill(orchestrator, settings, component, KILL, phase)
+    yield from (Drill(orchestrator, settings, component, STOP, LOAD) for component in components(orchestrator))
 
 
-def every(tools: Sequence[str], settings: Sequence[str] = (EXPERT, DEFAULTS)) -> list[Drill]:
+def every(names: Sequence[str], settings: Sequence[str] = (EXPERT, DEFAULTS)) -> list[Drill]:
     """Return all drills: those that share services stand together."""
-    return [drill for each in settings for tool in tools for drill in drills(tool, each)]
+    return [drill for each in settings for orchestrator in names for drill in drills(orchestrator, each)]
 
 
 def chosen(found: Sequence[Drill], only: str) -> list[Drill]:
@@ -135,8 +135,8 @@ def chosen(found: Sequence[Drill], only: str) -> list[Drill]:
     return [each for each in found if each in kept]
 
 
-def of_ci(tool: str) -> list[Drill]:
+def of_ci(orchestrator: str) -> list[Drill]:
     """Return the slice that every run of the contract tests asks: at least three drills."""
-    starter = STARTS_RUNS.get(tool, STEP)
+    starter = STARTS_RUNS.get(orchestrator, STEP)
     three = ((STEP, DBT), (ABOVE, LOAD), (starter, BETWEEN))
-    return [Drill(tool, EXPERT, component, KILL, phase) for component, phase in three]
+    return [Drill(orchestrator, EXPERT, component, KILL, phase) for component, phase in three]

@@ -75,7 +75,7 @@ def row(drill: Drill, course: Course) -> Row:
     """Return the row."""
     month = None if drill.phase == BEFORE else course.month
     return {
-        "tool": drill.tool,
+        "tool": drill.orchestrator,
         "settings": drill.settings,
         "killed": drill.component,
         "signal": drill.signal,
