@@ -113,7 +113,7 @@ class Hold:
                     AND application_name ~ %s {further} ORDER BY backend_start DESC"""
         with self.bench.connect() as connection:
             rows = connection.execute(
-                query.encode(), [f"^triptych pid=\\d+ .*{re.escape(purpose)}", *values]
+                query.encode(), [f"^triptych pid=\\d+ .*{re.escape(purpose)}$", *values]
             ).fetchall()
         pids = [match[1] for (name,) in rows if (match := re.match(r"triptych pid=(\d+) ", str(name)))]
         return int(pids[0]) if pids else None
