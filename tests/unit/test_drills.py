@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.harness import measure
 from core.errors import UsageError
 from core.lab.protocol import BackfillResult, MonthRecord, TaskRecord
+from tests.faults.drills import __main__ as program
 from tests.faults.drills import page, row
+from tests.faults.drills.drill import DrillError, Ground
 from tests.faults.drills.plan import (
     ABOVE,
     BEFORE,
@@ -225,3 +230,74 @@ def test_the_page_shows_a_broken_promise() -> None:
     said = published(tables_identical=False, partial_reads=1, saw=["raw_trips 2024-02: 3 rows"])
     assert "| drills whose tables differ in the end | none | 1 of 34 | missed |" in said
     assert "**the tables differ**; **a reader saw raw_trips 2024-02: 3 rows**" in said
+
+
+# --- the program
+
+
+class NoServices:
+    """A bench whose services were ended so often."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def end(self, name: str) -> None:
+        self.ended.append(name)
+
+
+@pytest.fixture
+def carried_out(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the drills that were carried out; a drill of `api` can't be."""
+    names: list[str] = []
+
+    def carry_out(at: Ground, drill: Drill) -> dict[str, Any]:
+        names.append(drill.name)
+        if drill.component == "api":
+            raise DrillError("no such luck")
+        return {**row.row(drill, course()), "seconds": 1.0, "saw": [], "months": 6}
+
+    monkeypatch.setattr(program, "carry_out", carry_out)
+    return names
+
+
+def part(folder: Path, only: str, end: float = math.inf, again: bool = False, version: str = "1") -> tuple[int, Any]:
+    """Carry out drills of two orchestrators without services; return how many failed, and the bench."""
+    results, bench = program.Results(folder), NoServices()
+    results.about = {**ABOUT, "versions": {"airflow": version, "dagster": version}}
+    due = chosen(every(["airflow", "dagster"], [EXPERT]), only)
+    return program.part(Ground(bench, folder, "", []), due, results, again, end), bench  # type: ignore[arg-type]
+
+
+def test_a_drill_that_has_a_row_of_the_same_version_is_not_repeated(tmp_path: Path, carried_out: list[str]) -> None:
+    for _ in range(2):
+        assert part(tmp_path, "step:dbt")[0] == 0
+    assert carried_out == ["airflow expert step SIGKILL dbt", "dagster expert step SIGKILL dbt"]
+    assert part(tmp_path, "step:dbt", again=True)[0] == part(tmp_path, "step:dbt", version="2")[0] == 0
+    assert len(carried_out) == 6
+    assert [each["version"] for each in measure.read("drills", tmp_path)["rows"]] == ["2", "2"]
+
+
+def test_what_was_not_carried_out_is_a_failure_and_the_others_go_on(
+    tmp_path: Path, carried_out: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed, bench = part(tmp_path, "api:last,database:last")
+    assert (failed, len(carried_out)) == (2, 4)
+    # After a drill that failed, and where another orchestrator's turn begins.
+    assert bench.ended == ["airflow", "airflow", "dagster"]
+    assert "2/4 airflow expert database SIGKILL last: noticed 1.5 s, recovered 7.0 s, 2 attempts, identical" in (
+        capsys.readouterr().out
+    )
+    assert len(measure.read("drills", tmp_path)["rows"]) == 2
+
+
+def test_no_drill_begins_after_the_end(tmp_path: Path, carried_out: list[str]) -> None:
+    assert part(tmp_path, "step", end=0.0)[0] == 0
+    assert carried_out == []
+
+
+def test_rows_stand_in_the_order_of_the_plan(tmp_path: Path, carried_out: list[str]) -> None:
+    for only in ("database:last", "step:last", "step:load:SIGKILL"):
+        part(tmp_path, only)
+    found = [(each["tool"], each["killed"], each["phase"]) for each in measure.read("drills", tmp_path)["rows"]]
+    of_each = [("step", "load"), ("step", "last"), ("database", "last")]
+    assert found == [(name, *each) for name in ("airflow", "dagster") for each in of_each]
