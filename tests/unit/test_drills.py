@@ -209,11 +209,12 @@ def published(**changes: Any) -> str:
 def test_the_page_says_when_the_drills_ran_and_which_have_not_been_run() -> None:
     said = published()
     assert "34 drills, which took 17 minutes. The first of them ran 2026-01-01 00:00 UTC, the last 2026-01-02" in said
-    assert "**3 drills have not been run.**" in said
+    assert "**77 drills have not been run.**" in said
     assert "| drills of airflow | at least 30 | 34 | met |" in said
     assert "| step, SIGKILL | 4 | 1.50 | 7.00 | 2 |  |  |  | 4 of 4 |" in said
+    assert "| drills of dagster | at least 30 | 0 | missed |" in said
     assert "| `airflow.heartbeat` | 30 | 300 |" in said
-    assert "In no drill did a run stick" in said
+    assert "In no drill did a run get stuck" in said
 
 
 def test_the_page_lists_what_was_found() -> None:

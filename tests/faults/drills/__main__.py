@@ -37,6 +37,7 @@ from core.settings import settings
 from tests.contract.bench import ROWS, Bench, opened, orchestrator_names
 from tests.faults.drills.drill import DrillError, Ground, carry_out
 from tests.faults.drills.plan import DEFAULTS, EXPERT, Drill, chosen, every
+from tests.faults.drills.row import name_of
 
 NAME = "drills"
 
@@ -45,8 +46,6 @@ MONTHS = tuple(map(str, parse_months("2024-01..2024-07")))
 
 WITHIN_MINUTES = 100.0
 """No drill begins later than this after the first one. The others are run by the next call."""
-
-KEY = ("tool", "settings", "killed", "signal", "phase")
 
 
 class Results:
@@ -89,11 +88,6 @@ class Results:
             "versions": {**self.about.get("versions", {}), **found["versions"], **versions},
             "settings": list(guards.values()),
         }
-
-
-def name_of(row: Row) -> str:
-    """Return the name of a row's drill."""
-    return " ".join(row[key] for key in KEY)
 
 
 @contextmanager

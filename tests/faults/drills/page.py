@@ -8,7 +8,8 @@ from typing import Any
 
 from benchmarks.harness.markdown import AIMS, header, number, table
 from benchmarks.harness.measure import Row
-from tests.faults.drills.plan import ABOVE, DEFAULTS, EXPERT, KILL, PHASES, STEP, every
+from tests.faults.drills.plan import ABOVE, DEFAULTS, EXPERT, KILL, PHASES, SERVICES, STEP, every
+from tests.faults.drills.row import name_of
 
 LEAST = 30
 """How many drills each orchestrator is to have."""
@@ -44,10 +45,10 @@ def page(result: dict[str, Any]) -> str:
     return "\n".join(
         [
             header("Drills: components that die or stop in the middle of a backfill", _file(), result),
-            f"{_when(rows, names)}\n",
+            f"{_when(rows)}\n",
             INTRODUCTION.format(months=" or ".join(map(str, sorted(months)))),
             "## Against the aims\n",
-            table(AIMS, list(_aims(rows, names))),
+            table(AIMS, list(_aims(rows, list(dict.fromkeys([*SERVICES, *names]))))),
             "## By component\n",
             WORDS,
             *_summaries(rows, names),
@@ -63,14 +64,14 @@ def _file() -> str:
     return "benchmarks/results/drills.json"
 
 
-def _when(rows: Sequence[Row], names: Sequence[str]) -> str:
+def _when(rows: Sequence[Row]) -> str:
     """Return when the drills ran, how long they took, and which are still to be run."""
     times = sorted(row["measured_at"] for row in rows)
     minutes = sum(row["seconds"] for row in rows) / 60
-    missing = len(every(names)) - len(rows)
+    missing = {drill.name for drill in every([*SERVICES])} - {name_of(row) for row in rows}
     first, last = _day(times[0]), _day(times[-1])
     said = f"{len(rows)} drills, which took {minutes:.0f} minutes. The first of them ran {first}, the last {last}."
-    return said + (f" **{missing} drills have not been run.**" if missing > 0 else "")
+    return said + (f" **{len(missing)} drills have not been run.**" if missing else "")
 
 
 def _day(time: str) -> str:
@@ -142,7 +143,7 @@ def _findings(rows: Sequence[Row]) -> Iterator[str]:
     yield (
         "\n".join(lines) + "\n"
         if lines
-        else "In no drill did a run stick, an orphan write, or a person have to help.\n"
+        else "In no drill did a run get stuck, an orphan write, or a person have to help.\n"
     )
 
 

@@ -138,5 +138,5 @@ def chosen(found: Sequence[Drill], only: str) -> list[Drill]:
 def of_ci(orchestrator: str) -> list[Drill]:
     """Return the slice that every run of the contract tests asks: at least three drills."""
     starter = STARTS_RUNS.get(orchestrator, STEP)
-    three = ((STEP, DBT), (ABOVE, LOAD), (starter, BETWEEN))
+    three = ((STEP, DBT), (ABOVE, LOAD), (starter, LAST))
     return [Drill(orchestrator, EXPERT, component, KILL, phase) for component, phase in three]

@@ -30,6 +30,10 @@ DIED = ("was killed by", "ended")
 """What the supervisor says of a service that is dead."""
 
 
+KEY = ("tool", "settings", "killed", "signal", "phase")
+"""The columns that name the drill of a row."""
+
+
 @dataclass
 class Course:
     """What happened in a drill. Instants are of `time.monotonic`."""
@@ -90,6 +94,11 @@ def row(drill: Drill, course: Course) -> Row:
         "looks": course.seen.looks,
         "partial_reads": len(course.seen.wrong),
     }
+
+
+def name_of(row: Row) -> str:
+    """Return the name of a row's drill."""
+    return " ".join(row[key] for key in KEY)
 
 
 def _seconds(course: Course, at: float | None) -> float | None:
