@@ -30,6 +30,8 @@ WORDS = (
     "was not seen.\n"
     "- *recovered*: seconds until the month that was under way had landed (before the first run: the first month). "
     "`-`: only when the same command ran again.\n"
+    "- *attempts*: of the month's step that has most of them. A killed build that another month's build has covered by "
+    "then is skipped, and has none.\n"
     "- *orphan*: the lost attempt's process went on, and committed something after its loss was noticed. The loads are "
     "fenced, so that changed no table.\n"
     "- *stuck*: runs that were still queued or running when the command had long ended.\n"

@@ -5,7 +5,7 @@
                       supervisor, or the orchestrator if that is earlier, says so. None: nothing said so
     recovered_s       from the signal until the month that was under way has landed, or before the first run the first
                       month. None: it landed only when the same command ran again
-    attempts          of the step under way, as the orchestrator counts them
+    attempts          of the month's step that has most of them, as the orchestrator counts them
     orphan_wrote      whether the process of an attempt committed something after the orchestrator's record showed that
                       the attempt was lost
     stuck             runs that were still queued or running when the command had long ended
