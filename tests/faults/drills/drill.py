@@ -20,8 +20,9 @@ from core.lab.postgres import Postgres
 from core.lab.protocol import BackfillRequest, BackfillResult, RunRecord
 from core.lab.registry import BASELINE, Orchestrator, orchestrators
 from core.lab.runs import Runs
+from core.run import counted
 from core.waiting import until
-from tests.contract.bench import Bench, Tables, is_alive
+from tests.contract.bench import Bench, Tables, end, is_alive
 from tests.faults.drills import row
 from tests.faults.drills.orphan import following
 from tests.faults.drills.phases import Hold, held
@@ -34,9 +35,6 @@ JOBS = 2
 
 SETTLE_S = 30.0
 """How long a run may take to end after the command that started it: Prefect needs 20 s to cancel a backfill."""
-
-AGAIN_S = 120.0
-"""How long the same command may take when it runs again; a run that is stuck may hold it up for ever."""
 
 
 class DrillError(Exception):
@@ -53,8 +51,10 @@ class Ground:
     """The month that the baseline has loaded before each drill."""
     months: Sequence[str]
     """The months of the backfill."""
-    deadline_s: float = 180.0
-    """How long the backfill may take from the signal, besides the time for which a process is stopped."""
+    deadline_s: float = 100.0
+    """How long a command may take: the first from the signal, the second from its start."""
+    given_up: set[str] = field(default_factory=set)
+    """The runs that nothing ended."""
     tables: Tables = field(default_factory=dict)
     complete: Mapping[str, Months] = field(default_factory=dict)
 
@@ -90,7 +90,9 @@ def carry_out(ground: Ground, drill: Drill) -> Row:
     orchestrator = orchestrators(bench.lab.settings)[drill.orchestrator]
     schema = bench.schema()
     ground.loaded(BASELINE, schema, [ground.first])
-    services = {each.record.name: each.identity.pid for each in Runs(bench.lab, orchestrator).processes()}
+    services = {}
+    if drill.component in SERVICES.get(drill.orchestrator, ()):
+        services = {each.record.name: each.identity.pid for each in Runs(bench.lab, orchestrator).processes()}
     request = BackfillRequest(list(ground.months), str(ground.source), schema, jobs=JOBS)
     with reading(bench, schema, ground.complete) as seen:
         course = _disturbed(ground, drill, orchestrator, request, services)
@@ -114,7 +116,8 @@ def _disturbed(
         pool = stack.enter_context(ThreadPoolExecutor(1))
         hold = stack.enter_context(held(bench, request.schema, drill.phase, ground.months))
         running = pool.submit(bench.lab.backfill, orchestrator, request, watch)
-        stack.enter_context(_interrupted_on_error(bench, drill.orchestrator, running, hold))
+        stack.enter_context(_ended_on_error(bench, drill.orchestrator, running))
+        stack.callback(hold.release)
         hold.reach(watch, lambda: _check(running))
         step = hold.step()
         victim = _victim(bench, drill, step, services)
@@ -124,8 +127,9 @@ def _disturbed(
             course.result = _result(ground, drill, running, course)
             course.said = list(bench.said)
             # What the step's process does once the command has ended counts too.
-            if step is not None and not (drill.component == STEP and drill.signal == KILL):
-                _await_end(step)
+            if step is not None and not _has_ended(step):
+                course.by_hand.append("the process of the step had to be killed")
+                end(step)
         # With the server, only transactions die: the same process makes the next attempt.
         if drill.component != DATABASE:
             course.orphan_wrote = transactions.committed_after(bench, row.lost_at(course))
@@ -153,8 +157,7 @@ def _signal(drill: Drill, victim: Victim, hold: Hold, course: Course) -> None:
     try:
         if drill.is_service and drill.component != DATABASE:
             _release(hold, course)
-        end = course.signaled + drill.heartbeat_s
-        while time.monotonic() < end:
+        while time.monotonic() < course.signaled + drill.heartbeat_s:
             time.sleep(0.1)
     finally:
         victim.send(signal.SIGCONT)
@@ -197,80 +200,82 @@ def _check(running: Future[BackfillResult]) -> None:
 
 def _result(ground: Ground, drill: Drill, running: Future[BackfillResult], course: Course) -> BackfillResult | None:
     """Return the result of the backfill; interrupt the command, as a person does, when it does not end."""
-    wait_s = ground.deadline_s + (drill.heartbeat_s if drill.signal == KILL else 0.0)
     try:
-        return running.result(wait_s)
+        return running.result(max(ground.deadline_s, drill.heartbeat_s + ground.deadline_s / 2))
     except TimeoutError:
         course.by_hand.append("the command was interrupted")
-        _interrupt(ground.bench, drill.orchestrator)
-        running.result()
+        _interrupt(ground.bench, drill.orchestrator, running)
         return None
 
 
-def _interrupt(bench: Bench, name: str) -> None:
+def _interrupt(bench: Bench, name: str, running: Future[BackfillResult]) -> None:
     """End the runner of the backfill like Ctrl-C: it cancels the backfill before it ends."""
-    for leader in processes.leaders(bench.lab.settings.home / name / "runs"):
-        with suppress(ProcessLookupError):
-            os.kill(leader.pid, signal.SIGTERM)
+    while not running.done():
+        for leader in processes.leaders(bench.lab.settings.home / name / "runs"):
+            with suppress(ProcessLookupError):
+                os.kill(leader.pid, signal.SIGTERM)
+        # It cancels through an API that may be away, which it calls for 90 s.
+        with suppress(TimeoutError, TriptychError):
+            running.result(20.0)
 
 
 @contextmanager
-def _interrupted_on_error(bench: Bench, name: str, running: Future[BackfillResult], hold: Hold) -> Iterator[None]:
+def _ended_on_error(bench: Bench, name: str, running: Future[BackfillResult]) -> Iterator[None]:
     """End the backfill when the block fails: nothing else would."""
     try:
         yield
     except BaseException:
-        hold.release()
-        while not running.done():
-            _interrupt(bench, name)
-            with suppress(TimeoutError, TriptychError):
-                running.result(5.0)
+        _interrupt(bench, name, running)
         raise
 
 
-def _await_end(step: int) -> None:
+def _has_ended(step: int) -> bool:
+    """Return whether a process ends within the time that a run may take to do so."""
     with suppress(TransientError):
-        until(lambda: not is_alive(step) or None, SETTLE_S, 0.1, f"the end of process {step}")
+        return until(lambda: not is_alive(step) or None, SETTLE_S, 0.1, f"the end of process {step}")
+    return False
 
 
 def _clean_up(ground: Ground, orchestrator: Orchestrator, request: BackfillRequest, course: Course) -> None:
     """Count the runs that are stuck, run the same command again, and free what holds it up."""
     bench = ground.bench
-    course.stuck = len(_unfinished(bench, orchestrator))
+    course.stuck = len(_unfinished(ground, orchestrator, SETTLE_S))
     with ThreadPoolExecutor(1) as pool:
         again = pool.submit(bench.lab.backfill, orchestrator, request)
-        try:
-            again.result(AGAIN_S)
-        except TimeoutError:
-            course.by_hand.append(_freed(bench, orchestrator))
-            with suppress(TimeoutError):
-                again.result(AGAIN_S)
-            while not again.done():
-                _interrupt(bench, orchestrator.name)
+        with _ended_on_error(bench, orchestrator.name, again):
+            try:
+                again.result(ground.deadline_s)
+            except TimeoutError:
+                held_up = _unfinished(ground, orchestrator, 0.0)
+                course.by_hand.append(f"the same command did not end: {_freed(ground, orchestrator, held_up)}")
                 with suppress(TimeoutError):
-                    again.result(5.0)
-    if course.stuck and (left := _unfinished(bench, orchestrator)):
+                    again.result(ground.deadline_s)
+                _interrupt(bench, orchestrator.name, again)
+    if course.stuck and (left := _unfinished(ground, orchestrator, 0.0)):
         # They held nothing up. The next drill must not find them.
-        course.by_hand.append(_freed(bench, orchestrator, left))
+        course.by_hand.append(_freed(ground, orchestrator, left))
 
 
-def _freed(bench: Bench, orchestrator: Orchestrator, left: Sequence[RunRecord] | None = None) -> str:
-    """Cancel the runs that are left; where that does not end them, restart the services. Return what it took."""
-    runs = Runs(bench.lab, orchestrator)
-    for run in left if left is not None else [each for each in runs.newest() if not each.has_ended]:
+def _freed(ground: Ground, orchestrator: Orchestrator, left: Sequence[RunRecord]) -> str:
+    """Cancel runs, and restart the services where that does not end them; return what it took."""
+    runs = Runs(ground.bench.lab, orchestrator)
+    for run in left:
         with suppress(TriptychError):
             runs.cancel(run.pipeline, run.run_id)
-    if not _unfinished(bench, orchestrator):
-        return "the stuck runs were canceled"
-    bench.end(orchestrator.name)
-    return "the stuck runs were canceled, and the services restarted"
+    if not _unfinished(ground, orchestrator, SETTLE_S):
+        return f"{counted(len(left), 'run')} had to be canceled"
+    ground.bench.end(orchestrator.name)
+    still = _unfinished(ground, orchestrator, SETTLE_S)
+    ground.given_up |= {run.run_id for run in still}
+    outlived = f", which {counted(len(still), 'run')} outlived" if still else ""
+    return f"{counted(len(left), 'run')} had to be canceled, and the services restarted{outlived}"
 
 
-def _unfinished(bench: Bench, orchestrator: Orchestrator) -> list[RunRecord]:
-    """Return the runs that have not ended after all the time that a run may take to do so."""
-    runs, end = Runs(bench.lab, orchestrator), time.monotonic() + SETTLE_S
-    while left := [each for each in runs.newest() if not each.has_ended]:
-        if time.monotonic() > end:
+def _unfinished(ground: Ground, orchestrator: Orchestrator, wait_s: float) -> list[RunRecord]:
+    """Return the runs that have not ended within so long, without those that an earlier drill has given up."""
+    runs, deadline = Runs(ground.bench.lab, orchestrator), time.monotonic() + wait_s
+    while left := [run for run in runs.newest() if not run.has_ended and run.run_id not in ground.given_up]:
+        if time.monotonic() >= deadline:
             break
         time.sleep(1.0)
     return left
