@@ -192,6 +192,7 @@ ABOUT = {
     "machine": {"cpu": "any", "cores": 2, "ram_gb": 8, "system": "Linux", "load_average_at_start": 0.1},
     "versions": {"airflow": "3.3.2"},
     "measured_at": "2026-01-01T00:00:00+00:00",
+    "deadline_s": 100.0,
     "settings": [{"name": "airflow.heartbeat", "value": "30", "shipped": "300"}],
 }
 

@@ -73,7 +73,7 @@ class Results:
         rows = sorted(self.rows.values(), key=lambda each: order.get(name_of(each), len(order)))
         measure.write(NAME, self.about, rows, self.folder)
 
-    def describe(self, bench: Bench, names: Sequence[str]) -> None:
+    def describe(self, bench: Bench, names: Sequence[str], deadline_s: float) -> None:
         """Take the facts of this run; the versions of orchestrators that it leaves out stay."""
         server = Postgres(bench.lab.settings.home / "postgres", bench.lab.settings.pg_bin).running()
         assert server is not None
@@ -87,6 +87,7 @@ class Results:
             **found,
             "versions": {**self.about.get("versions", {}), **found["versions"], **versions},
             "settings": list(guards.values()),
+            "deadline_s": deadline_s,
         }
 
 
@@ -158,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     end = time.monotonic() + 60 * asked.within_minutes
     for kind in dict.fromkeys(drill.settings for drill in drills):
         with ground(kind, asked.months, asked.deadline_s) as at:
-            results.describe(at.bench, names)
+            results.describe(at.bench, names, asked.deadline_s)
             failed += part(at, [drill for drill in drills if drill.settings == kind], results, asked.again, end)
     print(os.path.relpath(asked.folder / f"{NAME}.json"))
     return int(failed > 0)

@@ -33,7 +33,7 @@ from tests.faults.drills.watch import Watch
 
 JOBS = 2
 
-SETTLE_S = 30.0
+SETTLE_S = 25.0
 """How long a run may take to end after the command that started it: Prefect needs 20 s to cancel a backfill."""
 
 
@@ -265,7 +265,7 @@ def _freed(ground: Ground, orchestrator: Orchestrator, left: Sequence[RunRecord]
     if not _unfinished(ground, orchestrator, SETTLE_S):
         return f"{counted(len(left), 'run')} had to be canceled"
     ground.bench.end(orchestrator.name)
-    still = _unfinished(ground, orchestrator, SETTLE_S)
+    still = _unfinished(ground, orchestrator, 0.0)
     ground.given_up |= {run.run_id for run in still}
     outlived = f", which {counted(len(still), 'run')} outlived" if still else ""
     return f"{counted(len(left), 'run')} had to be canceled, and the services restarted{outlived}"

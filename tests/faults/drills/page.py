@@ -35,7 +35,8 @@ WORDS = (
     "- *orphan*: the lost attempt's process went on, and committed something after its loss was noticed. The loads are "
     "fenced, so that changed no table.\n"
     "- *stuck*: runs that were still queued or running when the command had long ended.\n"
-    "- *by hand*: what a person had to do.\n"
+    "- *by hand*: what a person had to do. A command that had not ended {deadline:.0f} s after the signal, or half as "
+    "long after the heartbeat by which the loss is noticed, was interrupted.\n"
 )
 
 
@@ -52,7 +53,7 @@ def page(result: dict[str, Any]) -> str:
             "## Against the aims\n",
             table(AIMS, list(_aims(rows, list(dict.fromkeys([*SERVICES, *names]))))),
             "## By component\n",
-            WORDS,
+            WORDS.format(deadline=result["deadline_s"]),
             *_summaries(rows, names),
             *_findings(rows),
             *_settings(result),
