@@ -44,6 +44,12 @@ NAME = "drills"
 MONTHS = tuple(map(str, parse_months("2024-01..2024-07")))
 """The first is loaded by the baseline, the others are backfilled."""
 
+VARIABLES = {
+    kind: {"TRIPTYCH_LOCK_WAIT_S": "900", VARIABLE: GUARDS if kind == DEFAULTS else ""} for kind in (EXPERT, DEFAULTS)
+}
+"""What the orchestrators' processes get, by the kind of settings. A step that is held waits for a lock, as shipped for
+longer than the 300 s after which it would give up."""
+
 WITHIN_MINUTES = 100.0
 """No drill begins later than this after the first one. The others are run by the next call."""
 
@@ -100,7 +106,7 @@ def ground(kind: str, count: int, deadline_s: float) -> Iterator[Ground]:
         months = MONTHS[: 1 + count]
         source = Path(folder) / "files"
         sample.ensure(source, parse_months(f"{months[0]}..{months[-1]}"), rows=ROWS)
-        with opened(Path(folder), variables={VARIABLE: GUARDS} if kind == DEFAULTS else {}) as bench:
+        with opened(Path(folder), variables=VARIABLES[kind]) as bench:
             found = Ground(bench, source, months[0], months[1:], deadline_s)
             found.prepare()
             yield found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -56,12 +57,11 @@ def following(bench: Bench, pid: int | None) -> Iterator[Transactions]:
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 over.wait(PAUSE_S)
 
-    follower = threading.Thread(target=follow, name="the drill's follower")
-    if pid is not None:
-        follower.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        if pid is not None:
-            follower.join()
+    with ThreadPoolExecutor(1) as pool:
+        follower = pool.submit(follow) if pid is not None else None
+        try:
+            yield found
+        finally:
+            over.set()
+    if follower:
+        follower.result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,13 +55,14 @@ def reading(bench: Bench, schema: str, complete: Mapping[str, Months]) -> Iterat
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 over.wait(PAUSE_S)
 
-    reader = threading.Thread(target=read, name="the drill's reader")
-    reader.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        reader.join()
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(read)
+        try:
+            yield seen
+        finally:
+            over.set()
+    # What went wrong in the reader itself is raised here.
+    reader.result()
 
 
 def look(connection: psycopg.Connection[Any], schema: str, complete: Mapping[str, Months]) -> Iterator[str]:
