@@ -151,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--settings", choices=(EXPERT, DEFAULTS), help="one kind of settings (default: both)")
     parser.add_argument("--months", type=int, default=len(MONTHS) - 1, choices=range(2, len(MONTHS)))
-    parser.add_argument("--deadline-s", type=float, default=100.0, help="how long a backfill may take from the signal")
+    parser.add_argument("--deadline-s", type=float, default=75.0, help="how long a backfill may take from the signal")
     parser.add_argument("--within-minutes", type=float, default=WITHIN_MINUTES, help="begin no drill later than that")
     parser.add_argument("--again", action="store_true", help="repeat the drills that have a row")
     measure.folder_option(parser)
