@@ -41,7 +41,15 @@ def describe(_: Json, __: Progress) -> Description:
     """Return who this is and what it can do."""
     installed = version("apache-airflow")
     return Description(
-        "airflow", "Apache Airflow", installed, CAPABILITIES, ["api"], LACKS, stack.pipelines(), tuned=stack.tuned()
+        "airflow",
+        "Apache Airflow",
+        installed,
+        CAPABILITIES,
+        ["api"],
+        LACKS,
+        stack.pipelines(),
+        tuned=stack.tuned(),
+        guards=stack.guards(),
     )
 
 

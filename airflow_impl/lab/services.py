@@ -19,6 +19,7 @@ from core.lab.protocol import (
     Tuned,
     as_shipped,
     further,
+    guards_as_shipped,
 )
 from core.settings import owner_only, private
 
@@ -92,6 +93,16 @@ SHIPPED = {
 }
 """Those of them that change only how fast things go, with Airflow's default. Preloading goes with the start method."""
 
+GUARDS = {
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "10",
+    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "30",
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "300",
+    "WORKERS__EXECUTION_API_TIMEOUT": "5",
+    "WORKERS__EXECUTION_API_RETRIES": "5",
+}
+"""Those that decide when something lost is noticed, and whether it runs again, with Airflow's default."""
+
 LOCAL = "airflow.dag_processing.bundles.local.LocalDagBundle"
 """The class of a DAG bundle that is a folder of this machine."""
 
@@ -123,6 +134,11 @@ def tuned() -> list[Tuned]:
     return [Tuned(setting(option), SETTINGS[option][0], shipped) for option, shipped in SHIPPED.items()]
 
 
+def guards() -> list[Tuned]:
+    """Return the settings that decide when something lost is noticed."""
+    return [Tuned(setting(option), SETTINGS[option][0], shipped) for option, shipped in GUARDS.items()]
+
+
 def setting(option: str) -> str:
     """Return the name of an option among the settings of all orchestrators: ``airflow.core_parallelism``."""
     return f"airflow.{option.replace('__', '_').lower()}"
@@ -130,7 +146,7 @@ def setting(option: str) -> str:
 
 def options() -> dict[str, str]:
     """Return the options of `SETTINGS`, without those that the environment leaves as they are shipped."""
-    left = as_shipped(tuned())
+    left = as_shipped(tuned()) | ({each.name for each in guards()} if guards_as_shipped() else set())
     return {option: value for option, (value, _) in SETTINGS.items() if setting(option) not in left}
 
 

@@ -82,6 +82,11 @@ def counts(variant: str, plan: Plan, number: int) -> list[int]:
     return few if variant in (TUNED, SHIPPED) else few[-1:]
 
 
+def request(count: int) -> BackfillRequest:
+    """Return the backfill of so many months, whose runs get no parameters."""
+    return BackfillRequest(months_from(FIRST, count), "", "", pipeline=NO_OP.name, values={})
+
+
 def runs_s(result: BackfillResult) -> float:
     """Return the seconds from the start of the first month to the end of the last one, by the orchestrator's clock."""
     starts = [dt.datetime.fromisoformat(each.started_at) for each in result.months if each.started_at]
@@ -94,9 +99,8 @@ def turn(at: Settings, orchestrator: Orchestrator, months: Sequence[int]) -> Ite
     with Lab(at) as lab:
         lab.start([orchestrator])
         for count in months:
-            request = BackfillRequest(months_from(FIRST, count), "", "", pipeline=NO_OP.name)
             with measured(Memory(at.home / orchestrator.name)) as row:
-                result = lab.backfill(orchestrator, request)
+                result = lab.backfill(orchestrator, request(count))
             failed = {each.month: each.error for each in result.months if each.state == "failed"}
             if failed:
                 raise measure.BenchmarkError(f"{orchestrator.name}: months of {NO_OP.name} that failed: {failed}")

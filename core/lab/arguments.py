@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import PermanentError, UsageError, quoted
 from core.lab.protocol import Mode, Pipeline, write_json
-from core.month import Month
+from core.month import Month, parse_months, spans
 from core.run import DATASET, HELP, JOBS, own_schema
 from core.settings import Settings, default_source, settings
 
@@ -34,14 +34,30 @@ def names(text: str, option: str) -> list[str]:
     return [*dict.fromkeys(listed)]
 
 
-def one_orchestrator(name: str, settings: Settings) -> Orchestrator:
+def one_orchestrator(name: str, settings: Settings, option: str = "--on") -> Orchestrator:
     """Return the orchestrator of this name. Raise `UsageError` when it names several."""
     from core.lab.registry import select
 
     chosen = select(name, settings)
     if len(chosen) != 1:
-        raise UsageError(f"--on {name}: a run is on one orchestrator; choose from {', '.join(e.name for e in chosen)}")
+        raise UsageError(f"{option} {name}: name one orchestrator; choose from {', '.join(e.name for e in chosen)}")
     return chosen[0]
+
+
+def shadow_period(months: Iterable[Month], at: str) -> tuple[list[str], list[str]]:
+    """Return the months of a migration in order, and those of ``--at``.
+
+    Raise `UsageError` when these are not among them, have others in between, or have none before them.
+    """
+    every, period = sorted(months), sorted(parse_months(at))
+    if missing := [str(month) for month in period if month not in every]:
+        raise UsageError(f"--at {at}: {spans(missing)} is not in {spans(map(str, every))}")
+    first = every.index(period[0])
+    if every[first : first + len(period)] != period:
+        raise UsageError(f"--at {at}: other months lie in between; name one month, or a range")
+    if first == 0:
+        raise UsageError(f"--at {at}: no month comes before it, so there is nothing to migrate from")
+    return [*map(str, every)], [*map(str, period)]
 
 
 def check_mode(mode: Mode, chosen: Iterable[Orchestrator], jobs: int) -> None:

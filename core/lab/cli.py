@@ -23,6 +23,7 @@ from core.run import DATASET, HELP, JOBS, DatasetName, StrategyName, own_schema
 from core.settings import default_source, settings
 
 if TYPE_CHECKING:
+    from core.lab.migration import Plan, Step
     from core.lab.protocol import BackfillRequest, BackfillResult, RunRecord
     from core.lab.registry import Orchestrator
     from core.lab.running import Running
@@ -62,6 +63,15 @@ OnSeveral = Annotated[
         help="Orchestrators, comma separated, or all",
         metavar="ORCHESTRATOR,...|all",
         autocompletion=completion.orchestrator_list,
+    ),
+]
+Source = Annotated[
+    str,
+    typer.Option(
+        help=HELP["source"],
+        default_factory=default_source,
+        show_default="sample, or what TRIPTYCH_SOURCE says",
+        autocompletion=completion.sources,
     ),
 ]
 JsonFile = Annotated[
@@ -114,15 +124,7 @@ def demo(
 def backfill(
     months: Annotated[str, typer.Argument(help="2024-01..2024-12, or 2024-01,2024-03")],
     on: OnSeveral,
-    source: Annotated[
-        str,
-        typer.Option(
-            help=HELP["source"],
-            default_factory=default_source,
-            show_default="sample, or what TRIPTYCH_SOURCE says",
-            autocompletion=completion.sources,
-        ),
-    ],
+    source: Source,
     schema: Annotated[
         str | None,
         typer.Option(
@@ -288,6 +290,60 @@ def parity(
         display.say(display.parity_lines(result, own[registry.BASELINE]))
     # A schema that was named must exist.
     return 0 if result.as_recorded and (schemas is None or not result.absent) else 1
+
+
+@app.command(epilog="Example: triptych migrate 2024-01..2024-12 --from airflow --to dagster --at 2024-07")
+def migrate(
+    months: Annotated[str, typer.Argument(help="2024-01..2024-12, or 2024-01,2024-03")],
+    old: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="The orchestrator that loads until then",
+            metavar="ORCHESTRATOR",
+            autocompletion=completion.orchestrators,
+        ),
+    ],
+    new: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="The orchestrator that loads from then on",
+            metavar="ORCHESTRATOR",
+            autocompletion=completion.orchestrators,
+        ),
+    ],
+    at: Annotated[str, typer.Option(help="The month, or range of months, that both load at once", metavar="MONTHS")],
+    source: Source,
+    schema: Annotated[
+        str | None,
+        typer.Option(help="The schema that is migrated; by default migrated. NAME_shadow and NAME_baseline go with it"),
+    ] = None,
+    dataset: Annotated[DatasetName, typer.Option(help=HELP["dataset"])] = DATASET,
+    json: JsonFile = None,
+) -> int:
+    """Change the orchestrator of a schema, with proof and a way back.
+
+    The old one loads the months before --at; then both load --at at once, into two schemas. Unless these are identical,
+    the command ends, and the new one has written nothing to the schema. Otherwise the new one loads the rest, the old
+    one is asked for all months once more, and the tables are compared with the baseline's (docs/guide/migrating.md).
+    """
+    from core.database import check_schema_name
+    from core.lab import registry
+    from core.lab.migration import Plan
+
+    every, period = arguments.shadow_period(parse_months(months), at)
+    one = arguments.one_orchestrator(old, settings(), "--from")
+    other = arguments.one_orchestrator(new, settings(), "--to")
+    if one == other:
+        raise UsageError(f"--from {old} --to {new}: name two orchestrators")
+    source = arguments.resolve_source(source, map(Month.parse, every))
+    baseline = registry.orchestrators(settings())[registry.BASELINE]
+    plan = Plan(one, other, baseline, every, period, source, schema or own_schema("migrated", dataset), dataset)
+    for name in (plan.schema, plan.shadow, plan.proof):
+        check_schema_name(name)
+    arguments.check_json(json)
+    return _migrate(plan, json)
 
 
 @app.command(epilog="Example: triptych up airflow --open")
@@ -482,6 +538,47 @@ def _backfill(
             raise
     report(results)
     return 0 if all(result.status == "success" for result in results.values()) else 1
+
+
+def _migrate(plan: Plan, json: Path | None) -> int:
+    from core.lab import display
+    from core.lab.migration import Migration, Warehouse, migration_json
+
+    is_shown = json != arguments.STDOUT
+    steps: list[Step] = []
+    with _lab() as lab:
+
+        def backfills(requests: Mapping[Orchestrator, BackfillRequest]) -> dict[str, BackfillResult]:
+            with display.Watch({each.name: request.months for each, request in requests.items()}) as watch:
+                return lab.backfills(requests, watch)
+
+        warehouse = Warehouse(lab)
+        warehouse.check(plan)
+        try:
+            for step in Migration(plan, backfills, warehouse).steps():
+                steps.append(step)
+                if is_shown:
+                    _show_step(step)
+            loaded = warehouse.loaded(plan.schema)
+        except (KeyboardInterrupt, TriptychError):
+            # The terminal may be gone.
+            with suppress(OSError, PermanentError):
+                arguments.write(json, migration_json(plan, steps))
+            display.note(f"what is loaded stays in {plan.schema}: the same command goes on with the rest")
+            raise
+    if arguments.write(json, migration_json(plan, steps, loaded)):
+        display.say(display.migration_closing(plan, steps, loaded))
+    return 1 if steps[-1].problem else 0
+
+
+def _show_step(step: Step) -> None:
+    """Print what a step of a migration has done, and the whole comparison of two schemas that are not identical."""
+    from core.lab import display
+
+    display.say(display.migration_step(step))
+    if step.parity and step.problem:
+        display.show(display.parity_table(step.parity))
+        display.say(display.parity_lines(step.parity, step.parity.baseline))
 
 
 def _watched_run(

@@ -18,6 +18,7 @@ from core.errors import RETRIES, printable
 from core.lab import blocks
 from core.lab.blocks import COLORS, FINAL, SERVICES, Block
 from core.lab.compare import Row
+from core.lab.migration import Plan, Step
 from core.lab.parity import Parity
 from core.lab.protocol import BackfillResult, MonthRecord
 from core.lab.relations import named
@@ -149,18 +150,27 @@ def backfill_table(results: Mapping[str, BackfillResult]) -> Table:
 def backfill_lines(results: Mapping[str, BackfillResult]) -> Iterable[str]:
     """Yield one line per orchestrator, one per warning, and one per cause of a failure, with the months that it hit."""
     for orchestrator, result in results.items():
-        counts = ", ".join(filter(None, (_count(result.months, state) for state in ("success", "unchanged", "failed"))))
-        how = " as one run" if result.mode == "one-run" else ""
-        yield f"{orchestrator}: {counts} in {result.seconds:.1f} s{how}"
+        yield f"{orchestrator}: {_outcome(result)}"
         for record in result.months:
             yield from (f"{orchestrator} {record.month} warning: {line}" for line in record.warnings)
-        causes: dict[str | None, list[str]] = {}
-        for record in result.months:
-            if record.state == "failed":
-                causes.setdefault(record.error, []).append(record.month)
-        for cause, months in causes.items():
-            # Most errors of the pipeline begin with the month.
-            yield f"{orchestrator} {spans(months)} failed: {(cause or '').removeprefix(f'{months[0]}: ')}"
+        yield from _failures(orchestrator, result)
+
+
+def _outcome(result: BackfillResult) -> str:
+    """Return ``2 success, 1 failed in 3.4 s``."""
+    counts = ", ".join(filter(None, (_count(result.months, state) for state in ("success", "unchanged", "failed"))))
+    return f"{counts} in {result.seconds:.1f} s{' as one run' if result.mode == 'one-run' else ''}"
+
+
+def _failures(orchestrator: str, result: BackfillResult) -> Iterable[str]:
+    """Yield one line per cause of a failure, with the months that it hit."""
+    causes: dict[str | None, list[str]] = {}
+    for record in result.months:
+        if record.state == "failed":
+            causes.setdefault(record.error, []).append(record.month)
+    for cause, months in causes.items():
+        # Most errors of the pipeline begin with the month.
+        yield f"{orchestrator} {spans(months)} failed: {(cause or '').removeprefix(f'{months[0]}: ')}"
 
 
 def _count(months: Iterable[MonthRecord], state: str) -> str:
@@ -244,6 +254,34 @@ def _closing(parity: Parity) -> str:
             said = f"different: {len(parity.differing)} of {tables} in {len(parity.schemas)} schemas"
             apart = f"; {'identical' if parity.common_identical else 'different'} in {months}"
             return said + (apart if months and parity.causes else "")
+
+
+def migration_step(step: Step) -> Iterable[str]:
+    """Yield one line per load of a step, with the causes of what failed, or one line per comparison."""
+    for load in step.loads:
+        asked = f"{load.orchestrator:<9} {spans(load.months)} -> {load.schema}"
+        yield f"{step.name:<9} {asked}: {_outcome(load.result)}"
+        yield from _failures(load.orchestrator, load.result)
+    if step.parity:
+        compared = f"{counted(len(step.parity.rows), 'table')} of {' and '.join(map(named, step.parity.schemas))}"
+        yield f"{step.name:<9} {compared}: {step.parity.verdict} in {step.seconds:.1f} s"
+
+
+def migration_closing(plan: Plan, steps: Sequence[Step], loaded: Mapping[str, str]) -> Iterable[str]:
+    """Return what a migration leaves, and then how it ended. `loaded` says who loaded each month of its schema."""
+    last, took = steps[-1], sum(step.seconds for step in steps)
+    held = {loader: [month for month in loaded if loaded[month] == loader] for loader in loaded.values()}
+    said = ", ".join(f"{spans(months)} by {printable(loader)}" for loader, months in held.items()) or "no month"
+    names = [step.name for step in steps]
+    made = [plan.shadow] * ("shadow" in names) + [plan.proof] * ("baseline" in names)
+    fate = "left for a look" if last.problem else "dropped"
+    others = f"; {' and '.join(made)} {'is' if len(made) == 1 else 'are'} {fate}" if made else ""
+    yield f"{plan.schema} holds {said}{others}"
+    if last.problem:
+        untouched = "" if "cut over" in names else f"; {plan.new.name} has written nothing to {plan.schema}"
+        yield f"stopped at the step {last.name}: {last.problem}{untouched}"
+    else:
+        yield f"complete in {took:.1f} s: no month was loaded twice, and {plan.schema} equals what the baseline loads"
 
 
 def status_table(services: Iterable[Service]) -> Table:

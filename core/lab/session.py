@@ -251,7 +251,7 @@ class Lab:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """Connect to the warehouse, for reading."""
+        """Connect to the warehouse, and commit at the end."""
         with connect("lab", dsn=self.dsn) as connection:
             yield connection
 

@@ -46,7 +46,14 @@ def describe(_request: dict[str, Any], _progress: Progress) -> Description:
     locations = [stack.LOCATION, *([stack.FURTHER] if further.modules(stack.MODULE) else [])]
     ports = [*(stack.PORTS[location] for location in locations), "web"]
     return Description(
-        "dagster", "Dagster", version("dagster"), CAPABILITIES, ports, pipelines=pipelines, tuned=stack.TUNED
+        "dagster",
+        "Dagster",
+        version("dagster"),
+        CAPABILITIES,
+        ports,
+        pipelines=pipelines,
+        tuned=stack.TUNED,
+        guards=stack.GUARDS,
     )
 
 

@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.errors import RETRIES
-from core.lab.protocol import ONE_THREAD, Endpoint, Services, Step, Tuned, as_shipped, write_json
+from core.lab.protocol import (
+    ONE_THREAD,
+    Endpoint,
+    Services,
+    Step,
+    Tuned,
+    as_shipped,
+    guards_as_shipped,
+    write_json,
+)
 from core.run import TASK_TIMEOUT_S
 from core.settings import private
 
@@ -21,6 +30,16 @@ RUN_START = Tuned("dagster.run_start_method", "forkserver, with all imported", "
 TUNED = [BACKFILL_LOOP, DEQUEUE_INTERVAL, DEQUEUE_THREADS, RUN_START]
 """What is changed for speed alone; the environment may leave it as it is shipped (`core.lab.protocol.tuning`)."""
 
+MAX_RUNTIME_S = (1 + RETRIES) * TASK_TIMEOUT_S
+"""How long a run may take: the time-out of an attempt, times the attempts, because Dagster has none for an attempt.
+Three downloads that each take their 1,800 s are an honest run of 5,400 s, before it has loaded anything."""
+
+GUARDS = [
+    Tuned("dagster.run_monitoring", f"on, {MAX_RUNTIME_S} s for a run", "off"),
+    Tuned("dagster.run_retries", f"{RETRIES}, of killed processes", "off"),
+]
+"""What decides when something lost is noticed, and whether it runs again."""
+
 MAX_JOBS = 16
 LOCATION = "triptych"
 FURTHER = "further"
@@ -35,10 +54,6 @@ PORTS = {LOCATION: "code", FURTHER: "further"}
 
 # dagster._core.storage.tags.HIDDEN_TAG_PREFIX; the import would cost the runner 2 s.
 HIDDEN_TAG_PREFIX = ".dagster/"
-
-MAX_RUNTIME_S = (1 + RETRIES) * TASK_TIMEOUT_S
-"""How long a run may take: the time-out of an attempt, times the attempts, because Dagster has none for an attempt.
-Three downloads that each take their 1,800 s are an honest run of 5,400 s, before it has loaded anything."""
 
 
 def jobs_tag(jobs: int) -> str:
@@ -61,12 +76,21 @@ def dagster_yaml() -> dict[str, object]:
         "storage": {"postgres": {"postgres_url": {"env": "TRIPTYCH_DAGSTER_STORAGE"}}},
         "concurrency": {"runs": {"max_concurrent_runs": MAX_JOBS, "tag_concurrency_limits": limits}},
         **run_queue(),
+        **guarded(),
+        # What the pipeline logs, its warnings too, appears on the run's page among Dagster's own events.
+        "python_logs": {"managed_python_loggers": ["core"], "python_log_level": "INFO"},
+    }
+
+
+def guarded() -> dict[str, object]:
+    """Return what watches the runs and repeats those that are lost; nothing when that stays as it is shipped."""
+    if guards_as_shipped():
+        return {}
+    return {
         # A run that is killed together with its code server stays STARTED for ever without the last of these.
         "run_monitoring": {"enabled": True, "start_timeout_seconds": 300, "max_runtime_seconds": MAX_RUNTIME_S},
         # A killed process is retried. A step that failed has had its own retries, and a permanent error gets none.
         "run_retries": {"enabled": True, "max_retries": RETRIES, "retry_on_asset_or_op_failure": False},
-        # What the pipeline logs, its warnings too, appears on the run's page among Dagster's own events.
-        "python_logs": {"managed_python_loggers": ["core"], "python_log_level": "INFO"},
     }
 
 

@@ -39,6 +39,7 @@ def describe(_request: Json, _progress: Progress) -> Description:
     return Description(
         "prefect", "Prefect", version("prefect"), CAPABILITIES, ports=["api"], pipelines=list(pipelines().values()),
         tuned=stack.TUNED,
+        guards=stack.GUARDS,
     )  # fmt: skip
 
 

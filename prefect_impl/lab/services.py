@@ -6,7 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
-from core.lab.protocol import ONE_THREAD, Endpoint, Services, Step, Tuned, as_shipped, further
+from core.lab.protocol import ONE_THREAD, Endpoint, Services, Step, Tuned, as_shipped, further, guards_as_shipped
 from prefect_impl.lab import warm_engine
 from prefect_impl.lab.client import POOL
 
@@ -36,6 +36,10 @@ WARM = Tuned("prefect.warm_engine", "a resident process forks the runs", "none: 
 TUNED = [POLL, COMMAND, WARM]
 """What is changed for speed alone; the environment may leave it as it is shipped (`core.lab.protocol.tuning`)."""
 
+RETRIED = "PREFECT_CLIENT_RETRY_EXTRA_CODES"
+GUARDS = [Tuned("prefect.client_retry_extra_codes", SETTINGS[RETRIED][0], "none")]
+"""What decides whether a call that was lost is repeated. Prefect's own heartbeats of runs are left as they are: off."""
+
 CLIENT = Path(warm_engine.__path__[0], "client.py")
 WARM_COMMAND = f"python -S -E -P {shlex.quote(str(CLIENT))}"
 """The command of a warm run. It starts an interpreter without its environment's packages, in 0.02 CPU s."""
@@ -54,6 +58,8 @@ def services(endpoint: Endpoint) -> Services:
     tuned = {variable: value for variable, (value, _) in SETTINGS.items()}
     if POLL.name in as_shipped(TUNED):
         del tuned[QUERY]
+    if guards_as_shipped():
+        del tuned[RETRIED]
     engine = Step(start=["python", "-m", warm_engine.__name__], name="engine", leaves_runs=True)
     return Services(
         env=placed | tuned | (ONE_THREAD if is_warm() else {}),

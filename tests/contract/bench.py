@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -41,6 +42,8 @@ ROWS = 400
 Schema = str
 Tables = dict[str, tuple[int, str]]
 """Rows and digest of each table."""
+Said = list[tuple[float, str]]
+"""What the lab's supervisors said, each line with its instant of `time.monotonic`."""
 
 
 QUESTIONS = "tests.questions"
@@ -58,9 +61,10 @@ def opened(work: Path, pipelines: str = "", variables: Mapping[str, str] | None 
     sample.ensure(work / "published", parse_months(f"{MONTHS[0]}..{MONTHS[-1]}"), rows=ROWS)
     passed_on = {**settings().passed_on, further.VARIABLE: pipelines, **(variables or {})}
     state = replace(settings(), home=work / "state", stall_s=600, impls=(*settings().impls, TOY), passed_on=passed_on)
+    said: Said = []
     try:
-        with Lab(state) as lab:
-            yield Bench(lab, work)
+        with Lab(state, lambda line: said.append((time.monotonic(), line))) as lab:
+            yield Bench(lab, work, said)
     finally:
         # As root, the cluster lies outside the temporary folder.
         Postgres(state.home / "postgres").wipe()
@@ -77,6 +81,7 @@ class Bench:
 
     lab: Lab
     work: Path
+    said: Said = field(default_factory=list)
     _baselines: dict[tuple[Path, tuple[str, ...]], Tables] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 

@@ -130,6 +130,28 @@ def test_an_interrupted_backfill_reports_what_had_ended(start: Run, source: str,
     assert [(month["state"], month["attempts"]) for month in months] == [("success", 1), ("failed", 1), ("failed", 0)]
 
 
+def test_an_interrupted_migration_leaves_nothing_and_says_what_ended(
+    start: Run, home: Path, source: str, tmp_path: Path
+) -> None:
+    words = ["migrate", "2024-01..2024-02", "--from", "endless", "--to", "quick", "--at", "2024-02"]
+    command = start(*words, "--source", source, "--json", str(tmp_path / "facts.json"))
+    assert command.stderr is not None
+    assert any("2024-01  running" in line for line in command.stderr)
+    os.killpg(command.pid, signal.SIGINT)
+    out, said = command.communicate(timeout=60)
+    assert (command.returncode, out, said.splitlines()) == (
+        130,
+        "",
+        [
+            "what is loaded stays in migrated: the same command goes on with the rest",
+            "triptych: interrupted: everything that it started has been ended",
+        ],
+    )
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert (facts["complete"], facts["steps"], facts["from"], facts["to"]) == (False, [], "endless", "quick")
+    assert nothing_runs(home)
+
+
 def test_a_service_that_dies_is_reported_on_the_screen(start: Run, home: Path, source: str) -> None:
     command = working(start, source)
     assert command.stderr is not None

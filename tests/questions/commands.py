@@ -59,6 +59,7 @@ COMMANDS = (
         "triptych parity --schemas moved,plain",
         needs=("identical",),
     ),
+    Command("migrated", "triptych migrate 2024-01..2024-12 --from airflow --to dagster --at 2024-07"),
     Command(
         "bad_month",
         "triptych backfill 2024-01..2024-03 --on plain --source published --schema audit",
@@ -85,6 +86,12 @@ COMMANDS = (
     Command(
         "differs",
         "triptych backfill 2024-01..2024-03 --on plain > /dev/null\ntriptych parity --schemas plain,audit",
+        needs=("republished",),
+        code=1,
+    ),
+    Command(
+        "refused",
+        "triptych migrate 2024-01..2024-03 --from plain --to prefect --at 2024-02 --schema audit",
         needs=("republished",),
         code=1,
     ),

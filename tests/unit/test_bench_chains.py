@@ -163,6 +163,11 @@ def test_the_months_follow_one_another_over_a_year() -> None:
     assert floor.months_from(Month(2014, 11), 4) == ["2014-11", "2014-12", "2015-01", "2015-02"]
 
 
+def test_the_runs_that_do_nothing_get_no_parameters() -> None:
+    """Dagster refuses those that a job has no resource for."""
+    assert floor.request(2).parameters == {} and floor.request(2).months == ["2014-01", "2014-02"]
+
+
 def test_the_seconds_of_the_runs_are_from_the_first_start_to_the_last_end() -> None:
     months = [MonthRecord("2014-01", "success", started_at=at(2), ended_at=at(9)),
               MonthRecord("2014-02", "success", started_at=at(1), ended_at=at(5))]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import UsageError
-from core.lab.protocol import Description, Tuned, as_shipped
+from core.lab.protocol import Description, Tuned, as_shipped, guards_as_shipped
 
 SETTINGS = [Tuned("dagster.a", "1", "5"), Tuned("dagster.b", "2", "30")]
 
@@ -16,6 +16,7 @@ SETTINGS = [Tuned("dagster.a", "1", "5"), Tuned("dagster.b", "2", "30")]
         ("", []),
         ("all", ["dagster.a", "dagster.b"]),
         (" dagster.b , ", ["dagster.b"]),
+        ("guards,dagster.b", ["dagster.b"]),
         # Another orchestrator's setting is that one's affair.
         ("airflow.x,dagster.a", ["dagster.a"]),
     ],
@@ -32,6 +33,14 @@ def test_a_wrong_name_is_refused_with_those_that_there_are(value: str, monkeypat
         as_shipped(SETTINGS)
 
 
+@pytest.mark.parametrize(("value", "are_left"), [("", False), ("all", False), ("guards", True), ("all, guards", True)])
+def test_the_guards_stay_as_shipped_by_a_word_of_their_own(
+    value: str, are_left: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", value)
+    assert guards_as_shipped() is are_left
+
+
 def test_a_description_carries_the_settings() -> None:
-    said = Description("dagster", "Dagster", "1", [], tuned=SETTINGS)
-    assert Description.from_json(said.to_json()).tuned == SETTINGS
+    said = Description("dagster", "Dagster", "1", [], tuned=SETTINGS[:1], guards=SETTINGS[1:])
+    assert Description.from_json(said.to_json()) == said

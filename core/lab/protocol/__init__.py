@@ -78,7 +78,7 @@ from core.lab.protocol.serving import (
     write_json,
 )
 from core.lab.protocol.single import run_verbs
-from core.lab.protocol.tuning import Tuned, as_shipped
+from core.lab.protocol.tuning import Tuned, as_shipped, guards_as_shipped
 
 __all__ = [
     "KINDS",
@@ -125,6 +125,7 @@ __all__ = [
     "end_with_parent",
     "follow",
     "further",
+    "guards_as_shipped",
     "month_of_run",
     "month_record",
     "progress_path",

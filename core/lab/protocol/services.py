@@ -20,7 +20,7 @@ class Description(Message):
     the `pipelines`.
     """
 
-    LISTS: ClassVar = {"pipelines": Pipeline, "tuned": Tuned}
+    LISTS: ClassVar = {"pipelines": Pipeline, "tuned": Tuned, "guards": Tuned}
 
     name: str
     title: str
@@ -33,6 +33,9 @@ class Description(Message):
     """What its runner answers: `serve` fills it in."""
     tuned: list[Tuned] = field(default_factory=list)
     """The settings that its adapter changes for speed alone; the environment may leave them as they are shipped."""
+    guards: list[Tuned] = field(default_factory=list)
+    """Those that decide when something lost is noticed, and whether it runs again; the environment may leave all of
+    them as they are shipped."""
 
     def check_verb(self, verb: str) -> None:
         """Raise `UsageError` when the runner does not answer `verb`."""

@@ -144,6 +144,16 @@ def test_as_shipped_sets_nothing_that_is_for_speed(tmp_path: Path, monkeypatch: 
     assert env["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"] == "30"
 
 
+def test_the_guards_are_named_with_airflows_default_and_can_stay_as_they_are_shipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for option, shipped in stack.GUARDS.items():
+        section, key = option.lower().split("__")
+        assert float(conf.configuration_description[section]["options"][key]["default"]) == float(shipped)
+    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "guards")
+    assert SETTINGS.keys() - stack.options().keys() == stack.GUARDS.keys()
+
+
 def test_one_setting_alone_can_stay_as_it_is_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "airflow.core_parallelism")
     assert SETTINGS.keys() - stack.options().keys() == {"CORE__PARALLELISM"}

@@ -87,6 +87,14 @@ def test_the_run_queue_is_as_it_is_shipped_or_tuned_setting_by_setting(
     assert queue_of(tmp_path, monkeypatch, "all") == (dg.QueuedRunCoordinator, 5, False)
 
 
+def test_the_guards_can_stay_as_they_are_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    guards = {"run_monitoring", "run_retries"}
+    assert {f"dagster.{name}" for name in guards} == {each.name for each in services.GUARDS}
+    assert guards <= services.dagster_yaml().keys()
+    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "guards")
+    assert guards.isdisjoint(services.dagster_yaml())
+
+
 def queue_of(home: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> tuple[type, float, bool]:
     """Return the run queue of an instance whose settings were written with `left` as shipped."""
     monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", left)

@@ -115,6 +115,12 @@ def test_as_shipped_the_worker_polls_and_starts_runs_as_it_does_by_default(
     assert "command" not in further_pipelines.work_pool()["job_variables"]
 
 
+def test_the_guard_can_stay_as_it_is_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stack.RETRIED in stack.services(Endpoint(str(tmp_path), {"api": 1})).env
+    monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "guards")
+    assert stack.RETRIED not in stack.services(Endpoint(str(tmp_path), {"api": 1})).env
+
+
 def test_without_the_warm_engine_runs_start_as_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", stack.WARM.name)
     up = stack.services(Endpoint(str(tmp_path), {"api": 1}))

@@ -60,7 +60,14 @@ if __name__ == "__main__":
             signal.pause()
 """
 
-SERVE = "from prefect_impl.lab.warm_engine.__main__ import main; main(['stand_in'], 'stand_in')"
+SERVE = """
+import signal
+from prefect_impl.lab.warm_engine.__main__ import main
+
+# A shell that starts the tests in the background has them, and whatever they start, ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main(['stand_in'], 'stand_in')
+"""
 
 Client = subprocess.Popen[str]
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from prefect import State, flow, get_client, task
+from prefect import State, flow, get_client, runtime, task
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import get_run_context
 from prefect.deployments import arun_deployment
+from prefect.exceptions import Abort
 from prefect.schedules import Cron, Interval
 from prefect.states import AwaitingRetry, Completed, Failed
 
@@ -143,7 +145,12 @@ def not_yet(month: str, url: str) -> State[None]:
     if fetch_published(url, month):
         return Completed()
     later = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=5)
-    return AwaitingRetry(scheduled_time=later, message=f"{month} is not published yet")
+    state: State[None] = AwaitingRetry(scheduled_time=later, message=f"{month} is not published yet")
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(str(runtime.flow_run.id)), state, force=True)
+    # Returned, the state would be the result that the engine asks for at the end: it has none, the process exits with
+    # an error, and the worker reports a crash.
+    raise Abort("back in the queue")
 
 
 @task

@@ -24,6 +24,10 @@ PIPELINE = "limited"
 PATIENCE_S = 240.0
 """How long anything that must happen may take, on a busy machine."""
 
+CANCELED_S = 360.0
+"""How long a canceled run may take to end. Dagster interrupts no step that waits for a slot; its run monitoring ends
+the run once it has been canceling for 180 s, which it looks at every 120 s."""
+
 REFUSED_S = 10.0
 """How long to look whether a run that can get no slot fails instead of waiting."""
 
@@ -165,7 +169,7 @@ def canceled_while_it_waits(asking: Asking) -> dict[str, Any]:
 
 
 def _left(run: Started) -> dict[str, Any]:
-    record = run.record(PATIENCE_S)
+    record = run.record(CANCELED_S)
     states = {task.task: task.state for task in record.tasks}
     tasks = {name: states.get(name, "no record") for name in ("transform", "report")}
     return {"run": record.state if record.has_ended else f"still {record.state}", **tasks}

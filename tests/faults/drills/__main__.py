@@ -1,0 +1,202 @@
+"""Drills on the orchestrators' own components (``make drills``).
+
+    python -m tests.faults.drills [--on NAMES] [--settings expert|defaults] [--only COMPONENT[:PHASE[:SIGNAL]],...]
+
+`tests.faults.drills.plan` has the drills, `tests.faults.drills.row` says what is measured. Each is a backfill of six
+months in a schema of its own, in which the baseline has loaded the month before; drills of the same orchestrator and
+settings share its services. Results are written after each drill, and a drill whose row is there already, of the same
+version of the orchestrator, is not repeated without ``--again``: an interrupted run goes on where it was.
+
+Exit code 1 when tables differ, a reader saw part of a month, or a drill could not be carried out. A run that is stuck
+is a finding, and no failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from benchmarks.harness import measure
+from benchmarks.harness.measure import Row
+from core.errors import TriptychError, UsageError
+from core.extract import sample
+from core.lab.postgres import Postgres
+from core.lab.protocol.tuning import GUARDS, VARIABLE
+from core.month import parse_months
+from core.settings import settings
+from tests.contract.bench import ROWS, Bench, opened, orchestrator_names
+from tests.faults.drills.drill import DrillError, Ground, carry_out
+from tests.faults.drills.plan import DEFAULTS, EXPERT, Drill, chosen, every
+from tests.faults.drills.row import name_of
+
+NAME = "drills"
+
+MONTHS = tuple(map(str, parse_months("2024-01..2024-07")))
+"""The first is loaded by the baseline, the others are backfilled."""
+
+VARIABLES = {
+    kind: {"TRIPTYCH_LOCK_WAIT_S": "900", VARIABLE: GUARDS if kind == DEFAULTS else ""} for kind in (EXPERT, DEFAULTS)
+}
+"""What the orchestrators' processes get, by the kind of settings. A step that is held waits for a lock, as shipped for
+longer than the 300 s after which it would give up."""
+
+WITHIN_MINUTES = 100.0
+"""No drill begins later than this after the first one. The others are run by the next call."""
+
+
+class Results:
+    """The rows so far, in the file of results."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: dict[str, Row] = {}
+        self.about: Row = {}
+        with suppress(FileNotFoundError):
+            found = measure.read(NAME, folder)
+            self.rows = {name_of(each): each for each in found.pop("rows")}
+            self.about = found
+
+    def has(self, drill: Drill, version: str) -> bool:
+        """Return whether there is a row of the drill, on this version of the orchestrator."""
+        return self.rows.get(drill.name, {}).get("version") == version
+
+    def add(self, row: Row) -> None:
+        """Add a row, in place of an older one, and write the file."""
+        self.rows[name_of(row)] = row
+        order = {
+            drill.name: place for place, drill in enumerate(every(sorted({r["tool"] for r in self.rows.values()})))
+        }
+        rows = sorted(self.rows.values(), key=lambda each: order.get(name_of(each), len(order)))
+        measure.write(NAME, self.about, rows, self.folder)
+
+    def describe(self, bench: Bench, names: Sequence[str], deadline_s: float) -> None:
+        """Take the facts of this run; the versions of orchestrators that it leaves out stay."""
+        server = Postgres(bench.lab.settings.home / "postgres", bench.lab.settings.pg_bin).running()
+        assert server is not None
+        at = measure.Server(bench.lab.dsn, server.process, bench.work)
+        found = measure.facts(at, ["psycopg", "pyarrow"], Path(sys.executable))
+        descriptions = [bench.description(name) for name in names]
+        versions = {each.name: each.version for each in descriptions}
+        guards = {each["name"]: each for each in self.about.get("settings", ())}
+        guards |= {guard.name: guard.to_json() for each in descriptions for guard in each.guards}
+        self.about = {
+            **found,
+            "versions": {**self.about.get("versions", {}), **found["versions"], **versions},
+            "settings": list(guards.values()),
+            "deadline_s": deadline_s,
+        }
+
+
+@contextmanager
+def ground(kind: str, count: int, deadline_s: float) -> Iterator[Ground]:
+    """Open a bench with one kind of settings, and prepare it for backfills of `count` months."""
+    home = settings().home
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="drills-", dir=home) as folder:
+        months = MONTHS[: 1 + count]
+        source = Path(folder) / "files"
+        sample.ensure(source, parse_months(f"{months[0]}..{months[-1]}"), rows=ROWS)
+        with opened(Path(folder), variables=VARIABLES[kind]) as bench:
+            found = Ground(bench, source, months[0], months[1:], deadline_s)
+            found.prepare()
+            yield found
+
+
+def one(at: Ground, drill: Drill) -> Row:
+    """Carry out a drill; raise `DrillError` when that is not possible, with its services ended."""
+    try:
+        return carry_out(at, drill)
+    except (TriptychError, psycopg.Error, psutil.Error, AssertionError) as error:
+        at.bench.end(drill.orchestrator)
+        raise DrillError(f"{type(error).__name__}: {error}") from error
+    except DrillError:
+        at.bench.end(drill.orchestrator)
+        raise
+
+
+def line(row: Row) -> str:
+    """Return what a row says, in one line."""
+    seconds = {key: "-" if row[key] is None else f"{row[key]:.1f} s" for key in ("noticed_s", "recovered_s")}
+    marks = [
+        f"noticed {seconds['noticed_s']}", f"recovered {seconds['recovered_s']}", f"{row['attempts'] or '?'} attempts",
+        *(["an orphan wrote"] if row["orphan_wrote"] else []), *([f"{row['stuck']} stuck"] if row["stuck"] else []),
+        *([row["needed_hand"]] if row["needed_hand"] else []),
+        "identical" if row["tables_identical"] else "DIFFERENT",
+        *([f"PARTIAL READS: {row['partial_reads']}"] if row["partial_reads"] else []),
+    ]  # fmt: skip
+    return f"{', '.join(marks)} ({row['seconds']:.0f} s)"
+
+
+def is_wrong(row: Row) -> bool:
+    """Return whether the promise was broken."""
+    return not row["tables_identical"] or row["partial_reads"] > 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Carry out the drills that are due, and write their rows."""
+    parser = argparse.ArgumentParser(prog="tests.faults.drills", description=__doc__.splitlines()[0])
+    parser.add_argument("--on", default="all", help="orchestrators, comma separated, or all")
+    parser.add_argument(
+        "--only", default="", help="components, each with a phase and a signal or without: step:load,database"
+    )
+    parser.add_argument("--settings", choices=(EXPERT, DEFAULTS), help="one kind of settings (default: both)")
+    parser.add_argument("--months", type=int, default=len(MONTHS) - 1, choices=range(2, len(MONTHS)))
+    parser.add_argument("--deadline-s", type=float, default=75.0, help="how long a backfill may take from the signal")
+    parser.add_argument("--within-minutes", type=float, default=WITHIN_MINUTES, help="begin no drill later than that")
+    parser.add_argument("--again", action="store_true", help="repeat the drills that have a row")
+    measure.folder_option(parser)
+    asked = parser.parse_args(argv)
+    names = orchestrator_names() if asked.on == "all" else asked.on.split(",")
+    try:
+        drills = chosen(every(names, [asked.settings] if asked.settings else (EXPERT, DEFAULTS)), asked.only)
+    except UsageError as error:
+        parser.error(str(error))
+    results, failed = Results(asked.folder), 0
+    end = time.monotonic() + 60 * asked.within_minutes
+    for kind in dict.fromkeys(drill.settings for drill in drills):
+        with ground(kind, asked.months, asked.deadline_s) as at:
+            results.describe(at.bench, names, asked.deadline_s)
+            failed += part(at, [drill for drill in drills if drill.settings == kind], results, asked.again, end)
+    print(os.path.relpath(asked.folder / f"{NAME}.json"))
+    return int(failed > 0)
+
+
+def part(at: Ground, drills: Sequence[Drill], results: Results, again: bool, end: float) -> int:
+    """Carry out the drills with one kind of settings, and add their rows; return how many went wrong."""
+    failed, orchestrator = 0, ""
+    for number, drill in enumerate(drills, 1):
+        if results.has(drill, version := results.about["versions"][drill.orchestrator]) and not again:
+            continue
+        if time.monotonic() > end:
+            print(f"{len(drills) - number + 1} drills at most are left for the next call", flush=True)
+            break
+        if orchestrator not in ("", drill.orchestrator):
+            # Idle services slow those of the next one down.
+            at.bench.end(orchestrator)
+        orchestrator = drill.orchestrator
+        print(f"{number}/{len(drills)} {drill.name}: ", end="", flush=True)
+        try:
+            row = one(at, drill)
+        except DrillError as error:
+            failed += 1
+            print(f"NOT CARRIED OUT: {error}", flush=True)
+            continue
+        when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        results.add({**row, "version": version, "measured_at": when})
+        failed += is_wrong(row)
+        print(line(row), flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
