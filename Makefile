@@ -123,7 +123,7 @@ bench-year: setup ## of these, a year of yellow months of 3 million rows, beside
 bench-tools: setup ## what each orchestrator costs: the five below
 	@$(BENCH) backfill floor chains curves footprint
 
-bench-backfill: setup ## of these, a backfill: time, processor, memory, and where the seconds of a month go: 17 minutes
+bench-backfill: setup ## of these, a backfill: time, processor, memory, and where the seconds of a month go: 15 minutes
 	@$(BENCH) backfill
 
 bench-floor: setup ## of these, months that do nothing: tuned, as shipped, and without each setting
@@ -135,7 +135,7 @@ bench-chains: setup ## of these, chains of tasks, one after the other, and where
 bench-curves: setup ## of these, what grows with tasks and runs, cold starts, and when an edited file is seen
 	@$(BENCH) curves
 
-bench-footprint: setup ## of these, what there is before any run: to install, import, start, idle, stop
+bench-footprint: setup ## of these, what there is before any run: to install, import, start, idle, stop: 9 minutes
 	@$(BENCH) footprint
 
 bench-folklore: setup ## the checks behind docs/claims.md: what is shipped, parsed, retried, refused (2 minutes)

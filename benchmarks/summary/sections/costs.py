@@ -21,7 +21,7 @@ from benchmarks.summary.data import Data
 from benchmarks.summary.figures import Range, Results
 from benchmarks.summary.markup import Html, join, tag
 
-COMMAND, TAKES = "make bench-backfill", "17 minutes"
+COMMAND, TAKES = "make bench-backfill", "15 minutes"
 
 
 def costs(data: Data) -> Html | None:
