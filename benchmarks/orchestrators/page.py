@@ -42,7 +42,8 @@ def page(result: dict[str, Any]) -> str:
             "## CPU seconds\n",
             _table(rows, "cpu_s", "load", "unchanged", "start", "idle"),
             "User and system time of the whole machine, so PostgreSQL, dbt and the lab are part of it. "
-            f"`idle`: the services run for {number(result['idle_s'])} s, and nothing is asked of them.\n",
+            f"`idle`: the services have just started, and nothing is asked of them for {number(result['idle_s'])} s; "
+            "[the footprint](footprint.md) has five minutes of it.\n",
             *by_role(rows, cpu_key, CPU),
             "## Memory, MB\n",
             _table(rows, "peak_mb", "load", "unchanged", "idle"),
@@ -69,8 +70,8 @@ def costs(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         line(f"{months} months of {result['rows_a_month']:,} rows: seconds", "wall_s", "load"),
         line("the same months again, nothing new: seconds", "wall_s", "unchanged"),
         line(f"{months} months: CPU seconds, with PostgreSQL and dbt", "cpu_s", "load"),
-        line("idle services: MB of memory", "peak_mb", "idle"),
-        line("idle services: % of one core, with PostgreSQL", "cpu_s", "idle", 100 / idle_s),
+        line("idle, just started: MB of memory", "peak_mb", "idle"),
+        line("idle, just started: % of one core, with PostgreSQL", "cpu_s", "idle", 100 / idle_s),
         line("start of the services: seconds", "wall_s", "start"),
     ]
 

@@ -109,9 +109,9 @@ class Selection:
         return Figure(float(self.middle_row(by)[key]), f"middle({self._words(by, key)})")
 
     def middle_row(self, by: str) -> Row:
-        """Return the row in the middle; of an even number, the smaller of the two."""
-        ordered = sorted(self.rows, key=lambda row: float(row[by]))
-        return ordered[(len(ordered) - 1) // 2]
+        """Return the row in the middle: of an even number, the smaller of the two, and of equal ones, the first."""
+        wanted = statistics.median_low(float(row[by]) for row in self.rows)
+        return next(row for row in self.rows if float(row[by]) == wanted)
 
     def range(self, key: str) -> Range:
         """Return median, smallest and largest."""

@@ -17,7 +17,7 @@ from benchmarks.harness.report import SUMMARY
 from benchmarks.summary import page, svg
 from benchmarks.summary.blocks import TOOLS, Origin, command, measured_on, spread
 from benchmarks.summary.data import Data
-from benchmarks.summary.figures import Figure, Range, Results
+from benchmarks.summary.figures import Figure, Range, Results, Selection
 from benchmarks.summary.markup import Html, tag
 from benchmarks.summary.sections.capabilities import capabilities
 from benchmarks.summary.sections.chains import PARTS, chains, spans
@@ -163,6 +163,11 @@ def test_parts_of_a_chain_add_up_and_follow_one_another(tmp_path: Path) -> None:
     assert total == pytest.approx(row["run_s"])
     lengths = {color: sum(end - start for start, end in found) for color, found in spans(row).items()}
     assert lengths == {f"part-{part}": pytest.approx(row[f"{part}_s"], abs=1e-3) for part in PARTS}
+
+
+def test_of_rows_with_the_same_time_the_first_is_the_middle() -> None:
+    rows = [{"s": 3.0, "of": 1}, {"s": 2.0, "of": 2}, {"s": 1.0, "of": 3}, {"s": 2.0, "of": 4}]
+    assert Selection("x", rows, {}).middle_row("s")["of"] == 2
 
 
 def test_a_chain_without_times_has_no_time_line(tmp_path: Path) -> None:
@@ -397,7 +402,7 @@ def test_text_and_marks_have_the_contrast_that_wcag_aa_asks_for(theme: int) -> N
 
 
 def test_the_page_is_small_enough_to_send_and_names_no_place_on_this_machine(full: tuple[Path, str]) -> None:
-    assert len(full[1].encode()) < 400_000
+    assert len(full[1].encode()) < 500_000
     assert str(ROOT) not in full[1] and str(Path.home()) + "/" not in full[1]
 
 

@@ -88,7 +88,7 @@ def choice(data: Data) -> Html | None:
         tag("div", *cards, class_="cards"),
         paragraph(tag("strong", "The rule. "), RULE),
         _configured(data),
-        Origin("make bench-tools", "45 minutes", [each for each in (backfill, chains) if each]).line(),
+        Origin("make bench-tools", "90 minutes", [each for each in (backfill, chains) if each]).line(),
     )
 
 
@@ -160,7 +160,7 @@ def _machine(backfill: Results) -> list[Measure]:
     """One small machine: what the services hold and use while they idle, and what a backfill needs."""
     measures = [
         _measure("Idle services: memory, MB", backfill, "peak_mb", "idle"),
-        _share(_measure("Idle services: % of a core", backfill, "cpu_s", "idle"), backfill.value("idle_s")),
+        _share(_measure("Just started, and idle: % of a core", backfill, "cpu_s", "idle"), backfill.value("idle_s")),
         _measure("A backfill: peak memory, MB", backfill, "peak_mb", "load"),
         _measure("Start of the services: seconds", backfill, "wall_s", "start"),
     ]
