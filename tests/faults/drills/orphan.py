@@ -7,16 +7,16 @@ looked for every 20 ms.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 
 from tests.contract.bench import Bench
+from tests.faults.drills.asking import asking
 
 PAUSE_S = 0.02
 
@@ -44,24 +44,11 @@ class Transactions:
 @contextmanager
 def following(bench: Bench, pid: int | None) -> Iterator[Transactions]:
     """Follow the transactions of a process until the block ends; for None, of no process."""
-    found, over = Transactions(), threading.Event()
+    found = Transactions()
 
-    def follow() -> None:
-        while not over.is_set():
-            # The server may be killed, or stopped.
-            try:
-                with psycopg.connect(bench.lab.dsn, autocommit=True, connect_timeout=5) as connection:
-                    while not over.wait(PAUSE_S):
-                        for (xid,) in connection.execute(OPEN, [f"triptych pid={pid} %"]).fetchall():
-                            found.seen[xid] = time.monotonic()
-            except (psycopg.OperationalError, psycopg.InterfaceError):
-                over.wait(PAUSE_S)
+    def ask(connection: psycopg.Connection[Any]) -> None:
+        for (xid,) in connection.execute(OPEN, [f"triptych pid={pid} %"]).fetchall():
+            found.seen[xid] = time.monotonic()
 
-    with ThreadPoolExecutor(1) as pool:
-        follower = pool.submit(follow) if pid is not None else None
-        try:
-            yield found
-        finally:
-            over.set()
-    if follower:
-        follower.result()
+    with nullcontext() if pid is None else asking(bench, ask, PAUSE_S):
+        yield found

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +12,7 @@ from psycopg import sql
 
 from core import digest
 from tests.contract.bench import Bench
+from tests.faults.drills.asking import asking
 
 PAUSE_S = 0.2
 """Between two looks: without it the reader would take a core from the orchestrator."""
@@ -42,27 +41,14 @@ def reading(bench: Bench, schema: str, complete: Mapping[str, Months]) -> Iterat
 
     `complete` holds, for a table, the digest of each of its months when it is complete.
     """
-    seen, over = Seen(), threading.Event()
+    seen = Seen()
 
-    def read() -> None:
-        while not over.is_set():
-            # The server may be killed, or stopped.
-            try:
-                with psycopg.connect(bench.lab.dsn, autocommit=True, connect_timeout=5) as connection:
-                    while not over.wait(PAUSE_S):
-                        seen.wrong += look(connection, schema, complete)
-                        seen.looks += 1
-            except (psycopg.OperationalError, psycopg.InterfaceError):
-                over.wait(PAUSE_S)
+    def ask(connection: psycopg.Connection[Any]) -> None:
+        seen.wrong += look(connection, schema, complete)
+        seen.looks += 1
 
-    with ThreadPoolExecutor(1) as pool:
-        reader = pool.submit(read)
-        try:
-            yield seen
-        finally:
-            over.set()
-    # What went wrong in the reader itself is raised here.
-    reader.result()
+    with asking(bench, ask, PAUSE_S):
+        yield seen
 
 
 def look(connection: psycopg.Connection[Any], schema: str, complete: Mapping[str, Months]) -> Iterator[str]:
