@@ -122,9 +122,20 @@ def floor() -> dict[str, Any]:
 
 
 def drills() -> dict[str, Any]:
-    """Return two drills, with a column that is nested, one that is missing, and text that needs escaping."""
-    first = {"drill": "kill -9 <scheduler>", "orchestrator": "airflow", "lost": 0, "back_after_s": 12.5, "fine": True}
-    return {**ABOUT, "rows": [{**first, "log": ["a"]}, {"drill": "stop the worker", "orchestrator": "prefect"}]}
+    """Return drills with every outcome, on one that is not known here too, whose name needs escaping."""
+    fine = {"settings": "expert", "killed": "step", "signal": "SIGKILL", "phase": "load", "noticed_s": 3.5,
+            "recovered_s": 12.5, "attempts": 2, "orphan_wrote": False, "stuck": 0, "needed_hand": None,
+            "tables_identical": True, "partial_reads": 0, "looks": 9, "saw": [], "months": 6,
+            "seconds": 40.0}  # fmt: skip
+    unlike: list[Row] = [
+        {"tool": "airflow"},
+        {"tool": "airflow", "signal": "SIGSTOP", "orphan_wrote": True},
+        {"tool": "dagster", "phase": "dbt", "recovered_s": None},
+        {"tool": "dagster", "settings": "defaults", "killed": "daemon", "stuck": 2},
+        {"tool": "prefect", "noticed_s": None, "recovered_s": None, "needed_hand": "the command was interrupted"},
+        {"tool": "<scheduler>", "killed": "database", "partial_reads": 1, "saw": ["half a month"]},
+    ]
+    return {**ABOUT, "rows": [{**fine, **each} for each in unlike]}
 
 
 def write(root: Path, **results: dict[str, Any]) -> Path:

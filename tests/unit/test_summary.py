@@ -24,6 +24,7 @@ from benchmarks.summary.sections.chains import PARTS, chains, spans
 from benchmarks.summary.sections.choice import Measure, choice, leading
 from benchmarks.summary.sections.claims import claims, marked
 from benchmarks.summary.sections.costs import floor
+from benchmarks.summary.sections.drills import drills
 from benchmarks.summary.sections.guide import MOST, guide
 from core.settings import ROOT
 from tests import made_up_results as made_up
@@ -85,9 +86,27 @@ def test_text_is_escaped_and_markup_is_not() -> None:
 
 def test_names_in_results_and_claims_can_not_add_markup(full: tuple[Path, str]) -> None:
     _, text = full
-    assert "kill -9 &lt;scheduler&gt;" in text or (ROOT / "benchmarks/results/drills.json").exists()
+    assert "&lt;scheduler&gt;" in text or (ROOT / "benchmarks/results/drills.json").exists()
     assert "can't &lt;pass&gt; data" in text
     assert not re.search("<(scheduler|processor|pass|1 s)>", text)
+
+
+def test_the_heat_map_says_what_became_of_each_drill(tmp_path: Path) -> None:
+    root = made_up.write(tmp_path, drills=made_up.drills())
+    section = drills(Data(root=root))
+    assert section
+    found = re.findall('<td class="outcome-(\\w+)" data-label="([^"]+)">(.*?)</td>', section, re.DOTALL)
+    said = [(outcome, phase, " ".join(re.sub("<[^>]+>", " ", cell).split())) for outcome, phase, cell in found]
+    assert said == [
+        ("alone", "load under way", "12.5 s noticed 3.50 s"),
+        ("alone", "load under way", "12.5 s noticed 3.50 s, the lost attempt wrote"),
+        ("again", "dbt under way", "run again noticed 3.50 s"),
+        ("hand", "load under way", "by hand noticed 3.50 s"),
+        ("hand", "load under way", "by hand"),
+        ("wrong", "load under way", "wrong noticed 3.50 s"),
+    ]
+    assert "daemon, killed, as shipped" in section
+    assert "the step's process, stopped" in section
 
 
 def test_a_figure_says_what_it_was_computed_from() -> None:

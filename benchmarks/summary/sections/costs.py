@@ -18,10 +18,13 @@ from benchmarks.summary.blocks import (
     title,
 )  # fmt: skip
 from benchmarks.summary.data import Data
-from benchmarks.summary.figures import Range, Results
-from benchmarks.summary.markup import Html, join, tag
+from benchmarks.summary.figures import Range, Results, Selection
+from benchmarks.summary.markup import Html, tag
 
 COMMAND, TAKES = "make bench-backfill", "15 minutes"
+
+WITHOUT = "without "
+"""What the results of the floor call an orchestrator with all settings tuned but for the one that follows."""
 
 
 def costs(data: Data) -> Html | None:
@@ -101,31 +104,56 @@ def floor(data: Data) -> Html | None:
         "floor",
         "The floor: steps that do nothing",
         paragraph("The same pipeline with empty steps, a month as the unit. ", tag("b", "Shipped"), " is every default "
-                  "of the orchestrator, ", tag("b", "tuned"), " the settings of this project's adapter, and ",
-                  tag("b", "without NAME"), " those but for one, which is as shipped."),
+                  "of the orchestrator, and ", tag("b", "tuned"), " the settings of this project's adapter. What one "
+                  "of them alone changes is shown below: the bar of a setting is the tuned orchestrator with that one "
+                  "as shipped."),
         charts(*(_floor_chart(results, months) for months in sizes)),
+        charts(*filter(None, (_one_by_one(results, tool) for tool in results.names("orchestrator")))),
         _settings(results),
         Origin("make bench-floor", "30 minutes", [results]).line(),
     )  # fmt: skip
 
 
+Floors = Mapping[str, Selection]
+"""The rows of the floor by the label of their bar."""
+
+
 def _floor_chart(results: Results, months: int) -> Html:
-    name, caption = f"floor-{months}", f"{months} empty {'month' if months == 1 else 'months'}: wall seconds"
+    """Return the chart of all orchestrators, each with all of its settings tuned and with all as shipped."""
     found = {
         (tool, settings): results.of(orchestrator=tool, settings=settings, months=months)
         for tool in results.names("orchestrator", months=months)
         for settings in results.names("settings", orchestrator=tool, months=months)
+        if not settings.startswith(WITHOUT)
     }
-    marks = [
-        svg.Mark(f"{title(tool)}, {settings}", rows.range("wall_s"), color(tool))
-        for (tool, settings), rows in found.items()
-    ]
-    lines = [
-        [join([title(tool), ", ", settings]), spread(rows.range("wall_s")), spread(rows.range("cpu_s"))]
-        for (tool, settings), rows in found.items()
-    ]
-    alternative = table(["", "wall s", "CPU s"], lines, caption)
-    return chart(name, caption, svg.bars(marks, caption_id(name)), alternative)
+    labels = {f"{title(tool)}, {settings}": rows for (tool, settings), rows in found.items()}
+    colors = {f"{title(tool)}, {settings}": color(tool) for tool, settings in found}
+    return _walls(f"floor-{months}", f"{_empty(months)}: wall seconds", labels, colors)
+
+
+def _one_by_one(results: Results, tool: str) -> Html | None:
+    """Return the chart of an orchestrator with one setting at a time as shipped; None when none was measured alone."""
+    alone = [name for name in results.names("settings", orchestrator=tool) if name.startswith(WITHOUT)]
+    if not alone:
+        return None
+    months = max(results.names("months", orchestrator=tool, settings=alone[0]))
+    # A name starts with its orchestrator's, which is in the caption: on a phone there is no room for it twice.
+    labels = {"tuned": "tuned", **{name: name.removeprefix(WITHOUT).removeprefix(f"{tool}.") for name in alone}}
+    found = {
+        label: results.of(orchestrator=tool, settings=settings, months=months) for settings, label in labels.items()
+    }
+    caption = f"{title(tool)}, {_empty(months)}, one setting as shipped: wall seconds"
+    return _walls(f"floor-{tool}", caption, found, dict.fromkeys(found, color(tool)))
+
+
+def _empty(months: int) -> str:
+    return f"{months} empty {'month' if months == 1 else 'months'}"
+
+
+def _walls(name: str, caption: str, found: Floors, colors: Mapping[str, str]) -> Html:
+    marks = [svg.Mark(label, rows.range("wall_s"), colors[label]) for label, rows in found.items()]
+    lines = [[label, spread(rows.range("wall_s")), spread(rows.range("cpu_s"))] for label, rows in found.items()]
+    return chart(name, caption, svg.bars(marks, caption_id(name)), table(["", "wall s", "CPU s"], lines, caption))
 
 
 def _settings(results: Results) -> Html | None:

@@ -1,13 +1,41 @@
-"""Drills: whatever a file of drills holds, row by row."""
+"""Drills: a heat map for each orchestrator, of what became of a backfill whose components died or stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from benchmarks.summary.blocks import Origin, section, shown, table
+from benchmarks.harness.measure import Row
+from benchmarks.summary.blocks import Origin, paragraph, section, shown, spread, table, terms, title, whole_table
 from benchmarks.summary.data import Data
 from benchmarks.summary.figures import Results
-from benchmarks.summary.markup import Content, Html
+from benchmarks.summary.markup import Content, Html, join, tag
+from tests.faults.drills.plan import ABOVE, DATABASE, DEFAULTS, KILL, PHASES, STEP
+
+ALONE, AGAIN, HAND, WRONG = "alone", "again", "hand", "wrong"
+
+OUTCOMES: Mapping[str, Content] = {
+    ALONE: "A figure: seconds from the signal until the month that was under way had landed, with nobody's help. "
+    "Before the first run it is the first month.",
+    AGAIN: "The month landed when the same command ran again.",
+    HAND: "A person had to interrupt the command, cancel a run that was stuck, or end a process.",
+    WRONG: "Tables differed in the end, or a reader saw part of a month.",
+}
+"""What may become of a drill, the best first, and what that means."""
+
+WORDS = {AGAIN: "run again", HAND: "by hand", WRONG: "wrong"}
+"""What a cell says that has no figure."""
+
+NAMES = {STEP: "the step's process", ABOVE: "the process above it", DATABASE: "PostgreSQL"}
+"""The components that are no service of an orchestrator."""
+
+
+def outcome(row: Row) -> str:
+    """Return which of `OUTCOMES` a drill had."""
+    if not row["tables_identical"] or row["partial_reads"]:
+        return WRONG
+    if row["needed_hand"] or row["stuck"]:
+        return HAND
+    return AGAIN if row["recovered_s"] is None else ALONE
 
 
 def drills(data: Data) -> Html | None:
@@ -15,31 +43,80 @@ def drills(data: Data) -> Html | None:
     results = data.get("drills")
     if results is None or not results.rows:
         return None
-    keys = [key for key in dict.fromkeys(key for row in results.rows for key in row) if _is_shown(results, key)]
-    lines = [_line(results, number, keys) for number in range(len(results.rows))]
-    head = [key.replace("_", " ") for key in keys]
+    tools = results.names("tool")
     return section(
         "drills",
-        "Drills",
-        table(head, lines, "What was broken, and what happened", words=True),
-        Origin("make drills", "see its page", [results]).line(),
-    )
+        "What a death costs",
+        paragraph("Each cell is a backfill of six months in which one process was killed, or stopped for longer than "
+                  "every heartbeat, in a phase that locks held it in. Then the same command ran again, and all tables "
+                  "were compared with the baseline's, while a reader looked for months that were there in part. A "
+                  "service that dies is started again within seconds, as systemd or Kubernetes does it."),
+        terms(_legend()),
+        _sums(results, tools),
+        *(_map(results, tool) for tool in tools),
+        paragraph("Each drill, what was done by hand, and the settings that decide it: ",
+                  tag("code", "docs/benchmarks/drills.md"), "."),
+        Origin("make drills", "up to 100 minutes", [results]).line(),
+    )  # fmt: skip
 
 
-def _is_shown(results: Results, key: str) -> bool:
-    """Return whether a column holds single values only: what is nested belongs to a page of its own."""
-    return not any(isinstance(row.get(key), dict | list) for row in results.rows)
+def _legend() -> dict[str, Content]:
+    marks = {ALONE: "seconds", **WORDS}
+    return {marks[name]: meaning for name, meaning in OUTCOMES.items()}
 
 
-def _line(results: Results, number: int, keys: Sequence[str]) -> list[Content]:
+def _sums(results: Results, tools: Sequence[str]) -> Html:
+    """Return a line for each orchestrator: how many drills, and how long a loss and its repair take."""
+    head = ["", "drills", "tables identical", "lost attempt wrote", "noticed, s", "recovered, s"]
+    lines = []
+    for tool in tools:
+        found = results.of(tool=tool)
+        counts = [results.of(tool=tool, **{key: True}).count() for key in ("tables_identical", "orphan_wrote")]
+        seconds = [
+            spread(found.range(key)) if any(row[key] is not None for row in found.rows) else Html("-")
+            for key in ("noticed_s", "recovered_s")
+        ]
+        lines.append([title(tool), shown(found.count()), *map(shown, counts), *seconds])
+    return table(head, lines, "All drills: counts, and median (smallest - largest) of those with a figure")
+
+
+def _map(results: Results, tool: str) -> Html:
+    """Return the heat map of an orchestrator: components down, phases across."""
+    numbers = {(_label(row), row["phase"]): number for number, row in enumerate(results.rows) if row["tool"] == tool}
+    head = [title(tool), *PHASES.values()]
+    lines = [
+        tag("tr", tag("th", label, scope="row"), *_cells(results, [numbers.get((label, each)) for each in PHASES]))
+        for label in dict.fromkeys(label for label, _ in numbers)
+    ]
+    caption = f"{title(tool)}: what became of the backfill, by what died and when"
+    return tag("div", whole_table(head, lines, caption, words=True), class_="heat")
+
+
+def _label(row: Row) -> str:
+    """Return what got which signal, with which settings."""
+    what = "killed" if row["signal"] == KILL else "stopped"
+    shipped = ", as shipped" if row["settings"] == DEFAULTS else ""
+    return f"{NAMES.get(row['killed'], row['killed'])}, {what}{shipped}"
+
+
+def _cells(results: Results, numbers: Iterable[int | None]) -> Iterator[Html]:
+    """Yield the cells of a row, by the places of the drills in the results: an empty one where there is no drill."""
+    for number, phase in zip(numbers, PHASES.values(), strict=True):
+        if number is None:
+            yield tag("td")
+        else:
+            name, content = _cell(results, number)
+            yield tag("td", content, class_=f"outcome-{name}", data_label=phase)
+
+
+def _cell(results: Results, number: int) -> tuple[str, Html]:
+    """Return the outcome of a drill, and what its cell says."""
     row = results.rows[number]
-    return [_cell(results, number, key) if key in row else "-" for key in keys]
-
-
-def _cell(results: Results, number: int, key: str) -> Content:
-    value = results.rows[number][key]
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return shown(results.value("rows", number, key, whole=isinstance(value, int)))
-    return "-" if value is None else str(value)
+    name = outcome(row)
+    first = [shown(results.value("rows", number, "recovered_s")), " s"] if name == ALONE else [WORDS[name]]
+    notes: list[Content] = []
+    if row["noticed_s"] is not None:
+        notes.append(join(["noticed ", shown(results.value("rows", number, "noticed_s")), " s"]))
+    if row["orphan_wrote"]:
+        notes.append("the lost attempt wrote")
+    return name, join([*first, tag("small", join(notes, ", ")) if notes else None])
