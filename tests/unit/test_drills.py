@@ -21,6 +21,7 @@ from tests.faults.drills.plan import (
     DBT,
     DEFAULTS,
     EXPERT,
+    HOST,
     KILL,
     LAST,
     LOAD,
@@ -61,12 +62,13 @@ def test_each_component_is_killed_in_each_phase_in_which_it_lives_and_stopped_on
         phases = {phase for phase in PHASES if phase != BEFORE or component not in (STEP, ABOVE)}
         assert {phase for of, signal, phase in found if (of, signal) == (component, KILL)} == phases
         assert (component, STOP, LOAD) in found
+    assert (HOST, KILL, LOAD) in found
 
 
 @pytest.mark.parametrize("orchestrator", NAMES)
 def test_the_settings_as_shipped_are_asked_for_what_depends_on_them(orchestrator: str) -> None:
     found = list(drills(orchestrator, DEFAULTS))
-    assert [drill.component for drill in found] == [STEP, ABOVE, STARTS_RUNS[orchestrator]]
+    assert [drill.component for drill in found] == [STEP, ABOVE, HOST, STARTS_RUNS[orchestrator]]
     assert {(drill.signal, drill.phase) for drill in found} == {(KILL, LOAD)}
 
 
@@ -96,7 +98,7 @@ def test_drills_are_chosen_by_component_and_phase() -> None:
 
 @pytest.mark.parametrize("word", ["scheduler", "step:before", "step:nowhere", "step:dbt:SIGSTOP"])
 def test_a_drill_that_there_is_not_is_refused(word: str) -> None:
-    with pytest.raises(UsageError, match="choose from step, above, worker, api, engine, database, or :before, "):
+    with pytest.raises(UsageError, match="choose from step, above, worker, api, engine, database, host, or :before, "):
         chosen(every(["prefect"], [EXPERT]), word)
 
 
@@ -209,9 +211,9 @@ def published(**changes: Any) -> str:
 
 def test_the_page_says_when_the_drills_ran_and_which_have_not_been_run() -> None:
     said = published()
-    assert "34 drills, which took 17 minutes. The first of them ran 2026-01-01 00:00 UTC, the last 2026-01-02" in said
-    assert "**77 drills have not been run.**" in said
-    assert "| drills of airflow | at least 30 | 34 | met |" in said
+    assert "35 drills, which took 18 minutes. The first of them ran 2026-01-01 00:00 UTC, the last 2026-01-02" in said
+    assert "**82 drills have not been run.**" in said
+    assert "| drills of airflow | at least 30 | 35 | met |" in said
     assert "| step, SIGKILL | 4 | 1.50 | 7.00 | 2 |  |  |  | 4 of 4 |" in said
     assert "| drills of dagster | at least 30 | 0 | missed |" in said
     assert "| `airflow.heartbeat` | 30 | 300 |" in said
@@ -230,7 +232,7 @@ def test_the_page_lists_what_was_found() -> None:
 
 def test_the_page_shows_a_broken_promise() -> None:
     said = published(tables_identical=False, partial_reads=1, saw=["raw_trips 2024-02: 3 rows"])
-    assert "| drills whose tables differ in the end | none | 1 of 34 | missed |" in said
+    assert "| drills whose tables differ in the end | none | 1 of 35 | missed |" in said
     assert "**the tables differ**; **a reader saw raw_trips 2024-02: 3 rows**" in said
 
 

@@ -9,7 +9,7 @@ from benchmarks.summary.blocks import Origin, paragraph, section, shown, spread,
 from benchmarks.summary.data import Data
 from benchmarks.summary.figures import Results
 from benchmarks.summary.markup import Content, Html, join, tag
-from tests.faults.drills.plan import ABOVE, DATABASE, DEFAULTS, KILL, PHASES, STEP
+from tests.faults.drills.plan import ABOVE, DATABASE, DEFAULTS, HOST, KILL, PHASES, STEP
 
 ALONE, AGAIN, HAND, WRONG = "alone", "again", "hand", "wrong"
 
@@ -25,7 +25,12 @@ OUTCOMES: Mapping[str, Content] = {
 WORDS = {AGAIN: "run again", HAND: "by hand", WRONG: "wrong"}
 """What a cell says that has no figure."""
 
-NAMES = {STEP: "the step's process", ABOVE: "the process above it", DATABASE: "PostgreSQL"}
+NAMES = {
+    STEP: "the step's process",
+    ABOVE: "the process above it",
+    HOST: "the machine of the runs",
+    DATABASE: "PostgreSQL",
+}
 """The components that are no service of an orchestrator."""
 
 

@@ -26,7 +26,7 @@ from tests.contract.bench import Bench, Tables, end, is_alive
 from tests.faults.drills import row
 from tests.faults.drills.orphan import following
 from tests.faults.drills.phases import Hold, held
-from tests.faults.drills.plan import ABOVE, DATABASE, KILL, SERVICES, STEP, Drill
+from tests.faults.drills.plan import ABOVE, DATABASE, HOST, KILL, ON_HOST, SERVICES, STEP, Drill
 from tests.faults.drills.probe import Months, complete_months, reading
 from tests.faults.drills.row import Course
 from tests.faults.drills.watch import Watch
@@ -79,6 +79,9 @@ class Victim:
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to each that still lives."""
+        if number == signal.SIGKILL and len(self.processes) > 1:
+            # None of them sees another one die.
+            self.send(signal.SIGSTOP)
         for process in self.processes:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
@@ -120,7 +123,7 @@ def _disturbed(
         stack.callback(hold.release)
         hold.reach(watch, lambda: _check(running))
         step = hold.step()
-        victim = _victim(bench, drill, step, services)
+        victim = _victim(bench, orchestrator, drill, step, services)
         with following(bench, step) as transactions:
             course = Course(time.monotonic(), hold.month, 0.0, watch.facts)
             _signal(drill, victim, hold, course)
@@ -170,7 +173,9 @@ def _release(hold: Hold, course: Course) -> None:
     hold.release()
 
 
-def _victim(bench: Bench, drill: Drill, step: int | None, services: Mapping[str, int]) -> Victim:
+def _victim(
+    bench: Bench, orchestrator: Orchestrator, drill: Drill, step: int | None, services: Mapping[str, int]
+) -> Victim:
     if drill.component == DATABASE:
         server = Postgres(bench.lab.settings.home / "postgres", bench.lab.settings.pg_bin).running()
         if server is None:
@@ -178,6 +183,8 @@ def _victim(bench: Bench, drill: Drill, step: int | None, services: Mapping[str,
         # Killed, the server takes its backends along; stopped, each of them has to be.
         backends = server.process.children(recursive=True) if drill.signal != KILL else []
         return Victim([server.process, *backends])
+    if drill.component == HOST:
+        return Victim(_on_host(Runs(bench.lab, orchestrator)))
     if drill.component in (STEP, ABOVE):
         if step is None:
             raise DrillError(f"{drill.name}: no step is under way")
@@ -190,6 +197,17 @@ def _victim(bench: Bench, drill: Drill, step: int | None, services: Mapping[str,
         return Victim([above])
     name = SERVICES[drill.orchestrator][drill.component]
     return Victim([psutil.Process(services[name])])
+
+
+def _on_host(runs: Runs) -> list[psutil.Process]:
+    """Return the processes that die with the machine that does the work, the services first."""
+    found: dict[int, psutil.Process] = {}
+    for each in runs.processes():
+        if each.record.role in ON_HOST:
+            with suppress(psutil.NoSuchProcess):
+                leader = psutil.Process(each.identity.pid)
+                found |= {one.pid: one for one in (leader, *leader.children(recursive=True))}
+    return list(found.values())
 
 
 def _check(running: Future[BackfillResult]) -> None:

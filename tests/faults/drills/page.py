@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.harness.markdown import AIMS, header, number, table
 from benchmarks.harness.measure import Row
-from tests.faults.drills.plan import ABOVE, DEFAULTS, EXPERT, KILL, PHASES, SERVICES, STEP, every
+from tests.faults.drills.plan import ABOVE, DEFAULTS, EXPERT, HOST, KILL, PHASES, SERVICES, STEP, every
 from tests.faults.drills.row import name_of
 
 LEAST = 30
@@ -20,7 +20,8 @@ INTRODUCTION = (
     "a reader asked whether any month was there in part.\n\n"
     "A service that dies is started again within seconds by the lab's supervisor, as systemd or Kubernetes does it for "
     "whoever runs these orchestrators in earnest. That is part of the setup: such a drill asks what becomes of the "
-    "runs. What follows the death of a step's process, or of the one above it, is the orchestrator's own affair. "
+    "runs. What follows the death of a step's process, or of the one above it, is the orchestrator's own affair. With "
+    "the *host*, all processes of runs and of the services that start them die at once, and only the API lives on. "
     "`SIGSTOP` is followed by `SIGCONT` after a time that is longer than the heartbeat by which a loss is noticed.\n"
 )
 
@@ -159,7 +160,7 @@ def _finding(row: Row) -> Iterator[str]:
         yield str(row["needed_hand"])
     if row["recovered_s"] is None:
         yield "the month landed only when the same command ran again"
-    if row["signal"] == KILL and row["killed"] in (STEP, ABOVE) and row["noticed_s"] is None:
+    if row["signal"] == KILL and row["killed"] in (STEP, ABOVE, HOST) and row["noticed_s"] is None:
         yield "the loss was not noticed"
     if not row["tables_identical"]:
         yield "**the tables differ**"

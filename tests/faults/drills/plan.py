@@ -1,9 +1,11 @@
 """The drills, as data: which component of an orchestrator gets which signal, in which phase of a backfill.
 
-A component is a role of the runner protocol (`core.lab.protocol.Role`), or one of these three:
+A component is a role of the runner protocol (`core.lab.protocol.Role`), or one of these four:
 
     step        the process that executes the step under way
     above       the process that started it: Airflow's worker, Dagster's fork server, the supervisor in the warm engine
+    host        the machine that does the work: all processes of runs and of the services that start them, at once; the
+                API lives on, and with it what is recorded
     database    PostgreSQL, with the warehouse and the orchestrator's own records
 
 A service is started again by the lab's supervisor when it dies, as systemd or Kubernetes does for whoever runs these
@@ -25,7 +27,10 @@ KILL, STOP = "SIGKILL", "SIGSTOP"
 EXPERT, DEFAULTS = "expert", "defaults"
 """The settings that the adapter sets, or those that decide when something lost is noticed, as they are shipped."""
 
-STEP, ABOVE, DATABASE = "step", "above", "database"
+STEP, ABOVE, HOST, DATABASE = "step", "above", "host", "database"
+
+ON_HOST = {"run", "worker", "scheduler", "daemon", "code server"}
+"""The roles of the processes that die with the host."""
 
 BEFORE, LOAD, BETWEEN, DBT, LAST = "before", "load", "between", "dbt", "last"
 
@@ -51,17 +56,17 @@ STARTS_RUNS = {"airflow": "scheduler", "dagster": "daemon", "prefect": "worker"}
 
 HEARTBEAT_S = {
     # A task's heartbeat of 30 s, looked at every 3 s; as shipped 300 s and 10 s.
-    ("airflow", EXPERT): {"": 40.0, "scheduler": 70.0},
+    ("airflow", EXPERT): {"": 40.0, "scheduler": 70.0, HOST: 70.0},
     ("airflow", DEFAULTS): {"": 320.0},
     # Run monitoring looks every 120 s at the runs, the daemon says every 30 s that it lives.
-    ("dagster", EXPERT): {"": 40.0, STEP: 130.0},
+    ("dagster", EXPERT): {"": 40.0, STEP: 130.0, HOST: 130.0},
     # A worker is offline after three heartbeats of 30 s; a run has a heartbeat only if it is asked to send one.
     ("prefect", EXPERT): {"": 40.0, "worker": 100.0},
 }
 """How long a process stays stopped, by orchestrator and settings, and by component where that has another one: longer
 than the heartbeat by which its end would be noticed. A killed step is waited for as long."""
 
-OF_DEFAULTS = (STEP, ABOVE)
+OF_DEFAULTS = (STEP, ABOVE, HOST)
 """What is killed with the settings as they are shipped, besides what starts the runs; with the load under way only,
 because each loss that Airflow notices by a heartbeat takes 300 s then."""
 
@@ -84,7 +89,7 @@ class Drill:
     @property
     def is_service(self) -> bool:
         """Whether the lab's supervisor starts the component again when it dies."""
-        return self.component not in (STEP, ABOVE)
+        return self.component not in (STEP, ABOVE, HOST)
 
     @property
     def heartbeat_s(self) -> float:
@@ -109,6 +114,7 @@ def drills(orchestrator: str, settings: str) -> Iterator[Drill]:
         if (component, phase) not in ((STEP, BEFORE), (ABOVE, BEFORE)):
             yield Drill(orchestrator, settings, component, KILL, phase)
     yield from (Drill(orchestrator, settings, component, STOP, LOAD) for component in components(orchestrator))
+    yield Drill(orchestrator, settings, HOST, KILL, LOAD)
 
 
 def every(names: Sequence[str], settings: Sequence[str] = (EXPERT, DEFAULTS)) -> list[Drill]:
