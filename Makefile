@@ -54,7 +54,7 @@ types: setup ## mypy, each adapter against its own orchestrator
 	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/questions tests/fuzz tests/faults tests/browser
 	@shopt -s nullglob; for name in $(NATIVE); do \
 	  echo "mypy $${name}_impl"; $(LAB)/mypy --python-executable .venvs/$$name/bin/python $${name}_impl \
-	    {tests/questions/*,benchmarks/orchestrators/subjects/*,benchmarks/folklore/probes}/$${name}_*.py || exit 1; done
+	    {tests/questions/*,benchmarks/orchestrators/subjects/*,benchmarks/folklore/probes,tests/faults/drills/subjects/*}/$${name}_*.py || exit 1; done
 
 native: $(NATIVE:%=native-%) ## the tests that run inside each orchestrator's own environment
 

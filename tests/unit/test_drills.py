@@ -29,6 +29,7 @@ from tests.faults.drills.plan import (
     STARTS_RUNS,
     STEP,
     STOP,
+    USUAL,
     Drill,
     chosen,
     components,
@@ -212,12 +213,30 @@ def published(**changes: Any) -> str:
 def test_the_page_says_when_the_drills_ran_and_which_have_not_been_run() -> None:
     said = published()
     assert "35 drills, which took 18 minutes. The first of them ran 2026-01-01 00:00 UTC, the last 2026-01-02" in said
-    assert "**82 drills have not been run.**" in said
+    assert "**87 drills have not been run.**" in said
     assert "| drills of airflow | at least 30 | 35 | met |" in said
     assert "| step, SIGKILL | 4 | 1.50 | 7.00 | 2 |  |  |  | 4 of 4 |" in said
     assert "| drills of dagster | at least 30 | 0 | missed |" in said
     assert "| `airflow.heartbeat` | 30 | 300 |" in said
     assert "In no drill did a run get stuck" in said
+
+
+def test_the_page_shows_what_the_usual_pattern_lost_apart_from_the_drills_of_ours() -> None:
+    [drill] = chosen(list(drills("airflow", USUAL)), "above")
+    usual = {**row.row(drill, course()), "seconds": 30.0, "saw": [], "months": 6, "version": "3.3.2",
+             "measured_at": "2026-01-03T00:00:00+00:00", "tables_identical": False, "orphan_wrote": True,
+             "lost_rows": 7, "extra_rows": 1400, "lost_rows_again": 7, "extra_rows_again": 5}  # fmt: skip
+    rows = [{**usual, "settings": EXPERT, "tables_identical": True, "orphan_wrote": False}, usual]
+    said = page.page({**ABOUT, "undisturbed": {"lost": 6, "extra": 0}, "rows": rows})
+    assert "| above | 7 | 1,400 | 7 | 5 | yes |" in said
+    assert "6 lost and 0 too many after one undisturbed backfill" in said
+    assert "| drills whose tables differ in the end | none | 0 of 1 | met |" in said
+    assert "the contrast" not in published().lower()
+
+
+def test_the_usual_pattern_breaks_no_promise() -> None:
+    assert not program.is_wrong({"settings": USUAL, "tables_identical": False, "partial_reads": 0})
+    assert program.is_wrong({"settings": EXPERT, "tables_identical": False, "partial_reads": 0})
 
 
 def test_the_page_lists_what_was_found() -> None:

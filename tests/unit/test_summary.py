@@ -106,6 +106,7 @@ def test_the_heat_map_says_what_became_of_each_drill(tmp_path: Path) -> None:
         ("wrong", "load under way", "wrong noticed 3.50 s"),
     ]
     assert "daemon, killed, as shipped" in section
+    assert ">400</span>" in section
     assert "the step's process, stopped" in section
 
 

@@ -9,7 +9,7 @@ from benchmarks.summary.blocks import Origin, paragraph, section, shown, spread,
 from benchmarks.summary.data import Data
 from benchmarks.summary.figures import Results
 from benchmarks.summary.markup import Content, Html, join, tag
-from tests.faults.drills.plan import ABOVE, DATABASE, DEFAULTS, HOST, KILL, PHASES, STEP
+from tests.faults.drills.plan import ABOVE, DATABASE, DEFAULTS, EXPERT, HOST, KILL, PHASES, STEP, USUAL
 
 ALONE, AGAIN, HAND, WRONG = "alone", "again", "hand", "wrong"
 
@@ -48,7 +48,7 @@ def drills(data: Data) -> Html | None:
     results = data.get("drills")
     if results is None or not results.rows:
         return None
-    tools = results.names("tool")
+    tools = results.names("tool", settings=EXPERT)
     return section(
         "drills",
         "What a death costs",
@@ -59,6 +59,7 @@ def drills(data: Data) -> Html | None:
         terms(_legend()),
         _sums(results, tools),
         *(_map(results, tool) for tool in tools),
+        _contrast(results),
         paragraph("Each drill, what was done by hand, and the settings that decide it: ",
                   tag("code", "docs/benchmarks/drills.md"), "."),
         Origin("make drills", "up to 100 minutes", [results]).line(),
@@ -75,19 +76,28 @@ def _sums(results: Results, tools: Sequence[str]) -> Html:
     head = ["", "drills", "tables identical", "lost attempt wrote", "noticed, s", "recovered, s"]
     lines = []
     for tool in tools:
-        found = results.of(tool=tool)
-        counts = [results.of(tool=tool, **{key: True}).count() for key in ("tables_identical", "orphan_wrote")]
+        found = results.of(tool=tool, settings=EXPERT)
+        counts = [
+            results.of(tool=tool, settings=EXPERT, **{key: True}).count()
+            for key in ("tables_identical", "orphan_wrote")
+        ]
         seconds = [
             spread(found.range(key)) if any(row[key] is not None for row in found.rows) else Html("-")
             for key in ("noticed_s", "recovered_s")
         ]
         lines.append([title(tool), shown(found.count()), *map(shown, counts), *seconds])
-    return table(head, lines, "All drills: counts, and median (smallest - largest) of those with a figure")
+    return table(
+        head, lines, "With the adapter's settings: counts, and median (smallest - largest) of those with a figure"
+    )
 
 
 def _map(results: Results, tool: str) -> Html:
     """Return the heat map of an orchestrator: components down, phases across."""
-    numbers = {(_label(row), row["phase"]): number for number, row in enumerate(results.rows) if row["tool"] == tool}
+    numbers = {
+        (_label(row), row["phase"]): number
+        for number, row in enumerate(results.rows)
+        if row["tool"] == tool and row["settings"] != USUAL
+    }
     head = [title(tool), *PHASES.values()]
     lines = [
         tag("tr", tag("th", label, scope="row"), *_cells(results, [numbers.get((label, each)) for each in PHASES]))
@@ -95,6 +105,25 @@ def _map(results: Results, tool: str) -> Html:
     ]
     caption = f"{title(tool)}: what became of the backfill, by what died and when"
     return tag("div", whole_table(head, lines, caption, words=True), class_="heat")
+
+
+def _contrast(results: Results) -> Html | None:
+    """Return what the same deaths cost the usual pattern; None before it was drilled."""
+    numbers = [number for number, row in enumerate(results.rows) if row["settings"] == USUAL]
+    if not numbers:
+        return None
+    keys = ("lost_rows", "extra_rows", "lost_rows_again", "extra_rows_again")
+    lines = [
+        [
+            NAMES.get(results.rows[number]["killed"], results.rows[number]["killed"]),
+            *(shown(results.value("rows", number, key, whole=True)) for key in keys),
+        ]
+        for number in numbers
+    ]
+    head = ["killed", "rows lost", "rows too many", "lost after a rerun", "too many after a rerun"]
+    on = title(results.rows[numbers[0]]["tool"])
+    caption = f"The usual pattern (delete the month by pickup, append the file) on {on}, against the published files"
+    return table(head, lines, caption)
 
 
 def _label(row: Row) -> str:

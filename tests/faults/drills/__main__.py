@@ -1,6 +1,7 @@
 """Drills on the orchestrators' own components (``make drills``).
 
-    python -m tests.faults.drills [--on NAMES] [--settings expert|defaults] [--only COMPONENT[:PHASE[:SIGNAL]],...]
+    python -m tests.faults.drills [--on NAMES] [--settings expert|defaults|usual]
+                                  [--only COMPONENT[:PHASE[:SIGNAL]],...]
 
 `tests.faults.drills.plan` has the drills, `tests.faults.drills.row` says what is measured. Each is a backfill of six
 months in a schema of its own, in which the baseline has loaded the month before; drills of the same orchestrator and
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -32,11 +34,13 @@ from core.errors import TriptychError, UsageError
 from core.extract import sample
 from core.lab.postgres import Postgres
 from core.lab.protocol.tuning import GUARDS, VARIABLE
+from core.lab.registry import orchestrators
 from core.month import parse_months
 from core.settings import settings
 from tests.contract.bench import ROWS, Bench, opened, orchestrator_names
+from tests.faults.drills import contrast
 from tests.faults.drills.drill import DrillError, Ground, carry_out
-from tests.faults.drills.plan import DEFAULTS, EXPERT, Drill, chosen, every
+from tests.faults.drills.plan import DEFAULTS, KINDS, OF_USUAL, USUAL, Drill, chosen, every
 from tests.faults.drills.row import name_of
 
 NAME = "drills"
@@ -44,9 +48,7 @@ NAME = "drills"
 MONTHS = tuple(map(str, parse_months("2024-01..2024-07")))
 """The first is loaded by the baseline, the others are backfilled."""
 
-VARIABLES = {
-    kind: {"TRIPTYCH_LOCK_WAIT_S": "900", VARIABLE: GUARDS if kind == DEFAULTS else ""} for kind in (EXPERT, DEFAULTS)
-}
+VARIABLES = {kind: {"TRIPTYCH_LOCK_WAIT_S": "900", VARIABLE: GUARDS if kind == DEFAULTS else ""} for kind in KINDS}
 """What the orchestrators' processes get, by the kind of settings. A step that is held waits for a lock, as shipped for
 longer than the 300 s after which it would give up."""
 
@@ -89,12 +91,19 @@ class Results:
         versions = {each.name: each.version for each in descriptions}
         guards = {each["name"]: each for each in self.about.get("settings", ())}
         guards |= {guard.name: guard.to_json() for each in descriptions for guard in each.guards}
+        kept = {"undisturbed": self.about["undisturbed"]} if "undisturbed" in self.about else {}
         self.about = {
             **found,
+            **kept,
             "versions": {**self.about.get("versions", {}), **found["versions"], **versions},
             "settings": list(guards.values()),
             "deadline_s": deadline_s,
         }
+
+    def compare(self, at: Ground) -> None:
+        """Take what the usual pattern loses without any drill."""
+        found = contrast.undisturbed(at, orchestrators(at.bench.lab.settings)[OF_USUAL])
+        self.about["undisturbed"] = asdict(found)
 
 
 @contextmanager
@@ -106,16 +115,18 @@ def ground(kind: str, count: int, deadline_s: float) -> Iterator[Ground]:
         months = MONTHS[: 1 + count]
         source = Path(folder) / "files"
         sample.ensure(source, parse_months(f"{months[0]}..{months[-1]}"), rows=ROWS)
-        with opened(Path(folder), variables=VARIABLES[kind]) as bench:
+        pipelines = contrast.SUBJECTS if kind == USUAL else ""
+        with opened(Path(folder), pipelines, VARIABLES[kind]) as bench:
             found = Ground(bench, source, months[0], months[1:], deadline_s)
-            found.prepare()
+            if kind != USUAL:
+                found.prepare()
             yield found
 
 
 def one(at: Ground, drill: Drill) -> Row:
     """Carry out a drill; raise `DrillError` when that is not possible, with its services ended."""
     try:
-        return carry_out(at, drill)
+        return contrast.carry_out(at, drill) if drill.settings == USUAL else carry_out(at, drill)
     except (TriptychError, psycopg.Error, psutil.Error, AssertionError) as error:
         at.bench.end(drill.orchestrator)
         raise DrillError(f"{type(error).__name__}: {error}") from error
@@ -129,6 +140,7 @@ def line(row: Row) -> str:
     seconds = {key: "-" if row[key] is None else f"{row[key]:.1f} s" for key in ("noticed_s", "recovered_s")}
     marks = [
         f"noticed {seconds['noticed_s']}", f"recovered {seconds['recovered_s']}", f"{row['attempts'] or '?'} attempts",
+        *([f"lost {row['lost_rows']} rows, {row['extra_rows']} too many"] if row["settings"] == USUAL else []),
         *(["an orphan wrote"] if row["orphan_wrote"] else []), *([f"{row['stuck']} stuck"] if row["stuck"] else []),
         *([row["needed_hand"]] if row["needed_hand"] else []),
         "identical" if row["tables_identical"] else "DIFFERENT",
@@ -138,8 +150,8 @@ def line(row: Row) -> str:
 
 
 def is_wrong(row: Row) -> bool:
-    """Return whether the promise was broken."""
-    return not row["tables_identical"] or row["partial_reads"] > 0
+    """Return whether the promise was broken. The usual pattern promises nothing."""
+    return row["settings"] != USUAL and (not row["tables_identical"] or row["partial_reads"] > 0)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -149,7 +161,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--only", default="", help="components, each with a phase and a signal or without: step:load,database"
     )
-    parser.add_argument("--settings", choices=(EXPERT, DEFAULTS), help="one kind of settings (default: both)")
+    parser.add_argument("--settings", choices=KINDS, help="one kind of settings (default: all)")
     parser.add_argument("--months", type=int, default=len(MONTHS) - 1, choices=range(2, len(MONTHS)))
     parser.add_argument("--deadline-s", type=float, default=75.0, help="how long a backfill may take from the signal")
     parser.add_argument("--within-minutes", type=float, default=WITHIN_MINUTES, help="begin no drill later than that")
@@ -158,7 +170,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     names = orchestrator_names() if asked.on == "all" else asked.on.split(",")
     try:
-        drills = chosen(every(names, [asked.settings] if asked.settings else (EXPERT, DEFAULTS)), asked.only)
+        drills = chosen(every(names, [asked.settings] if asked.settings else KINDS), asked.only)
     except UsageError as error:
         parser.error(str(error))
     results, failed = Results(asked.folder), 0
@@ -166,6 +178,8 @@ def main(argv: list[str] | None = None) -> int:
     for kind in dict.fromkeys(drill.settings for drill in drills):
         with ground(kind, asked.months, asked.deadline_s) as at:
             results.describe(at.bench, names, asked.deadline_s)
+            if kind == USUAL and (asked.again or "undisturbed" not in results.about):
+                results.compare(at)
             failed += part(at, [drill for drill in drills if drill.settings == kind], results, asked.again, end)
     print(os.path.relpath(asked.folder / f"{NAME}.json"))
     return int(failed > 0)

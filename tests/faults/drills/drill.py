@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -93,13 +93,11 @@ def carry_out(ground: Ground, drill: Drill) -> Row:
     orchestrator = orchestrators(bench.lab.settings)[drill.orchestrator]
     schema = bench.schema()
     ground.loaded(BASELINE, schema, [ground.first])
-    services = {}
-    if drill.component in SERVICES.get(drill.orchestrator, ()):
-        services = {each.record.name: each.identity.pid for each in Runs(bench.lab, orchestrator).processes()}
+    services = services_of(bench, orchestrator, drill)
     request = BackfillRequest(list(ground.months), str(ground.source), schema, jobs=JOBS)
     with reading(bench, schema, ground.complete) as seen:
-        course = _disturbed(ground, drill, orchestrator, request, services)
-        _clean_up(ground, orchestrator, request, course)
+        course = disturbed(ground, drill, orchestrator, request, services)
+        clean_up(ground, orchestrator, request, course)
         course.seen = seen
     course.identical = bench.tables(schema) == ground.tables
     return {
@@ -110,14 +108,31 @@ def carry_out(ground: Ground, drill: Drill) -> Row:
     }
 
 
-def _disturbed(
-    ground: Ground, drill: Drill, orchestrator: Orchestrator, request: BackfillRequest, services: Mapping[str, int]
+def services_of(bench: Bench, orchestrator: Orchestrator, drill: Drill) -> dict[str, int]:
+    """Return the process of each service by its name, where the drill is about one of them."""
+    if drill.component not in SERVICES.get(drill.orchestrator, ()):
+        return {}
+    return {each.record.name: each.identity.pid for each in Runs(bench.lab, orchestrator).processes()}
+
+
+Holder = Callable[[Bench, str, str, Sequence[str]], AbstractContextManager[Hold]]
+"""Holds a backfill of a schema in a phase, given its months."""
+
+
+def disturbed(
+    ground: Ground,
+    drill: Drill,
+    orchestrator: Orchestrator,
+    request: BackfillRequest,
+    services: Mapping[str, int],
+    holder: Holder = held,
 ) -> Course:
     """Run the backfill, and send the signal when it is in its phase; return once the command has ended."""
     bench, watch = ground.bench, Watch()
+    schema = str(request.parameters["schema"])
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        hold = stack.enter_context(held(bench, request.schema, drill.phase, ground.months))
+        hold = stack.enter_context(holder(bench, schema, drill.phase, ground.months))
         running = pool.submit(bench.lab.backfill, orchestrator, request, watch)
         stack.enter_context(_ended_on_error(bench, drill.orchestrator, running))
         stack.callback(hold.release)
@@ -254,7 +269,7 @@ def _has_ended(step: int) -> bool:
     return False
 
 
-def _clean_up(ground: Ground, orchestrator: Orchestrator, request: BackfillRequest, course: Course) -> None:
+def clean_up(ground: Ground, orchestrator: Orchestrator, request: BackfillRequest, course: Course) -> None:
     """Count the runs that are stuck, run the same command again, and free what holds it up."""
     bench = ground.bench
     course.stuck = len(_unfinished(ground, orchestrator, SETTLE_S))

@@ -27,6 +27,14 @@ KILL, STOP = "SIGKILL", "SIGSTOP"
 EXPERT, DEFAULTS = "expert", "defaults"
 """The settings that the adapter sets, or those that decide when something lost is noticed, as they are shipped."""
 
+USUAL = "usual"
+"""The adapter's settings, but the usual pattern instead of the core's load (`tests.faults.drills.contrast`)."""
+
+KINDS = (EXPERT, DEFAULTS, USUAL)
+
+OF_USUAL = "airflow"
+"""The orchestrator with which the usual pattern is drilled."""
+
 STEP, ABOVE, HOST, DATABASE = "step", "above", "host", "database"
 
 ON_HOST = {"run", "worker", "scheduler", "daemon", "code server"}
@@ -94,7 +102,8 @@ class Drill:
     @property
     def heartbeat_s(self) -> float:
         """How long the process stays stopped, or how long a killed step's end may take to be noticed."""
-        known = HEARTBEAT_S.get((self.orchestrator, self.settings), {"": 40.0})
+        kind = EXPERT if self.settings == USUAL else self.settings
+        known = HEARTBEAT_S.get((self.orchestrator, kind), {"": 40.0})
         return known.get(self.component, known[""])
 
 
@@ -105,6 +114,11 @@ def components(orchestrator: str) -> list[str]:
 
 def drills(orchestrator: str, settings: str) -> Iterator[Drill]:
     """Yield the drills of an orchestrator with some settings."""
+    if settings == USUAL:
+        if orchestrator == OF_USUAL:
+            of_usual = (STEP, ABOVE, STARTS_RUNS[orchestrator], HOST, DATABASE)
+            yield from (Drill(orchestrator, settings, component, KILL, LOAD) for component in of_usual)
+        return
     if settings == DEFAULTS:
         starter = [STARTS_RUNS[orchestrator]] if orchestrator in STARTS_RUNS else []
         yield from (Drill(orchestrator, settings, component, KILL, LOAD) for component in (*OF_DEFAULTS, *starter))
@@ -117,7 +131,7 @@ def drills(orchestrator: str, settings: str) -> Iterator[Drill]:
     yield Drill(orchestrator, settings, HOST, KILL, LOAD)
 
 
-def every(names: Sequence[str], settings: Sequence[str] = (EXPERT, DEFAULTS)) -> list[Drill]:
+def every(names: Sequence[str], settings: Sequence[str] = KINDS) -> list[Drill]:
     """Return all drills: those that share services stand together."""
     return [drill for each in settings for orchestrator in names for drill in drills(orchestrator, each)]
 
