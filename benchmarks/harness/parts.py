@@ -12,6 +12,7 @@ from benchmarks.harness import measure, source
 from benchmarks.harness.markdown import table
 from benchmarks.orchestrators.page import costs
 from core import settings
+from tests.faults.drills.page import by_component
 
 ROOT = settings.ROOT
 
@@ -58,6 +59,11 @@ def choice() -> str:
     return table(head, [*lines, *([meaning.rstrip("."), *cells.split(" | ")] for meaning, cells in does)])
 
 
+def failures() -> str:
+    """Return the table of what becomes of a backfill when a component dies, by component and orchestrator."""
+    return by_component(measure.read("drills", measure.RESULTS)["rows"])
+
+
 def step(path: str, name: str) -> Callable[[], str]:
     """Return a part that shows the function `name` of a file, with its decorators."""
 
@@ -78,6 +84,7 @@ def variables() -> str:
 PARTS: Mapping[str, Callable[[], str]] = {
     "kills": kills,
     "choice": choice,
+    "failures": failures,
     "airflow_step": step("airflow_impl/dags/taxi_pipeline.py", "ingest_month"),
     "dagster_step": step("dagster_impl/defs/raw.py", "raw_trips"),
     "prefect_step": step("prefect_impl/flows.py", "ingest_month"),

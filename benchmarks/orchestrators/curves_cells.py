@@ -9,6 +9,10 @@ Line = tuple[str, str]
 """An orchestrator, or Python alone, and its kind of isolation."""
 
 
+OTHERWISE = {"not ended": "did not end", "failed": "failed"}
+"""What the page says of rows that did not end well, by their state."""
+
+
 def rate(row: Row) -> float:
     """Return how many tasks or runs ended in each second of a measurement."""
     return float(row["ended"] / row["run_s"])
@@ -20,7 +24,8 @@ def cell(rows: list[Row], what: str) -> str:
     if values:
         found = spread(values)
         shown = number(found.median) if len(values) == 1 else ranged(found)
-        return shown if len(values) == len(rows) else f"{shown}, {len(rows) - len(values)} of {len(rows)} did not end"
+        counts = {words: sum(row["state"] == state for row in rows) for state, words in OTHERWISE.items()}
+        return ", ".join([shown, *(f"{count} of {len(rows)} {words}" for words, count in counts.items() if count)])
     return _why(rows[0]) if rows else "-"
 
 

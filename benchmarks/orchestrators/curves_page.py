@@ -112,9 +112,10 @@ def _history(rows: list[Row]) -> Iterator[str]:
     yield "## With runs in the history\n"
     yield (
         "The history was filled with the cheapest runs of three tasks that there are: of empty tasks in Airflow, which "
-        "its scheduler ends without a process; of calls in the process of another run in Dagster and Prefect. `run`: a "
-        "run of three tasks, from its creation to its end. `list`: the newest 20 runs of all pipelines, by an outside "
-        "clock, with the start of the lab's runner, some tenths of a second.\n"
+        "its scheduler ends without a process; of calls in the process of another run in Dagster; of runs that a flow "
+        "records through the API in Prefect, where a call of a flow takes a second. `run`: a run of three tasks, from "
+        "its creation to its end. `list`: the newest 20 runs of all pipelines, by an outside clock, with the start of "
+        "the lab's runner, some tenths of a second.\n"
     )
     sizes = ((line, size) for line in lines(found) for size in sorted({row["runs"] for row in of(found, line)}))
     yield table(

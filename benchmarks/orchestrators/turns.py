@@ -75,8 +75,8 @@ class Stopped:
         return (line.orchestrator.name, line.kind, *what) in self._lines
 
     def note(self, line: Line, row: Row) -> Row:
-        """Remember a row that did not end, and return it."""
-        if row["state"] != "ended":
+        """Remember a row that did not end in time, and return it. One that failed says nothing of a larger size."""
+        if row["state"] == "not ended":
             self._lines.add((line.orchestrator.name, line.kind, row["what"], *filter(None, [row.get("edit")])))
         return row
 

@@ -176,6 +176,12 @@ def test_what_did_not_end_is_not_tried_again_on_its_line_nor_is_anything_larger(
     assert stopped.has(line(), "edit", "task") and not stopped.has(line(), "edit", "constant")
 
 
+def test_what_failed_does_not_keep_a_larger_size_from_being_tried() -> None:
+    stopped = turns.Stopped()
+    stopped.note(line(), {"what": "tasks", "state": "failed"})
+    assert not stopped.has(line(), "tasks")
+
+
 def test_plain_python_does_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.orchestrators.chains.FIBONACCI", ["true"])
     found = [(row["isolation"], row["what"], row["ended"]) for row in curves.zero_lines(replace(SIZES, tasks=[1, 2]))]

@@ -234,6 +234,23 @@ def test_the_page_shows_what_the_usual_pattern_lost_apart_from_the_drills_of_our
     assert "the contrast" not in published().lower()
 
 
+def test_the_guide_says_what_becomes_of_a_backfill_when_a_component_dies() -> None:
+    [above, _] = chosen(list(drills("airflow", EXPERT)), "above:load")
+    [engine] = chosen(list(drills("prefect", EXPERT)), "engine:load:SIGKILL")
+    rows = [
+        {**row.row(above, course()), "noticed_s": 2.0, "recovered_s": 9.0},
+        {**row.row(above, course()), "noticed_s": None, "recovered_s": None, "stuck": 1, "orphan_wrote": True},
+        {**row.row(engine, course()), "noticed_s": None, "recovered_s": 4.0},
+    ]
+    said = page.by_component(rows)
+    assert "| what dies, or stands still | airflow | prefect |" in said
+    assert (
+        "| above, SIGKILL | recovers by itself in 9.00 s (1 of 2); noticed after 2.00 s; landed only when the command "
+        "ran again (1 of 2); the lost attempt wrote (1 of 2); runs stayed stuck (1 of 2) | - |"
+    ) in said
+    assert "| engine, SIGKILL | - | recovers by itself in 4.00 s; not noticed |" in said
+
+
 def test_the_usual_pattern_breaks_no_promise() -> None:
     assert not program.is_wrong({"settings": USUAL, "tables_identical": False, "partial_reads": 0})
     assert program.is_wrong({"settings": EXPERT, "tables_identical": False, "partial_reads": 0})

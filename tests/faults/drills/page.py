@@ -216,3 +216,43 @@ def _line(row: Row) -> list[str]:
         "yes" if row["orphan_wrote"] else "", str(row["stuck"] or ""), row["needed_hand"] or "",
         "yes" if row["tables_identical"] else "**no**",
     ]  # fmt: skip
+
+
+def by_component(rows: Sequence[Row]) -> str:
+    """Return the table of the guide: what becomes of a backfill, by what dies, on each orchestrator."""
+    ours = [row for row in rows if row["settings"] != USUAL]
+    names = list(dict.fromkeys(row["tool"] for row in ours))
+    found = {
+        (label, name): [row for row in ours if _label(row) == label and row["tool"] == name]
+        for label in dict.fromkeys(map(_label, ours))
+        for name in names
+    }
+    labels = dict.fromkeys(label for label, _ in found)
+    return table(
+        ["what dies, or stands still", *names],
+        [[label, *(_fate(found[label, name]) for name in names)] for label in labels],
+        align="---",
+    )
+
+
+def _fate(rows: Sequence[Row]) -> str:
+    """Return in a few words what became of some drills; a dash where the orchestrator has no such component."""
+    if not rows:
+        return "-"
+    alone = [row for row in rows if row["recovered_s"] is not None and not row["needed_hand"] and not row["stuck"]]
+    words = []
+    if alone:
+        everyone = "" if len(alone) == len(rows) else f" ({len(alone)} of {len(rows)})"
+        words.append(f"recovers by itself in {_range(alone, 'recovered_s')} s{everyone}")
+    if noticed := [row for row in rows if row["noticed_s"] is not None]:
+        words.append(f"noticed after {_range(noticed, 'noticed_s')} s")
+    else:
+        words.append("not noticed")
+    counts = {
+        "landed only when the command ran again": sum(row["recovered_s"] is None for row in rows),
+        "the lost attempt wrote": sum(row["orphan_wrote"] for row in rows),
+        "runs stayed stuck": sum(bool(row["stuck"]) for row in rows),
+        "a person had to help": sum(bool(row["needed_hand"]) for row in rows),
+    }
+    words += [f"{what} ({count} of {len(rows)})" for what, count in counts.items() if count]
+    return "; ".join(words)
