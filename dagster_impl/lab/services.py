@@ -34,9 +34,14 @@ MAX_RUNTIME_S = (1 + RETRIES) * TASK_TIMEOUT_S
 """How long a run may take: the time-out of an attempt, times the attempts, because Dagster has none for an attempt.
 Three downloads that each take their 1,800 s are an honest run of 5,400 s, before it has loaded anything."""
 
+LAUNCHES, LAUNCH_DELAY_S = 30, 3
+"""How often the launch of a queued run is tried again while its code server does not answer, and the pause. A daemon
+that found none when it started looks for it again after 60 s only."""
+
 GUARDS = [
     Tuned("dagster.run_monitoring", f"on, {MAX_RUNTIME_S} s for a run", "off"),
     Tuned("dagster.run_retries", f"{RETRIES}, of killed processes", "off"),
+    Tuned("dagster.max_user_code_failure_retries", f"{LAUNCHES}, {LAUNCH_DELAY_S} s apart", "0"),
 ]
 """What decides when something lost is noticed, and whether it runs again."""
 
@@ -100,12 +105,17 @@ def run_queue() -> dict[str, object]:
     One after the other, twelve runs take 22 s to launch; with threads, as long as the processors need.
     """
     left = as_shipped(TUNED)
-    threads = {} if DEQUEUE_THREADS.name in left else {"dequeue_use_threads": True, "dequeue_num_workers": 4}
+    config: dict[str, object] = {}
+    if DEQUEUE_THREADS.name not in left:
+        config |= {"dequeue_use_threads": True, "dequeue_num_workers": 4}
+    if not guards_as_shipped():
+        # As shipped, a run whose code server is being restarted has failed.
+        config |= {"max_user_code_failure_retries": LAUNCHES, "user_code_failure_retry_delay": LAUNCH_DELAY_S}
     if DEQUEUE_INTERVAL.name in left:
-        return {"run_queue": threads}
+        return {"run_queue": config}
     return {
         "run_coordinator": {
-            "module": "dagster_impl.lab.run_queue", "class": "QuickRunCoordinator", "config": threads,
+            "module": "dagster_impl.lab.run_queue", "class": "QuickRunCoordinator", "config": config,
         }
     }  # fmt: skip
 

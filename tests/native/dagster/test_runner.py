@@ -89,13 +89,31 @@ def test_the_run_queue_is_as_it_is_shipped_or_tuned_setting_by_setting(
 
 def test_the_guards_can_stay_as_they_are_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     guards = {"run_monitoring", "run_retries"}
-    assert {f"dagster.{name}" for name in guards} == {each.name for each in services.GUARDS}
+    of_queue = "max_user_code_failure_retries"
+    assert {f"dagster.{name}" for name in (*guards, of_queue)} == {each.name for each in services.GUARDS}
     assert guards <= services.dagster_yaml().keys()
     monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", "guards")
     assert guards.isdisjoint(services.dagster_yaml())
 
 
+@pytest.mark.parametrize("left", ["", "all"])
+def test_a_run_whose_code_server_does_not_answer_is_launched_later(
+    left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = run_queue(tmp_path, monkeypatch, left).get_run_queue_config()
+    # A daemon may take 60 s to find a code server that was not there when it started.
+    assert queue.max_user_code_failure_retries * queue.user_code_failure_retry_delay > 60
+    shipped = run_queue(tmp_path, monkeypatch, f"guards,{left}".rstrip(",")).get_run_queue_config()
+    assert shipped.max_user_code_failure_retries == 0
+
+
 def queue_of(home: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> tuple[type, float, bool]:
+    """Return the kind of the run queue, its interval, and whether it launches runs in threads."""
+    queue = run_queue(home, monkeypatch, left)
+    return type(queue), queue.dequeue_interval_seconds, queue.dequeue_use_threads
+
+
+def run_queue(home: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> dg.QueuedRunCoordinator:
     """Return the run queue of an instance whose settings were written with `left` as shipped."""
     monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", left)
     stock = services.dagster_yaml
@@ -109,7 +127,7 @@ def queue_of(home: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> tuple[ty
         limits = instance.get_concurrency_config().run_queue_config
         assert limits is not None
         assert (limits.max_concurrent_runs, len(limits.tag_concurrency_limits)) == (16, 16)
-        return type(queue), queue.dequeue_interval_seconds, queue.dequeue_use_threads
+        return queue
 
 
 @pytest.mark.parametrize(
