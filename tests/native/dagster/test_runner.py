@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,7 +23,8 @@ from core import waiting
 from core.errors import RETRIES, TransientError, TriptychError
 from core.lab.protocol import ONE_THREAD, BackfillRequest, BackfillResult, Endpoint, Progress
 from core.settings import settings
-from dagster_impl.lab import backfill, client, code_server, history, queries, runner, services
+from dagster_impl.lab import backfill, client, code_server, daemon, history, queries, runner, services
+from dagster_impl.lab.daemon import wait_for_code_servers
 from dagster_impl.lab.run_queue import QuickRunCoordinator
 
 QUERIES = {name: document for name, document in vars(queries).items() if name.isupper()}
@@ -76,6 +78,28 @@ def test_the_daemon_is_stock_or_labelled(
     monkeypatch.setenv("TRIPTYCH_AS_SHIPPED", left)
     assert " ".join(command) in " ".join(services.daemon_command(Path("w.yaml")))
     assert services.daemon_note() == note
+
+
+def test_the_daemon_waits_for_every_code_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {1: [None, None, True], 2: [True]}
+    monkeypatch.setattr(daemon, "accepts", lambda _, port: answers[port].pop(0))
+    wait_for_code_servers(services.write_files(tmp_path, {"code": 1, "further": 2, "web": 3}))
+    assert answers == {1: [], 2: []}
+
+
+def test_the_daemon_starts_without_a_code_server_that_does_not_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(daemon, "accepts", lambda *_: None)
+    wait_for_code_servers(services.write_files(tmp_path, {"code": 1, "web": 3}))
+
+
+def test_a_port_accepts_connections_while_somebody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert daemon.accepts("127.0.0.1", port)
+    assert not daemon.accepts("127.0.0.1", port)
 
 
 def test_the_run_queue_is_as_it_is_shipped_or_tuned_setting_by_setting(
