@@ -117,7 +117,7 @@ bench-growth: setup ## of these, what a reload costs as the table grows, and rul
 bench-transform: setup ## of these, dbt cold and warm, many months at once, one month among many: 5 minutes
 	@$(BENCH) transform
 
-bench-year: setup ## of these, a year of yellow months of 3 million rows, beside what PostgreSQL does alone: 40 GB of disk
+bench-year: setup ## of these, a year of yellow months of 3 million rows, beside what PostgreSQL does alone: 11 minutes, 40 GB
 	@$(BENCH) year
 
 bench-tools: setup ## what each orchestrator costs: the five below
@@ -132,7 +132,7 @@ bench-floor: setup ## of these, months that do nothing: tuned, as shipped, and w
 bench-chains: setup ## of these, chains of tasks, one after the other, and where the seconds of a task go: 25 minutes
 	@$(BENCH) chains
 
-bench-curves: setup ## of these, what grows with tasks and runs, cold starts, and when an edited file is seen
+bench-curves: setup ## of these, what grows with tasks and runs, cold starts, and when an edit is seen: 24 minutes
 	@$(BENCH) curves
 
 bench-footprint: setup ## of these, what there is before any run: to install, import, start, idle, stop: 9 minutes

@@ -61,6 +61,8 @@ def choice() -> str:
 
 def failures() -> str:
     """Return the table of what becomes of a backfill when a component dies, by component and orchestrator."""
+    if not (measure.RESULTS / "drills.json").exists():
+        return "The drills have not been carried out yet: `make drills`.\n"
     return by_component(measure.read("drills", measure.RESULTS)["rows"])
 
 

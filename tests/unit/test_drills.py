@@ -248,6 +248,7 @@ def test_the_guide_says_what_becomes_of_a_backfill_when_a_component_dies() -> No
         "| above, SIGKILL | recovers by itself in 9.00 s (1 of 2); noticed after 2.00 s; landed only when the command "
         "ran again (1 of 2); the lost attempt wrote (1 of 2); runs stayed stuck (1 of 2) | - |"
     ) in said
+    assert "identical to the baseline's in 3 of 3 drills" in said
     assert "| engine, SIGKILL | - | recovers by itself in 4.00 s; not noticed |" in said
 
 
