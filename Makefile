@@ -123,7 +123,7 @@ bench-year: setup ## of these, a year of yellow months of 3 million rows, beside
 bench-tools: setup ## what each orchestrator costs: the five below
 	@$(BENCH) backfill floor chains curves footprint
 
-bench-backfill: setup ## of these, a backfill: time, processor, memory, and where the seconds of a month go: 15 minutes
+bench-backfill: setup ## of these, a backfill: time, processor, memory, and where the seconds of a month go: 11 minutes
 	@$(BENCH) backfill
 
 bench-floor: setup ## of these, months that do nothing: tuned, as shipped, and without each setting: 23 minutes

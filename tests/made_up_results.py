@@ -38,9 +38,9 @@ def backfill(walls: dict[str, list[float]], **more: float) -> dict[str, Any]:
          "peak_mb": 10 * wall_s, **more}
         for name, found in walls.items()
         for number, wall_s in enumerate(found, 1)
-        for turn in ("start", *(["idle"] if name in TOOLS else []), "load", "unchanged")
+        for turn in ("start", "load", "unchanged")
     ]  # fmt: skip
-    return {**ABOUT, "rows_a_month": 60_000, "idle_s": 20, "rows": rows}
+    return {**ABOUT, "rows_a_month": 60_000, "rows": rows}
 
 
 def with_months(content: dict[str, Any]) -> dict[str, Any]:
@@ -61,8 +61,6 @@ def _month(row: Row, factor: float) -> Row:
     roles = ("scheduler", "API", "run", "database") if has_services else ("run", "database")
     found |= {cpu_key(role): factor * (place + row["round"]) for place, role in enumerate(roles)}
     found |= {peak_key(role): 100.0 * (place + row["round"]) for place, role in enumerate(roles)}
-    if row["turn"] == "idle":
-        return found
     tasks = {task: factor * row["round"] * (0.25 + place) for place, task in enumerate(TASKS)}
     spent = {stage: factor * (place + 0.5) / 8 for place, stage in enumerate(STAGES)} | {"steps": sum(tasks.values())}
     month = {"month": sum(spent.values()), **spent, **tasks}

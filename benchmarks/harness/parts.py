@@ -51,7 +51,7 @@ def kills() -> str:
 
 def choice() -> str:
     """Return the table of what each orchestrator costs, and what it can do."""
-    head, lines = costs(measure.read("backfill", measure.RESULTS))
+    head, lines = costs(*(measure.read(name, measure.RESULTS) for name in ("backfill", "footprint")))
     listed = (ROOT / "docs" / "capabilities.md").read_text()
     # Its columns are: capability, meaning, and one for each orchestrator, in the order of `costs`. A mode of our own
     # command is nothing to choose an orchestrator by, and no figure is of it.

@@ -37,9 +37,7 @@ PROGRAMS = {
     "folklore": Program("benchmarks.folklore.__main__", ""),
     "transform": Program("benchmarks.transform.times", "--rows 2000 --loaded 2,3 --rounds 1"),
     "year": Program("benchmarks.transform.year", "--rows 2000 --months 2"),
-    "backfill": Program(
-        "benchmarks.orchestrators.backfill", "--months 2024-01..2024-02 --rows 2000 --rounds 1 --idle-s 2"
-    ),
+    "backfill": Program("benchmarks.orchestrators.backfill", "--months 2024-01..2024-02 --rows 2000 --rounds 1"),
     "floor": Program("benchmarks.orchestrators.floor", "--months 1 --rounds 1"),
     "chains": Program("benchmarks.orchestrators.chains", "--rounds 1 --samples 1"),
     "curves": Program(

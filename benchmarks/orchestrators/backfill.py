@@ -1,11 +1,10 @@
 """What a backfill costs on each orchestrator and on the baseline, through the runner protocol.
 
-    python -m benchmarks.orchestrators.backfill [--months MONTHS] [--rows N] [--rounds N] [--idle-s S]
+    python -m benchmarks.orchestrators.backfill [--months MONTHS] [--rows N] [--rounds N]
 
-Each orchestrator has four turns in a round, in a lab session in which no other orchestrator's services run:
+Each orchestrator has three turns in a round, in a lab session in which no other orchestrator's services run:
 
     start      the services come up; PostgreSQL runs, and only in the first round are there databases to make
-    idle       the services run, and nothing is asked of them
     load       MONTHS are new: extract, load, transform, check
     unchanged  the same months again, which finds that nothing is to be done: nearly the orchestrator's own cost
 
@@ -41,8 +40,8 @@ from core.month import parse_months
 from core.settings import Settings
 
 
-def turns(at: Settings, orchestrator: Orchestrator, request: BackfillRequest, idle_s: float) -> Iterator[Row]:
-    """Take the four turns of one orchestrator, in a lab session of its own."""
+def turns(at: Settings, orchestrator: Orchestrator, request: BackfillRequest) -> Iterator[Row]:
+    """Take the three turns of one orchestrator, in a lab session of its own."""
     with Lab(at) as lab:
         metadata = Metadata.of(lab, orchestrator, at)
         with measured(Memory(at.home / orchestrator.name), [metadata]) as row:
@@ -50,10 +49,6 @@ def turns(at: Settings, orchestrator: Orchestrator, request: BackfillRequest, id
         yield {"turn": "start", **row}
         roles = Roles.of(lab, orchestrator, at)
         meters: list[Meter] = [metadata, CpuByRole(roles)]
-        if roles.has_services:
-            with measured(MemoryByRole(roles), meters) as row:
-                time.sleep(idle_s)
-            yield {"turn": "idle", **row}
         for turn, state in (("load", "success"), ("unchanged", "unchanged")):
             with measured(MemoryByRole(roles), meters) as row:
                 since = time.time()
@@ -66,14 +61,13 @@ def turns(at: Settings, orchestrator: Orchestrator, request: BackfillRequest, id
             yield {"turn": turn, **row, "runner_s": result.seconds, **stages(runs, since, until)}
 
 
-def rows(at: Settings, chosen: Iterable[Orchestrator], months: list[str], source: str, rounds: int, idle_s: float
-) -> Iterator[Row]:  # fmt: skip
+def rows(at: Settings, chosen: Iterable[Orchestrator], months: list[str], source: str, rounds: int) -> Iterator[Row]:
     """Yield a row for each turn, all orchestrators of a round before the next round."""
     for number in range(1, rounds + 1):
         for each in chosen:
             # A schema for each round: its months are new.
             request = BackfillRequest(months, source, f"{each.name}_{number}")
-            for row in turns(at, each, request, idle_s):
+            for row in turns(at, each, request):
                 yield {"orchestrator": each.name, "round": number, "months": len(months), **row}
 
 
@@ -83,7 +77,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--months", default="2024-01..2024-12")
     parser.add_argument("--rows", type=int, default=60_000, help="rows of a month")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--idle-s", type=float, default=20, help="how long the idle services are watched")
     parser.add_argument("--on", default="all", help="orchestrators, comma separated, or all")
     measure.folder_option(parser)
     asked = parser.parse_args(argv)
@@ -93,8 +86,8 @@ def main(argv: list[str] | None = None) -> int:
         source = at.home.parent / "published"
         sample.ensure(source, months, rows=asked.rows)
         chosen = select(asked.on, at)
-        facts = {**place.facts(at, chosen), "rows_a_month": asked.rows, "idle_s": asked.idle_s}
-        for row in rows(at, chosen, list(map(str, months)), str(source), asked.rounds, asked.idle_s):
+        facts = {**place.facts(at, chosen), "rows_a_month": asked.rows}
+        for row in rows(at, chosen, list(map(str, months)), str(source), asked.rounds):
             took = f"{row['wall_s']:7.2f} s"
             print(f"{row['orchestrator']:<9} round {row['round']}  {row['turn']:<10}{took}", flush=True)
             found.append(row)

@@ -50,7 +50,7 @@ from core.settings import ROOT, Settings
 PER_TASK, INTERPRETER, IN_PROCESS = ISOLATIONS[TASK_PROCESSES], ISOLATIONS[TASK_INTERPRETERS], "in-process"
 """The kinds of isolation of the zero lines: the last one starts no process."""
 
-FEW = 5
+FEW = 4
 """How often the chain of three tasks is run in a round, in other kinds of isolation than the first."""
 
 FIRST = "first"

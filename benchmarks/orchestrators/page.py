@@ -40,13 +40,12 @@ def page(result: dict[str, Any]) -> str:
             "months again, so that each step finds that nothing is to be done: nearly the orchestrator's own cost. "
             "`start`: the services come up, and in the first round their databases are made as well.\n",
             "## CPU seconds\n",
-            _table(rows, "cpu_s", "load", "unchanged", "start", "idle"),
+            _table(rows, "cpu_s", "load", "unchanged", "start"),
             "User and system time of the whole machine, so PostgreSQL, dbt and the lab are part of it. "
-            f"`idle`: the services have just started, and nothing is asked of them for {number(result['idle_s'])} s; "
-            "[the footprint](footprint.md) has five minutes of it.\n",
+            "What the services use while nothing is asked of them is part of [the footprint](footprint.md).\n",
             *by_role(rows, cpu_key, CPU),
             "## Memory, MB\n",
-            _table(rows, "peak_mb", "load", "unchanged", "idle"),
+            _table(rows, "peak_mb", "load", "unchanged"),
             "The largest sum of what the orchestrator's own processes held, services and runs, without PostgreSQL and "
             "dbt. A page of memory that several processes share counts once (proportional set size).\n",
             *by_role(rows, peak_key, MEMORY),
@@ -57,21 +56,28 @@ def page(result: dict[str, Any]) -> str:
     )
 
 
-def costs(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the table that the README shows, head and lines: a line for each measure, a column for each name."""
-    rows: list[Row] = result["rows"]
-    names, months, idle_s = _names(rows), rows[0]["months"], result["idle_s"]
+def costs(result: dict[str, Any], footprint: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return the table that the README shows, head and lines: a line for each measure, a column for each name.
 
-    def line(title: str, what: str, turn: str, factor: float = 1.0) -> list[str]:
+    It is of the results of a backfill, and of those of `benchmarks.orchestrators.footprint`.
+    """
+    rows: list[Row] = result["rows"]
+    names, months = _names(rows), rows[0]["months"]
+    idle = {row["orchestrator"]: row for row in footprint["rows"] if row["what"] == "idle"}
+
+    def line(title: str, what: str, turn: str) -> list[str]:
         found = [_spread(rows, name, what, turn) for name in names]
-        return [title, *(number(each.median * factor) if each else "-" for each in found)]
+        return [title, *(number(each.median) if each else "-" for each in found)]
+
+    def idle_line(title: str, what: str, factor: float = 1.0) -> list[str]:
+        return [title, *(number(idle[name][what] * factor) if name in idle else "-" for name in names)]
 
     return ["", *names], [
         line(f"{months} months of {result['rows_a_month']:,} rows: seconds", "wall_s", "load"),
         line("the same months again, nothing new: seconds", "wall_s", "unchanged"),
         line(f"{months} months: CPU seconds, with PostgreSQL and dbt", "cpu_s", "load"),
-        line("idle, just started: MB of memory", "peak_mb", "idle"),
-        line("idle, just started: % of one core, with PostgreSQL", "cpu_s", "idle", 100 / idle_s),
+        idle_line("idle services: MB of memory", "peak_mb"),
+        idle_line("idle services: % of one core, with PostgreSQL", "cpu_s", 100 / footprint["idle_s"]),
         line("start of the services: seconds", "wall_s", "start"),
     ]
 
@@ -85,7 +91,7 @@ def _rounds(rows: Iterable[Row]) -> int:
 
 
 def _spread(rows: Iterable[Row], name: str, what: str, turn: str) -> Spread | None:
-    """Return None where the orchestrator has no such turn: the baseline is never idle."""
+    """Return None where the orchestrator has no such turn."""
     values = [row[what] for row in rows if row["orchestrator"] == name and row["turn"] == turn]
     return spread(values) if values else None
 

@@ -16,7 +16,18 @@ GUIDE = "docs/guide/data"
 FILES: Mapping[str, str] = {
     **{
         name: f"benchmarks/results/{name}.json"
-        for name in ("backfill", "floor", "chains", "load", "digest", "growth", "claims", "transform", "drills")
+        for name in (
+            "backfill",
+            "footprint",
+            "floor",
+            "chains",
+            "load",
+            "digest",
+            "growth",
+            "claims",
+            "transform",
+            "drills",
+        )
     },
     **{name: f"tests/faults/results/{name}.json" for name in ("soak", "kill_points")},
     "commands": f"{GUIDE}/commands.json",

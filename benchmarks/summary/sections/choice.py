@@ -73,7 +73,9 @@ def choice(data: Data) -> Html | None:
     if backfill is None or len(_tools(backfill)) < 2:
         return None
     chains = data.get("chains")
-    runs, load, machine, tasks = _runs(backfill), _load(backfill), _machine(backfill), _tasks(chains)
+    footprint = data.get("footprint")
+    runs, load, tasks = _runs(backfill), _load(backfill), _tasks(chains)
+    machine = _machine(backfill, footprint)
     extra = _extra(load, backfill.rows[0]["months"])
     cards = [
         _small(runs, backfill, has_chains=bool(tasks)), _chained(tasks), _new(load, backfill, extra),
@@ -88,7 +90,7 @@ def choice(data: Data) -> Html | None:
         tag("div", *cards, class_="cards"),
         paragraph(tag("strong", "The rule. "), RULE),
         _configured(data),
-        Origin("make bench-tools", "90 minutes", [each for each in (backfill, chains) if each]).line(),
+        Origin("make bench-tools", "90 minutes", [each for each in (backfill, chains, footprint) if each]).line(),
     )
 
 
@@ -115,7 +117,12 @@ def _tools(results: Results) -> list[str]:
 
 def _measure(words: str, results: Results, key: str, turn: str) -> Measure:
     """Return a measure of one turn of the backfill."""
-    found = {name: results.of(orchestrator=name, turn=turn) for name in [PLAIN, *_tools(results)]}
+    return _rows(words, results, key, turn=turn)
+
+
+def _rows(words: str, results: Results, key: str, **conditions: str) -> Measure:
+    """Return a measure of those rows of some results that meet conditions."""
+    found = {name: results.of(orchestrator=name, **conditions) for name in [PLAIN, *_tools(results)]}
     return _split(words, {name: rows.range(key) for name, rows in found.items() if rows})
 
 
@@ -156,11 +163,14 @@ def _task(chains: Results, isolation: str) -> Measure:
     return _split(f"{tasks} tasks in one run, {isolation}: seconds per task (run time / {tasks})", ranges)
 
 
-def _machine(backfill: Results) -> list[Measure]:
+def _machine(backfill: Results, footprint: Results | None) -> list[Measure]:
     """One small machine: what the services hold and use while they idle, and what a backfill needs."""
+    idle = [] if footprint is None else [
+        _rows("Idle services: memory, MB", footprint, "peak_mb", what="idle"),
+        _share(_rows("Idle services: % of a core", footprint, "cpu_s", what="idle"), footprint.value("idle_s")),
+    ]  # fmt: skip
     measures = [
-        _measure("Idle services: memory, MB", backfill, "peak_mb", "idle"),
-        _share(_measure("Just started, and idle: % of a core", backfill, "cpu_s", "idle"), backfill.value("idle_s")),
+        *idle,
         _measure("A backfill: peak memory, MB", backfill, "peak_mb", "load"),
         _measure("Start of the services: seconds", backfill, "wall_s", "start"),
     ]
