@@ -1,9 +1,12 @@
 """The load ledger: one row per (dataset, month), written in the transaction that publishes the rows.
 
-It is the one record of what is loaded. A sequence numbers events with fencing tokens: `fence` is the one that the
-publishing attempt drew when it began, and `seen` the one that was drawn when these bytes were last published, or were
-still the same at the source. An attempt that began before that sees a larger number than its own, and changes nothing:
-the file that it has fetched may be the older version.
+It is the one record of what is loaded. The row that a publication replaces moves to `load_history` in the same
+transaction; nothing but ``triptych history`` reads that table.
+
+A sequence numbers events with fencing tokens: `fence` is the one that the publishing attempt drew when it began, and
+`seen` the one that was drawn when these bytes were last published, or were still the same at the source. An attempt
+that began before that sees a larger number than its own, and changes nothing: the file that it has fetched may be the
+older version.
 
 So every new number must be above all that the ledger holds. A database that was restored or replicated without the
 sequence's value draws smaller ones, and each attempt would take itself for too old, for ever. `next_fence` raises such
@@ -59,6 +62,14 @@ class Entry:
         return asdict(self) | {"month": month, "loaded_at": self.loaded_at.isoformat() if self.loaded_at else None}
 
 
+@dataclass(frozen=True)
+class Publication:
+    """One load that was published, as the ledger recorded it; `is_current` until another one replaced it."""
+
+    entry: Entry
+    is_current: bool
+
+
 _CREATE = sql.SQL(
     """
     CREATE SEQUENCE IF NOT EXISTS {schema}.load_fence START WITH {first};
@@ -80,8 +91,12 @@ _CREATE = sql.SQL(
         source text NOT NULL DEFAULT '',
         UNIQUE NULLS NOT DISTINCT (dataset, month)
     );
+    CREATE TABLE IF NOT EXISTS {schema}.load_history (LIKE {schema}.load_ledger);
     """
 )
+
+_TABLES = ("load_ledger", "load_history")
+"""What is loaded, and what was loaded before."""
 
 _ADD = sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS source text NOT NULL DEFAULT ''")
 
@@ -89,6 +104,7 @@ _ADDED = "source"
 """The column that a ledger of the first version lacks until the next load."""
 
 _NAMES = [field.name for field in fields(Entry) if field.name != _ADDED]
+_EVERY = sql.SQL(", ").join(map(sql.Identifier, [*_NAMES, _ADDED]))
 # A row as JSON has NULL for a column that its table lacks
 _COLUMNS = sql.SQL("{}, coalesce(to_jsonb(load_ledger) ->> {name}, '') AS {column}").format(
     sql.SQL(", ").join(map(sql.Identifier, _NAMES)), name=sql.Literal(_ADDED), column=sql.Identifier(_ADDED)
@@ -97,7 +113,7 @@ _IS_ONE = sql.SQL("dataset = {} AND month IS NOT DISTINCT FROM {}::date")
 
 
 def create(connection: Connection, schema: str) -> None:
-    """Create the ledger, its sequence and its columns where they are missing.
+    """Create the ledger, its history, its sequence and its columns where they are missing.
 
     The sequence starts at the clock's milliseconds: if the schema is dropped and created again while an attempt is
     under way, that attempt is still older than all that follow.
@@ -105,13 +121,16 @@ def create(connection: Connection, schema: str) -> None:
     connection.execute(_CREATE.format(schema=sql.Identifier(schema), first=sql.Literal(_clock())))
     if not is_current(connection, schema):
         # Only the table's owner may do this, and it waits for all readers, even where the column exists.
-        connection.execute(_ADD.format(_name(schema)))
+        for table in _TABLES:
+            connection.execute(_ADD.format(_name(schema, table)))
 
 
 def is_current(connection: Connection, schema: str) -> bool:
-    """Return whether the ledger exists, with all its columns: otherwise `create` makes what is missing."""
-    query = "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = %s AND NOT attisdropped"
-    return connection.execute(query, [_name(schema).as_string(connection), _ADDED]).fetchone() is not None
+    """Return whether the ledger and its history exist, with all columns: otherwise `create` makes what is missing."""
+    query = """SELECT count(*) FROM pg_attribute
+               WHERE attrelid IN (to_regclass(%s), to_regclass(%s)) AND attname = %s AND NOT attisdropped"""
+    names = [_name(schema, table).as_string(connection) for table in _TABLES]
+    return connection.execute(query, [*names, _ADDED]).fetchone() == (len(_TABLES),)
 
 
 def _clock() -> int:
@@ -223,6 +242,29 @@ def entries(connection: Connection, schema: str) -> Iterator[Entry]:
         yield from cursor.execute(query)
 
 
+def has_history(connection: Connection, schema: str) -> bool | None:
+    """Return whether we may read what was loaded before; None where an earlier version loaded, and kept none of it."""
+    name = _name(schema, "load_history").as_string(connection)
+    row = connection.execute("SELECT has_table_privilege(to_regclass(%s), 'SELECT')", [name]).fetchone()
+    return row[0] if row else None
+
+
+def publications(connection: Connection, schema: str) -> list[Publication]:
+    """Return what is loaded, and what was before as far as `has_history`: by dataset and month, the oldest first."""
+    query = sql.SQL("SELECT {}, true FROM {}").format(_COLUMNS, _name(schema))
+    if has_history(connection, schema):
+        # One statement: between two of them, a load may move a row
+        replaced = sql.SQL("SELECT {}, false FROM {}").format(_EVERY, _name(schema, "load_history"))
+        query = sql.SQL("{} UNION ALL {}").format(query, replaced)
+    # An attempt that began before the last publication publishes nothing, so tokens sort by time
+    query = sql.SQL("{} ORDER BY dataset, month, fence").format(query)
+    names = [*_NAMES, _ADDED]
+    return [
+        Publication(Entry(**dict(zip(names, values, strict=True))), is_current)
+        for *values, is_current in connection.execute(query).fetchall()
+    ]
+
+
 def same_bytes(connection: Connection, schema: str, dataset: str, month: Month, sha256: str) -> list[str]:
     """Return the files of other months of `dataset` that were loaded from the same bytes."""
     query = sql.SQL(
@@ -233,8 +275,15 @@ def same_bytes(connection: Connection, schema: str, dataset: str, month: Month, 
 
 
 def write(connection: Connection, schema: str, entry: Entry) -> Entry:
-    """Record `entry` in place of an earlier one of its dataset and month; return it with its `seen`, drawn now."""
-    connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(_name(schema), _one(entry.dataset, entry.month)))
+    """Record `entry` in place of an earlier one of its dataset and month, which moves to the history.
+
+    Return it with its `seen`, drawn now.
+    """
+    move = sql.SQL(
+        "WITH replaced AS (DELETE FROM {} WHERE {} RETURNING {every}) INSERT INTO {} ({every}) TABLE replaced"
+    )
+    one, history = _one(entry.dataset, entry.month), _name(schema, "load_history")
+    connection.execute(move.format(_name(schema), one, history, every=_EVERY))
     # The server's sequence and clock set the other two
     given = {name: value for name, value in asdict(entry).items() if name not in ("seen", "loaded_at")}
     values = sql.SQL(", ").join(map(sql.Literal, given.values()))
@@ -265,5 +314,5 @@ def _one(dataset: str, month: dt.date | None) -> sql.Composed:
     return _IS_ONE.format(sql.Literal(dataset), sql.Literal(month))
 
 
-def _name(schema: str) -> sql.Identifier:
-    return sql.Identifier(schema, "load_ledger")
+def _name(schema: str, table: str = _TABLES[0]) -> sql.Identifier:
+    return sql.Identifier(schema, table)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from airflow_impl.lab import history
 from airflow_impl.lab import services as stack
 from airflow_impl.lab.client import Airflow, Json, path_of
-from core.errors import UsageError
+from core.errors import UsageError, quoted
 from core.lab.protocol import (
     TAXI_PIPELINE,
     Cause,
@@ -81,9 +81,14 @@ def observed(airflow: Airflow, pipeline: str, run_id: str) -> RunRecord:
     """Return a run with its tasks in the order of the pipeline, what they returned, and why one failed.
 
     A mapped task has a record for each of its instances, named by its label, or else by its index, as in ``task[3]``;
-    until it is expanded, it has one, named ``task``.
+    until it is expanded, it has one, named ``task``. Raise `UsageError` when the DAG has no such run.
     """
-    run = airflow.get(path_of({"dag_id": pipeline, "dag_run_id": run_id}))
+    answer = airflow.call("GET", path_of({"dag_id": pipeline, "dag_run_id": run_id}), 404)
+    if not answer.is_success:
+        raise UsageError(
+            f"airflow has no run {quoted(run_id)!r} of {pipeline}: `triptych runs --on airflow` lists them"
+        )
+    run = answer.json()
     path = f"{path_of(run)}/taskInstances"
     instances = sorted(airflow.every(path, "task_instances"), key=place_in(pipeline))
     returned = returned_by(airflow, path)

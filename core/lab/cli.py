@@ -23,6 +23,7 @@ from core.run import DATASET, HELP, JOBS, DatasetName, StrategyName, own_schema
 from core.settings import default_source, settings
 
 if TYPE_CHECKING:
+    from core.database import Connection
     from core.lab.migration import Plan, Step
     from core.lab.protocol import BackfillRequest, BackfillResult, RunRecord
     from core.lab.registry import Orchestrator
@@ -470,19 +471,72 @@ def ledger(
     if schema is not None:
         check_schema_name(schema)
     with _lab() as lab, lab.connect() as connection:
-        names, others = records.schemas(connection)
-        wanted = [name for name in names if schema in (None, name)]
+        wanted = [name for name in _with_ledger(connection, schema) if schema in (None, name)]
         every = {name: list(records.entries(connection, name)) for name in wanted}
     entries = {name: [each for each in some if dataset in (None, each.dataset)] for name, some in every.items()}
-    for name in others if schema is None else {schema} & set(others):
-        display.note(f"{name}: its load_ledger is not Triptych's, or you may not read it: left out")
     if not any(entries.values()):
-        what = "nothing" if dataset is None else f"nothing of {dataset}"
-        where = "" if schema is None else f" in schema {schema!r}"
-        raise UsageError(f"{what} is loaded{where}: run `triptych backfill` first")
+        raise _nothing_loaded(dataset, schema)
     if arguments.write(json, {name: [entry.to_json() for entry in some] for name, some in entries.items()}):
         display.show(display.ledger_table(entries))
     return 0
+
+
+@app.command(epilog="Example: triptych history 2024-01..2024-03 --schema airflow")
+def history(
+    months: Annotated[
+        str | None, typer.Argument(help="2024-01..2024-12, or 2024-01,2024-03; without any, all that is loaded")
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            help="Only what these loaded; by default, whoever did",
+            metavar="ORCHESTRATOR,...|all",
+            autocompletion=completion.orchestrator_list,
+        ),
+    ] = None,
+    dataset: Annotated[DatasetName | None, typer.Option(help="Only this dataset")] = None,
+    schema: Annotated[str | None, typer.Option(help="Only this schema")] = None,
+    json: JsonFile = None,
+) -> int:
+    """Show who loaded each month, in which run, from which bytes, with the run's page.
+
+    One line for each load that was published, the oldest first, also of those that another one has replaced: the
+    ledger's record, joined with that of the orchestrator. Nothing is started: of an orchestrator whose services do not
+    run, the runs are unknown, and it is named.
+    """
+    from core import ledger as records
+    from core.database import check_schema_name
+    from core.lab import display, loads, registry, run_tables
+
+    arguments.check_json(json)
+    if schema is not None:
+        check_schema_name(schema)
+    wanted = None if months is None else [str(month) for month in parse_months(months)]
+    loaders = None if on is None else [each.name for each in registry.select(on, settings())]
+    with _lab() as lab, lab.connect() as connection:
+        names = _with_ledger(connection, schema)
+        for name in names:
+            if schema in (None, name) and records.has_history(connection, name) is False:
+                display.note(f"{name}: you may not read its load_history: replaced loads are left out")
+        every = loads.read(connection, names)
+    chosen = [
+        load
+        for load in every
+        if schema in (None, load.schema)
+        and dataset in (None, load.entry.dataset)
+        and (loaders is None or load.entry.loader in loaders)
+        and (wanted is None or load.month in wanted)
+    ]
+    if not chosen and wanted is None:
+        raise _nothing_loaded(dataset, schema, on)
+    asked = [*registry.of_the_checkout()] if loaders is None else loaders
+    found = loads.joined(settings(), chosen, every, wanted, registry.orchestrators(settings()), asked)
+    if arguments.write(json, found.to_json()) and found.loads:
+        display.show(run_tables.loads_table(found.loads))
+    for line in [*run_tables.loads_lines(found), *found.failed]:
+        display.note(line)
+    return 1 if found.failed else 0
 
 
 @app.command(epilog="Example: triptych doctor")
@@ -500,6 +554,25 @@ def doctor(json: JsonFile = None) -> int:
         display.say(lines(finding))
     arguments.write(json, {"findings": [asdict(finding) for finding in findings]})
     return 1 if any(finding.fix for finding in findings) else 0
+
+
+def _with_ledger(connection: Connection, schema: str | None) -> list[str]:
+    """Return all schemas whose ledger may be read. Of the others, name `schema`, or all for None."""
+    from core import ledger as records
+    from core.lab import display
+
+    names, others = records.schemas(connection)
+    for name in others if schema is None else {schema} & set(others):
+        display.note(f"{name}: its load_ledger is not Triptych's, or you may not read it: left out")
+    return names
+
+
+def _nothing_loaded(dataset: str | None, schema: str | None, by: str | None = None) -> UsageError:
+    """Return the error of a command that has nothing to show."""
+    what = "nothing" if dataset is None else f"nothing of {dataset}"
+    where = "" if schema is None else f" in schema {schema!r}"
+    whose = "" if by is None else f" by {by}"
+    return UsageError(f"{what} is loaded{where}{whose}: run `triptych backfill` first")
 
 
 def _backfill(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from core.errors import TriptychError
 from core.lab import driver
-from core.lab.protocol import Endpoint, RunList, RunRecord, RunsRequest
+from core.lab.protocol import Description, Endpoint, Request, RunList, RunRecord, RunsRequest
 from core.lab.registry import Orchestrator
 from core.lab.running import Running
 from core.settings import Settings
@@ -27,6 +28,42 @@ class History:
     """Those whose services do not run, or whose runner lacks the verb."""
     failed: list[str] = field(default_factory=list)
     """Those that were asked, and did not answer."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """An orchestrator that can be asked now."""
+
+    settings: Settings
+    orchestrator: Orchestrator
+    description: Description
+    endpoint: Endpoint
+
+    def ask(self, verb: str, request: Request) -> dict[str, Any]:
+        """Return the answer of one verb; `endpoint` is filled in."""
+        folder = self.settings.home / self.orchestrator.name
+        return driver.call(
+            self.orchestrator, verb, replace(request, endpoint=self.endpoint.to_json()), folder=folder,
+            env=driver.environment(self.settings, self.orchestrator, folder / "home", dsn=None), stall_s=CALL_S,
+        )  # fmt: skip
+
+
+def reach(settings: Settings, orchestrator: Orchestrator, *verbs: str) -> Reached | str | None:
+    """Return the orchestrator if it can be asked for `verbs`, and otherwise why not; None when it has never run here.
+
+    Nothing is started.
+    """
+    name, folder = orchestrator.name, settings.home / orchestrator.name
+    description = driver.describe(orchestrator, settings)
+    if not set(verbs) <= set(description.verbs):
+        return "its runs can't be listed yet"
+    running = Running.read(folder / "services.json")
+    if description.ports and (running is None or running.dead):
+        return f"not running; `triptych up {name}` shows its runs"
+    if not folder.exists():
+        return None
+    endpoint = Endpoint(str(folder / "home"), running.ports if running else {})
+    return Reached(settings, orchestrator, description, endpoint)
 
 
 def history(settings: Settings, chosen: Sequence[Orchestrator], pipeline: str | None, limit: int) -> History:
@@ -52,21 +89,12 @@ def _created(run: RunRecord) -> dt.datetime:
 
 
 def _of(settings: Settings, orchestrator: Orchestrator, pipeline: str | None, limit: int) -> History:
-    name, folder = orchestrator.name, settings.home / orchestrator.name
     try:
-        description = driver.describe(orchestrator, settings)
-        if "runs" not in description.verbs:
-            return History(silent=[f"{name}: its runs can't be listed yet"])
-        running = Running.read(folder / "services.json")
-        if description.ports and (running is None or running.dead):
-            return History(silent=[f"{name}: not running; `triptych up {name}` shows its runs"])
-        if not folder.exists():
+        reached = reach(settings, orchestrator, "runs")
+        if isinstance(reached, str):
+            return History(silent=[f"{orchestrator.name}: {reached}"])
+        if reached is None:
             return History()
-        endpoint = Endpoint(str(folder / "home"), running.ports if running else {})
-        answer = driver.call(
-            orchestrator, "runs", RunsRequest(pipeline, limit, endpoint=endpoint.to_json()), folder=folder,
-            env=driver.environment(settings, orchestrator, folder / "home", dsn=None), stall_s=CALL_S,
-        )  # fmt: skip
-        return History(RunList.from_json(answer).runs)
+        return History(RunList.from_json(reached.ask("runs", RunsRequest(pipeline, limit))).runs)
     except TriptychError as error:
-        return History(failed=[f"{name}: {error}"])
+        return History(failed=[f"{orchestrator.name}: {error}"])

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from core.errors import TransientError, UsageError
+from core.errors import TransientError, UsageError, quoted
 from core.lab.protocol import (
     TAXI_PIPELINE,
     TAXI_RANGE,
@@ -149,8 +149,10 @@ def observed(client: Client, _pipeline: str, run_id: str) -> RunRecord:
 
 
 def whole(client: Client, run_id: str) -> dict[str, Any]:
-    """Return a run with all of its events: an answer has a page of them."""
-    run = client.one(queries.RUN, {"id": run_id}, "Run")
+    """Return a run with all of its events: an answer has a page of them. Raise `UsageError` when there is none."""
+    run = client.one(queries.RUN, {"id": run_id}, "Run", "RunNotFoundError")
+    if run["__typename"] != "Run":
+        raise UsageError(f"dagster has no run {quoted(run_id)!r}: `triptych runs --on dagster` lists them")
     events = page = run["eventConnection"]
     while page["hasMore"]:
         page = client.one(queries.RUN, {"id": run_id, "cursor": page["cursor"]}, "Run")["eventConnection"]

@@ -46,11 +46,20 @@ class Prefect:
         """Send a request that may be repeated, and return the decoded answer; raise unless it is a success."""
         return patiently(lambda: self._once(method, path, body), self.patience_s)
 
-    def _once(self, method: str, path: str, body: Json | None) -> Any:
+    def find(self, path: str) -> Json | None:
+        """Return the object at `path`, whose last part is its id; None when there is none."""
+        # 422: it is no id at all.
+        found: Json | None = patiently(lambda: self._once("GET", path, None, 404, 422), self.patience_s)
+        return found
+
+    def _once(self, method: str, path: str, body: Json | None, *none: int) -> Any:
+        """Send a request; return None for a status of `none`."""
         try:
             answer = self._http.request(method, path, json=body)
         except httpx.HTTPError as error:
             raise TransientError(f"Prefect's server at {self._http.base_url} does not answer: {error!r}") from error
+        if answer.status_code in none:
+            return None
         if not answer.is_success:
             fault = TransientError if answer.is_server_error else PermanentError
             raise fault(f"Prefect refused {method} {path}: {answer.status_code} {answer.text[:500]}")

@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from core.errors import UsageError, quoted
 from core.lab.protocol import (
     TAXI_PIPELINE,
     TAXI_RANGE,
@@ -62,8 +63,13 @@ def newest(prefect: Prefect, pipeline: str | None, limit: int) -> list[RunRecord
 
 
 def observed(prefect: Prefect, _pipeline: str, run_id: str) -> RunRecord:
-    """Return a run of any flow with its tasks; it still runs while the ends of its tasks may arrive."""
-    run = prefect.call("GET", f"/flow_runs/{run_id}")
+    """Return a run of any flow with its tasks; it still runs while the ends of its tasks may arrive.
+
+    Raise `UsageError` when there is no such run.
+    """
+    run = prefect.find(f"/flow_runs/{run_id}")
+    if run is None:
+        raise UsageError(f"prefect has no run {quoted(run_id)!r}: `triptych runs --on prefect` lists them")
     of_run = {"flow_runs": {"id": {"any_": [run_id]}}}
     task_runs = prefect.filter("task_runs", of_run)
     artifacts = prefect.filter("artifacts", {**of_run, "artifacts": {"type": {"any_": ["table", "markdown"]}}})

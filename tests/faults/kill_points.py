@@ -7,7 +7,7 @@ run again for each point and fault, and each time
     2   a reader looks: the month is the complete old one or the complete new one, and the other months are as before
     3   the ledger says what the tables hold
     4   the same step runs again, without a fault
-    5   tables, ledger, relations and files are compared with those that an undisturbed run leaves
+    5   tables, ledger, its history, relations and files are compared with those that an undisturbed run leaves
 
 A fault that cannot meet a point is not injected there: no connection is open while files are fetched. A fault outside
 the loader is injected after a point only if no other point follows at once. With --sample, SIGKILL is injected at every
@@ -217,15 +217,17 @@ class Bench:
         return "; ".join([first.how, seen, *(faulty or [AS_UNDISTURBED])])
 
     def content(self, home: Path) -> dict[str, Any]:
-        """Return digests of the tables, relations, files, and the ledger without what differs from run to run."""
+        """Return digests of the tables, relations, files, and the ledger without what differs by run."""
         relations = self.at.ask(_RELATIONS, [SCHEMA])
         files = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
-        found: dict[str, Any] = {"months": {}, "zones": None, "ledger": [], "relations": relations, "files": files}
+        found: dict[str, Any] = {"months": {}, "zones": None, "ledger": [], "history": []}
+        found |= {"relations": relations, "files": files}
         if any(name == "load_ledger" for name, *_ in relations):
             months = digest.by_month(self.at.observer, SCHEMA, "raw_trips")
             found["months"] = {month: content.hex for month, content in months.items()}
             found["zones"] = digest.table(self.at.observer, SCHEMA, "raw_zones").hex
-            found["ledger"] = self.at.ask(_LEDGER)
+            found["ledger"] = self.at.ask(_LEDGER.format("load_ledger"))
+            found["history"] = self.at.ask(_LEDGER.format("load_history"))
         return found
 
 
@@ -236,7 +238,7 @@ _RELATIONS = """
 _LEDGER = f"""
     SELECT dataset, to_char(month, 'YYYY-MM'), source_file, source_sha256, source_bytes, row_count, content_digest,
            declaration, strategy, loader
-    FROM {SCHEMA}.load_ledger ORDER BY dataset, month
+    FROM {SCHEMA}.{{}} ORDER BY dataset, month, fence
 """
 
 

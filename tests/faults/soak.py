@@ -50,7 +50,7 @@ QUIET_EVERY = 50
 """Kills between two pauses, in which the ledger is compared with the tables."""
 
 _STEPS = (
-    ("pg_advisory", "lock"), ("COPY", "copy"), ("_side", "copy"), ("DELETE FROM load_ledger", "ledger"),
+    ("pg_advisory", "lock"), ("COPY", "copy"), ("_side", "copy"), ("WITH replaced", "ledger"),
     ("INSERT INTO load_ledger", "ledger"), ("UPDATE load_ledger", "ledger"), ("DELETE FROM", "copy"), ("MERGE", "copy"),
     ("WITH old", "copy"), ("SAVEPOINT", "swap"), ("COMMIT", "commit"),
 )  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 from core import digest, ledger, load, pipeline
 from core.database import connect
 from core.datasets import GREEN, ZONES
-from core.errors import Busy, PermanentError
+from core.errors import Busy, PermanentError, SchemaDrift
 from core.extract import sample
 from core.month import Month
 from core.run import Run
@@ -66,6 +66,70 @@ def test_a_ledger_of_the_first_version_is_read_and_gets_its_column_with_the_next
         pipeline.ingest_month(Run(str(folder), SCHEMA, loader="test"), OTHER)
         found = {entry.month: entry.source for entry in ledger.entries(connection, SCHEMA)}
     assert found == {MONTH.first_day: "", OTHER.first_day: str(folder)}
+
+
+def history(schema: str = SCHEMA) -> list[tuple[dt.date | None, str, bool]]:
+    """Return the month, the run and whether it is current, of each publication."""
+    with connect("test") as connection:
+        return [(one.entry.month, one.entry.run_id, one.is_current) for one in ledger.publications(connection, schema)]
+
+
+def test_a_publication_moves_the_entry_that_it_replaces_to_the_history(folder: Path, warehouse: str) -> None:
+    attempt_zones(folder, run_id="zones")
+    first = attempt(folder, run_id="one").entry
+    attempt(folder, OTHER, run_id="other")
+    attempt(folder, run_id="two", force=True)
+    loading.write(folder, seed=2)
+    attempt(folder, run_id="three", strategy="upsert")
+    assert attempt(folder, run_id="four").state == "unchanged"
+    attempt_zones(folder, run_id="again", force=True)
+    assert history() == [
+        (MONTH.first_day, "one", False), (MONTH.first_day, "two", False), (MONTH.first_day, "three", True),
+        (OTHER.first_day, "other", True), (None, "zones", False), (None, "again", True),
+    ]  # fmt: skip
+    with connect("test") as connection:
+        found = [one.entry for one in ledger.publications(connection, SCHEMA)]
+        assert found[0] == dataclasses.replace(first, loaded_at=ANY)
+        assert [one for one in found if one.run_id in ("three", "other", "again")] == list(
+            ledger.entries(connection, SCHEMA)
+        )
+
+
+def test_a_publication_that_is_rolled_back_moves_nothing(folder: Path, warehouse: str) -> None:
+    attempt(folder, run_id="one")
+    bad = order(folder, force=True)
+    with pytest.raises(SchemaDrift):
+        load.load(dataclasses.replace(bad, file=loading.lossy(bad.file)))
+    with connect("test") as connection, connection.transaction(force_rollback=True):
+        ledger.write(connection, SCHEMA, entry())
+    assert history() == [(MONTH.first_day, "one", True)]
+
+
+def test_a_ledger_without_a_history_is_read_and_gets_one_with_the_next_load(folder: Path, warehouse: str) -> None:
+    attempt(folder, run_id="old")
+    attempt(folder, OTHER, run_id="other")
+    execute(f"DROP TABLE {SCHEMA}.load_history; ALTER TABLE {SCHEMA}.load_ledger DROP COLUMN source")
+    assert history() == [(MONTH.first_day, "old", True), (OTHER.first_day, "other", True)]
+    with connect("test") as connection:
+        assert ledger.has_history(connection, SCHEMA) is None
+    attempt(folder, run_id="new", force=True)
+    assert history() == [
+        (MONTH.first_day, "old", False), (MONTH.first_day, "new", True), (OTHER.first_day, "other", True),
+    ]  # fmt: skip
+
+
+def test_a_history_that_may_not_be_read_hides_no_ledger(folder: Path, warehouse: str) -> None:
+    for _ in range(2):
+        attempt(folder, force=True)
+    with connect("test") as connection:
+        connection.execute(
+            f"CREATE ROLE reader; GRANT USAGE ON SCHEMA {SCHEMA} TO reader; "
+            f"GRANT SELECT ON {SCHEMA}.load_ledger TO reader; SET LOCAL ROLE reader".encode()
+        )
+        assert ledger.has_history(connection, SCHEMA) is False
+        assert [one.is_current for one in ledger.publications(connection, SCHEMA)] == [True]
+        connection.rollback()
+        assert ledger.has_history(connection, SCHEMA) is True
 
 
 def test_another_table_of_that_name_is_told_apart(folder: Path, warehouse: str) -> None:

@@ -57,7 +57,7 @@ from tests.integration.loading import (
 
 EACH = pytest.mark.parametrize("strategy", STRATEGIES)
 IN_PLACE = pytest.mark.parametrize("strategy", ["delete-append", "overwrite", "upsert"])
-EMPTY = {"raw_trips", "raw_zones", "load_ledger", "load_fence"}
+EMPTY = {"raw_trips", "raw_zones", "load_ledger", "load_history", "load_fence"}
 
 
 @pytest.fixture

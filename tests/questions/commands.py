@@ -148,6 +148,12 @@ COMMANDS = (
     # A history is read from services that run, so these come last.
     Command("history", "triptych runs --limit 8", before="triptych up", needs=("identical",)),
     Command("status", "triptych status", needs=("history",)),
+    Command(
+        "whose",
+        "triptych run taxi_pipeline --on dagster --month 2024-01 --set schema=airflow --set force=true > /dev/null\n"
+        "triptych history 2024-01 --schema airflow",
+        needs=("status",),
+    ),
 )
 
 MASKS = (

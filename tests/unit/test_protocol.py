@@ -316,6 +316,21 @@ def test_many_runs_are_started_with_one_client(tmp_path: Path) -> None:
     assert asked == [("/x", "p", {"a": 1}, None)] * 2 and len(clients) == 1
 
 
+def test_runs_are_looked_up_in_each_pipeline_and_those_that_are_gone_are_left_out(tmp_path: Path) -> None:
+    class Recorded:
+        def observed(self, client: str, pipeline: str, run_id: str) -> RunRecord:
+            if (pipeline, run_id) not in [("p", "1"), ("q", "2")]:
+                raise UsageError("no such run")
+            return RunRecord(client, pipeline, run_id, "success", "manual")
+
+    verbs = run_verbs(lambda endpoint: nullcontext(endpoint["home"]), cast(Any, Recorded()), every_s=0)
+    wanted = {"run_ids": ["2", "3", "1"], "pipelines": ["p", "q"], "endpoint": {"home": "/x"}}
+    progress = tmp_path / "progress"
+    found = cast(RunList, verbs["look_up"](wanted, Progress(progress)))
+    assert [(run.orchestrator, run.pipeline, run.run_id) for run in found.runs] == [("/x", "q", "2"), ("/x", "p", "1")]
+    assert progress.read_text().count("\n") == 3, "it is alive"
+
+
 @pytest.mark.parametrize(
     ("state", "error", "said"),
     [

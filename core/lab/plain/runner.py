@@ -96,6 +96,7 @@ if __name__ == "__main__":
                 "backfill": backfill,
                 "start": runs.start,
                 "observe": runs.observe,
+                "look_up": runs.look_up,
                 "runs": runs.runs,
                 "cancel": runs.cancel,
                 "delete": runs.delete,

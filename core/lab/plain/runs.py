@@ -22,12 +22,14 @@ from core.lab.protocol import (
     ProcessesRequest,
     ProcessList,
     Progress,
+    RunIdsRequest,
     RunList,
     RunRecord,
     RunRequest,
     RunsRequest,
     StartRequest,
     follow,
+    looked_up,
 )
 from core.month import Month
 from core.run import Run
@@ -69,6 +71,13 @@ def observe(data: dict[str, Any], progress: Progress) -> RunRecord:
     request = RunRequest.from_json(data)
     store = Store(request.endpoint["home"])
     return follow(request, lambda: store.read(request.run_id), progress, POLL_S)
+
+
+def look_up(data: dict[str, Any], progress: Progress) -> RunList:
+    """Return the records of those runs that are still kept."""
+    request = RunIdsRequest.from_json(data)
+    store = Store(request.endpoint["home"])
+    return looked_up(request, lambda _, run_id: store.read(run_id), progress)
 
 
 def runs(data: dict[str, Any], _: Progress) -> RunList:

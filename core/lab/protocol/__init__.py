@@ -16,6 +16,7 @@ Verbs
     start      StartRequest      -> {"run_id"}      starts one run, as a user does by hand, and does not wait for it
     start_many ManyRequest       -> {"run_ids"}     starts many runs so, with one client
     observe    RunRequest        -> RunRecord       what the orchestrator recorded of a run; may wait for its end
+    look_up    RunIdsRequest     -> RunList         what it recorded of many runs, less those that are gone
     runs       RunsRequest       -> RunList         the newest runs, whoever started them
     cancel     RunRequest        -> {}              asks the orchestrator to cancel a run, unless it has ended
     retry      RunRequest        -> {"run_id"}      runs again what failed in a run that has ended, as its page does
@@ -57,6 +58,7 @@ from core.lab.protocol.requests import (
     Mode,
     ProcessesRequest,
     Request,
+    RunIdsRequest,
     RunRequest,
     RunsRequest,
     ScheduleRequest,
@@ -72,6 +74,7 @@ from core.lab.protocol.serving import (
     Verb,
     canceled_with_us,
     follow,
+    looked_up,
     progress_path,
     read_result,
     serve,
@@ -104,6 +107,7 @@ __all__ = [
     "Progress",
     "Request",
     "Role",
+    "RunIdsRequest",
     "RunList",
     "RunRecord",
     "RunRequest",
@@ -126,6 +130,7 @@ __all__ = [
     "follow",
     "further",
     "guards_as_shipped",
+    "looked_up",
     "month_of_run",
     "month_record",
     "progress_path",

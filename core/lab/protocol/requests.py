@@ -70,6 +70,14 @@ class RunRequest(Request):
 
 
 @dataclass(frozen=True)
+class RunIdsRequest(Request):
+    """Runs of which only the ids are known, each of one of these `pipelines`: they are tried in this order."""
+
+    run_ids: list[str]
+    pipelines: list[str]
+
+
+@dataclass(frozen=True)
 class RunsRequest(Request):
     """The newest `limit` runs of one pipeline, or of all."""
 

@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 from core.errors import PermanentError, TransientError, TriptychError, UsageError
 from core.lab.protocol.message import Message
-from core.lab.protocol.records import MonthRecord, RunRecord
-from core.lab.protocol.requests import Request, RunRequest
+from core.lab.protocol.records import MonthRecord, RunList, RunRecord
+from core.lab.protocol.requests import Request, RunIdsRequest, RunRequest
 from core.lab.protocol.services import Description
 
 Client = TypeVar("Client")
@@ -121,6 +121,22 @@ def follow(asked: RunRequest, look: Callable[[], RunRecord], progress: Progress,
         if record.has_ended or time.monotonic() >= end:
             return record
         time.sleep(every_s)
+
+
+def looked_up(asked: RunIdsRequest, look: Callable[[str, str], RunRecord], progress: Progress) -> RunList:
+    """Return those of the runs that there are: the body of the verb `look_up`.
+
+    `look` is called with a pipeline and a run's id, and raises `UsageError` when the pipeline has no such run.
+    """
+    found = []
+    for run_id in asked.run_ids:
+        # Each takes some calls: without a line for each, a long list would look stalled.
+        progress(run_id, "running")
+        for pipeline in asked.pipelines:
+            with suppress(UsageError):
+                found.append(look(pipeline, run_id))
+                break
+    return RunList(found)
 
 
 @contextmanager

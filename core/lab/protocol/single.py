@@ -11,11 +11,12 @@ from core.lab.protocol.requests import (
     LimitRequest,
     ManyRequest,
     ProcessesRequest,
+    RunIdsRequest,
     RunRequest,
     RunsRequest,
     StartRequest,
 )
-from core.lab.protocol.serving import Asked, Progress, Verb, follow, with_client
+from core.lab.protocol.serving import Asked, Progress, Verb, follow, looked_up, with_client
 
 Json = dict[str, Any]
 Client = TypeVar("Client")
@@ -29,7 +30,7 @@ class SingleRuns(Protocol[Client_contra]):
         """Start a run by hand, and return its id."""
 
     def observed(self, client: Client_contra, pipeline: str, run_id: str, /) -> RunRecord:
-        """Return the record of a run, with its tasks."""
+        """Return the record of a run, with its tasks; raise `UsageError` when the pipeline has no such run."""
 
     def newest(self, client: Client_contra, pipeline: str | None, limit: int, /) -> list[RunRecord]:
         """Return the newest runs of a pipeline, or of all."""
@@ -64,6 +65,9 @@ def run_verbs(
     def observe(client: Client, wanted: RunRequest, progress: Progress) -> RunRecord:
         return follow(wanted, lambda: runs.observed(client, wanted.pipeline, wanted.run_id), progress, every_s)
 
+    def look_up(client: Client, wanted: RunIdsRequest, progress: Progress) -> RunList:
+        return looked_up(wanted, lambda pipeline, run_id: runs.observed(client, pipeline, run_id), progress)
+
     def start_many(client: Client, wanted: ManyRequest, _: Progress) -> Json:
         one = StartRequest(wanted.pipeline, wanted.parameters)
         return {"run_ids": [runs.start(client, one) for _ in range(wanted.count)]}
@@ -72,6 +76,7 @@ def run_verbs(
         "start": verb(StartRequest, lambda client, wanted, _: {"run_id": runs.start(client, wanted)}),
         "start_many": verb(ManyRequest, start_many),
         "observe": verb(RunRequest, observe),
+        "look_up": verb(RunIdsRequest, look_up),
         "runs": verb(
             RunsRequest, lambda client, wanted, _: RunList(runs.newest(client, wanted.pipeline, wanted.limit))
         ),

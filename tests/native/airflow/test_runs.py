@@ -123,3 +123,8 @@ def test_a_start_finds_its_own_run_of_a_date_and_refuses_a_second_one(is_there: 
 
 def test_a_pipeline_that_does_not_exist_has_no_runs() -> None:
     assert runs.newest(client_of(lambda _: httpx.Response(404)), "none", 5) == []
+
+
+def test_a_run_that_is_gone_is_a_clear_line() -> None:
+    with pytest.raises(UsageError, match="airflow has no run 'x' of taxi_pipeline: `triptych runs --on airflow` lists"):
+        runs.observed(client_of(lambda _: httpx.Response(404)), "taxi_pipeline", "x")

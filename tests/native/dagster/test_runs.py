@@ -415,3 +415,9 @@ def test_the_error_of_a_run_is_what_its_step_raised(around: list[str]) -> None:
         Web(RUN=[of_job("FAILURE", stepKeysToExecute=[], eventConnection=logged(event))]).client(), "job", "r1"
     )
     assert record.error == "ValueError: told to"
+
+
+def test_a_run_that_is_gone_is_a_clear_line() -> None:
+    web = Web(RUN=[{"__typename": "RunNotFoundError", "message": "Run r9 could not be found."}])
+    with pytest.raises(UsageError, match="dagster has no run 'r9': `triptych runs --on dagster` lists them"):
+        runs.observed(web.client(), "taxi_pipeline", "r9")

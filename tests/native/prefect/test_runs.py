@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from core.errors import UsageError
 from prefect_impl.lab import runs
 from prefect_impl.lab.client import Json, Prefect
 
@@ -131,3 +132,10 @@ def test_more_runs_than_the_server_returns_at_once() -> None:
     prefect = Prefect("http://127.0.0.1:1", httpx.MockTransport(answer), 0)
     for limit in (200, 230, 300):
         assert [run.run_id for run in runs.newest(prefect, None, limit)] == [run["id"] for run in every[:limit]]
+
+
+@pytest.mark.parametrize("code", [404, 422], ids=["gone", "no id"])
+def test_a_run_that_is_gone_is_a_clear_line(code: int) -> None:
+    prefect = Prefect("http://127.0.0.1:1", httpx.MockTransport(lambda _: httpx.Response(code)), 0)
+    with pytest.raises(UsageError, match="prefect has no run 'x': `triptych runs --on prefect` lists them"):
+        runs.observed(prefect, "taxi_pipeline", "x")
