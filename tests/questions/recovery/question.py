@@ -327,7 +327,7 @@ CASES = (
         "again, what has failed", "backfilled", lambda found: found[1],
         {"runs": ["2024-02"], "in the table": [*BACKFILLED]}, PARENT,
     ),
-    Case("what both call of February", "backfilled", lambda found: found[2], None, PARENT),
+    Case("tasks called for February, in both together", "backfilled", lambda found: found[2], None, PARENT),
     Case(
         "a run that failed at its second step, retried", "from_load", lambda found: found["calls"],
         {"state": "success", "fetch": 1, "load": 2, "report": 1}, in_tests=True,
@@ -336,7 +336,7 @@ CASES = (
         "a run that failed at its last step, retried", "from_report", lambda found: found["calls"],
         {"state": "success", "fetch": 1, "load": 1, "report": 2},
     ),
-    Case("the retry is a run", "from_load", lambda found: found["run"], in_tests=True),
+    Case("the run in which it is retried", "from_load", lambda found: found["run"], in_tests=True),
     Case(
         "the code of the retry, when a new version has been deployed", "from_load", lambda found: found["code"], "new",
     ),
@@ -360,7 +360,7 @@ CASES = (
         "the same, in a task without retries", "canceled_alone", after_cancellation,
         {"run": "canceled", "process gone within 30 s": True, "its finally ran": True, "in the table": "nothing"},
     ),
-    Case("seconds until that process is gone", "canceled_alone", lambda found: found.gone_s),
+    Case("seconds from the cancellation to the end of that process", "canceled_alone", lambda found: found.gone_s),
     Case(
         "run again after that", "canceled_alone", lambda found: found.again,
         {"state": "success", "in the table": "all of it"},
