@@ -35,7 +35,7 @@ FILES: Mapping[str, str] = {
 }
 """Every file of results by its name, by its path in the checkout. One that is missing leaves out its section."""
 
-QUESTIONS = ("branch", "trigger_rules", "events", "dependencies", "values", "dates", "dynamic", "limits")
+QUESTIONS = ("branch", "trigger_rules", "events", "dependencies", "values", "dates", "dynamic", "limits", "recovery")
 """The questions of the guide, in its order."""
 
 CAPABILITIES = "docs/capabilities.md"

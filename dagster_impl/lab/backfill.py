@@ -94,6 +94,8 @@ def launch(client: Client, wanted: BackfillRequest, months: list[str]) -> str:
             "repositorySelector": repository_of(client, wanted.pipeline),
         },
         "partitionNames": months,
+        # Their runs then begin at the step that failed, as when a backfill's page re-executes it from failure.
+        "fromFailure": wanted.which == "failed",
         "title": f"{spans(months)} -> {wanted.schema or wanted.pipeline}",
         "tags": [tag, *schema],
         "runConfigData": as_resource(wanted.parameters),

@@ -97,7 +97,9 @@ def reader(client: Client, pipeline: str) -> native.Reader:
 
     def read(month: str, runs: Sequence[Mapping[str, Any]]) -> MonthRecord:
         # The run of a range has no month of its own.
-        return month_of_run(replace(single.observed(client, pipeline, runs[-1]["id"]), partition=month), declared)
+        run = replace(single.observed(client, pipeline, runs[-1]["id"]), partition=month)
+        # Its record has all of its steps. A run from failure has none of those before the one that failed.
+        return month_of_run(run, replace(declared, tasks=[task.task for task in run.tasks]))
 
     return read
 

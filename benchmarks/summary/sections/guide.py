@@ -17,6 +17,7 @@ WORDS = {
     "dates": "Dates and schedules: which month does a run get?",
     "dynamic": "Dynamic work: a range as one mapped run",
     "limits": "Limits: what keeps two tasks apart?",
+    "recovery": "Recovery: what is run again, and what ends when it is told to?",
 }
 
 

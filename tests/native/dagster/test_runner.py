@@ -21,9 +21,21 @@ from graphql import parse, validate
 
 from core import waiting
 from core.errors import RETRIES, TransientError, TriptychError
-from core.lab.protocol import ONE_THREAD, BackfillRequest, BackfillResult, Endpoint, Progress
+from core.lab.protocol import (
+    ONE_THREAD,
+    BackfillRequest,
+    BackfillResult,
+    Endpoint,
+    Pipeline,
+    Progress,
+    RunRecord,
+    TaskRecord,
+    Which,
+    further,
+)
 from core.settings import settings
 from dagster_impl.lab import backfill, client, code_server, daemon, history, queries, runner, services
+from dagster_impl.lab import runs as single
 from dagster_impl.lab.daemon import wait_for_code_servers
 from dagster_impl.lab.run_queue import QuickRunCoordinator
 
@@ -365,7 +377,7 @@ class Web:
         return {"__typename": "AssetNode", "partitionKeys": ["2024-01", "2024-02"]}
 
     def on_launch(self, params: dict[str, Any]) -> dict[str, Any]:
-        self.backfills.insert(0, {"id": f"b{len(self.backfills)}", "tags": params["tags"]})
+        self.backfills.insert(0, {"id": f"b{len(self.backfills)}", "tags": params["tags"], "params": params})
         return {"__typename": "LaunchBackfillSuccess", "backfillId": self.backfills[0]["id"]}
 
     def on_backfills(self, tag: dict[str, Any]) -> dict[str, Any]:
@@ -491,3 +503,21 @@ def test_a_page_shows_the_schema_of_a_backfill_and_no_tag_that_only_the_lab_read
     run_backfill(web, ["2024-01"])
     shown = [tag for tag in web.backfills[0]["tags"] if get_tag_type(tag["key"]) is not TagType.HIDDEN]
     assert shown == [{"key": "schema", "value": "schema"}]
+
+
+@pytest.mark.parametrize(("which", "from_failure"), [("all", False), ("missing", False), ("failed", True)])
+def test_months_that_failed_begin_at_the_step_that_failed(which: Which, from_failure: bool) -> None:
+    web = Web(ENDED)
+    web_server = client.Client(Endpoint("home", {"web": 1}), httpx.MockTransport(web))
+    backfill.launch(web_server, BackfillRequest(["2024-01"], "folder", "schema", which=which), ["2024-01"])
+    assert web.backfills[0]["params"]["fromFailure"] is from_failure
+
+
+def test_a_month_is_judged_by_the_steps_of_its_last_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run from failure has none of the steps before the one that failed."""
+    monkeypatch.setattr(further, "pipelines", lambda _: [Pipeline("monthly", ["fetch", "load"], "load")])
+    ran = RunRecord("dagster", "monthly", "second", "success", "retry", tasks=[TaskRecord("load", "success", 1)])
+    monkeypatch.setattr(single, "observed", lambda *_: ran)
+    web_server = client.Client(Endpoint("home", {"web": 1}), httpx.MockTransport(Web(ENDED)))
+    month = runner.reader(web_server, "monthly")("2024-01", [{"id": "first"}, {"id": "second"}])
+    assert (month.month, month.state, [task.task for task in month.tasks]) == ("2024-01", "success", ["load"])
