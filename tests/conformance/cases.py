@@ -51,8 +51,9 @@ class Expected:
     """For ``by design``: the address of the page that says so."""
     documented: Holds | None = None
     """For ``by design``: whether what was observed is what that page says."""
-    absent: Sequence[str] = ()
-    """For ``unsupported``: names, such as ``prefect.backfill``, that would exist if the construct did."""
+    absent: str = ""
+    """For ``unsupported``: a word, such as ``backfill``, that a function or class of the orchestrator would have in its
+    name if it had the construct."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def check(case: Case) -> None:
         has_no_code = case.code(name) is None
         demand(
             (expected.verdict == "unsupported") == bool(expected.absent) == has_no_code,
-            f"{name}: what is unsupported, and only that, has no {FILES[name]}, and names in `absent`",
+            f"{name}: what is unsupported, and only that, has no {FILES[name]}, and a word in `absent`",
         )
 
 

@@ -106,7 +106,7 @@ def part(case: Case, cells: Cells) -> str:
 def of_tool(case: Case, tool: str, cell: Cell | None) -> str:
     """Return what the page says of one cell."""
     code, expected = case.code(tool), case.expected[tool]
-    shown = f"[code]({link(code)})" if code else f"no code: {', '.join(expected.absent)} do not exist"
+    shown = f"[code]({link(code)})" if code else f"no code: nothing in its package is named `{expected.absent}`"
     title = f'<a id="{case.name}-{tool}"></a>\n\n### {ORCHESTRATORS[tool]}: {cell.words if cell else NOT_RUN}\n'
     why = (
         f"{expected.reason} Documented [there]({expected.documentation})."

@@ -86,7 +86,7 @@ def test_a_whole_declaration_is_taken() -> None:
         ({"expected": {"airflow": Expected("right", "")}}, "it expects something of airflow only"),
         ({"dagster": Expected("by design", "")}, "dagster: what is by design, and only that, has its documentation"),
         ({"dagster": Expected("right", "", "https://example.com")}, "dagster: what is by design, and only that"),
-        ({"dagster": Expected("unsupported", "", absent=["dagster.x"])}, "dagster: what is unsupported, and only that"),
+        ({"dagster": Expected("unsupported", "", absent="backfill")}, "dagster: what is unsupported, and only that"),
         ({"dagster": Expected("unsupported", "")}, "dagster: what is unsupported, and only that, has no dagster_defs"),
         ({"dagster": Expected("fine", "")}, "dagster: there is no verdict 'fine'"),  # type: ignore[arg-type]
     ],
@@ -196,7 +196,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     two = {name: replace(MADE_UP, name=name) for name in ("decimal_value", "burst_of_events")}
     monkeypatch.setattr(command, "cases", lambda: two)
     monkeypatch.setattr(command, "bench_for", found.bench)
-    monkeypatch.setattr(command.running, "ask", found.ask)
+    monkeypatch.setattr(running, "ask", found.ask)
     monkeypatch.setattr(command, "chosen_tools", lambda on: on.split(","))
     return found
 
@@ -328,9 +328,12 @@ def test_the_settings_of_a_cell_are_those_that_it_ran_with() -> None:
 
 
 def test_what_is_unsupported_must_be_absent() -> None:
-    running.check_absence(Path(sys.executable), ["json.backfill", "no_such_module.backfill"])
-    with pytest.raises(PermanentError, match=r"json\.loads exists: the construct is not absent any more"):
-        running.check_absence(Path(sys.executable), ["json.backfill", "json.loads"])
+    python = Path(sys.prefix, "bin", "python")
+    assert running.check_absence(python, "filelock", "backfill") > 0
+    with pytest.raises(PermanentError, match=r"filelock defines \w*timeout\w*: the construct is not absent"):
+        running.check_absence(python, "filelock", "timeout")
+    with pytest.raises(PermanentError, match="there is no package no_such_package"):
+        running.check_absence(python, "no_such_package", "backfill")
 
 
 @pytest.mark.parametrize(
