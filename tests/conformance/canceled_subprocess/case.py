@@ -41,9 +41,9 @@ def observe(asking: Asking) -> Observed:
 def backend(asking: Asking, name: str) -> int | None:
     """Return the process of the program that has a connection under this name."""
     with asking.bench.connect() as connection:
-        query = "SELECT application_name FROM pg_stat_activity WHERE starts_with(application_name, %s)"
-        row = connection.execute(query, [f"{name} pid="]).fetchone()
-    found = re.search(r"pid=(\d+)$", str(row[0])) if row else None
+        query = "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE %s"
+        row = connection.execute(query, [f"triptych pid=% {name}"]).fetchone()
+    found = re.search(r"pid=(\d+)", str(row[0])) if row else None
     return int(found[1]) if found else None
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
-import psycopg
-
-from core.settings import settings
+from core import database
 
 LIMIT_S = 120.0
 """How long it works when nobody ends it."""
@@ -16,9 +13,8 @@ LIMIT_S = 120.0
 
 def main() -> None:
     """Ask the warehouse short questions, so that it notices soon when this program is gone."""
-    name = f"{sys.argv[1]} pid={os.getpid()}"
     end = time.monotonic() + LIMIT_S
-    with psycopg.connect(settings().dsn or "", application_name=name, autocommit=True) as connection:
+    with database.connect(sys.argv[1], autocommit=True) as connection:
         while time.monotonic() < end:
             connection.execute("SELECT pg_sleep(0.2)")
 
