@@ -10,13 +10,13 @@ from airflow.sdk import Asset, Metadata, dag, task
 TRIPS = Asset("burst_of_events_trips", uri="x-triptych://burst_of_events/trips")
 
 
-@dag(schedule=None)
+@dag(schedule=None, params={"month": ""})
 def burst_of_events_load() -> None:
     """Load a month, and say so in the event."""
 
     @task(outlets=[TRIPS])
-    def burst_trips(dag_run: Any) -> Iterator[Metadata]:
-        yield Metadata(TRIPS, {"month": dag_run.partition_key})
+    def burst_trips(params: dict[str, Any]) -> Iterator[Metadata]:
+        yield Metadata(TRIPS, {"month": params["month"]})
 
     burst_trips()  # type: ignore[call-arg]
 

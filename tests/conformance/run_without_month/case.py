@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import TriptychError
+from core.errors import PermanentError
 from tests.conformance.cases import Case, Expected, Observed
 from tests.conformance.observing import PATIENCE_S, happens, ids, new
 from tests.conformance.run_without_month.pipelines import BUILD, LOAD
@@ -26,7 +26,7 @@ def load_without(asking: Asking) -> tuple[str, str | None]:
     """Load without a month, and return how that ended, and which month it was of."""
     try:
         run = asking.run(LOAD, {})
-    except TriptychError:
+    except PermanentError:
         return "refused", None
     return run.state, run.partition
 
