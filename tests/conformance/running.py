@@ -137,7 +137,7 @@ def said(asking: Asking, marks: Mapping[Path, int]) -> Iterator[str]:
         yield from (f"{name}: {line}" for line in lines if MATTERS.search(line))
 
 
-MATTERS = re.compile(r"\b(warn(ing)?|error|fail(ed|ure)?|critical|exception|crash(ed)?|cancel\w*|terminat\w*)\b", re.I)
+MATTERS = re.compile(r"\b(warn(ing)?|error|fail(ed|ure)?|critical|exception|crash(ed)?)\b", re.I)
 
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 _ADDRESS = re.compile(r"\b(?:127\.0\.0\.1|localhost):\d+")

@@ -1,4 +1,4 @@
-"""A program in a task of Airflow."""
+"""A shell command in a task of Airflow."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 from airflow.sdk import dag, task
 
-PROGRAM = [sys.executable, "-m", "tests.conformance.canceled_subprocess.program"]
+PROGRAM = f"{sys.executable} -m tests.conformance.canceled_subprocess.program"
 
 
 @dag(schedule=None, params={"name": ""})
 def canceled_subprocess() -> None:
-    """Run a program, and wait for its end."""
+    """Run a program in a shell, and wait for its end."""
 
     @task
     def build(params: dict[str, Any]) -> None:
-        subprocess.run([*PROGRAM, params["name"]], check=True)
+        subprocess.run(f"{PROGRAM} {params['name']} && echo built", shell=True, check=True)
 
     build()  # type: ignore[call-arg]
 

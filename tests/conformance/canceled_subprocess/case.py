@@ -24,7 +24,7 @@ NUMBERS = count(1)
 
 def observe(asking: Asking) -> Observed:
     """Cancel the run while its program works, and return how the run ended, and what of the program was left."""
-    name = f"conformance {asking.orchestrator} {next(NUMBERS)}"
+    name = f"conformance-{asking.orchestrator}-{next(NUMBERS)}"
     run_id = asking.runs.start(PIPELINE, {"name": name})
     pid = until(lambda: backend(asking, name), PATIENCE_S, POLL_S, "the program")
     asking.runs.cancel(PIPELINE, run_id)
@@ -48,16 +48,23 @@ def backend(asking: Asking, name: str) -> int | None:
 
 
 CASE = Case(
-    question="Does the program that a task has started end when its run is canceled?",
+    question="Does the program that a task has started in a shell end when its run is canceled?",
     theme="Cancellation",
     report="PrefectHQ/prefect#20979",
     right=lambda observed: observed == {"run": "canceled", "program": "ended", "its backend": False},
     right_answer="30 s after the cancellation there is no process of it, and no backend of its connection.",
     expected={
         "airflow": Expected("right", "The signal goes to the process group of the task, and the program is in it."),
-        "dagster": Expected("right", "The run's process is interrupted, and Python ends the program it waits for."),
-        "prefect": Expected("wrong", "The signal goes to the run's process alone, and the program is an orphan."),
+        "dagster": Expected(
+            "wrong", "The run's process is interrupted: Python then kills the shell, and not its child."
+        ),
+        "prefect": Expected(
+            "wrong", "The signal goes to the run's process: Python kills the shell, and not its child."
+        ),
     },
     observe=observe,
-    differs="A small program stands for the shell command of the report; it is started with `subprocess.run`.",
+    differs=(
+        "The shell is started with `subprocess.run`, because the block of the report is a package of its own. Without a "
+        "shell, the program is the child of the run's process, and ends with it on all three."
+    ),
 )

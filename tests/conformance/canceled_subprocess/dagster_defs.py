@@ -1,11 +1,11 @@
-"""A program in an op of Dagster."""
+"""A shell command in an op of Dagster."""
 
 import subprocess
 import sys
 
 import dagster as dg
 
-PROGRAM = [sys.executable, "-m", "tests.conformance.canceled_subprocess.program"]
+PROGRAM = f"{sys.executable} -m tests.conformance.canceled_subprocess.program"
 
 
 class Named(dg.Config):
@@ -16,8 +16,8 @@ class Named(dg.Config):
 
 @dg.op
 def build(config: Named) -> None:
-    """Run a program, and wait for its end."""
-    subprocess.run([*PROGRAM, config.name], check=True)
+    """Run a program in a shell, and wait for its end."""
+    subprocess.run(f"{PROGRAM} {config.name} && echo built", shell=True, check=True)
 
 
 @dg.config_mapping

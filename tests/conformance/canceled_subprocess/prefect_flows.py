@@ -1,4 +1,4 @@
-"""A program in a task of Prefect."""
+"""A shell command in a task of Prefect."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import sys
 
 from prefect import flow, task
 
-PROGRAM = [sys.executable, "-m", "tests.conformance.canceled_subprocess.program"]
+PROGRAM = f"{sys.executable} -m tests.conformance.canceled_subprocess.program"
 
 
 @task
 def build(name: str) -> None:
-    """Run a program, and wait for its end."""
-    subprocess.run([*PROGRAM, name], check=True)
+    """Run a program in a shell, and wait for its end."""
+    subprocess.run(f"{PROGRAM} {name} && echo built", shell=True, check=True)
 
 
 @flow(name="canceled_subprocess")
