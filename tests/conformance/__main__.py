@@ -60,6 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"triptych: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt as error:
+        print("triptych: interrupted: the same command goes on with the cells that are left", file=sys.stderr)
+        return int(getattr(error, "code", 130))
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -201,7 +201,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     return found
 
 
-def test_an_interrupted_run_goes_on_where_it_was(fake: Fake, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_where_it_was(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["--on", "airflow", "--json", str(tmp_path / "found.json")]
 
     def interrupted() -> Observed:
@@ -210,8 +212,8 @@ def test_an_interrupted_run_goes_on_where_it_was(fake: Fake, tmp_path: Path) -> 
         return RIGHT
 
     fake.observed = interrupted
-    with pytest.raises(KeyboardInterrupt):
-        command.main(words)
+    assert command.main(words) == 130
+    assert "the same command goes on" in capsys.readouterr().err
     fake.observed = lambda: RIGHT
     assert command.main(words) == 0
     assert fake.asked == ["decimal_value on airflow", *["burst_of_events on airflow"] * 2]

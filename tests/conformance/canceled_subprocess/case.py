@@ -63,8 +63,5 @@ CASE = Case(
         ),
     },
     observe=observe,
-    differs=(
-        "The shell is started with `subprocess.run`, because the block of the report is a package of its own. Without a "
-        "shell, the program is the child of the run's process, and ends with it on all three."
-    ),
+    differs="The shell is started with `subprocess.run`, because the block of the report is a package of its own.",
 )
