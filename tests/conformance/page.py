@@ -94,13 +94,13 @@ def mark(case: Case, tool: str, cell: Cell | None) -> str:
 def part(case: Case, cells: Cells) -> str:
     """Return what the page says of a case."""
     facts = [
-        f'<a id="{case.name}"></a>\n\n## {case.question}\n',
+        f'<a id="{case.name}"></a>\n\n## {case.question}',
         f"Reported as [{case.report}]({case.address}). **Right:** {case.right_answer}",
         *([f"**Differs from the report:** {case.differs}"] if case.differs else []),
         *([f"**Asked {case.repeat} times:** {case.why_repeat}"] if case.repeat > 1 else []),
-        f"The predicate, and how it is asked: [case.py]({link(case.folder / 'case.py')}).\n",
+        f"The predicate, and how it is asked: [case.py]({link(case.folder / 'case.py')}).",
     ]
-    return "\n".join([*facts, *(of_tool(case, tool, cells.get((case.name, tool))) for tool in ORCHESTRATORS)])
+    return "\n\n".join([*facts, *(of_tool(case, tool, cells.get((case.name, tool))) for tool in ORCHESTRATORS)])
 
 
 def of_tool(case: Case, tool: str, cell: Cell | None) -> str:

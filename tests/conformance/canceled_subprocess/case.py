@@ -59,9 +59,9 @@ CASE = Case(
             "wrong", "The run's process is interrupted: Python then kills the shell, and not its child."
         ),
         "prefect": Expected(
-            "wrong", "The signal goes to the run's process: Python kills the shell, and not its child."
+            "right", "The worker starts a run in a process group of its own, and ends the whole group."
         ),
     },
     observe=observe,
-    differs="The shell is started with `subprocess.run`, because the block of the report is a package of its own.",
+    differs="The report is of Prefect 3.6.20, and starts its shell with the block `ShellOperation`.",
 )
