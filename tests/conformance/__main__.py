@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import TriptychError, UsageError
+from core.lab import driver
+from core.lab.protocol import Description
 from core.lab.protocol.tuning import VARIABLE
 from core.lab.registry import select
 from core.settings import settings
@@ -119,22 +121,28 @@ def chosen_tools(on: str) -> list[str]:
 
 def put(chosen: Sequence[Case], tool: str, results: Results, asked: argparse.Namespace, out: Any) -> bool:
     """Ask one orchestrator. Return whether a verdict is not the expected one, or a cell could not be asked."""
-    failed = False
-    with bench_for(tool) as bench:
-        description = bench.description(tool)
-        todo = []
-        for case in chosen:
-            like = running.wanted(case, description, asked.repeat)
-            recorded = results.cells.get((case.name, tool))
-            if asked.again or asked.cases or not is_recorded(recorded, like):
-                todo.append(case)
-            elif recorded:
-                print(f"{case.name} on {tool}: {recorded.words} (recorded {recorded.at[:10]})", file=out, flush=True)
-                failed |= recorded.verdict != case.expected[tool].verdict
-        for number, case in enumerate(todo, 1):
-            print(f"[{number}/{len(todo)}] {case.name} on {tool}: asking", file=out, flush=True)
-            failed |= not one(case, Asking(bench, tool), results, asked.repeat, out)
+    failed, todo, description = False, [], described(tool)
+    for case in chosen:
+        recorded = results.cells.get((case.name, tool))
+        like = running.wanted(case, description, asked.repeat)
+        if recorded is None or asked.again or asked.cases or not is_recorded(recorded, like):
+            todo.append(case)
+            continue
+        print(f"{case.name} on {tool}: {recorded.words} (recorded {recorded.at[:10]})", file=out, flush=True)
+        failed |= recorded.verdict != case.expected[tool].verdict
+    # Even without services, a lab starts a server for the warehouse.
+    if todo:
+        with bench_for(tool) as bench:
+            for number, case in enumerate(todo, 1):
+                print(f"[{number}/{len(todo)}] {case.name} on {tool}: asking", file=out, flush=True)
+                failed |= not one(case, Asking(bench, tool), results, asked.repeat, out)
     return failed
+
+
+def described(tool: str) -> Description:
+    """Return what an orchestrator's runner says of it, without any service."""
+    (orchestrator,) = select(tool, settings())
+    return driver.describe(orchestrator, settings())
 
 
 def one(case: Case, asking: Asking, results: Results, repeat: int | None, out: Any) -> bool:

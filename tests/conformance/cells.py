@@ -77,6 +77,6 @@ def log_of(path: Path, case: str, tool: str) -> Path:
     return path.parent / "logs" / f"{case}.{tool}.txt"
 
 
-def is_recorded(cell: Cell | None, like: Mapping[str, Any]) -> bool:
-    """Return whether a cell was asked of this version, with these settings and this code."""
-    return cell is not None and all(getattr(cell, name) == value for name, value in like.items())
+def is_recorded(cell: Cell, like: Mapping[str, Any]) -> bool:
+    """Return whether a cell was asked of this version, with these settings and this code, so often."""
+    return all(getattr(cell, name) == value for name, value in like.items())

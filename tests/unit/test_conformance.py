@@ -175,11 +175,13 @@ class Fake:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.version = "1.0"
+        self.opened = 0
         self.observed: Callable[[], Observed] = lambda: RIGHT
 
     @contextmanager
     def bench(self, _: str) -> Iterator[Any]:
-        yield SimpleNamespace(description=lambda name: description(name, self.version))
+        self.opened += 1
+        yield None
 
     def ask(self, case: Case, asking: Any, repeat: int | None) -> tuple[Cell, str]:
         self.asked.append(f"{case.name} on {asking.orchestrator}")
@@ -196,6 +198,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     two = {name: replace(MADE_UP, name=name) for name in ("decimal_value", "burst_of_events")}
     monkeypatch.setattr(command, "cases", lambda: two)
     monkeypatch.setattr(command, "bench_for", found.bench)
+    monkeypatch.setattr(command, "described", lambda tool: description(tool, found.version))
     monkeypatch.setattr(running, "ask", found.ask)
     monkeypatch.setattr(command, "chosen_tools", lambda on: on.split(","))
     return found
@@ -217,9 +220,10 @@ def test_an_interrupted_run_goes_on_where_it_was(
     fake.observed = lambda: RIGHT
     assert command.main(words) == 0
     assert fake.asked == ["decimal_value on airflow", *["burst_of_events on airflow"] * 2]
-    # Now there is nothing left to ask.
+    # Now there is nothing left to ask, and nothing is started.
+    opened = fake.opened
     assert command.main(words) == 0
-    assert len(fake.asked) == 3
+    assert (len(fake.asked), fake.opened) == (3, opened)
     assert [path.name for path in sorted((tmp_path / "logs").iterdir())] == [
         "burst_of_events.airflow.txt", "decimal_value.airflow.txt",
     ]  # fmt: skip
