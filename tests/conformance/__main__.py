@@ -97,8 +97,9 @@ def run(asked: argparse.Namespace) -> int:
     if asked.json == STDOUT:
         print(json.dumps(as_json(results.asked.values()), indent=1))
     if asked.compare:
-        found = {key: cell for key, cell in (results.cells if path else results.asked).items() if key[1] in tools}
-        print("\n".join(compare.lines({key: cell for key, cell in old.items() if key[1] in tools}, found)), file=out)
+        keys = {(case.name, tool) for case in chosen for tool in tools}
+        before, now = ({key: cells[key] for key in keys & cells.keys()} for cells in (old, results.cells))
+        print("\n".join(compare.lines(before, now)), file=out)
     return int(any(failed))
 
 

@@ -391,6 +391,12 @@ def test_the_command_compares_what_it_was_asked_for(
         "burst_of_events on airflow: right (1.0), now wrong (2.0)",
         "decimal_value on airflow: right (1.0), now wrong (2.0)",
     ]
+    # Of the older file, only what was asked for is compared.
+    command.main(["decimal_value", "--on", "airflow", "--compare", str(old)])
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "airflow: 1.0 -> 2.0",
+        "decimal_value on airflow: right (1.0), now wrong (2.0)",
+    ]
 
 
 # ------------------------------------------------------------------------------------------------ the page
