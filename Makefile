@@ -23,7 +23,7 @@ NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 ABREAST := --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test test-fast test-slow test-bench parity questions up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-year bench-tools bench-backfill bench-floor bench-chains bench-curves bench-footprint bench-folklore report guide soak kill-points drills fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
+.PHONY: help setup doctor demo test test-fast test-slow test-bench parity questions up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-year bench-tools bench-backfill bench-floor bench-chains bench-curves bench-footprint bench-folklore report guide conformance soak kill-points drills fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -51,10 +51,10 @@ lint: setup ## ruff, and who may import whom
 	PATH="$(CURDIR)/$(LAB):$$PATH" $(LAB)/lint-imports --no-cache | sed -n '/^Contracts:/p;/BROKEN/p'; exit $${PIPESTATUS[0]}
 
 types: setup ## mypy, each adapter against its own orchestrator
-	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/questions tests/fuzz tests/faults tests/browser
+	$(LAB)/mypy core benchmarks tests/unit tests/integration tests/contract tests/questions tests/conformance tests/fuzz tests/faults tests/browser
 	@shopt -s nullglob; for name in $(NATIVE); do \
 	  echo "mypy $${name}_impl"; $(LAB)/mypy --python-executable .venvs/$$name/bin/python $${name}_impl \
-	    {tests/questions/*,benchmarks/orchestrators/subjects/*,benchmarks/folklore/probes,tests/faults/drills/subjects/*}/$${name}_*.py || exit 1; done
+	    {tests/questions/*,tests/conformance/*,benchmarks/orchestrators/subjects/*,benchmarks/folklore/probes,tests/faults/drills/subjects/*}/$${name}_*.py || exit 1; done
 
 native: $(NATIVE:%=native-%) ## the tests that run inside each orchestrator's own environment
 
@@ -79,10 +79,10 @@ test: ## lint, types and every test; those on the orchestrators' own services ru
 	@$(MAKE) $(ABREAST) parity questions test-bench
 
 parity: setup ## the same tests for every orchestrator, on its own services
-	$(LAB)/$(PYTEST) tests/contract --ignore=tests/contract/test_questions.py
+	$(LAB)/$(PYTEST) tests/contract --ignore=tests/contract/test_questions.py --ignore=tests/contract/test_conformance.py
 
-questions: setup ## a slice of what the guide says, asked of every orchestrator again
-	$(LAB)/$(PYTEST) tests/contract/test_questions.py
+questions: setup ## a slice of what the guide and the conformance page say, asked of every orchestrator again
+	$(LAB)/$(PYTEST) tests/contract/test_questions.py tests/contract/test_conformance.py
 
 # The last version that runs on Node 20, which the distributions have; 3.36 needs 21, and is twice as large.
 AZURITE := 3.35.0
@@ -144,9 +144,14 @@ bench-folklore: setup ## the checks behind docs/claims.md: what is shipped, pars
 report: setup ## write every generated page again, and docs/report.html, the one page of all results
 	@$(LAB)/python -m benchmarks.harness.report
 	@$(LAB)/python -m tests.questions.pages
+	@$(LAB)/python -m tests.conformance.page
 
 guide: setup ## put the questions of docs/guide to Airflow, Dagster and Prefect, and write what was observed (under an hour)
 	@$(LAB)/python -m tests.questions
+
+conformance: setup ## ask reported faults of Airflow, Dagster and Prefect, and write the page (AGAIN=1: also those that are recorded)
+	@$(LAB)/triptych conformance --on all --json docs/conformance/results.json $(if $(AGAIN),--again); code=$$?; \
+	$(LAB)/python -m tests.conformance.page; exit $$code
 
 fuzz: setup ## load 20,000 hostile files: each ends in a line that says why not, or in the right rows (10 minutes)
 	$(LAB)/python -m tests.fuzz --cases 20000 --seed 11

@@ -31,7 +31,14 @@ LANGUAGES = {"Makefile": "make", ".yml": "yaml", ".py": "python", ".json": "json
 SECTIONS = {
     "Guide": ["docs/guide/README.md", "docs/guide/*.md", "docs/dictionary.md", "docs/glossary.md"],
     "Adapters": ["airflow_impl/README.md", "dagster_impl/README.md", "prefect_impl/README.md"],
-    "Proof": ["docs/claims.md", "docs/parity.md", "docs/faults.md", "docs/security.md", "docs/capabilities.md"],
+    "Proof": [
+        "docs/claims.md",
+        "docs/conformance.md",
+        "docs/parity.md",
+        "docs/faults.md",
+        "docs/security.md",
+        "docs/capabilities.md",
+    ],
     "Benchmarks": ["docs/benchmarks/README.md", "docs/benchmarks/*.md"],
     "Decisions": ["docs/decisions/*.md"],
     "Reference": ["docs/architecture.md", "docs/configuration.md", "docs/*.md", "docs/**/*.md", "*.md", "*/*.md"],

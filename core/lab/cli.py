@@ -539,6 +539,36 @@ def history(
     return 1 if found.failed else 0
 
 
+@app.command(epilog="Example: triptych conformance decimal_value --on airflow,dagster")
+def conformance(
+    cases: Annotated[
+        list[str] | None, typer.Argument(help="Which cases; without any, all of them", metavar="[CASE]...")
+    ] = None,
+    on: OnSeveral = "all",
+    repeat: Annotated[
+        int | None, typer.Option(min=1, help="Ask each case so often; by default as often as the case says")
+    ] = None,
+    json: JsonFile = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also ask the cells that the file has, of this version and this code")
+    ] = False,
+    compare: Annotated[
+        Path | None, typer.Option(help="Then print what differs from an older file", metavar="OLD.json")
+    ] = None,
+) -> int:
+    """Ask reported faults of all three: right, wrong, unsupported, by design.
+
+    It needs the checkout, and leaves the services of the lab alone: each orchestrator gets services of its own, which
+    end afterwards. docs/conformance.md has the cases, and what was observed.
+    """
+    from core.lab import development
+
+    arguments.check_json(json)
+    options = {"--on": on, "--repeat": repeat, "--json": json, "--compare": compare}
+    words = [f"{name}={development.from_here(value)}" for name, value in options.items() if value is not None]
+    development.become("tests.conformance", [*words, *(["--again"] if again else []), "--", *(cases or [])])
+
+
 @app.command(epilog="Example: triptych doctor")
 def doctor(json: JsonFile = None) -> int:
     """Show what is missing on this machine, and how to fix it."""

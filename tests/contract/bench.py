@@ -49,6 +49,9 @@ Said = list[tuple[float, str]]
 QUESTIONS = "tests.questions"
 """The package with the pipelines of the guide's questions."""
 
+CONFORMANCE = "tests.conformance"
+"""The package with the pipelines of the conformance cases."""
+
 TOY = Path(__file__).resolve().parents[1] / "toy_impl"
 
 

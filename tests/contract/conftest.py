@@ -8,18 +8,22 @@ from pathlib import Path
 import pytest
 
 from core.lab.registry import BASELINE
-from tests.contract.bench import QUESTIONS, Bench, opened, orchestrator_names
+from tests.contract.bench import CONFORMANCE, QUESTIONS, Bench, opened, orchestrator_names
+
+PACKAGES = {"question": QUESTIONS, "case": CONFORMANCE}
+"""The packages of further pipelines, by the argument of the tests that need them."""
 
 
 @pytest.fixture(scope="session")
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """The lab, in its own state folder. An orchestrator's services start when a test needs them.
 
-    They load the pipelines of the questions only if there is a test that asks them: idle, these cost half as much
-    again.
+    They load the pipelines of the questions, and of the conformance cases, only if there is a test that asks them:
+    idle, these cost half as much again.
     """
-    asks = any("question" in getattr(item, "fixturenames", ()) for item in request.session.items)
-    with opened(tmp_path_factory.mktemp("contract"), QUESTIONS if asks else "") as bench:
+    asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    pipelines = ",".join(package for name, package in PACKAGES.items() if name in asked)
+    with opened(tmp_path_factory.mktemp("contract"), pipelines) as bench:
         yield bench
 
 

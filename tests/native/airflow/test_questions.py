@@ -1,4 +1,4 @@
-"""The DAGs of the questions, as Airflow reads them."""
+"""The DAGs of the questions and of the conformance cases, as Airflow reads them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ pytestmark = [
 ]
 
 
-def test_every_declared_pipeline_is_a_dag_with_its_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(further.VARIABLE, "tests.questions")
+@pytest.mark.parametrize("package", ["tests.questions", "tests.conformance"])
+def test_every_declared_pipeline_is_a_dag_with_its_tasks(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    monkeypatch.setenv(further.VARIABLE, package)
     (folder,) = further.packages().values()
     bag = DagBag(str(folder))
     assert bag.import_errors == {}

@@ -68,6 +68,12 @@ def registers(tmp_path: Path) -> bool:
     return any(step.name == "further" for step in steps)
 
 
+def test_each_pipeline_of_a_conformance_case_has_a_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(further.VARIABLE, "tests.conformance")
+    modules = further.modules("prefect_flows")
+    further_pipelines.check_names({each.full_name for module in modules for each in further_pipelines.declared(module)})
+
+
 def test_further_pipelines_are_registered_where_there_are_any(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(further.VARIABLE, "")
     assert not registers(tmp_path)

@@ -1,0 +1,1 @@
+"""Does a decimal reach the next task with all its digits?"""

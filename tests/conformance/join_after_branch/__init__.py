@@ -1,0 +1,1 @@
+"""Is a join skipped when the only work before it was?"""

@@ -1,0 +1,1 @@
+"""Is the mart of an older month refreshed when that month is loaded again?"""

@@ -1,0 +1,1 @@
+"""Does a backfill run while the schedule is off?"""

@@ -1,0 +1,1 @@
+"""What happens to a partitioned pipeline that somebody starts without a month?"""
