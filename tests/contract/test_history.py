@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -41,9 +42,12 @@ def agrees(load: Load) -> bool:
 
 
 def answers(load: Load) -> bool:
-    """Return whether the run's page does: its address names the run."""
+    """Return whether the run's page answers, and its address names the run."""
     assert load.run and load.run.url
-    return httpx.get(load.run.url, trust_env=False, follow_redirects=True, timeout=60).is_success
+    # Prefect's server has a page only for a browser.
+    browser = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
+    page = httpx.get(load.run.url, headers=browser, trust_env=False, follow_redirects=True, timeout=60)
+    return page.is_success and load.run.run_id in unquote(load.run.url)
 
 
 def test_each_load_is_told_with_its_run_and_the_runs_page(bench: Bench, orchestrator: str) -> None:
