@@ -8,19 +8,17 @@ after the backfill that was disturbed, and again after the same command has run 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from psycopg import sql
 
 from benchmarks.harness.measure import Row
 from core.lab.protocol import BackfillRequest
 from core.lab.registry import Orchestrator, orchestrators
-from tests.contract.bench import Bench
 from tests.faults.drills import row
 from tests.faults.drills.drill import JOBS, DrillError, Ground, clean_up, disturbed, services_of
-from tests.faults.drills.phases import Hold
+from tests.faults.drills.phases import Hold, held
 from tests.faults.drills.plan import Drill
 from tests.faults.drills.subjects.usual import work
 from tests.faults.drills.subjects.usual.pipelines import USUAL_MONTH
@@ -43,17 +41,6 @@ class AppendHold(Hold):
         self._hold(sql.SQL("ALTER SEQUENCE {} CACHE 1").format(sequence))
 
 
-@contextmanager
-def append_held(bench: Bench, schema: str, phase: str, months: Sequence[str]) -> Iterator[Hold]:
-    """Take the lock; release it at the end, if that was not done before."""
-    hold = AppendHold(bench, schema, phase, months, bench.connect())
-    try:
-        hold.take()
-        yield hold
-    finally:
-        hold.release()
-
-
 @dataclass(frozen=True)
 class Damage:
     """What differs from the published files."""
@@ -72,7 +59,7 @@ def carry_out(ground: Ground, drill: Drill) -> Row:
     _create(ground, schema)
     services = services_of(bench, orchestrator, drill)
     request = _request(ground, schema)
-    course = disturbed(ground, drill, orchestrator, request, services, append_held)
+    course = disturbed(ground, drill, orchestrator, request, services, partial(held, kind=AppendHold))
     then = damage(ground, schema)
     clean_up(ground, orchestrator, request, course)
     again = damage(ground, schema)

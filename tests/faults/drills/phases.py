@@ -142,9 +142,9 @@ class Hold:
 
 
 @contextmanager
-def held(bench: Bench, schema: str, phase: str, months: Sequence[str]) -> Iterator[Hold]:
-    """Take the locks of a phase; release them at the end, if that was not done before."""
-    hold = Hold(bench, schema, phase, months, bench.connect())
+def held(bench: Bench, schema: str, phase: str, months: Sequence[str], kind: type[Hold] = Hold) -> Iterator[Hold]:
+    """Take the locks of a phase; release them at the end, if that was not done before. `kind` says what they are."""
+    hold = kind(bench, schema, phase, months, bench.connect())
     try:
         hold.take()
         yield hold
