@@ -132,7 +132,7 @@ bench-floor: setup ## of these, months that do nothing: tuned, as shipped, and w
 bench-chains: setup ## of these, chains of tasks, one after the other, and where the seconds of a task go: 25 minutes
 	@$(BENCH) chains
 
-bench-curves: setup ## of these, what grows with tasks and runs, cold starts, and when an edit is seen: 24 minutes
+bench-curves: setup ## of these, what grows with tasks and runs, cold starts, and when an edit is seen: 28 minutes
 	@$(BENCH) curves
 
 bench-footprint: setup ## of these, what there is before any run: to install, import, start, idle, stop: 9 minutes
