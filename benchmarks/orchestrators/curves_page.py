@@ -16,11 +16,11 @@ def page(result: dict[str, Any]) -> str:
     rows: list[Row] = result["rows"]
     return "\n".join(
         [
-            header("What grows with tasks and runs on each orchestrator", "benchmarks/results/curves.json", result),
+            header("How cost grows with tasks and runs on each orchestrator", "benchmarks/results/curves.json", result),
             "Every task computes the 10th Fibonacci number, which takes microseconds, through the orchestrator's own "
             "services with the settings of its adapter (at the end). Seconds are of the orchestrator's own times. "
             f"Medians with the smallest and the largest in brackets; what takes minutes was measured once. "
-            f"A measurement has {number(result['deadline_s'])} s; one that had not ended by then says how far it was, "
+            f"Each measurement is capped at {number(result['deadline_s'])} s; an unfinished one shows how far it got, "
             "and nothing larger was tried. Compare within a kind of isolation only. The lines of Python are the same "
             "work without an orchestrator.\n",
             *_start(rows),
@@ -91,7 +91,8 @@ def _runs(rows: list[Row]) -> Iterator[str]:
     yield (
         f"{found[0]['runs']:,} runs of three tasks, started one right after the other: from the creation of the first "
         "to the end of the last, or of the last one that ended in time. At most 16 of them run at a time in Airflow "
-        "and in Dagster, and 8 in Prefect. `created`: until the last one was created.\n"
+        "and in Dagster, and 8 in Prefect. `created`: until the last one was created; the cap is "
+        "looked at after that.\n"
     )
     yield table(
         ["", "s", "runs a second", "ended", "created, s"],
@@ -102,7 +103,7 @@ def _runs(rows: list[Row]) -> Iterator[str]:
 def _of_runs(row: Row) -> list[str]:
     submit_s = row.get("submit_s")
     return [
-        cell([row], "run_s"), number(rate(row)) if row["run_s"] else "-",
+        number(row["run_s"]) if row["run_s"] else cell([row], "run_s"), number(rate(row)) if row["run_s"] else "-",
         f"{row['ended']:,} of {row['runs']:,}", "-" if submit_s is None else number(submit_s),
     ]  # fmt: skip
 

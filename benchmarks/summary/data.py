@@ -26,10 +26,12 @@ FILES: Mapping[str, str] = {
             "growth",
             "claims",
             "transform",
+            "curves",
             "drills",
         )
     },
     **{name: f"tests/faults/results/{name}.json" for name in ("soak", "kill_points")},
+    "conformance": "docs/conformance/results.json",
     "commands": f"{GUIDE}/commands.json",
     "asked": f"{GUIDE}/asked.json",
 }

@@ -138,8 +138,9 @@ class Results:
 
     @property
     def name(self) -> str:
-        """The name of the file, as expressions call it."""
-        return PurePosixPath(self.path).stem
+        """The name of the file, as expressions call it; of one that is called results, its folder's."""
+        path = PurePosixPath(self.path)
+        return path.parent.name if path.stem == "results" else path.stem
 
     @property
     def rows(self) -> list[Row]:

@@ -14,7 +14,9 @@ from benchmarks.summary.sections.capabilities import capabilities
 from benchmarks.summary.sections.chains import chains
 from benchmarks.summary.sections.choice import choice
 from benchmarks.summary.sections.claims import Claim, claims
+from benchmarks.summary.sections.conformance import conformance
 from benchmarks.summary.sections.costs import costs, floor
+from benchmarks.summary.sections.curves import curves
 from benchmarks.summary.sections.drills import drills
 from benchmarks.summary.sections.guide import guide
 from benchmarks.summary.sections.headline import headline
@@ -47,9 +49,11 @@ def render(data: Data, found: Sequence[Claim] = ()) -> str:
         ("months", "Seconds of a month", months),
         ("floor", "The floor", floor),
         ("chains", "Time of a task", chains),
+        ("curves", "Growth", curves),
         ("race", "Loading a month", race),
         ("strategies", "Load strategies", strategies),
         ("guide", "Observed answers", guide),
+        ("conformance", "Reported bugs", conformance),
         ("drills", "Drills", drills),
         ("claims", "What people say", lambda _: claims(found)),
         ("machine", "Versions, machines", machine),

@@ -499,7 +499,7 @@ def history(
     schema: Annotated[str | None, typer.Option(help="Only this schema")] = None,
     json: JsonFile = None,
 ) -> int:
-    """Show who loaded each month, in which run, from which bytes, with the run's page.
+    """Show who loaded each month, in which run, and from which bytes.
 
     One line for each load that was published, the oldest first, also of those that another one has replaced: the
     ledger's record, joined with that of the orchestrator. Nothing is started: of an orchestrator whose services do not

@@ -25,16 +25,16 @@ MARKS: Mapping[str, str] = {"right": "✓ right", "wrong": "✗ **wrong**"}
 
 HEAD = """<!-- Generated from {results} by `python -m tests.conformance.page`. Do not edit. -->
 
-# What people report, asked of all three
+# Reported bugs, reproduced on all three
 
-A fault that somebody reported of one orchestrator is asked of all of them, on their own services, with the code that a
-user of each would write. Each cell leads to what was observed, the log, the code, the version and the command that asks
+A bug that somebody reported of one orchestrator is tried on all of them, on their own services, with the code that a
+user of each would write. Each cell leads to what was observed, the log, the code, the version and the command that runs
 it again. It is about the cases below and nothing else: there is no score, and none can be made of it.
 
 ## Limits
 
 - **One machine, one version each:** {versions}. A later version may answer otherwise; `triptych conformance` asks it.
-- **These settings:** a run's process is started as shipped, and the pauses between two looks are shorter than shipped,
+- **These settings:** a run's process is started as shipped, and the polling intervals are shorter than shipped,
   as in the rest of this project. Each cell of the [results]({results}) has them by name.
 - **Our code.** It was written for this project, and no author of the three has reviewed it: an expert in one may write
   it better. Each file has {lines} lines or fewer, so that it can be read: [correct us](../CONTRIBUTING.md).
@@ -109,9 +109,7 @@ def of_tool(case: Case, tool: str, cell: Cell | None) -> str:
     shown = f"[code]({link(code)})" if code else f"no code: nothing in its package is named `{expected.absent}`"
     title = f'<a id="{case.name}-{tool}"></a>\n\n### {ORCHESTRATORS[tool]}: {cell.words if cell else NOT_RUN}\n'
     why = (
-        f"{expected.reason} Documented [there]({expected.documentation})."
-        if expected.documentation
-        else expected.reason
+        f"{expected.reason} [Documented here]({expected.documentation})." if expected.documentation else expected.reason
     )
     command = f"```\ntriptych conformance {case.name} --on {tool}\n```\n"
     if cell is None:

@@ -271,7 +271,7 @@ def test_the_page_shows_what_ended_and_says_what_did_not() -> None:
         "| airflow, process per task | 2,000 | 250 | not ended after 120 s, 480 of 1,000 done |",
         "| airflow, process per task | 0.50 | 4.00 | - |",
         "| airflow, process per task | 100 | 2.00 | 200 of 200 | 8.00 |",
-        "| dagster, process per run | not ended after 120 s, 50 of 200 done | 0.50 | 50 of 200 | 30.0 |",
+        "| dagster, process per run | 100 | 0.50 | 50 of 200 | 30.0 |",
         "| airflow, process per task | 101 | 2.00 (1.00 - 3.00) | 0.50 (0.50 - 0.50) |",
         "| dagster, process per run | 120 | not ended after 120 s | not ended after 120 s |",
         "| airflow, process per task | 0.50 | - | - |",

@@ -23,7 +23,9 @@ from benchmarks.summary.sections.capabilities import capabilities
 from benchmarks.summary.sections.chains import PARTS, chains, spans
 from benchmarks.summary.sections.choice import Measure, choice, leading
 from benchmarks.summary.sections.claims import claims, marked
+from benchmarks.summary.sections.conformance import conformance
 from benchmarks.summary.sections.costs import floor
+from benchmarks.summary.sections.curves import curves
 from benchmarks.summary.sections.drills import drills
 from benchmarks.summary.sections.guide import MOST, guide
 from core.settings import ROOT
@@ -110,6 +112,26 @@ def test_the_heat_map_says_what_became_of_each_drill(tmp_path: Path) -> None:
     assert "the step's process, stopped" in section
 
 
+def test_the_curves_say_what_a_task_costs_and_how_far_the_rest_got(tmp_path: Path) -> None:
+    line = {"orchestrator": "airflow", "isolation": "process per task", "round": 1}
+    rows: list[dict[str, Any]] = [
+        {**line, "what": "tasks", "tasks": 100, "state": "ended", "run_s": 12.0, "ended": 100},
+        {**line, "what": "tasks", "tasks": 1000, "state": "not ended", "run_s": None, "ended": 420},
+        {**line, "what": "runs", "runs": 200, "state": "not ended", "run_s": 60.0, "ended": 120},
+    ]
+    root = made_up.write(tmp_path, curves={**made_up.ABOUT, "deadline_s": 60.0, "rows": rows})
+    said = text_of(curves(Data(root=root)))
+    assert "Airflow, process per task 120 420 ended" in said
+    assert "Airflow, process per task 2.00 120 of 200" in said
+
+
+def test_the_conformance_section_has_the_published_verdicts() -> None:
+    said = text_of(conformance(Data()))
+    assert "Does a decimal of 19 digits reach the next task with all of them?" in said
+    assert "wrong 0 of 3" in said
+    assert conformance(Data(root=Path("/nowhere"))) is None
+
+
 def test_a_figure_says_what_it_was_computed_from() -> None:
     rows = [{"tool": "a", "s": value} for value in (1.0, 4.0, 2.0, None)] + [{"tool": "b", "s": 9.0}]
     results = Results("any/times.json", {"rows": rows, "months": 12})
@@ -141,7 +163,7 @@ def test_who_leads_is_the_smallest_median_and_whose_range_overlaps_with_its() ->
     ("walls", "said"),
     [
         ({"plain": [1, 1], "airflow": [24, 25], "dagster": [36, 37], "prefect": [48, 50]}, "Airflow takes the least"),
-        ({"plain": [1, 1], "airflow": [30, 40], "dagster": [36, 37], "prefect": [48]}, "Airflow and Dagster: equal"),
+        ({"plain": [1, 1], "airflow": [30, 40], "dagster": [36, 37], "prefect": [48]}, "Airflow and Dagster: a tie"),
         ({"airflow": [30, 31], "prefect": [10, 11]}, "Prefect takes the least"),
     ],
 )  # fmt: skip

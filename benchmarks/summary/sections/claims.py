@@ -45,7 +45,7 @@ def claims(found: Sequence[Claim]) -> Html | None:
         "claims",
         "What people say",
         paragraph("Each of these circulates in documentation, talks or interviews. Stale ones were true of an older "
-                  "version. The command shows the figure in minutes."),
+                  "version. Running the command reproduces the figure within minutes."),
         filtered("claims", "claims", choices, content),
     )  # fmt: skip
 

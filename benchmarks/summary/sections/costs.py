@@ -102,9 +102,10 @@ def floor(data: Data) -> Html | None:
         "floor",
         "The floor: steps that do nothing",
         paragraph("The same pipeline with empty steps, a month as the unit. ", tag("b", "Shipped"), " is every default "
-                  "of the orchestrator, and ", tag("b", "tuned"), " the settings of this project's adapter. What one "
-                  "of them alone changes is shown below: the bar of a setting is the tuned orchestrator with that one "
-                  "as shipped."),
+                  "of the orchestrator, and ", tag("b", "tuned"), " the settings of this project's adapter. Below, "
+                  "each bar is the tuned setup with one setting back at its default. Not all of them are "
+                  "configuration: the shorter loops of Dagster's daemon, its fork server and Prefect's warm engine are "
+                  "code of this project, which the READMEs of the adapters describe."),
         charts(*(_floor_chart(results, months) for months in sizes)),
         charts(*filter(None, (_one_by_one(results, tool) for tool in results.names("orchestrator")))),
         _settings(results),

@@ -17,7 +17,7 @@ WORDS = {
     "dates": "Dates and schedules: which month does a run get?",
     "dynamic": "Dynamic work: a range as one mapped run",
     "limits": "Limits: what keeps two tasks apart?",
-    "recovery": "Recovery: what is run again, and what ends when it is told to?",
+    "recovery": "Recovery: what runs again after a failure, and what stops when it is canceled?",
 }
 
 
@@ -41,7 +41,8 @@ def guide(data: Data) -> Html | None:
         paragraph("The same questions were put to all three, through their own services. A cell has the checks that "
                   "behaved as expected, of the checks made. What is expected is the same for all three: what the "
                   "documentation says, or this project promises. ", tag("b", "Emulated"), ": the tool lacks the "
-                  "feature, we built it from other parts. The code of all three is in ", tag("code", "docs/guide"),
+                  "feature, we built it from other parts. Checks without an expected answer, which show what each one "
+                  "does, are not counted here. The code of all three is in ", tag("code", "docs/guide"),
                   "."),
         table(head, lines, "Checks that behaved as expected, of the checks made", words=True),
         *(made for name, found in asked.items() if (made := _differences(name, found))),

@@ -50,8 +50,8 @@ def months(data: Data) -> Html | None:
         "months",
         "Where the seconds of a month go",
         paragraph("By the orchestrator's own records, from the moment at which a slot for a month is free to the end "
-                  "of the month's run: the mean of the months of a backfill, of the round with the median of it, so "
-                  "that the parts add up. Two months run side by side. Where each task is a process (Airflow), its "
+                  "of the month's run. A bar is the mean month of the median round, so its parts add up. Two months "
+                  "run side by side. Where each task is a process (Airflow), its "
                   "start counts as the start of a process too, and what it imports is in the steps."),
         *(_stages(results, turn, caption) for turn, caption in TURNS.items()),
         _tasks(results),

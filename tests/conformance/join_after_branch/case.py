@@ -23,7 +23,7 @@ def joined(observed: Observed) -> list[str]:
 
 
 CASE = Case(
-    question="Is a join skipped when a branch led past the only work before it?",
+    question="If a branch skips the only upstream task, is the join skipped too?",
     theme="Branches",
     report="apache/airflow#55187",
     right=lambda observed: joined(observed) == ["skipped", "skipped"],
