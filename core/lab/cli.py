@@ -556,7 +556,7 @@ def conformance(
         Path | None, typer.Option(help="Then print what differs from an older file", metavar="OLD.json")
     ] = None,
 ) -> int:
-    """Ask reported faults of all three: right, wrong, unsupported, by design.
+    """Reproduce reported bugs on all three, and say who gets it right.
 
     It needs the checkout, and leaves the services of the lab alone: each orchestrator gets services of its own, which
     end afterwards. docs/conformance.md has the cases, and what was observed.
