@@ -90,7 +90,7 @@ def choice(data: Data) -> Html | None:
         tag("div", *cards, class_="cards"),
         paragraph(tag("strong", "The rule. "), RULE),
         _configured(data),
-        Origin("make bench-tools", "90 minutes", [each for each in (backfill, chains, footprint) if each]).line(),
+        Origin("make bench-tools", "96 minutes", [each for each in (backfill, chains, footprint) if each]).line(),
     )
 
 
@@ -228,7 +228,7 @@ def _verdict(measures: Sequence[Measure], least: str) -> Html:
         return tag(
             "p",
             tag("strong", listed(names)),
-            f": a tie, because their ranges overlap; each of them {least}.",
+            f": a tie on who {least}, because their ranges overlap.",
             class_="verdict",
         )
     return tag("p", tag("strong", "None of them"), f" {least} on every measure.", class_="verdict")

@@ -41,6 +41,7 @@ def _cell(results: Results, case: str, tool: str) -> Content:
     if not rows:
         return "not run"
     row = rows.rows[0]
-    often = tag("small", shown(rows.high("k")), " of ", shown(rows.high("n"))) if row["n"] > 1 else None
+    k, n = (results.value(results.rows.index(row), key, whole=True) for key in ("k", "n"))
+    often = tag("small", shown(k), " of ", shown(n)) if row["n"] > 1 else None
     kind = {"right": "yes", "wrong": "no"}.get(row["verdict"], "neutral")
     return join([tag("span", row["verdict"], class_=kind), often])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from benchmarks.harness.measure import Row
 from benchmarks.summary.blocks import Origin, paragraph, section, shown, table, title
 from benchmarks.summary.data import Data
-from benchmarks.summary.figures import Results, Selection
+from benchmarks.summary.figures import Figure, Results, Selection
 from benchmarks.summary.markup import Content, Html, join, tag
 
 Line = tuple[str, str]
@@ -59,13 +60,19 @@ def _task(all_rows: Selection, results: Results, line: Line, size: int) -> Conte
     ended = results.of(orchestrator=line[0], isolation=line[1], what="tasks", tasks=size, state="ended")
     if ended:
         return shown(ended.median("run_s") * (1000 / size))
-    return join([shown(all_rows.high("ended")), " ended"])
+    return join([shown(_count(results, all_rows.rows[0], "ended")), " ended"])
+
+
+def _count(results: Results, row: Row, key: str) -> Figure:
+    """Return a count of one row, with all its digits."""
+    return results.value("rows", results.rows.index(row), key, whole=True)
 
 
 def _runs(results: Results) -> Html:
     lines: list[list[Content]] = []
     for line in _lines(results, "runs"):
         rows = results.of(orchestrator=line[0], isolation=line[1], what="runs")
-        ended, asked = rows.high("ended"), rows.high("runs")
-        lines.append([_head(line), shown(ended / rows.high("run_s")), join([shown(ended), " of ", shown(asked)])])
+        ended, asked = (_count(results, rows.rows[0], key) for key in ("ended", "runs"))
+        rate = rows.high("ended") / rows.high("run_s")
+        lines.append([_head(line), shown(rate), join([shown(ended), " of ", shown(asked)])])
     return table(["", "runs a second", "ended"], lines, "Many runs at once: how many end a second, and ended at all")
