@@ -60,7 +60,7 @@ def _task(all_rows: Selection, results: Results, line: Line, size: int) -> Conte
     ended = results.of(orchestrator=line[0], isolation=line[1], what="tasks", tasks=size, state="ended")
     if ended:
         return shown(ended.median("run_s") * (1000 / size))
-    return join([shown(_count(results, all_rows.rows[0], "ended")), " ended"])
+    return join([shown(_count(results, all_rows.rows[0], "ended")), tag("small", " ended")])
 
 
 def _count(results: Results, row: Row, key: str) -> Figure:
