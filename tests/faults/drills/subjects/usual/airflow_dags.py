@@ -23,7 +23,7 @@ FIRST = dt.datetime(2009, 1, 1, tzinfo=dt.UTC)
     end_date=FIRST,
     catchup=False,
     default_args={"retries": RETRIES, "retry_delay": dt.timedelta(seconds=RETRY_DELAY_S)},
-    params={"source": Param(type="string"), "schema": Param(type="string")},
+    params={"source": Param("", type="string"), "schema": Param("", type="string")},
 )
 def usual_month() -> None:
     """Delete the month's rows, then append its file."""
