@@ -22,6 +22,7 @@ from tests.faults.drills.phases import Hold, held
 from tests.faults.drills.plan import Drill
 from tests.faults.drills.subjects.usual import work
 from tests.faults.drills.subjects.usual.pipelines import USUAL_MONTH
+from tests.faults.drills.watch import Watch
 
 SUBJECTS = "tests.faults.drills.subjects"
 """The package with the pipeline of the usual pattern."""
@@ -30,15 +31,15 @@ SUBJECTS = "tests.faults.drills.subjects"
 class AppendHold(Hold):
     """Holds each append: it takes a number from the table's sequence for each row, which a delete does not."""
 
-    @property
-    def task(self) -> str:
-        """The step that is under way."""
-        return "append"
-
     def take(self) -> None:
         """Take the lock of the sequence, as an ALTER SEQUENCE that has not ended holds it."""
         sequence = sql.Identifier(self.schema, "trips_id_seq")
         self._hold(sql.SQL("ALTER SEQUENCE {} CACHE 1").format(sequence))
+
+    def _is_recorded(self, watch: Watch) -> bool:
+        """Return whether the orchestrator's own record says that the month runs: of this pipeline it names no step."""
+        last = watch.last(self.month)
+        return last is not None and last.state == "running"
 
 
 @dataclass(frozen=True)
