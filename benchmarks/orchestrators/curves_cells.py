@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.harness.markdown import number, ranged
 from benchmarks.harness.measure import Row, spread
 
@@ -47,7 +49,7 @@ def of(rows: list[Row], line: Line) -> list[Row]:
     return [row for row in rows if (row["orchestrator"], row["isolation"]) == line]
 
 
-def lines(rows: list[Row]) -> list[Line]:
+def lines(rows: Sequence[Row]) -> list[Line]:
     """Return the lines that there are, those of a kind of isolation side by side."""
     return sorted(dict.fromkeys((row["orchestrator"], row["isolation"]) for row in rows), key=lambda line: line[1])
 

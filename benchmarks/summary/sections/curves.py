@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from benchmarks.harness.measure import Row
+from benchmarks.orchestrators.curves_cells import Line, lines
 from benchmarks.summary.blocks import Origin, paragraph, section, shown, table, title
 from benchmarks.summary.data import Data
-from benchmarks.summary.figures import Figure, Results, Selection
+from benchmarks.summary.figures import Figure, Results
 from benchmarks.summary.markup import Content, Html, join, tag
-
-Line = tuple[str, str]
-"""An orchestrator, or Python alone, and its kind of isolation."""
 
 PYTHON = "Python alone"
 
@@ -32,12 +30,6 @@ def curves(data: Data) -> Html | None:
     )  # fmt: skip
 
 
-def _lines(results: Results, what: str) -> list[Line]:
-    """Return the lines that there are, those of a kind of isolation side by side."""
-    found = dict.fromkeys((row["orchestrator"], row["isolation"]) for row in results.of(what=what).rows)
-    return sorted(found, key=lambda line: line[1])
-
-
 def _head(line: Line) -> str:
     name, isolation = line
     return f"{PYTHON if name == 'python' else title(name)}, {isolation}"
@@ -45,22 +37,21 @@ def _head(line: Line) -> str:
 
 def _tasks(results: Results) -> Html:
     sizes = sorted(results.names("tasks", what="tasks"))
-    lines = [
-        [_head(line), *(_task(results.of(orchestrator=line[0], isolation=line[1], what="tasks", tasks=size), results,
-                              line, size) for size in sizes)]
-        for line in _lines(results, "tasks")
-    ]  # fmt: skip
+    found = [
+        [_head(line), *(_task(results, line, size) for size in sizes)] for line in lines(results.of(what="tasks").rows)
+    ]
     caption = "Milliseconds a task, by the number of tasks in one run (run time / tasks)"
-    return table(["", *(f"{size:,}" for size in sizes)], lines, caption)
+    return table(["", *(f"{size:,}" for size in sizes)], found, caption)
 
 
-def _task(all_rows: Selection, results: Results, line: Line, size: int) -> Content:
-    if not all_rows:
-        return "-"
-    ended = results.of(orchestrator=line[0], isolation=line[1], what="tasks", tasks=size, state="ended")
-    if ended:
+def _task(results: Results, line: Line, size: int) -> Content:
+    """Return what a task costs in a run of so many; how many ended in time, where that is not all of them."""
+    asked = {"orchestrator": line[0], "isolation": line[1], "what": "tasks", "tasks": size}
+    if ended := results.of(**asked, state="ended"):
         return shown(ended.median("run_s") * (1000 / size))
-    return join([shown(_count(results, all_rows.rows[0], "ended")), tag("small", " ended")])
+    if not (rows := results.of(**asked).rows):
+        return "-"
+    return join([shown(_count(results, rows[0], "ended")), tag("small", " ended")])
 
 
 def _count(results: Results, row: Row, key: str) -> Figure:
@@ -69,10 +60,10 @@ def _count(results: Results, row: Row, key: str) -> Figure:
 
 
 def _runs(results: Results) -> Html:
-    lines: list[list[Content]] = []
-    for line in _lines(results, "runs"):
+    found: list[list[Content]] = []
+    for line in lines(results.of(what="runs").rows):
         rows = results.of(orchestrator=line[0], isolation=line[1], what="runs")
         ended, asked = (_count(results, rows.rows[0], key) for key in ("ended", "runs"))
         rate = rows.high("ended") / rows.high("run_s")
-        lines.append([_head(line), shown(rate), join([shown(ended), " of ", shown(asked)])])
-    return table(["", "runs a second", "ended"], lines, "Many runs at once: how many end a second, and ended at all")
+        found.append([_head(line), shown(rate), join([shown(ended), " of ", shown(asked)])])
+    return table(["", "runs a second", "ended"], found, "Many runs at once: how many end a second, and ended at all")

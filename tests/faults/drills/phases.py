@@ -44,11 +44,6 @@ class Hold:
     connection: psycopg.Connection[tuple[object, ...]]
 
     @property
-    def task(self) -> str:
-        """The step that is under way."""
-        return STEPS[self.phase]
-
-    @property
     def month(self) -> str:
         """The month whose step is held."""
         return self.months[-1] if self.phase == LAST else self.months[0]
@@ -106,7 +101,7 @@ class Hold:
     def _is_recorded(self, watch: Watch) -> bool:
         """Return whether the orchestrator's own record says that the step is under way: from then on it can lose it."""
         last = watch.last(self.month)
-        return last is not None and last.state == "running" and last.task == self.task
+        return last is not None and last.state == "running" and last.task == STEPS[self.phase]
 
     def _waiting(self, event: str) -> int | None:
         what = f"transform {self.schema}" if self.phase == BETWEEN else f"{DATASET} {self.month}"
