@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--history", default="1,100,300,500", help="numbers of runs in the history, comma separated")
     parser.add_argument("--samples", type=int, default=3, help="trivial runs and lists with each of these")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--deadline-s", type=float, default=60, help="how long each measurement may take")
+    parser.add_argument("--deadline-s", type=float, default=45, help="how long each measurement may take")
     parser.add_argument("--on", default="all", help="orchestrators, comma separated, or all")
     measure.folder_option(parser)
     asked = parser.parse_args(argv)

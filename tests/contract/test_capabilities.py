@@ -31,7 +31,7 @@ def test_two_backfills_run_side_by_side(bench: Bench, orchestrator: str) -> None
             first = pool.submit(bench.backfill, orchestrator, MONTHS[1:2], bench.folder, schema)
             until(lambda: held.waiting(MONTHS[1]), 240, 0.05, "a load to be under way")
             second = pool.submit(bench.backfill, orchestrator, MONTHS[:1], bench.folder, other)
-            ended, _ = wait([second], timeout=15 + 4 * alone.seconds)
+            ended, _ = wait([second], timeout=15 + 2 * alone.seconds)
         results = [first.result(), second.result()]
     assert [result.status for result in results] == ["success", "success"]
     assert second in ended

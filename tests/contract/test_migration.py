@@ -1,8 +1,12 @@
-"""A schema changes its orchestrator: every ordered pair, with a shadow, a gate, a cutover, and the way back."""
+"""A schema changes its orchestrator: every ordered pair, with a shadow, a gate, a cutover, and the way back.
+
+`make parity` runs a round in which each orchestrator is once the old one and once the new one; the other way around is
+`exhaustive`.
+"""
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import islice, pairwise, permutations
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,13 @@ from tests.contract.bench import MONTHS, Bench, orchestrator_names
 
 ORCHESTRATORS = orchestrator_names()
 THREE, AT = MONTHS[:3], MONTHS[1]
+
+ROUND = list(pairwise([*ORCHESTRATORS, ORCHESTRATORS[0]]))
+
+PAIRS = [
+    pytest.param(pair, id="-to-".join(pair), marks=() if pair in ROUND else pytest.mark.exhaustive)
+    for pair in permutations(ORCHESTRATORS, 2)
+]
 
 
 def migration(bench: Bench, old: str, new: str, folder: Path, schema: str) -> Migration:
@@ -26,7 +37,7 @@ def states(step: Step) -> list[tuple[str, dict[str, str]]]:
     return [(load.orchestrator, {each.month: each.state for each in load.result.months}) for load in step.loads]
 
 
-@pytest.mark.parametrize("pair", list(permutations(ORCHESTRATORS, 2)), ids="-to-".join)
+@pytest.mark.parametrize("pair", PAIRS)
 def test_a_schema_migrates_without_a_gap_and_back(bench: Bench, pair: tuple[str, str]) -> None:
     (old, new), schema = pair, bench.schema()
     steps = {step.name: step for step in migration(bench, old, new, bench.folder, schema).steps()}
@@ -56,8 +67,8 @@ def test_the_gate_refuses_while_the_publisher_replaces_a_month(bench: Bench) -> 
     held = bench.ledger(schema)
     assert {month: entry.loader for month, entry in held.items()} == dict.fromkeys(THREE[:2], old)
     assert held[THREE[0]] == before[THREE[0]], "what was loaded is as it was"
-    # The same command loads the replaced month, and goes on.
-    again = {step.name: step for step in migration(bench, old, new, folder, schema).steps()}
-    assert [step.problem for step in again.values()] == [""] * 7
-    assert states(again["history"]) == [(old, {THREE[0]: "success"})]
-    assert bench.tables(schema) == bench.baseline(folder, THREE)
+    # The same command loads the replaced month, and passes the gate.
+    again = list(islice(migration(bench, old, new, folder, schema).steps(), 3))
+    assert [(step.name, step.problem) for step in again] == [("history", ""), ("shadow", ""), ("gate", "")]
+    assert states(again[0]) == [(old, {THREE[0]: "success"})]
+    assert bench.tables(schema) == bench.baseline(folder, THREE[:2])
