@@ -330,27 +330,21 @@ def test_one_command_measures_everything_on_the_pages_of_loads_and_transforms() 
     } and "--quick" not in words
 
 
-UNMEASURED = {"drills"}
-"""What has a command, and no published result yet."""
-
-
 def test_every_result_has_its_page_and_every_page_its_result() -> None:
     results = {path.stem for folder in (measure.RESULTS, measure.FAULT_RESULTS) for path in folder.glob("*.json")}
-    assert UNMEASURED.isdisjoint(results)
-    results |= UNMEASURED
     assert results == {*run.PROGRAMS} == {*report.PAGES} | {page.part for page in report.PAGES.values() if page.part}
     pages = {str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "benchmarks").glob("[a-z]*.md")}
-    expected = {page.path for name, page in report.PAGES.items() if name not in UNMEASURED}
+    expected = {page.path for page in report.PAGES.values()}
     assert pages | {"docs/claims.md", "docs/faults.md"} == expected
 
 
-@pytest.mark.parametrize("name", sorted(report.PAGES.keys() - UNMEASURED))
+@pytest.mark.parametrize("name", sorted(report.PAGES))
 def test_the_committed_page_agrees_with_the_committed_results(name: str) -> None:
     """`python -m benchmarks.harness.report` writes the page."""
     assert (ROOT / report.PAGES[name].path).read_text() == report.render(name)
 
 
-@pytest.mark.parametrize("name", sorted(report.PAGES.keys() - UNMEASURED))
+@pytest.mark.parametrize("name", sorted(report.PAGES))
 def test_committed_results_say_what_they_were_measured_on(name: str) -> None:
     result = measure.read(name, report.PAGES[name].results)
     assert {"machine", "versions", "measured_at", "rows"} <= set(result)

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.harness.markdown import AIMS, header, number, table
 from benchmarks.harness.measure import Row
+from core.run import counted
 from tests.faults.drills.plan import ABOVE, DEFAULTS, EXPERT, HOST, KILL, PHASES, SERVICES, STEP, USUAL, every
 from tests.faults.drills.row import name_of
 
@@ -157,7 +158,7 @@ def _finding(row: Row) -> Iterator[str]:
     if row["orphan_wrote"]:
         yield "the process of the lost attempt went on and committed"
     if row["stuck"]:
-        yield f"{row['stuck']} runs stayed queued or running"
+        yield f"{counted(row['stuck'], 'run')} stayed queued or running"
     if row["needed_hand"]:
         yield str(row["needed_hand"])
     if row["recovered_s"] is None:
