@@ -124,7 +124,7 @@ def test_the_run_queue_is_as_it_is_shipped_or_tuned_setting_by_setting(
 
 
 def test_the_guards_can_stay_as_they_are_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    guards = {"run_monitoring", "run_retries"}
+    guards = {"run_monitoring", "run_launcher", "run_retries"}
     of_queue = "max_user_code_failure_retries"
     assert {f"dagster.{name}" for name in (*guards, of_queue)} == {each.name for each in services.GUARDS}
     assert guards <= services.dagster_yaml().keys()
