@@ -1,4 +1,4 @@
-"""Lineage: what each step read and wrote, told as OpenLineage events to whoever keeps a catalog (docs/lineage.md).
+"""What each step read and wrote, told as OpenLineage events to whoever keeps a catalog (docs/guide/lineage.md).
 
     step                               a step's run: START when it begins, then COMPLETE, FAIL or ABORT
     file, table, published, tested     the datasets that a step names, and what it knows of them
