@@ -4,9 +4,10 @@
                   ├─► pending? ─┬─► transform ─► check ─┬─► report
     ingest_month ─┘             └───────────────────────┘
 
-Each returns a `Receipt`, small enough for an XCom, a result or metadata. `pending` is no step: it says whether the two
-steps in the middle have anything to do. An adapter calls these functions and little else of `core`: `core.errors` (what
-to retry), `core.month`, `core.run`, and, to show the models and their tests as its own, `core.transform.lineage` and
+Each returns a `Receipt`, small enough for an XCom, a result or metadata, and all but `report` tell what they read and
+wrote, where a user wants to know (`core.lineage`). `pending` is no step: it says whether the two steps in the middle
+have anything to do. An adapter calls these functions and little else of `core`: `core.errors` (what to retry),
+`core.month`, `core.run`, and, to show the models and their tests as its own, `core.transform.lineage` and
 `core.transform.results`.
 """
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from core import pipeline
+from core import lineage, pipeline
 from core.errors import BadFile, CheckFailed
 from core.run import Run
 from core.settings import ROOT, settings
@@ -209,3 +209,16 @@ def test_the_client_leaves_the_environment_as_it_is(collector: Collector, publis
     pipeline.ingest_month(run_of(publisher), MONTH)
     assert states(told(collector)) == ["START", "COMPLETE"]
     assert dict(os.environ) == before
+
+
+def test_a_step_that_is_interrupted_is_told_as_aborted(collector: Collector, publisher: Publisher) -> None:
+    with pytest.raises(KeyboardInterrupt), lineage.step(run_of(publisher), "ingest_month", MONTH):
+        raise KeyboardInterrupt
+    assert states(told(collector)) == ["START", "ABORT"]
+
+
+def test_a_cause_is_told_without_passwords(collector: Collector, publisher: Publisher) -> None:
+    with pytest.raises(ValueError, match="s3cret"), lineage.step(run_of(publisher), "ingest_month", MONTH):
+        raise ValueError("no server at postgresql://user:s3cret@host/db")
+    _, end = told(collector)
+    assert end["run"]["facets"]["errorMessage"]["message"] == "no server at postgresql://user:***@host/db"
