@@ -136,8 +136,13 @@ _LOOKED_UP = ("service", "servicefile", "passfile")
 
 def where(dsn: str) -> str:
     """Return the server that `dsn` names, without its secrets: ``PostgreSQL at host:port/database``."""
+    return "PostgreSQL at {}/{}".format(*address(dsn))
+
+
+def address(dsn: str) -> tuple[str, str]:
+    """Return the server that `dsn` names as ``host:port``, and its database."""
     parts = _parts(dsn)
-    return f"PostgreSQL at {parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}", str(parts.get("dbname", ""))
 
 
 def _parts(dsn: str) -> dict[str, Any]:

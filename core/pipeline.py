@@ -4,9 +4,10 @@
                   ├─► pending? ─┬─► transform ─► check ─┬─► report
     ingest_month ─┘             └───────────────────────┘
 
-Each returns a `Receipt`, small enough for an XCom, a result or metadata. `pending` is no step: it says whether the two
-steps in the middle have anything to do. An adapter calls these functions and little else of `core`: `core.errors` (what
-to retry), `core.month`, `core.run`, and, to show the models and their tests as its own, `core.transform.lineage` and
+Each returns a `Receipt`, small enough for an XCom, a result or metadata, and all but `report` tell what they read and
+wrote, where a user wants to know (`core.lineage`). `pending` is no step: it says whether the two steps in the middle
+have anything to do. An adapter calls these functions and little else of `core`: `core.errors` (what to retry),
+`core.month`, `core.run`, and, to show the models and their tests as its own, `core.transform.lineage` and
 `core.transform.results`.
 """
 
@@ -14,9 +15,10 @@ from __future__ import annotations
 
 import logging
 
-from core import ledger
+from core import ledger, lineage
 from core import transform as models
 from core.database import connect
+from core.datasets import TRIPS, ZONES
 from core.errors import CheckFailed, UsageError, printable
 from core.month import Month
 from core.run import Receipt, Run, counted
@@ -46,19 +48,23 @@ def ingest(run: Run, dataset: str, month: Month | None) -> Receipt:
     from core import datasets, load
     from core.extract import extract
 
-    # A wrong name fails before anything is fetched
-    load.strategy(run.strategy)
-    wanted = datasets.dataset(dataset, monthly=month is not None)
-    fence = load.begin(run.schema, wanted if wanted.monthly else datasets.dataset(run.dataset, monthly=True))
-    file = extract(wanted, run.source, month)
-    order = load.Load(
-        run.schema, wanted, month, file, run.strategy, run.loader, run.run_id, fence, run.force, run.accept_suspect,
-        run.source,
-    )  # fmt: skip
-    done = load.load(order)
+    task = "ingest_month" if month else f"ingest_{dataset}"
+    with lineage.step(run, task, month) as told:
+        # A wrong name fails before anything is fetched
+        load.strategy(run.strategy)
+        wanted = datasets.dataset(dataset, monthly=month is not None)
+        fence = load.begin(run.schema, wanted if wanted.monthly else datasets.dataset(run.dataset, monthly=True))
+        file = extract(wanted, run.source, month)
+        told.reads(lineage.file(file))
+        order = load.Load(
+            run.schema, wanted, month, file, run.strategy, run.loader, run.run_id, fence, run.force, run.accept_suspect,
+            run.source,
+        )  # fmt: skip
+        done = load.load(order)
+        told.writes(lineage.published(run.schema, wanted, done))
     entry = done.entry
     receipt = Receipt(
-        task="ingest_month" if month else f"ingest_{dataset}",
+        task=task,
         state=done.state,
         month=str(month) if month else None,
         rows=entry.row_count,
@@ -95,7 +101,10 @@ def transform(run: Run, month: Month) -> Receipt:
     The state is ``unchanged`` when another month's build covered this one too. A failed data test holds back no month's
     models, and this step does not raise it: see `check`, and `core.transform` for why.
     """
-    done = models.refresh(run.schema, month.first_day)
+    with lineage.step(run, "transform", month) as told:
+        told.reads(*(lineage.table(run.schema, name) for name in (TRIPS, ZONES.table)))
+        done = models.refresh(run.schema, month.first_day)
+        told.built(done, models.model_names(run.dataset))
     built = "was up to date"
     if done.state == "success":
         built = f"built {counted(len(done.months), 'month')} in {done.seconds:.1f} s"
@@ -109,14 +118,17 @@ def check(run: Run, month: Month) -> Receipt:
     Nothing is run here: the build ran its tests. Failed tests of severity ``warn`` are the receipt's warnings; with
     `Run.strict` they fail the month too.
     """
-    total, failed, warnings = _tests(run, month)
-    passed = total - len(failed) - len(warnings)
-    state, detail = "failed" if failed else "success", f"{passed} of {counted(total, 'test')} passed"
-    receipt = _logged(Receipt("check", state, str(month), detail=detail, warnings=warnings))
-    if failed:
-        raise CheckFailed(
-            f"{month}: {len(failed)} of {total} tests failed: {'; '.join(failed)}; table test_results says more"
-        )
+    with lineage.step(run, "check", month) as told:
+        found, failed, warnings = _tests(run, month)
+        told.reads(*lineage.tested(run.schema, found, month.first_day))
+        passed = len(found) - len(failed) - len(warnings)
+        state, detail = "failed" if failed else "success", f"{passed} of {counted(len(found), 'test')} passed"
+        receipt = _logged(Receipt("check", state, str(month), detail=detail, warnings=warnings))
+        if failed:
+            raise CheckFailed(
+                f"{month}: {len(failed)} of {len(found)} tests failed: {'; '.join(failed)}; "
+                "table test_results says more"
+            )
     return receipt
 
 
@@ -141,14 +153,14 @@ def report(run: Run, month: Month, built: bool) -> Receipt:
     )
 
 
-def _tests(run: Run, month: Month) -> tuple[int, list[str], tuple[str, ...]]:
-    """Return how many tests the builds ran, which of them fail `month`, and which only warn of it, a line for each."""
+def _tests(run: Run, month: Month) -> tuple[list[models.Result], list[str], tuple[str, ...]]:
+    """Return what the builds' tests found, which of them fail `month`, and which only warn of it, a line for each."""
     day = month.first_day
     found = models.results(run.schema, day)
     broken = [result for result in found if result.concerns(day)]
     trips = models.rows(run.schema, day) if broken else 0
     failed = [result.finding(day, trips) for result in broken if result.fails(run.strict)]
-    return len(found), failed, tuple(result.warning(day, trips) for result in broken if not result.fails(run.strict))
+    return found, failed, tuple(result.warning(day, trips) for result in broken if not result.fails(run.strict))
 
 
 def _entry(run: Run, month: Month) -> ledger.Entry:

@@ -11,17 +11,19 @@
 | TRIPTYCH_LOCK_WAIT_S  | how long a step waits for another one's lock                       | 300                  |
 | TRIPTYCH_MAX_FILE_MB  | the largest file that is fetched from a source                     | 1024                 |
 | TRIPTYCH_DOWNLOAD_S   | how long one attempt at one file may take                          | 1800                 |
+| TRIPTYCH_LINEAGE_S    | how long a step that has ended waits until its events are sent     | 5                    |
 | TRIPTYCH_STALL_S      | the lab ends a backfill after so long without progress of a month  | 4 x TRIPTYCH_DOWNLOAD_S |
 | TRIPTYCH_IMPLS        | folders of further orchestrators, outside the checkout             | none                 |
 | TRIPTYCH_PIPELINES    | packages of further pipelines, such as ``tests.questions``         | none                 |
 | TRIPTYCH_AS_SHIPPED   | settings for speed that stay as shipped: names, or ``all``         | none                 |
 | PG_BIN                | the PostgreSQL binaries that the lab starts                        | the wheel's          |
+| OPENLINEAGE_URL       | where lineage events go; other variables of its client count too   | none: no events      |
 
 A child of the lab gets TRIPTYCH_*, what a proxy or a private certificate needs (`PASSED_ON`), the keys of the object
-stores (`CLOUDS`: AWS_*, AZURE_*, GOOGLE_*), and nothing else. Those keys are only in the environment, and in the AWS
-profile that AWS_PROFILE names: the paths of its files are passed on as well, because a child has another HOME. Only the
-lab reads what libpq takes from elsewhere than a DSN (a password file, a service file, PG* variables): its children get
-the resulting DSN.
+stores (`CLOUDS`: AWS_*, AZURE_*, GOOGLE_*), OPENLINEAGE_*, and nothing else. The stores' keys are only in the
+environment, and in the AWS profile that AWS_PROFILE names: the paths of its files are passed on as well, because a
+child has another HOME. Only the lab reads what libpq takes from elsewhere than a DSN (a password file, a service file,
+PG* variables): its children get the resulting DSN.
 """
 
 from __future__ import annotations
@@ -58,6 +60,9 @@ _DSN = ("TRIPTYCH_DSN", "TRIPTYCH_DSN_FILE")
 _LAB_ONLY = (*_DSN, "TRIPTYCH_STALL_S")
 """Variables of ours that a child process of the lab does not get: it gets the resolved DSN, and no limit."""
 
+LINEAGE = "OPENLINEAGE_"
+"""The prefix of the variables of OpenLineage's client, which reads them itself; a child gets them as well."""
+
 CLOUDS = ("AWS_", "AZURE_", "GOOGLE_")
 """Prefixes of the variables that name an object store and its user; a child gets them as well."""
 
@@ -77,6 +82,9 @@ class Settings:
     max_file_mb: float
     download_s: float
     stall_s: float
+    lineage_s: float
+    lineage: str | None = None
+    """The namespace of the jobs in lineage events; None when the environment does not say where these go."""
     impls: tuple[Path, ...] = ()
     pg_bin: Path | None = None
     passed_on: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -95,6 +103,8 @@ class Settings:
             download_s=download_s,
             # Longer than the longest honest month: three attempts at its file, then waits for locks and dbt.
             stall_s=seconds(environ, "TRIPTYCH_STALL_S", 4 * download_s),
+            lineage_s=seconds(environ, "TRIPTYCH_LINEAGE_S", 5),
+            lineage=_lineage(environ),
             impls=tuple(
                 Path(entry).resolve() for entry in environ.get("TRIPTYCH_IMPLS", "").split(os.pathsep) if entry
             ),
@@ -102,7 +112,7 @@ class Settings:
             passed_on={
                 k: v
                 for k, v in environ.items()
-                if k not in _LAB_ONLY and (k.startswith(("TRIPTYCH_", *CLOUDS)) or k.upper() in PASSED_ON)
+                if k not in _LAB_ONLY and (k.startswith(("TRIPTYCH_", LINEAGE, *CLOUDS)) or k.upper() in PASSED_ON)
             }
             | ({"TRIPTYCH_SOURCE": default_source(environ)} if environ.get("TRIPTYCH_SOURCE") else {})
             | _aws_files(environ),
@@ -134,6 +144,21 @@ def default_source(environ: Mapping[str, str] = os.environ) -> str:
     if masked(named) != named or re.search(r"\?[^/]*=", named):
         raise UsageError("TRIPTYCH_SOURCE holds a password or a query (?name=value): write the address without it")
     return named
+
+
+def _lineage(environ: Mapping[str, str]) -> str | None:
+    """Return the namespace of lineage events if OpenLineage's client would find a transport in its variables.
+
+    Its file openlineage.yml in the working or home folder alone asks for nothing: a run would send events or not,
+    depending on where it was started.
+    """
+    if environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
+        return None
+    named = any(
+        value and (name in ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG") or name.startswith("OPENLINEAGE__TRANSPORT"))
+        for name, value in environ.items()
+    )
+    return (environ.get("OPENLINEAGE_NAMESPACE") or "triptych") if named else None
 
 
 def _aws_files(environ: Mapping[str, str]) -> dict[str, str]:

@@ -21,12 +21,16 @@ from core.settings import private, settings
 
 @dataclass(frozen=True)
 class Extracted:
-    """A verified local file. `name` is the published name, for messages; `sha256` and `bytes` describe its content."""
+    """A verified local file. `name` is the published name, for messages; `sha256` and `bytes` describe its content.
+
+    `address` is where the source has it, without a secret.
+    """
 
     path: Path
     name: str
     sha256: str
     bytes: int
+    address: str = ""
 
 
 @dataclass(frozen=True)

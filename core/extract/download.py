@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import posixpath
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from core.datasets import Dataset
@@ -52,7 +53,7 @@ def extract(dataset: Dataset, source: str, month: Month | None = None) -> Extrac
             found = _fetch(place, path, settings().max_file_mb if dataset.monthly else LOOKUP_MB)
             if isinstance(found, Extracted):
                 _check_manifest(place, path, found)
-                return found
+                return replace(found, address=masked(place.address(path)))
             said.append(found)
         if page := next((text for text in said if text.startswith(_PAGE)), None):
             raise BadFile(f"{Path(paths[0]).name} is {page}: the source sent an error page under its name")

@@ -25,15 +25,17 @@ and `check` fails for the months whose rows broke a test, and only for those.
 """
 
 from core.transform.build import Refresh, refresh, stale
+from core.transform.dbt_build import BuiltModel
 from core.transform.findings import Result, results
 from core.transform.manifest import Column, Model
 from core.transform.marts import rows
 from core.transform.pending import PROJECT, ZONES, built_versions, loaded_versions
-from core.transform.project import lineage
+from core.transform.project import lineage, model_names
 
 __all__ = [
     "PROJECT",
     "ZONES",
+    "BuiltModel",
     "Column",
     "Model",
     "Refresh",
@@ -41,6 +43,7 @@ __all__ = [
     "built_versions",
     "lineage",
     "loaded_versions",
+    "model_names",
     "refresh",
     "results",
     "rows",

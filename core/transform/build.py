@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import psycopg
 
@@ -15,7 +15,7 @@ from core.database import Connection, check_schema_name, connect, lock_key, lock
 from core.month import spans_of
 from core.run import counted
 from core.transform import findings, marts, pending
-from core.transform.dbt_build import build_models
+from core.transform.dbt_build import BuiltModel, build_models
 from core.transform.pending import PROJECT, Plan
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ LEDGERS = ("transform_ledger", marts.LEDGER, "test_results")
 class Refresh:
     """What a refresh did. `state` is ``success`` or ``unchanged``; `months` are those that were rebuilt.
 
+    `models` are those that dbt built, and `rows` how many rows that are now published in each mart, where a build of
+    some months can tell.
     `warnings` say what a reader may have noticed: a damaged mart that was rebuilt, a mart whose columns changed.
     """
 
@@ -36,6 +38,8 @@ class Refresh:
     full: bool = False
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    models: tuple[BuiltModel, ...] = ()
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 def refresh(schema: str, month: dt.date | None = None) -> Refresh:
@@ -56,9 +60,8 @@ def refresh(schema: str, month: dt.date | None = None) -> Refresh:
             at = pending.last_built(connection, schema)
             log.info("%s: nothing has changed since its last build, at %s", schema, at.isoformat(" ", "seconds"))
             return Refresh("unchanged")
-        warnings = _build(connection, schema, plan)
-        seconds = round(time.monotonic() - started, 3)
-        return Refresh("success", plan.months, plan.full, seconds, tuple(warnings))
+        done = _build(connection, schema, plan)
+        return replace(done, seconds=round(time.monotonic() - started, 3))
 
 
 def stale(schema: str, month: dt.date) -> tuple[str, ...]:
@@ -82,22 +85,24 @@ def _plan(connection: Connection, schema: str, month: dt.date | None) -> Plan:
     return pending.plan(connection, schema, month)
 
 
-def _build(connection: Connection, schema: str, plan: Plan) -> list[str]:
-    """Build and publish what `plan` says; return the warnings."""
+def _build(connection: Connection, schema: str, plan: Plan) -> Refresh:
+    """Build and publish what `plan` says."""
     log.info("%s: building %s: %s", schema, _what(plan), "; ".join(plan.reasons))
     months = None if plan.full else plan.months
     # A view changes with the project only, and so does what a unit test finds, which reads made-up rows.
     views, unit_tests = PROJECT in plan.changed or bool(plan.missing), PROJECT in plan.changed
-    outcomes = build_models(connection.info, schema, months, views=views, unit_tests=unit_tests, dataset=plan.dataset)
+    build = build_models(connection.info, schema, months, views=views, unit_tests=unit_tests, dataset=plan.dataset)
     with connection.transaction():
-        findings.write(connection, schema, outcomes, months)
+        findings.write(connection, schema, build.outcomes, months)
         replaced = marts.publish(connection, schema, months) if months != () else []
         pending.write_versions(connection, schema, plan.versions)
+        rows = marts.recorded(connection, schema, months)
     damaged = [f"{plan.damaged}: all months were rebuilt"] if plan.damaged else []
-    return damaged + [
+    warnings = damaged + [
         f"{name} was replaced because its columns changed: a transaction that began before sees it empty"
         for name in replaced
     ]
+    return Refresh("success", plan.months, plan.full, warnings=tuple(warnings), models=tuple(build.models), rows=rows)
 
 
 def _what(plan: Plan) -> str:

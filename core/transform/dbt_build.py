@@ -16,7 +16,7 @@ from core.errors import room
 from core.run import DATASET, counted
 from core.transform import dbt
 from core.transform.dbt_errors import one_line, raise_if_stopped
-from core.transform.manifest import Artifact, DbtTest, tests
+from core.transform.manifest import Artifact, DbtTest, Model, models, tests
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +32,27 @@ class Outcome:
     sql: str
 
 
+@dataclass(frozen=True)
+class BuiltModel:
+    """A model that a build made, and when: as dbt writes an instant, in UTC."""
+
+    model: Model
+    began_at: str
+    ended_at: str
+
+
+@dataclass(frozen=True)
+class Build:
+    """What one `dbt build` did: the models that it made, and how the tests ended."""
+
+    models: list[BuiltModel]
+    outcomes: list[Outcome]
+
+
 def build_models(
     server: psycopg.ConnectionInfo, schema: str, months: Sequence[dt.date] | None,
     *, views: bool, unit_tests: bool, dataset: str = DATASET,
-) -> list[Outcome]:  # fmt: skip
+) -> Build:  # fmt: skip
     """Build the models of `dataset` in `schema`, then test them.
 
     The marts are built as `<mart>__unpublished`, with the rows of the source months `months` (None: all);
@@ -56,13 +73,28 @@ def build_models(
         process = dbt.run(dbt.Command(arguments, folder, variables, keep_open=[lock]))
         seconds = time.monotonic() - started
         results: list[Artifact] = _whole(artifact).get("results", [])
-        declared = tests(json.loads((folder / "manifest.json").read_text())) if results else {}
+        manifest: Artifact = json.loads((folder / "manifest.json").read_text()) if results else {}
+        declared = tests(manifest) if results else {}
         if not results:
             dbt.check_room(folder)
     raise_if_stopped(process, results, declared, folder, server.password)
     outcomes = [_outcome(declared[node], result) for result in results if (node := result["unique_id"]) in declared]
     _log(schema, results, outcomes, seconds)
-    return outcomes
+    return Build(_built(manifest, results), outcomes)
+
+
+def _built(manifest: Artifact, results: Sequence[Artifact]) -> list[BuiltModel]:
+    """Return the models among the results of a build that succeeded, each after those that it depends on."""
+    made = {
+        node.rpartition(".")[2]: result
+        for result in results
+        if (node := result["unique_id"]).startswith("model.") and result["timing"]
+    }
+    return [
+        BuiltModel(model, made[model.name]["timing"][0]["started_at"], made[model.name]["timing"][-1]["completed_at"])
+        for model in (models(manifest) if made else ())
+        if model.name in made
+    ]
 
 
 def _arguments(months: Sequence[dt.date] | None, *, views: bool, unit_tests: bool) -> list[str]:

@@ -166,6 +166,17 @@ def rows(schema: str, month: dt.date) -> int:
         return int(connection.execute(query.format(sql.Identifier(schema, "fct_trips"), month)).fetchall()[0][0])
 
 
+def recorded(connection: Connection, schema: str, months: Months) -> dict[str, int]:
+    """Return how many rows each mart has of `months`, as recorded.
+
+    With some months only, a mart is left out whose rows belong to several of them.
+    """
+    names = [mart.name for mart in MARTS if mart.whole_months or months is None]
+    which = sql.SQL("true") if months is None else sql.SQL("month = ANY ({}::date[])").format(list(months))
+    query = sql.SQL("SELECT model, sum(row_count)::bigint FROM {} WHERE model = ANY ({}) AND {} GROUP BY 1")
+    return dict(connection.execute(query.format(sql.Identifier(schema, LEDGER), names, which)).fetchall())
+
+
 def _replace_rows(connection: Connection, schema: str, mart: Mart, months: Months) -> str:
     """Move the built rows into the published table, in place of those that they replace; return what was done."""
     if mart.whole_months and months is None:

@@ -76,6 +76,8 @@ class Question:
     on: Sequence[str] = ("airflow", "dagster", "prefect")
     same: Callable[[Any, Any], bool] = lambda recorded, answer: bool(recorded == answer)
     """Whether an answer of today agrees with the recorded one; a question of figures compares their form only."""
+    lacks: Callable[[str], str | None] = lambda orchestrator: None
+    """Why a test can't put it to an orchestrator on this machine; None where it can."""
 
 
 def questions() -> dict[str, Question]:

@@ -236,3 +236,30 @@ def test_a_private_folder_is_for_its_owner_only_whatever_the_umask(tmp_path: Pat
         os.umask(before)
     assert [path.stat().st_mode & 0o777 for path in (made, made.parent, there)] == [0o700, 0o700, 0o755]
     assert private(made) == made
+
+
+@pytest.mark.parametrize(
+    ("variables", "namespace"),
+    [
+        ({}, None),
+        ({"OPENLINEAGE_NAMESPACE": "taxis"}, None),
+        ({"OPENLINEAGE_URL": ""}, None),
+        ({"OPENLINEAGE_URL": "http://localhost:5000"}, "triptych"),
+        ({"OPENLINEAGE_URL": "http://localhost:5000", "OPENLINEAGE_NAMESPACE": "taxis"}, "taxis"),
+        ({"OPENLINEAGE_URL": "http://localhost:5000", "OPENLINEAGE_DISABLED": "True"}, None),
+        ({"OPENLINEAGE_CONFIG": "/etc/openlineage.yml"}, "triptych"),
+        ({"OPENLINEAGE__TRANSPORT__TYPE": "file"}, "triptych"),
+        ({"OPENLINEAGE__TRANSPORT": '{"type": "console"}'}, "triptych"),
+    ],
+)
+def test_lineage_is_told_only_where_the_environment_says_where_to(
+    variables: dict[str, str], namespace: str | None
+) -> None:
+    assert Settings.read(variables).lineage == namespace
+
+
+def test_the_variables_of_lineage_are_passed_on_and_not_shown() -> None:
+    variables = {"OPENLINEAGE_URL": "http://localhost:5000", "OPENLINEAGE_API_KEY": "s3cret"}
+    settings = Settings.read(variables)
+    assert settings.passed_on == variables
+    assert "s3cret" not in repr(settings)
