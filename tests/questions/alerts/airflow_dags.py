@@ -50,7 +50,7 @@ LATE = DeadlineAlert(
     interval=dt.timedelta(seconds=work.LATE_S),
     # A name that the triggerer can import. A function of a DAG file would be one of a module that only the DAG
     # processor knows.
-    callback=AsyncCallback("tests.questions.alerts.work.tell_late", kwargs={"pipeline": "alerts_late"}),
+    callback=AsyncCallback("tests.questions.alerts.work.tell_late"),
 )
 
 
@@ -63,6 +63,17 @@ def alerts_late() -> None:
         work.held("alerts_late")
 
     wait()
+
+
+@dag(schedule=None, deadline=LATE)
+def alerts_late_but_ended() -> None:
+    """Be late, and end while the scheduler is dead."""
+
+    @task
+    def wait_and_end() -> None:
+        work.held("alerts_late_but_ended")
+
+    wait_and_end()
 
 
 @dag(schedule=None)
@@ -139,6 +150,7 @@ def alerts_checked() -> None:
 alerts_failing()
 alerts_dying()
 alerts_late()
+alerts_late_but_ended()
 alerts_table()
 alerts_age()
 alerts_unchecked()

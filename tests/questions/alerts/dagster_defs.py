@@ -6,7 +6,7 @@ import dagster as dg
 from dagster._core.definitions.freshness import FreshnessState
 
 from tests.questions.alerts import work
-from tests.questions.alerts.pipelines import LATE
+from tests.questions.alerts.pipelines import LATE, LATE_BUT_ENDED, MAY_BE_LATE
 
 SENSOR = {"minimum_interval_seconds": 1, "default_status": dg.DefaultSensorStatus.RUNNING}
 """As often as the daemon looks: every 5 s. The default is 30. A sensor is stopped until it is turned on."""
@@ -52,16 +52,26 @@ def alerts_late() -> None:
     wait()
 
 
+@dg.op
+def wait_and_end() -> None:
+    """Be late, and end while the daemon is dead."""
+    work.held(LATE_BUT_ENDED)
+
+
+@dg.job
+def alerts_late_but_ended() -> None:
+    wait_and_end()
+
+
 @dg.sensor(**SENSOR)  # type: ignore[arg-type]
 def late_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Tell, once, of each run that is in progress for too long: Dagster has no alert for it."""
     latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=work.LATE_S)
-    unfinished = dg.RunsFilter(
-        job_name=LATE, statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED], created_before=latest
-    )
-    late = {run.run_id for run in context.instance.get_runs(unfinished)}
-    for _ in late - set((context.cursor or "").split()):
-        work.tell("late", LATE)
+    unfinished = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    old = context.instance.get_runs(dg.RunsFilter(statuses=unfinished, created_before=latest))
+    late = {run.run_id: run.job_name for run in old if run.job_name in MAY_BE_LATE}
+    for run_id in late.keys() - set((context.cursor or "").split()):
+        work.tell("late", late[run_id])
     context.update_cursor(" ".join(sorted(late)))
     return dg.SkipReason(f"late: {len(late)}")
 
@@ -130,6 +140,14 @@ def failed_runs(context: dg.RunFailureSensorContext) -> None:
 defs = dg.Definitions(
     assets=[update_table, load, use, load_checked, use_checked],
     asset_checks=[not_empty],
-    jobs=[alerts_failing, alerts_dying, alerts_late, alerts_table, alerts_unchecked, alerts_checked],
+    jobs=[
+        alerts_failing,
+        alerts_dying,
+        alerts_late,
+        alerts_late_but_ended,
+        alerts_table,
+        alerts_unchecked,
+        alerts_checked,
+    ],
     sensors=[failed_runs, late_runs, old_tables],
 )

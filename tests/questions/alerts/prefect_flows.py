@@ -19,7 +19,7 @@ from prefect.events.schemas.automations import Posture
 from prefect.states import Failed
 
 from tests.questions.alerts import work
-from tests.questions.alerts.pipelines import FAIL, LATE, TABLE
+from tests.questions.alerts.pipelines import FAIL, LATE, LATE_BUT_ENDED, MAY_BE_LATE, TABLE
 
 ASSET = "triptych://alerts/table"
 
@@ -41,14 +41,16 @@ def failed(name: str) -> EventTrigger:
     return EventTrigger(expect=FAILED, **runs_of(name))
 
 
-# Fires when the expected event stays away for so long after the first one.
-TOO_LATE = EventTrigger(
-    posture=Posture.Proactive,
-    after={"prefect.flow-run.Pending"},
-    expect=ENDED,
-    within=dt.timedelta(seconds=work.LATE_S),
-    **runs_of(LATE),
-)
+def too_late(name: str) -> EventTrigger:
+    """Fire when a run has begun and its end stays away for so long."""
+    return EventTrigger(
+        posture=Posture.Proactive,
+        after={"prefect.flow-run.Pending"},
+        expect=ENDED,
+        within=dt.timedelta(seconds=work.LATE_S),
+        **runs_of(name),
+    )
+
 
 UPDATED = {"prefect.asset.materialization.succeeded"}
 
@@ -68,7 +70,8 @@ def alerts_watch() -> None:
     Webhook(url=work.endpoint()).save("alerts", overwrite=True)  # type: ignore[arg-type]
     for name in FAIL:
         automate("run", name, failed(name))
-    automate("late", LATE, TOO_LATE)
+    for name in MAY_BE_LATE:
+        automate("late", name, too_late(name))
     automate("old", TABLE, TOO_OLD)
 
 
@@ -124,6 +127,18 @@ def alerts_late() -> None:
     wait()
 
 
+@task(cache_policy=NO_CACHE)
+def wait_and_end() -> None:
+    """Wait."""
+    work.held(LATE_BUT_ENDED)
+
+
+@flow(name="alerts_late_but_ended")
+def alerts_late_but_ended() -> None:
+    """Be late, and end while the server is dead."""
+    wait_and_end()
+
+
 @materialize(ASSET, cache_policy=NO_CACHE)
 def update_table() -> None:
     """Update the table; when this returns, Prefect emits an event of the asset."""
@@ -176,6 +191,7 @@ def alerts_checked() -> State[Any] | None:
 deployments = [
     each.to_deployment("triptych")
     for each in (
-        alerts_watch, alerts_failing, alerts_dying, alerts_late, alerts_table, alerts_unchecked, alerts_checked,
+        alerts_watch, alerts_failing, alerts_dying, alerts_late, alerts_late_but_ended, alerts_table,
+        alerts_unchecked, alerts_checked,
     )
 ]  # fmt: skip

@@ -44,10 +44,10 @@ def tell(alert: str, pipeline: str) -> None:
         pass
 
 
-async def tell_late(context: dict[str, Any], pipeline: str) -> None:
-    """Tell of a run that is late: Airflow's triggerer imports this by its name, with the run in `context`."""
+async def tell_late(context: dict[str, Any]) -> None:
+    """Tell of a run that is late. Airflow's triggerer imports this by its name; the context has the run, as JSON."""
     # It blocks the triggerer's loop for some milliseconds: the endpoint is on this machine.
-    tell("late", pipeline)
+    tell("late", context["dag_run"]["dag_id"])
 
 
 def note(pipeline: str, what: str) -> None:
