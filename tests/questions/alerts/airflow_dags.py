@@ -5,7 +5,16 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from airflow.sdk import Asset, AsyncCallback, DeadlineAlert, DeadlineReference, DeltaTriggerTimetable, dag, task
+from airflow.sdk import (  # type: ignore[attr-defined]  # the stub of 3.3.2 lacks deadlines and their callbacks
+    Asset,
+    AsyncCallback,
+    Context,
+    DeadlineAlert,
+    DeadlineReference,
+    DeltaTriggerTimetable,
+    dag,
+    task,
+)
 from airflow.sdk.exceptions import AirflowFailException
 
 from tests.questions.alerts import work
@@ -13,12 +22,12 @@ from tests.questions.alerts import work
 TABLE = Asset("alerts_table", uri="x-triptych://alerts/table")
 
 
-def tell_in_task(context: dict[str, Any]) -> None:
+def tell_in_task(context: Context) -> None:
     """Tell of a failed task, in the process of the task."""
     work.tell("task", context["dag_run"].dag_id)
 
 
-def tell_of_run(context: dict[str, Any]) -> None:
+def tell_of_run(context: Context) -> None:
     """Tell of a failed run: the scheduler asks the DAG processor for this."""
     work.tell("run", context["dag_run"].dag_id)
 
@@ -87,7 +96,7 @@ def alerts_table() -> None:
     update_table()
 
 
-def tell_old(_context: dict[str, Any]) -> None:
+def tell_old(_context: Context) -> None:
     """Tell of a table that is too old."""
     work.tell("old", "alerts_table")
 

@@ -8,8 +8,10 @@ from dagster._core.definitions.freshness import FreshnessState
 from tests.questions.alerts import work
 from tests.questions.alerts.pipelines import LATE, LATE_BUT_ENDED, MAY_BE_LATE
 
-SENSOR = {"minimum_interval_seconds": 1, "default_status": dg.DefaultSensorStatus.RUNNING}
-"""As often as the daemon looks: every 5 s. The default is 30. A sensor is stopped until it is turned on."""
+# As often as the daemon looks: every 5 s. The default is 30.
+LOOK_S = 1
+# Otherwise, a sensor is stopped until somebody turns it on.
+RUNNING = dg.DefaultSensorStatus.RUNNING
 
 
 @dg.failure_hook
@@ -63,7 +65,7 @@ def alerts_late_but_ended() -> None:
     wait_and_end()
 
 
-@dg.sensor(**SENSOR)  # type: ignore[arg-type]
+@dg.sensor(minimum_interval_seconds=LOOK_S, default_status=RUNNING)
 def late_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Tell, once, of each run that is in progress for too long: Dagster has no alert for it."""
     latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=work.LATE_S)
@@ -84,7 +86,7 @@ def update_table() -> None:
     """Update the table."""
 
 
-@dg.sensor(**SENSOR)  # type: ignore[arg-type]
+@dg.sensor(minimum_interval_seconds=LOOK_S, default_status=RUNNING)
 def old_tables(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Tell, once, of a table whose policy fails: the daemon keeps the state, and tells nobody."""
     record = context.instance.get_freshness_state_records([update_table.key]).get(update_table.key)
@@ -131,7 +133,11 @@ alerts_unchecked = dg.define_asset_job("alerts_unchecked", [load, use])
 alerts_checked = dg.define_asset_job("alerts_checked", [load_checked, use_checked])
 
 
-@dg.run_failure_sensor(monitored_jobs=[alerts_failing, alerts_dying, alerts_unchecked, alerts_checked], **SENSOR)  # type: ignore[arg-type]
+@dg.run_failure_sensor(
+    monitored_jobs=[alerts_failing, alerts_dying, alerts_unchecked, alerts_checked],
+    minimum_interval_seconds=LOOK_S,
+    default_status=RUNNING,
+)
 def failed_runs(context: dg.RunFailureSensorContext) -> None:
     """Tell of a failed run: the daemon asks the code server for this."""
     work.tell("run", context.dagster_run.job_name)

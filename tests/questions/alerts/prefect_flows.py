@@ -7,12 +7,12 @@ import json
 from contextlib import suppress
 from typing import Any
 
-from prefect import State, flow, task
+from prefect import Flow, State, flow, task
 from prefect.assets import materialize
 from prefect.automations import Automation
 from prefect.blocks.webhook import Webhook
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import Flow, FlowRun
+from prefect.client.schemas.objects import FlowRun
 from prefect.events import EventTrigger
 from prefect.events.actions import CallWebhook
 from prefect.events.schemas.automations import Posture
@@ -79,14 +79,14 @@ def automate(alert: str, pipeline: str, trigger: EventTrigger) -> None:
     """Have the server post an alert when a trigger fires; replace what has its name."""
     name = f"{alert} {pipeline}"
     with suppress(ValueError):
-        Automation.read(name=name).delete()
+        Automation.read(name=name).delete()  # type: ignore[attr-defined]  # a coroutine only where an event loop runs
     # A template of `payload` sees the event, and the flow run of it.
     payload = json.dumps({"alert": alert, "pipeline": pipeline})
-    webhook = Webhook.load("alerts")._block_document_id
+    webhook = Webhook.load("alerts")._block_document_id  # type: ignore[union-attr]  # the same
     Automation(name=name, trigger=trigger, actions=[CallWebhook(block_document_id=webhook, payload=payload)]).create()
 
 
-def tell_in_run(flow: Flow, _run: FlowRun, _state: State[Any]) -> None:
+def tell_in_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Tell of a failed run, in the process of the run."""
     work.tell("task", flow.name)
 

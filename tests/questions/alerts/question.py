@@ -85,7 +85,7 @@ class Endpoint:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                at, pids = time.time(), posted_by(self.client_address[1], self.server.server_address[1])
+                at, pids = time.time(), posted_by(self.client_address[1], self.connection.getsockname()[1])
                 fact = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 arrived.append(Alert(fact["alert"], fact["pipeline"], at, pids))
                 self.send_response(204)
@@ -106,7 +106,7 @@ class Endpoint:
         return [each for each in self.arrived if (each.alert, each.pipeline) == (alert, pipeline) and each.at >= since]
 
 
-def posted_by(port: int, server: Any) -> list[int]:
+def posted_by(port: int, server: int) -> list[int]:
     """Return the process at the other end of a connection, which is open, and those above it."""
     for each in psutil.net_connections("tcp4"):
         if each.laddr and each.laddr.port == port and each.raddr and each.raddr.port == server and each.pid:
@@ -121,7 +121,7 @@ class Scene:
 
     asking: Asking
     endpoint: Endpoint
-    services: Mapping[int, ProcessRecord]
+    services: dict[int, ProcessRecord]
     """The services, by their process."""
 
     @property
