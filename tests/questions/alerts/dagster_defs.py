@@ -8,9 +8,7 @@ from dagster._core.definitions.freshness import FreshnessState
 from tests.questions.alerts import work
 from tests.questions.alerts.pipelines import LATE, LATE_BUT_ENDED, MAY_BE_LATE
 
-# As often as the daemon looks: every 5 s. The default is 30.
 LOOK_S = 1
-# Otherwise, a sensor is stopped until somebody turns it on.
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
 
@@ -135,7 +133,9 @@ alerts_checked = dg.define_asset_job("alerts_checked", [load_checked, use_checke
 
 @dg.run_failure_sensor(
     monitored_jobs=[alerts_failing, alerts_dying, alerts_unchecked, alerts_checked],
+    # 1 is as often as the daemon looks: every 5 s. The default is 30.
     minimum_interval_seconds=LOOK_S,
+    # Otherwise, a sensor is stopped until somebody turns it on.
     default_status=RUNNING,
 )
 def failed_runs(context: dg.RunFailureSensorContext) -> None:
