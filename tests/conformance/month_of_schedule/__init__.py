@@ -1,0 +1,1 @@
+"""Which month does a monthly schedule load?"""
