@@ -14,6 +14,7 @@
 | TRIPTYCH_LINEAGE_S    | how long a step that has ended waits until its events are sent     | 5                    |
 | TRIPTYCH_STALL_S      | the lab ends a backfill after so long without progress of a month  | 4 x TRIPTYCH_DOWNLOAD_S |
 | TRIPTYCH_IMPLS        | folders of further orchestrators, outside the checkout             | none                 |
+| TRIPTYCH_ENDPOINTS    | services that were not started here: ``airflow=http://host:8080,...`` | none                 |
 | TRIPTYCH_PIPELINES    | packages of further pipelines, such as ``tests.questions``         | none                 |
 | TRIPTYCH_AS_SHIPPED   | settings for speed that stay as shipped: names, or ``all``         | none                 |
 | PG_BIN                | the PostgreSQL binaries that the lab starts                        | the wheel's          |
@@ -37,6 +38,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from core.errors import UsageError, masked
 
@@ -57,8 +59,9 @@ PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FIL
 
 _DSN = ("TRIPTYCH_DSN", "TRIPTYCH_DSN_FILE")
 
-_LAB_ONLY = (*_DSN, "TRIPTYCH_STALL_S")
-"""Variables of ours that a child process of the lab does not get: it gets the resolved DSN, and no limit."""
+_LAB_ONLY = (*_DSN, "TRIPTYCH_STALL_S", "TRIPTYCH_ENDPOINTS")
+"""Variables of ours that a child process of the lab does not get: it gets the resolved DSN, and no limit; a runner gets
+its endpoint with each request."""
 
 LINEAGE = "OPENLINEAGE_"
 """The prefix of the variables of OpenLineage's client, which reads them itself; a child gets them as well."""
@@ -87,15 +90,19 @@ class Settings:
     """The namespace of the jobs in lineage events; None when the environment does not say where these go."""
     impls: tuple[Path, ...] = ()
     pg_bin: Path | None = None
+    endpoints: Mapping[str, str] = field(default_factory=dict)
     passed_on: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Return the settings in `environ`; raise `UsageError` naming the variable that is malformed."""
         download_s = seconds(environ, "TRIPTYCH_DOWNLOAD_S", 1800)
+        dsn, endpoints = _dsn(environ), _endpoints(environ)
+        if endpoints and dsn is None:
+            raise UsageError("TRIPTYCH_ENDPOINTS is set: name the warehouse of these services in TRIPTYCH_DSN too")
         return cls(
             home=_home(environ.get("TRIPTYCH_HOME")),
-            dsn=_dsn(environ),
+            dsn=dsn,
             dbt=Path(environ.get("TRIPTYCH_DBT") or ROOT / ".venvs" / "dbt" / "bin" / "dbt").absolute(),
             tlc_url=environ.get("TRIPTYCH_TLC_URL") or TLC_URL,
             lock_wait_s=seconds(environ, "TRIPTYCH_LOCK_WAIT_S", 300),
@@ -109,6 +116,7 @@ class Settings:
                 Path(entry).resolve() for entry in environ.get("TRIPTYCH_IMPLS", "").split(os.pathsep) if entry
             ),
             pg_bin=Path(environ["PG_BIN"]).absolute() if environ.get("PG_BIN") else None,
+            endpoints=endpoints,
             passed_on={
                 k: v
                 for k, v in environ.items()
@@ -238,6 +246,34 @@ def _dsn(environ: Mapping[str, str]) -> str | None:
     if dsn and file:
         raise UsageError("TRIPTYCH_DSN and TRIPTYCH_DSN_FILE are both set: keep one of them")
     return _secret("TRIPTYCH_DSN_FILE", file) if file else dsn
+
+
+def _endpoints(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the addresses of services that were not started here, by orchestrator."""
+    found = {}
+    for entry in filter(None, environ.get("TRIPTYCH_ENDPOINTS", "").split(",")):
+        name, _, url = entry.strip().partition("=")
+        if not name or not _is_address(url):
+            raise UsageError(
+                f"TRIPTYCH_ENDPOINTS: {masked(entry.strip())!r} is not <orchestrator>=http://host:port, without a user"
+            )
+        found[name] = url.rstrip("/")
+    return found
+
+
+def _is_address(url: str) -> bool:
+    """Return whether `url` is that of a server, perhaps below a path, and holds no secret."""
+    try:
+        parts = urlsplit(url)
+        return bool(
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            # Raises ValueError when it is no number
+            and parts.port != 0
+            and not (parts.query or parts.fragment or "@" in parts.netloc)
+        )
+    except ValueError:
+        return False
 
 
 def _secret(name: str, path: str) -> str:

@@ -190,7 +190,7 @@ def python_path() -> str:
 
 def base_url(endpoint: Endpoint) -> str:
     """Return the API server's address."""
-    return f"http://127.0.0.1:{endpoint.ports['api']}"
+    return endpoint.address("api")
 
 
 def keep_secrets(config: Path) -> None:

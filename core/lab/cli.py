@@ -711,6 +711,8 @@ def _show_pages(started: Iterable[Running], json: Path | None = None) -> None:
     facts = [{"name": each.orchestrator, "version": each.version, "web": each.web} for each in started]
     if arguments.write(json, {"services": facts}):
         display.show(display.pages_table(started))
+    if all(each["name"] in settings().endpoints for each in facts):
+        return
     display.note("`triptych down` ends them; `triptych logs` shows what they say")
     display.note(f"logs: {settings().home}/*/logs")
 

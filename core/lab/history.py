@@ -13,7 +13,7 @@ from core.lab import driver
 from core.lab.protocol import Description, Endpoint, Request, RunList, RunRecord, RunsRequest
 from core.lab.registry import Orchestrator
 from core.lab.running import Running
-from core.settings import Settings
+from core.settings import Settings, state_folder
 
 CALL_S = 120.0
 """How long an orchestrator's services may take to list their runs."""
@@ -57,6 +57,9 @@ def reach(settings: Settings, orchestrator: Orchestrator, *verbs: str) -> Reache
     description = driver.describe(orchestrator, settings)
     if not set(verbs) <= set(description.verbs):
         return "its runs can't be listed yet"
+    if url := settings.endpoints.get(name):
+        state_folder(settings.home)
+        return Reached(settings, orchestrator, description, Endpoint(str(folder / "home"), {}, url))
     running = Running.read(folder / "services.json")
     if description.ports and (running is None or running.dead):
         return f"not running; `triptych up {name}` shows its runs"

@@ -32,13 +32,16 @@ class Orchestrator:
 def orchestrators(settings: Settings) -> dict[str, Orchestrator]:
     """Return all orchestrators by name, the baseline first.
 
-    Raise `UsageError` when an entry of TRIPTYCH_IMPLS is not an adapter.
+    Raise `UsageError` when an entry of TRIPTYCH_IMPLS is not an adapter, or TRIPTYCH_ENDPOINTS names none.
     """
     known = of_the_checkout()
     for folder in settings.impls:
         if not folder.name.endswith(_SUFFIX) or not (folder / "lab" / "runner.py").exists():
             raise UsageError(f"TRIPTYCH_IMPLS: {folder} is not a folder <name>{_SUFFIX} with a lab/runner.py")
         known |= _entry(folder)
+    for name in settings.endpoints:
+        if name not in known or name == BASELINE:
+            raise UsageError(f"TRIPTYCH_ENDPOINTS: {name!r} is no orchestrator with services")
     return known
 
 

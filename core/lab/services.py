@@ -14,12 +14,14 @@ import hashlib
 import json
 import os
 import random
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Event
 from typing import Any
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 
@@ -40,6 +42,9 @@ METADATA = "${METADATA}"
 
 PORTS = range(20_000, 32_000)
 """Where new ports are chosen: below those that Linux hands out to connections, one of which would take a kept port."""
+
+CONNECT_S = 10.0
+"""How long services that were not started here may take to accept a connection."""
 
 OnStep = Callable[[str], None]
 """Called with what is being done to bring services up, such as ``starting scheduler``."""
@@ -68,6 +73,10 @@ class Stack:
     """The processes of which the runner has said to this command that they take work: it is asked once."""
     address: str = ""
     """Where the orchestrator's database is, without its user, once the services need it."""
+    url: str | None = None
+    """The address of services that were not started here (TRIPTYCH_ENDPOINTS): they are used, and left alone."""
+    _found: Running | None = None
+    """Those services, once they have said to this command that they take work: they are asked once."""
 
     @property
     def name(self) -> str:
@@ -93,6 +102,10 @@ class Stack:
     def _steps(self) -> Steps:
         return Steps(self.orchestrator, self.folder, self._go_on)
 
+    def endpoint(self, ports: Mapping[str, int]) -> Endpoint:
+        """Return where the runner finds the services that have these ports."""
+        return Endpoint(str(self.home), dict(ports), self.url)
+
     def start(self, on_step: OnStep = lambda what: None) -> Running:
         """Use the services that run, and bring up those that do not; raise one clear line when they do not come up.
 
@@ -100,6 +113,9 @@ class Stack:
         had. `on_step` is not called when all of them run.
         """
         private(self.home)
+        if self.url:
+            self._found = self._found or self._find(self.url)
+            return self._found
         other = notices.starter(self.folder)
         if other and other.pid != os.getpid():
             on_step(f"pid {other.pid} starts them")
@@ -119,9 +135,15 @@ class Stack:
         running = Running.read(self.record) or known
         if running.processes != self._ready:
             # A service that dies from now on is started again by our supervisor.
-            self._call("ready", Endpoint(str(self.home), running.ports), steps.STEP_S, self._go_on)
+            self._call("ready", self.endpoint(running.ports), steps.STEP_S, self._go_on)
             self._ready = running.processes
         return Running.read(self.record) or known
+
+    def _find(self, url: str) -> Running:
+        """Return services that were not started here, once they take work."""
+        check_listens(self.name, url)
+        self._call("ready", self.endpoint({}), steps.STEP_S, self._go_on)
+        return Running(self.name, self.description.version, {}, url, [], self._fingerprint, str(self.orchestrator.cwd))
 
     def revive(self) -> None:
         """Start those services again that have ended, on the ports that they had; leave those that run alone.
@@ -216,7 +238,7 @@ class Stack:
         if not known.dead:
             return
         self._steps.forget_ended()
-        services = Services.from_json(self._call("services", Endpoint(str(self.home), known.ports), CALL_S))
+        services = Services.from_json(self._call("services", self.endpoint(known.ports), CALL_S))
         env, position = self._service_env(services), 0
         for step in services.steps:
             if step.start:
@@ -246,7 +268,7 @@ class Stack:
 
     def _bring_up(self, ports: dict[str, int], on_step: OnStep) -> Running:
         """Take every step; on a failure end what was started."""
-        endpoint = Endpoint(str(self.home), ports)
+        endpoint = self.endpoint(ports)
         self._steps.children = []
         try:
             services = Services.from_json(self._call("services", endpoint, CALL_S))
@@ -292,6 +314,17 @@ class Stack:
         return driver.call(
             self.orchestrator, verb, request, folder=self.folder, env=self.env, stall_s=stall_s, check=check
         )
+
+
+def check_listens(name: str, url: str) -> None:
+    """Raise `TransientError` at once when no server listens at `url`. A runner would repeat its calls for minutes."""
+    parts = urlsplit(url)
+    where = (str(parts.hostname), parts.port or {"http": 80, "https": 443}[parts.scheme])
+    try:
+        socket.create_connection(where, CONNECT_S).close()
+    except (OSError, UnicodeError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise TransientError(f"{name}: {url} (TRIPTYCH_ENDPOINTS) does not answer: {reason}") from None
 
 
 def free_ports(names: list[str], kept: Mapping[str, int] = {}) -> dict[str, int]:

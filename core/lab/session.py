@@ -28,7 +28,7 @@ from core.errors import PermanentError, TriptychError, UsageError
 from core.lab import driver, metadata, notices
 from core.lab.leases import Lease, kept
 from core.lab.postgres import Postgres
-from core.lab.protocol import BackfillRequest, BackfillResult, Endpoint, Request
+from core.lab.protocol import BackfillRequest, BackfillResult, Request
 from core.lab.registry import Orchestrator
 from core.lab.running import Running
 from core.lab.services import Stack
@@ -136,6 +136,8 @@ class Lab:
                 raise
             if steps:
                 show("success", running.web or "")
+            elif stack.url:
+                show("unchanged", f"{stack.url}, not started here")
             else:
                 show("unchanged", RUNS if running.processes else "has no services")
             return running
@@ -171,10 +173,12 @@ class Lab:
         show: Show = tally.show if tally.show and stack.description.ports else lambda *fact, **_: None
         show("services", "starting", version=tally.version)
         running = stack.start(partial(show, "services", "starting"))
-        if tally.show and running.processes:
+        if tally.show and stack.url:
+            tally.show("services", "success", stack.url)
+        elif tally.show and running.processes:
             # Services that end with this session would leave a dead link on the screen.
             tally.show("services", "success", (kept(stack.folder) and running.web) or "")
-        asked = replace(tally.request, endpoint=Endpoint(str(stack.home), running.ports).to_json())
+        asked = replace(tally.request, endpoint=stack.endpoint(running.ports).to_json())
         answer = driver.call(
             stack.orchestrator, "backfill", asked, folder=stack.folder, env=stack.env, stall_s=self.settings.stall_s,
             on_progress=tally, check=stack.check, stop=self._stop,
@@ -191,7 +195,7 @@ class Lab:
         stack = self.stack(orchestrator)
         stack.description.check_verb(verb)
         with self._watched(stack):
-            asked = replace(request, endpoint=Endpoint(str(stack.home), stack.start().ports).to_json())
+            asked = replace(request, endpoint=stack.endpoint(stack.start().ports).to_json())
             return driver.call(
                 orchestrator, verb, asked, folder=stack.folder, env=stack.env, stall_s=self.settings.stall_s,
                 on_progress=on_progress, check=stack.check, stop=self._stop,
@@ -221,18 +225,22 @@ class Lab:
     def stack(self, orchestrator: Orchestrator) -> Stack:
         """Return the orchestrator's services, which this session uses from now on."""
         with self._lock:
-            if not self._stacks:
+            # The runs of services that were not started here build on their own machine.
+            if not any(stack.url is None for stack in self._stacks.values()) and not self._url(orchestrator):
                 self._warm_up()
             if orchestrator.name not in self._stacks:
                 self._stacks[orchestrator.name] = self._make_stack(orchestrator)
             return self._stacks[orchestrator.name]
+
+    def _url(self, orchestrator: Orchestrator) -> str | None:
+        return self.settings.endpoints.get(orchestrator.name)
 
     def _make_stack(self, orchestrator: Orchestrator) -> Stack:
         name, folder = orchestrator.name, self.settings.home / orchestrator.name
         self._leases[folder] = Lease(folder)
         env = driver.environment(self.settings, orchestrator, folder / "home", self.dsn) | _tls(self.dsn)
         database = partial(metadata.create, self.settings, name, self.dsn)
-        stack = Stack(orchestrator, folder, env, database, self._stop, self._say)
+        stack = Stack(orchestrator, folder, env, database, self._stop, self._say, url=self._url(orchestrator))
         self._supervisors[name] = self._supervisor(stack)
         stack.check = partial(self._check, name)
         return stack
@@ -290,8 +298,9 @@ class Lab:
         self.together({name: lambda s=s: one(s) for name, s in self._stacks.items()})  # type: ignore[misc]
 
     def _end(self, stack: Stack) -> None:
-        self._show(stack.name, "services", "ending", "")
-        stack.end()
+        if not stack.url:
+            self._show(stack.name, "services", "ending", "")
+            stack.end()
 
     def _warehouse(self) -> str:
         lease = self._leases[self._postgres.folder] = Lease(self._postgres.folder)

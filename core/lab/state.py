@@ -33,8 +33,14 @@ class Service:
 
 def survey(settings: Settings) -> list[Service]:
     """Return what runs in this state folder, without starting anything."""
-    some = folders(settings).items()
-    return [_postgres(settings), *(_orchestrator(name, folder) for name, folder in some), _dbt(settings)]
+    # Of one that has an endpoint, services may run here all the same, since before that.
+    ours = {
+        name: folder
+        for name, folder in folders(settings).items()
+        if name not in settings.endpoints or Running.read(folder / "services.json")
+    }
+    others = [Service(name, "TRIPTYCH_ENDPOINTS", web=url) for name, url in settings.endpoints.items()]
+    return [_postgres(settings), *(_orchestrator(*each) for each in ours.items()), *others, _dbt(settings)]
 
 
 def _postgres(settings: Settings) -> Service:
@@ -125,6 +131,7 @@ def end_all(settings: Settings, wipe: bool = False, say: Callable[[str], None] =
     with notices.ending(settings.home):
         names = list(folders(settings))
         lines = list(_end_processes(settings))
+        lines += [f"{name}: {url} was not started here, and goes on" for name, url in settings.endpoints.items()]
         if wipe and settings.home.exists():
             if settings.dsn:
                 lines += metadata.drop(settings.dsn, [metadata.name_of(settings, name) for name in names])

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import httpx
 
-from core.errors import TransientError, TriptychError
+from core.errors import PermanentError, TransientError, TriptychError
 from core.lab.protocol import Endpoint
 from core.waiting import PATIENCE_S, patiently
 from dagster_impl.lab.queries import READY
@@ -24,7 +24,7 @@ class Client:
     def __init__(
         self, endpoint: Endpoint, transport: httpx.BaseTransport | None = None, patience_s: float = PATIENCE_S
     ) -> None:
-        self.url = f"http://127.0.0.1:{endpoint.ports['web']}/graphql"
+        self.url = f"{endpoint.address('web')}/graphql"
         self.patience_s = patience_s
         # An answer takes some 30 ms on a quiet machine, and took more than a minute on one with 15 times its load.
         self._http = httpx.Client(timeout=60, transport=transport, trust_env=False)
@@ -72,9 +72,15 @@ class Client:
             raise TransientError(f"{self.url} does not answer ({error!r}): start Dagster's services again") from error
         if response.is_server_error:
             raise TransientError(f"{self.url} answered {response.status_code}: {response.text[:500]}")
-        answer = response.json()
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = {}
         if "errors" in answer:
             raise _error("Dagster refused a query", answer["errors"][0]["message"])
+        if "data" not in answer:
+            # Dagster's own refusals have errors.
+            raise PermanentError(f"{self.url} is not Dagster's: it answered {response.status_code}")
         data: dict[str, Any] = answer["data"]
         return data
 

@@ -180,7 +180,7 @@ def services(endpoint: Endpoint) -> Services:
     """Return the code server of each location, the daemon and the web server, all on the loopback."""
     home, ports = Path(endpoint.home), endpoint.ports
     workspace = write_files(home, ports)
-    web = f"http://127.0.0.1:{ports['web']}"
+    web = endpoint.address("web")
     page = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(ports["web"]), "-w", str(workspace)]
     steps = [
         # First and alone: of several services that create the tables of a new database at once, all but one may fail.

@@ -128,4 +128,4 @@ def further_steps() -> list[Step]:
 
 def base_url(endpoint: Endpoint) -> str:
     """Return the server's address."""
-    return f"http://127.0.0.1:{endpoint.ports['api']}"
+    return endpoint.address("api")

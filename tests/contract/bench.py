@@ -26,7 +26,7 @@ from core.errors import TransientError
 from core.extract import sample
 from core.lab import driver, processes
 from core.lab.postgres import Postgres
-from core.lab.protocol import BackfillRequest, BackfillResult, Description, Endpoint, further
+from core.lab.protocol import BackfillRequest, BackfillResult, Description, further
 from core.lab.registry import BASELINE, orchestrators
 from core.lab.scope import TABLES
 from core.lab.session import Lab
@@ -121,7 +121,7 @@ class Bench:
     def interrupt(self, orchestrator: str, months: Sequence[str], schema: Schema) -> None:
         """Begin a backfill, a month at a time, and end it like Ctrl-C during its first load. `schema` must exist."""
         stack = self.lab.stack(orchestrators(self.lab.settings)[orchestrator])
-        endpoint = Endpoint(str(stack.home), stack.start().ports).to_json()
+        endpoint = stack.endpoint(stack.start().ports).to_json()
         request = BackfillRequest(list(months), str(self.folder), schema, endpoint=endpoint, jobs=1)
         stop = Event()
         with ThreadPoolExecutor(1) as pool, self.held_before_publishing(schema) as held:

@@ -30,7 +30,7 @@ from core.lab.signals import Interrupted
 from core.lab.state import end_all, survey
 from core.settings import Settings, private
 from core.waiting import until
-from tests.integration.fake_orchestrators import WAIT, WEB, MakeOrchestrator, make_orchestrator
+from tests.integration.fake_orchestrators import PAGE, WAIT, WEB, MakeOrchestrator, make_orchestrator
 
 pytestmark = pytest.mark.slow
 
@@ -637,3 +637,32 @@ def test_a_bad_step_is_a_transient_error_after_its_deadline(
     monkeypatch.setattr(steps, "STEP_S", 0.3)
     with Lab(state) as lab, pytest.raises(TransientError, match=r"fake: http://127.0.0.1:1/: not done after 0.3 s"):
         lab.start([orchestrator(steps="Step(wait='http://127.0.0.1:1/')")])
+
+
+def test_services_that_were_not_started_here_are_used_and_left_alone(
+    state: Settings, orchestrator: MakeOrchestrator, tmp_path: Path
+) -> None:
+    fake = orchestrator(**web(page=PAGE, body="notes.append(request['endpoint']['url'])"))
+    with Lab(state) as lab:
+        (running,) = lab.start([fake]).values()
+        elsewhere = replace(
+            state, home=tmp_path / "elsewhere", dsn=lab.dsn, endpoints={"fake": str(running.web)},
+            impls=(fake.cwd / "fake_impl",),
+        )  # fmt: skip
+        with Lab(elsewhere) as other:
+            assert other.backfill(fake, request()).notes == [running.web]
+            assert processes.members(elsewhere.home) == []
+        found = [(each.name, each.state, each.web) for each in survey(elsewhere) if each.name == "fake"]
+        assert found == [("fake", "TRIPTYCH_ENDPOINTS", running.web)]
+        assert end_all(elsewhere) == [f"fake: {running.web} was not started here, and goes on"]
+        assert not running.dead
+
+
+def test_services_elsewhere_that_do_not_answer_fail_in_one_line(
+    state: Settings, orchestrator: MakeOrchestrator
+) -> None:
+    fake = orchestrator(**web())
+    with Lab(replace(state, endpoints={"fake": "http://127.0.0.1:1"})) as lab:
+        line = r"fake: http://127.0.0.1:1 \(TRIPTYCH_ENDPOINTS\) does not answer: Connection refused"
+        with pytest.raises(TransientError, match=line):
+            lab.start([fake])

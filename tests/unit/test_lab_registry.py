@@ -94,3 +94,10 @@ def test_a_kept_service_is_not_ended(tmp_path: Path) -> None:
     drop_keep(tmp_path)
     Lease(tmp_path).release(lambda: ended.append(True))
     assert ended == [True]
+
+
+@pytest.mark.parametrize("name", ["nobody", "plain"])
+def test_an_endpoint_of_no_orchestrator_with_services_is_refused(name: str) -> None:
+    settings = Settings.read({"TRIPTYCH_DSN": "postgresql://h/d", "TRIPTYCH_ENDPOINTS": f"{name}=http://h:1"})
+    with pytest.raises(UsageError, match=f"TRIPTYCH_ENDPOINTS: '{name}' is no orchestrator with services"):
+        orchestrators(settings)

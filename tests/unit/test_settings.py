@@ -263,3 +263,32 @@ def test_the_variables_of_lineage_are_passed_on_and_not_shown() -> None:
     settings = Settings.read(variables)
     assert settings.passed_on == variables
     assert "s3cret" not in repr(settings)
+
+
+def test_endpoints_name_an_address_for_each_orchestrator_and_stay_in_the_lab() -> None:
+    found = Settings.read(
+        {"TRIPTYCH_DSN": "postgresql://h/d", "TRIPTYCH_ENDPOINTS": "airflow=http://h:8080/, dagster=https://h/dagster"}
+    )
+    assert found.endpoints == {"airflow": "http://h:8080", "dagster": "https://h/dagster"}
+    assert "TRIPTYCH_ENDPOINTS" not in found.passed_on
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["airflow", "=http://h", "airflow=h:8080", "airflow=ftp://h", "airflow=http://", "airflow=http://h:port",
+     "airflow=http://h:0", "airflow=http://h?x=1"],
+)  # fmt: skip
+def test_an_endpoint_that_is_no_address_is_refused(entry: str) -> None:
+    with pytest.raises(UsageError, match=r"TRIPTYCH_ENDPOINTS: .* is not <orchestrator>=http://host:port"):
+        Settings.read({"TRIPTYCH_DSN": "postgresql://h/d", "TRIPTYCH_ENDPOINTS": entry})
+
+
+def test_an_endpoint_with_a_password_is_refused_and_not_shown() -> None:
+    with pytest.raises(UsageError, match="without a user") as refused:
+        Settings.read({"TRIPTYCH_DSN": "postgresql://h/d", "TRIPTYCH_ENDPOINTS": "airflow=http://me:s3cret@h"})
+    assert "s3cret" not in str(refused.value)
+
+
+def test_services_elsewhere_need_the_warehouse_that_they_load_into() -> None:
+    with pytest.raises(UsageError, match="TRIPTYCH_DSN too"):
+        Settings.read({"TRIPTYCH_ENDPOINTS": "airflow=http://h:8080"})

@@ -58,10 +58,19 @@ class Description(Message):
 
 @dataclass(frozen=True)
 class Endpoint(Message):
-    """Where an orchestrator's services are: its home folder, and its loopback ports by name."""
+    """Where an orchestrator's services are: its home folder, and its loopback ports by name.
+
+    Services that the lab did not start have a `url` instead of ports, that of the server that the runner asks; `home`
+    is then a folder of the runner alone.
+    """
 
     home: str
     ports: dict[str, int]
+    url: str | None = None
+
+    def address(self, port: str) -> str:
+        """Return the URL of the server that listens on the port of this name."""
+        return self.url or f"http://127.0.0.1:{self.ports[port]}"
 
 
 @dataclass(frozen=True)

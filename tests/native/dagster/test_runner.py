@@ -20,7 +20,7 @@ from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
 from core import waiting
-from core.errors import RETRIES, TransientError, TriptychError
+from core.errors import RETRIES, PermanentError, TransientError, TriptychError
 from core.lab.protocol import (
     ONE_THREAD,
     BackfillRequest,
@@ -494,6 +494,14 @@ def test_a_refused_query_is_not_sent_again() -> None:
     )
     with pytest.raises(TriptychError, match="Dagster refused a query: Cannot query field"):
         web_server.query("{ x }")
+
+
+@pytest.mark.parametrize("response", [{"json": {"detail": "Not Found"}}, {"text": "<html>"}], ids=["json", "html"])
+def test_a_server_that_is_not_dagsters_is_named(response: dict[str, Any]) -> None:
+    """An endpoint that somebody wrote down may be that of another program."""
+    answers = httpx.MockTransport(lambda _: httpx.Response(404, **response))
+    with pytest.raises(PermanentError, match=r"http://host:3000/graphql is not Dagster's: it answered 404"):
+        client.Client(Endpoint("", {}, "http://host:3000"), answers).query("{ x }")
 
 
 def test_a_page_shows_the_schema_of_a_backfill_and_no_tag_that_only_the_lab_reads(
