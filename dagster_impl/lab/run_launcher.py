@@ -25,7 +25,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         A code server that has been restarted has none. One that does not answer is asked again at the next look: until
         then its runs may live.
         """
-        client = self._get_grpc_client_for_termination(run.run_id)
+        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if client is None:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "it has ended, or no code server was asked yet")
         try:
