@@ -213,12 +213,18 @@ def published(**changes: Any) -> str:
 def test_the_page_says_when_the_drills_ran_and_which_have_not_been_run() -> None:
     said = published()
     assert "35 drills, which took 18 minutes. The first of them ran 2026-01-01 00:00 UTC, the last 2026-01-02" in said
+    assert "Of 35 it was not recorded: what ran beside them is not known." in said
     assert "**87 drills have not been run.**" in said
     assert "| drills of airflow | at least 30 | 35 | met |" in said
     assert "| step, SIGKILL | 4 | 1.50 | 7.00 | 2 |  |  |  | 4 of 4 |" in said
     assert "| drills of dagster | at least 30 | 0 | missed |" in said
     assert "| `airflow.heartbeat` | 30 | 300 |" in said
     assert "In no drill did a run get stuck" in said
+
+
+def test_the_page_says_how_busy_the_machine_was() -> None:
+    said = published(load_average=2.5)
+    assert "The load average when they began was 2.5 to 2.5. Of 34 it was not recorded" in said
 
 
 def test_the_page_shows_what_the_usual_pattern_lost_apart_from_the_drills_of_ours() -> None:

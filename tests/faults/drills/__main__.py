@@ -199,6 +199,7 @@ def part(at: Ground, drills: Sequence[Drill], results: Results, again: bool, end
             at.bench.end(orchestrator)
         orchestrator = drill.orchestrator
         print(f"{number}/{len(drills)} {drill.name}: ", end="", flush=True)
+        load_average = round(os.getloadavg()[0], 2)
         try:
             row = one(at, drill)
         except DrillError as error:
@@ -206,7 +207,7 @@ def part(at: Ground, drills: Sequence[Drill], results: Results, again: bool, end
             print(f"NOT CARRIED OUT: {error}", flush=True)
             continue
         when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        results.add({**row, "version": version, "measured_at": when})
+        results.add({**row, "version": version, "measured_at": when, "load_average": load_average})
         failed += is_wrong(row)
         print(line(row), flush=True)
     return failed

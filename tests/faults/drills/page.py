@@ -78,7 +78,16 @@ def _when(rows: Sequence[Row]) -> str:
     missing = {drill.name for drill in every([*SERVICES])} - {name_of(row) for row in rows}
     first, last = _day(times[0]), _day(times[-1])
     said = f"{len(rows)} drills, which took {minutes:.0f} minutes. The first of them ran {first}, the last {last}."
-    return said + (f" **{len(missing)} drills have not been run.**" if missing else "")
+    left = f" **{counted(len(missing), 'drill')} have not been run.**" if missing else ""
+    return f"{said} {_loads(rows)}{left}"
+
+
+def _loads(rows: Sequence[Row]) -> str:
+    """Return how busy the machine was when the drills began."""
+    loads = [row["load_average"] for row in rows if "load_average" in row]
+    known = f"The load average when they began was {min(loads):.1f} to {max(loads):.1f}. " if loads else ""
+    unknown = len(rows) - len(loads)
+    return known + (f"Of {unknown} it was not recorded: what ran beside them is not known." if unknown else "")
 
 
 def _day(time: str) -> str:
