@@ -77,7 +77,7 @@ def leader(found: Results) -> Found:
     shipped = found.check("airflow_shipped")
     return Found(
         f"`use_row_level_locking` is {shipped['use_row_level_locking']} as shipped. The source of the scheduler and of "
-        f"the other jobs locks rows in {shipped['queries_with_row_locks']} places, and says *leader* in "
+        f'the other jobs locks rows in {shipped["queries_with_row_locks"]} places, and says "leader" in '
         f"{shipped['mentions_of_a_leader']}.",
         shipped["use_row_level_locking"] is True
         and shipped["mentions_of_a_leader"] == 0

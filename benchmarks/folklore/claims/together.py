@@ -199,10 +199,11 @@ CLAIMS = (
         "killed-run",
         "A run whose process was killed stays Running.",
         circulates="issue trackers, comparisons",
-        verdict="false",
+        verdict="depends",
         meaning=(
-            "All three notice it, as long as their services live. What happens when a worker or a machine dies is "
-            "another question."
+            "With this project's settings all three notice it while the service that started the process lives. As "
+            "shipped, Dagster looks after no run that dies together with its code server, and Prefect after none that "
+            "dies together with its worker. What else may die, and how soon it is noticed, is a matter of the drills."
         ),
         evidence=killed_run,
         more=(
