@@ -181,8 +181,7 @@ def _may_read(connection: Connection, schema: str, sequence: str) -> bool:
     return connection.execute("SELECT has_sequence_privilege(%s, 'SELECT')", [written]).fetchone() == (True,)
 
 
-# --- the marts
-# ---------------------------------------------------------------------------------------------------------
+# --- the marts ------------------------------------------------------------------------------------------------------
 
 
 def _marts(connection: Connection, schema: Schema) -> Iterator[Finding]:
@@ -242,8 +241,7 @@ def _build(schema: Schema) -> str:
     return f"{backfill(schema.name, schema.dataset, schema.loaded[:1])}, from the same --source, builds it"
 
 
-# --- what is not built yet
-# ---------------------------------------------------------------------------------------------
+# --- what is not built yet ------------------------------------------------------------------------------------------
 
 
 def _pending(connection: Connection, schema: Schema) -> Iterator[Finding]:

@@ -327,7 +327,7 @@ def migrate(
 
     The old one loads the months before --at; then both load --at at once, into two schemas. Unless these are identical,
     the command ends, and the new one has written nothing to the schema. Otherwise the new one loads the rest, the old
-    one is asked for all months once more, and the tables are compared with the baseline's (docs/guide/migrating.md).
+    one is asked for all months once more, and the tables are compared with the baseline's (docs/guide/migration.md).
     """
     from core.database import check_schema_name
     from core.lab import registry
