@@ -11,6 +11,8 @@ import pytest
 
 from core.lab import processes
 from core.lab.protocol import BackfillResult
+from core.lab.registry import orchestrators
+from core.lab.runs import Runs
 from core.run import TASKS
 from tests.contract.bench import MONTHS, Bench, Schema
 from tests.planted import files, leaks, tables
@@ -30,6 +32,16 @@ def test_its_tables_are_identical_to_the_baselines(bench: Bench, first: tuple[Sc
     assert result.status == "success"
     assert [(month.month, month.state, month.error) for month in result.months] == [(m, "success", None) for m in THREE]
     assert bench.tables(schema) == bench.baseline(bench.folder, THREE)
+
+
+def test_its_runs_are_in_the_history(
+    bench: Bench, orchestrator: str, first: tuple[Schema, BackfillResult]
+) -> None:
+    runs = Runs(bench.lab, orchestrators(bench.lab.settings)[orchestrator])
+    newest = runs.newest("taxi_pipeline", limit=len(THREE))
+    assert sorted((str(run.partition), run.cause, run.state) for run in newest) == [
+        (month, "backfill", "success") for month in THREE
+    ]
 
 
 def test_an_independent_reader_finds_no_difference(bench: Bench, first: tuple[Schema, BackfillResult]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from core.lab.registry import orchestrators
 from core.lab.running import Running
 from core.waiting import until
 from tests.contract.bench import MONTHS, Bench
@@ -25,7 +26,7 @@ def test_a_killed_service_is_restarted_and_every_month_lands(bench: Bench, orche
     schema = bench.schema()
     bench.backfill("plain", MONTHS[:1], bench.folder, schema)
     # Its services must be up before one of them is killed.
-    bench.backfill(orchestrator, MONTHS[:1], bench.folder, bench.schema())
+    bench.lab.start([orchestrators(bench.lab.settings)[orchestrator]])
     record = bench.lab.settings.home / orchestrator / "services.json"
     before = Running.read(record)
     assert before and before.processes

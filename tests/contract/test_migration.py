@@ -1,7 +1,7 @@
 """A schema changes its orchestrator: every ordered pair, with a shadow, a gate, a cutover, and the way back.
 
 `make parity` runs a round in which each orchestrator is once the old one and once the new one; the other way around is
-`exhaustive`.
+`exhaustive`, as is the gate's refusal, which `tests/integration/test_migration.py` asks of the baseline and the toy.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def test_a_schema_migrates_without_a_gap_and_back(bench: Bench, pair: tuple[str,
     assert bench.tables(schema) == bench.baseline(bench.folder, THREE)
 
 
+@pytest.mark.exhaustive
 def test_the_gate_refuses_while_the_publisher_replaces_a_month(bench: Bench) -> None:
     """The old one has loaded the history as it was, and the shadow has it as it is: neither of them is wrong."""
     (old, new), schema, folder = ORCHESTRATORS[:2], bench.schema(), bench.copy_of(bench.folder)

@@ -17,8 +17,11 @@ from tests.contract.bench import MONTHS, Bench
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.without_baseline,
     pytest.mark.skipif(chromium.PROGRAM is None, reason=chromium.MISSING),
 ]
+
+TOURS = {tour.orchestrator: tour for tour in (airflow.TOUR, dagster.TOUR, prefect.TOUR)}
 
 GOOD, BAD = MONTHS[:2]
 
@@ -51,16 +54,16 @@ def browser() -> Iterator[BrowserContext]:
         yield started
 
 
-@pytest.fixture(scope="module", params=[airflow.TOUR, dagster.TOUR, prefect.TOUR], ids=lambda tour: tour.orchestrator)
-def backfilled(bench: Bench, request: pytest.FixtureRequest) -> Backfilled:
+@pytest.fixture(scope="module")
+def backfilled(bench: Bench, orchestrator: str) -> Backfilled:
     """Two months over http; the site cuts the transfer of one of them, at each of its attempts."""
-    tour: Tour = request.param
+    tour = TOURS[orchestrator]
     with bench.publisher() as site:
         site.cut(BAD, times=None)
-        result = bench.backfill(tour.orchestrator, (GOOD, BAD), site.url, bench.schema())
+        result = bench.backfill(orchestrator, (GOOD, BAD), site.url, bench.schema())
     good, bad = result.months
     assert (good.state, bad.state) == ("success", "failed"), result
-    web = bench.lab.stack(orchestrators(bench.lab.settings)[tour.orchestrator]).start().web
+    web = bench.lab.stack(orchestrators(bench.lab.settings)[orchestrator]).start().web
     assert web and good.rows and bad.error
     return Backfilled(tour, web, good.rows, bad.error)
 

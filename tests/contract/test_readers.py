@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core.lab.registry import orchestrators
 from tests.contract.bench import Bench, orchestrator_names
 from tests.faults.readers import Publisher, run
@@ -9,9 +11,10 @@ from tests.faults.readers import Publisher, run
 SECONDS = 20.0
 
 
-def test_no_reader_sees_an_empty_partial_or_contradicting_mart(bench: Bench) -> None:
+@pytest.mark.parametrize("names", [orchestrator_names()[:2]], ids="-".join)
+def test_no_reader_sees_an_empty_partial_or_contradicting_mart(bench: Bench, names: list[str]) -> None:
     (bench.work / "readers").mkdir()
-    two = [orchestrators(bench.lab.settings)[name] for name in orchestrator_names()[:2]]
+    two = [orchestrators(bench.lab.settings)[name] for name in names]
     schema = "readers_beside_two_orchestrators"
     seen = run(bench.lab, two, Publisher(bench.work / "readers", 400, 7), schema, SECONDS, print)
     assert seen.wrong == []

@@ -30,7 +30,7 @@ def prepared(bench: Bench, orchestrator: str) -> Schema:
     """A schema with a ledger, and the orchestrator's services up."""
     schema = bench.schema()
     bench.backfill("plain", MONTHS[:1], bench.folder, schema)
-    bench.backfill(orchestrator, MONTHS[:1], bench.folder, bench.schema())
+    bench.lab.start([orchestrators(bench.lab.settings)[orchestrator]])
     return schema
 
 

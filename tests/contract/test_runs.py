@@ -96,15 +96,6 @@ def test_a_deleted_run_is_gone_and_its_tables_stay(bench: Bench, orchestrator: s
     assert bench.tables(schema) == bench.baseline(bench.folder, [month])
 
 
-def test_a_backfill_is_in_the_history(bench: Bench, orchestrator: str) -> None:
-    runs = runs_of(bench, orchestrator)
-    bench.backfill(orchestrator, MONTHS[:2], bench.folder, bench.schema())
-    newest = runs.newest(PIPELINE, limit=2)
-    assert sorted((str(run.partition), run.cause, run.state) for run in newest) == [
-        (month, "backfill", "success") for month in MONTHS[:2]
-    ]
-
-
 def test_every_service_has_a_role(bench: Bench, orchestrator: str) -> None:
     runs = runs_of(bench, orchestrator)
     started = bench.lab.start([runs.orchestrator])[orchestrator].processes

@@ -192,8 +192,6 @@ def holder_killed(asking: Asking) -> dict[str, Any]:
             freed = False
         if not freed:
             asking.runs.cancel(PIPELINE, following.run_id)
-        here.open()
-        following.record(FREED_S)  # No later case needs its end.
         return {"killed run": ended.state, "next run has the slot within 60 s": freed}
 
 
