@@ -34,9 +34,7 @@ def test_its_tables_are_identical_to_the_baselines(bench: Bench, first: tuple[Sc
     assert bench.tables(schema) == bench.baseline(bench.folder, THREE)
 
 
-def test_its_runs_are_in_the_history(
-    bench: Bench, orchestrator: str, first: tuple[Schema, BackfillResult]
-) -> None:
+def test_its_runs_are_in_the_history(bench: Bench, orchestrator: str, first: tuple[Schema, BackfillResult]) -> None:
     runs = Runs(bench.lab, orchestrators(bench.lab.settings)[orchestrator])
     newest = runs.newest("taxi_pipeline", limit=len(THREE))
     assert sorted((str(run.partition), run.cause, run.state) for run in newest) == [
