@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,10 @@ from core.lab.protocol import ONE_THREAD, Endpoint, Services
 from core.settings import ROOT
 from dagster_impl.lab import services as dagster
 from prefect_impl.lab import services as prefect
+from tests.stack import COMPOSE, Service, command, environment, is_once, services
 
-COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 HEALTHY = ROOT / "deploy" / "healthy"
-Service = dict[str, Any]
 
 PORTS = {"airflow": {"api": 8080}, "dagster": {"code": 4000, "web": 3000}, "prefect": {"api": 4200}}
 """Where the services listen in their containers."""
@@ -54,31 +52,6 @@ ADDED = {
 """What only a container needs: a health check, a read-only root, an address that differs inside and outside."""
 
 ADAPTERS = {"airflow": airflow.services, "dagster": dagster.services, "prefect": prefect.services}
-
-
-@cache
-def services() -> dict[str, Service]:
-    """Return the services, with the defaults of their variables."""
-    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", COMPOSE.read_text())
-    found: dict[str, Service] = yaml.safe_load(text)["services"]
-    return found
-
-
-def environment(service: Service) -> dict[str, str]:
-    """Return the variables that a service's container gets."""
-    files = [(ROOT / name).read_text().splitlines() for name in service.get("env_file", [])]
-    lines = [line for text in files for line in text if line and not line.startswith("#")]
-    return dict(line.split("=", 1) for line in lines) | service.get("environment", {})
-
-
-def command(service: Service) -> list[str]:
-    """Return the words of a service's command as its container gets them."""
-    said = service.get("command", [])
-    return [word.replace("$$", "$") for word in (shlex.split(said) if isinstance(said, str) else said)]
-
-
-def is_once(service: Service) -> bool:
-    return bool(service["restart"] == "no")
 
 
 def of(tool: str) -> dict[str, Service]:

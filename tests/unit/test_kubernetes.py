@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from core.settings import ROOT
-from tests.unit.test_compose import command, environment, is_once, services
+from tests.stack import command, environment, is_once, services
 
 DEPLOY = ROOT / "deploy"
 RELEASES = ["1.30", kubernetes_validate.latest_version()]
