@@ -1,6 +1,6 @@
 """The warm dbt server as a service of the lab, like those of the orchestrators: one per state folder.
 
-`python -m core.lab.warm_dbt` becomes the server of TRIPTYCH_HOME, where something else keeps it running: in a container.
+`python -m core.lab.warm_dbt` becomes the server of TRIPTYCH_HOME, where a container engine keeps it running.
 """
 
 from __future__ import annotations
