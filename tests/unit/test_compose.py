@@ -185,7 +185,8 @@ def test_the_dockerfile_is_free_of_findings() -> None:
 
 
 def test_the_compose_file_is_one_by_its_specification() -> None:
-    words = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", COMPOSE]
+    words: list[str | Path] = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema"]
+    words += ["vendor.compose-spec", COMPOSE]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -197,7 +198,7 @@ def test_docker_compose_takes_the_file() -> None:
         installed = False
     if not installed:
         pytest.skip("there is no `docker compose` here: the file is checked against its specification")
-    words = ["docker", "compose", "--file", COMPOSE, "--profile", "*", "config", "--format", "json"]
+    words = ["docker", "compose", "--file", str(COMPOSE), "--profile", "*", "config", "--format", "json"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)["services"]
