@@ -1,15 +1,21 @@
-"""The warm dbt server as a service of the lab, like those of the orchestrators: one per state folder."""
+"""The warm dbt server as a service of the lab, like those of the orchestrators: one per state folder.
+
+`python -m core.lab.warm_dbt` becomes the server of TRIPTYCH_HOME, where a container engine keeps it running.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import NoReturn
 
 from filelock import FileLock
 
+from core.errors import UsageError
 from core.lab import dbt_server, processes
 from core.lab.identity import Identity
 from core.lab.processes import Child
-from core.settings import ROOT, Settings, private
+from core.settings import ROOT, Settings, private, settings
 from core.transform import dbt
 from core.transform.dbt_client import server_folder, socket_path
 
@@ -80,3 +86,17 @@ def server_command(home: Path, executable: Path) -> list[str] | None:
     parse = dbt.Command(("parse", "--no-static-parser"), socket.parent, {}).words
     words = [str(python), "-P", dbt_server.__file__, str(socket), "dbt", str(WARM_UP), *parse]
     return words if python.exists() else None
+
+
+def main() -> NoReturn:
+    """Become the server; raise `UsageError` when there is no dbt that it could serve."""
+    command = server_command(settings().home, settings().dbt)
+    if command is None:
+        raise UsageError(f"{settings().dbt} is no dbt in an environment of its own: set TRIPTYCH_DBT")
+    private(server_folder(settings().home))
+    os.chdir(ROOT)
+    os.execve(command[0], command, dbt.scratch_environment())
+
+
+if __name__ == "__main__":
+    main()

@@ -142,16 +142,17 @@ def code_server(location: str, port: int) -> Step:
     return Step(start=[*command, *where], name="code-server" if location == LOCATION else f"{location}-code-server")
 
 
-def write_files(home: Path, ports: dict[str, int]) -> Path:
+def write_files(home: Path, ports: Mapping[str, int], host: str = "127.0.0.1") -> Path:
     """Write dagster.yaml and workspace.yaml into `home` (YAML reads JSON), and return the workspace file.
 
+    The code servers listen on the `ports` of `host`: in docker-compose.yml, that of their container.
     Each is replaced as a whole: when one service is restarted, the others may be reading them.
     """
     private(home)
     write_json(home / "dagster.yaml", dagster_yaml())
     workspace = home / "workspace.yaml"
     servers = [
-        {"grpc_server": {"host": "127.0.0.1", "port": ports[PORTS[location]], "location_name": location}}
+        {"grpc_server": {"host": host, "port": ports[PORTS[location]], "location_name": location}}
         for location in locations(ports)
     ]
     write_json(workspace, {"load_from": servers})
