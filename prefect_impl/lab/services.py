@@ -38,7 +38,8 @@ TUNED = [POLL, COMMAND, WARM]
 
 RETRIED = "PREFECT_CLIENT_RETRY_EXTRA_CODES"
 GUARDS = [Tuned("prefect.client_retry_extra_codes", SETTINGS[RETRIED][0], "none")]
-"""What decides whether a call that was lost is repeated. Prefect's own heartbeats of runs are left as they are: off."""
+"""What decides whether a call that was lost is repeated. Prefect's own heartbeats of runs are left as they are:
+every 180 s, and nothing looks for missing ones until somebody creates an automation."""
 
 CLIENT = Path(warm_engine.__path__[0], "client.py")
 WARM_COMMAND = f"python -S -E -P {shlex.quote(str(CLIENT))}"

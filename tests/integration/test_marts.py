@@ -193,6 +193,20 @@ def test_a_build_of_all_months_rewrites_only_months_whose_rows_differ(built: Pub
     assert [borough for borough, _ in renamed] == ["The Queens"] * 2
 
 
+def test_a_corrected_month_is_built_as_if_it_were_the_first(built: Publisher) -> None:
+    """An incremental model with a unique key would double what has no borough, and keep the day that is gone."""
+    day = dt.datetime(2024, 1, 20, 12)
+    outside, gone = {"PULocationID": 265}, {"lpep_pickup_datetime": day, "lpep_dropoff_datetime": day}
+    months: list[list[Row]] = [[{}, outside, gone], [{}, outside]]
+    for rows in months:
+        built.land("plain", "2024-01", rows)
+        assert not transform.refresh("plain").full
+    found = held()
+    change_the_project()
+    assert transform.refresh("plain").full
+    assert held() == found
+
+
 def test_rows_that_break_a_key_are_not_published(built: Publisher) -> None:
     """A zone that is in the lookup twice would double its trips."""
     before = held()
