@@ -1,0 +1,1 @@
+"""Does the retry of a canceled run load the months that had not begun?"""
