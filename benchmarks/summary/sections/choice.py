@@ -284,7 +284,12 @@ def _costs(before: str, found: Mapping[str, Figure], notes: Mapping[str, str] = 
     closing = ")" * before.count("(")
     ordered = sorted(found, key=lambda name: found[name].value)
     parts = [
-        tag("span", before, shown(found[name]), f" s{closing} on {title(name)}{notes.get(name, '')}")
+        join(
+            [
+                tag("span", before, shown(found[name]), f" s{closing}", class_="whole"),
+                f" on {title(name)}{notes.get(name, '')}",
+            ]
+        )
         for name in ordered
     ]
     return paragraph("They take about ", join(parts, "; "), ".")
@@ -370,8 +375,8 @@ def _heavy(extra: Mapping[str, Figure], backfill: Results) -> Html | None:
         tag("p", "Above ", tag("strong", shown(most), " s"), f" of work per month, the overhead of each is below "
             f"{SHARE:.0%}: choose on other grounds.", class_="verdict"),
         _costs("M × (work + ", extra),
-        paragraph(f"Work is what a month takes with plain Python. No month of more than {rows:,} rows was run: this "
-                  "supposes that a heavier one has the same overhead."),
+        paragraph(f"Work is what a month takes with plain Python, two at a time. No month of more than {rows:,} rows "
+                  "was run: this supposes that a heavier one has the same overhead."),
     )  # fmt: skip
 
 
