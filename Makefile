@@ -129,22 +129,22 @@ bench-transform: setup ## of these, dbt cold and warm, many months at once, one 
 bench-year: setup ## of these, a year of yellow months of 3 million rows, beside what PostgreSQL does alone: 11 minutes, 40 GB
 	@$(BENCH) year
 
-bench-tools: setup ## what each orchestrator costs: the five below
+bench-tools: setup ## what each orchestrator costs, the five below: under 85 minutes
 	@$(BENCH) backfill floor chains curves footprint
 
-bench-backfill: setup ## of these, a backfill: time, processor, memory, and where the seconds of a month go: 11 minutes
+bench-backfill: setup ## of these, a backfill: time, processor, memory, and where the seconds of a month go: 10 minutes
 	@$(BENCH) backfill
 
-bench-floor: setup ## of these, months that do nothing: tuned, as shipped, and without each setting: 23 minutes
+bench-floor: setup ## of these, months that do nothing: tuned, as shipped, and without each setting: 21 minutes
 	@$(BENCH) floor
 
-bench-chains: setup ## of these, chains of tasks, one after the other, and where the seconds of a task go: 25 minutes
+bench-chains: setup ## of these, chains of tasks, one after the other, and where the seconds of a task go: 20 minutes
 	@$(BENCH) chains
 
-bench-curves: setup ## of these, what grows with tasks and runs, cold starts, and when an edit is seen: 28 minutes
+bench-curves: setup ## of these, what grows with tasks and runs, cold starts, and when an edit is seen: 24 minutes
 	@$(BENCH) curves
 
-bench-footprint: setup ## of these, what there is before any run: to install, import, start, idle, stop: 9 minutes
+bench-footprint: setup ## of these, what there is before any run: to install, import, start, idle, stop: 8 minutes
 	@$(BENCH) footprint
 
 bench-folklore: setup ## the checks behind docs/claims.md: what is shipped, parsed, retried, refused (2 minutes)

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from core.settings import ROOT, settings
 
@@ -23,7 +23,7 @@ CONFIG = ROOT / "docs" / "site"
 PICTURES = {".svg", ".png"}
 
 COPIED = {*PICTURES, ".html"}
-"""What the site has as it is: pictures, and the page of all results, which needs no generator."""
+"""What the site has as it is: pictures, and the page of all results, which needs no generator but for its links."""
 
 LANGUAGES = {"Makefile": "make", ".yml": "yaml", ".py": "python", ".json": "json", ".toml": "toml", ".sql": "sql"}
 """How to highlight a file that a page links to, by its name or its ending; others are plain text."""
@@ -47,6 +47,7 @@ SECTIONS = {
 
 _FENCE = re.compile(r"^( *)(```+)", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?")
+_HREF = re.compile(r'href="([^"#]+)(#[^"]*)?"')
 _CODE = re.compile(r"<!-- code: [^\n]+ -->\n(.*?)<!-- end -->\n?", re.DOTALL)
 _RUN = re.compile(r"(?:<!-- code: [^\n]+ -->\n(?:(?!<!-- ).)*<!-- end -->\s*){2,}", re.DOTALL)
 
@@ -67,7 +68,9 @@ def stage(folder: Path) -> None:
     found = pages()
     for page in found:
         _write(folder / "pages" / page, dialect((ROOT / page).read_text()))
-    for target in sorted({target for page in found for target in targets(page)} - set(found)):
+    linked_to = {target for page in found for target in targets(page)}
+    linked_to |= {target for page in linked_to if page.suffix == ".html" for target in targets(page)}
+    for target in sorted(linked_to - set(found)):
         _stage_target(target, folder / "pages")
     for page in found:
         path = folder / "pages" / page
@@ -85,7 +88,8 @@ def _write(path: Path, text: str) -> None:
 
 def targets(page: Path) -> Iterator[Path]:
     """Yield what a page links to in the checkout, by its path there. Raise `SiteError` when it is not there."""
-    for link, _ in _LINK.findall((ROOT / page).read_text()):
+    pattern = _HREF if page.suffix == ".html" else _LINK
+    for link, _ in pattern.findall((ROOT / page).read_text()):
         path = (ROOT / page.parent / link).resolve()
         if "://" not in link:
             if not path.exists() or not path.is_relative_to(ROOT):
@@ -99,6 +103,8 @@ def _stage_target(target: Path, folder: Path) -> None:
     if source.is_dir():
         if not (folder / target / "README.md").exists():
             _write(folder / target / "README.md", listing(source))
+    elif source.suffix == ".html":
+        _write(folder / target, led_to_pages(source.read_text(), target))
     elif source.suffix in COPIED:
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, folder / target)
@@ -134,6 +140,20 @@ def linked(text: str, page: Path) -> str:
         return f"]({found[1].rstrip('/')}/README.md" if path.is_dir() else f"]({found[1]}.md"
 
     return _LINK.sub(led, text)
+
+
+def led_to_pages(text: str, page: Path) -> str:
+    """Return a page that is HTML already with its links to files and folders leading to the site's pages."""
+
+    def led(found: re.Match[str]) -> str:
+        path, anchor = ROOT / page.parent / found[1], found[2] or ""
+        if "://" in found[1] or path.suffix in COPIED:
+            return found[0]
+        if path.is_dir() or path.name == "README.md":
+            return f'href="{PurePosixPath(found[1].removesuffix("README.md"), "index.html")}{anchor}"'
+        return f'href="{found[1].removesuffix(".md")}.html{anchor}"'
+
+    return _HREF.sub(led, text)
 
 
 def dialect(text: str) -> str:

@@ -16,8 +16,11 @@ The parts of a run are of the orchestrator's own times, and add up to ``run_s``:
     transition  from the end of a task until the next one is assigned
     after       from the end of the last task to the end of the run
 
-``wall_s`` is of an outside clock, and has the two calls of the lab as well. Python in one process, Python with a
-process or an interpreter for each task, and make are the zero lines: all that they take is called execution.
+``wall_s`` is of an outside clock: from the call that starts the run until the lab's client, which looks every half
+second or more often, sees its end. Each run starts once the one before it has ended.
+
+Python in one process, Python with a process or an interpreter for each task, and make are the zero lines: all that they
+take is called execution.
 """
 
 from __future__ import annotations
@@ -103,14 +106,15 @@ def chain_of(pipeline: str) -> tuple[Chain, str] | None:
     return known.get(pipeline)
 
 
-def one_run(runs: Runs, pipeline: str) -> Row:
-    """Run a pipeline once through the orchestrator, and return what its seconds are made of."""
-    began = time.perf_counter()
-    record = runs.observe(pipeline, runs.start(pipeline, {}), wait_s=None)
-    wall_s = time.perf_counter() - began
-    if record.state != "success":
-        raise measure.BenchmarkError(f"{runs.orchestrator.name}: a run of {pipeline} ended {record.state}")
-    return {"wall_s": round(wall_s, 3), **parts(record)}
+def in_turn(runs: Runs, pipeline: str, count: int = 1) -> Iterator[Row]:
+    """Run a pipeline so many times through the orchestrator, and say what the seconds of each run are made of.
+
+    One call of the lab's runner does it: what would go by between two calls measures nothing.
+    """
+    for record, wall_s in runs.in_turn(pipeline, {}, count):
+        if record.state != "success":
+            raise measure.BenchmarkError(f"{runs.orchestrator.name}: a run of {pipeline} ended {record.state}")
+        yield {"wall_s": wall_s, **parts(record)}
 
 
 def turn(at: Settings, orchestrator: Orchestrator, samples: int) -> Iterator[Row]:
@@ -122,9 +126,9 @@ def turn(at: Settings, orchestrator: Orchestrator, samples: int) -> Iterator[Row
         for number, (name, chain, isolation) in enumerate(in_order(names)):
             key = {"orchestrator": orchestrator.name, "isolation": isolation, "tasks": chain.length}
             if number == 0:
-                yield {**key, "chain": FIRST, **one_run(runs, name)}
-            for _ in range(repeats(chain, samples if number == 0 else min(samples, FEW))):
-                yield {**key, "chain": chain.name, **one_run(runs, name)}
+                yield from ({**key, "chain": FIRST, **row} for row in in_turn(runs, name))
+            count = repeats(chain, samples if number == 0 else min(samples, FEW))
+            yield from ({**key, "chain": chain.name, **row} for row in in_turn(runs, name, count))
 
 
 def in_order(pipelines: Iterable[str]) -> list[tuple[str, Chain, str]]:

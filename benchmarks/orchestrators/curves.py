@@ -1,6 +1,6 @@
 """What grows with the number of tasks and of runs on each orchestrator, and how soon it takes work and sees edits.
 
-    python -m benchmarks.orchestrators.curves [--sizes 1,10,100,400,1000] [--runs N] [--history 1,100,300,500]
+    python -m benchmarks.orchestrators.curves [--sizes 1,10,100,400,1000] [--runs N] [--history 1,100,500]
                                               [--rounds N] [--deadline-s S] [--on NAMES]
 
 One row for each measurement, by `what`:
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--sizes", default="1,10,100,1000", help="numbers of tasks of a run, comma separated")
     parser.add_argument("--wide", type=int, default=400, help="one more of them")
     parser.add_argument("--runs", type=int, default=200, help="how many runs are started at once")
-    parser.add_argument("--history", default="1,100,300,500", help="numbers of runs in the history, comma separated")
+    parser.add_argument("--history", default="1,100,500", help="numbers of runs in the history, comma separated")
     parser.add_argument("--samples", type=int, default=3, help="trivial runs and lists with each of these")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--deadline-s", type=float, default=45, help="how long each measurement may take")

@@ -91,8 +91,7 @@ def _runs(rows: list[Row]) -> Iterator[str]:
     yield (
         f"{found[0]['runs']:,} runs of three tasks, started one right after the other: from the creation of the first "
         "to the end of the last, or of the last one that ended in time. At most 16 of them run at a time in Airflow "
-        "and in Dagster, and 8 in Prefect. `created`: until the last one was created; the cap is "
-        "looked at after that.\n"
+        "and in Dagster, and 8 in Prefect. `created`: until the last of them was created.\n"
     )
     yield table(
         ["", "s", "runs a second", "ended", "created, s"],

@@ -10,8 +10,9 @@ run, retry and history. Each orchestrator is measured
     without NAME    tuned, but for one setting, which is as shipped: what that one alone changes
 
 each time in a lab session of its own, in which no other orchestrator's services run. What is set for safety stays as it
-is in all three. What is not tuned takes minutes, and is measured in fewer rounds, with `ONE_BY_ONE` months at most; a
-larger number of months is measured in the first round only. TRIPTYCH_AS_SHIPPED=NAME has any other command run the same
+is in all three. What is not tuned takes minutes, most of them in polls: it is measured in fewer rounds, and with
+`ONE_BY_ONE` months at most, as shipped also with the fewest. A larger number of months is measured in the first round
+only. TRIPTYCH_AS_SHIPPED=NAME has any other command run the same
 way.
 
 ``wall_s`` is of an outside clock, from the wish to the answer of the lab's runner; ``runs_s`` is the orchestrator's
@@ -79,7 +80,9 @@ def counts(variant: str, plan: Plan, number: int) -> list[int]:
     if variant == TUNED and number == 1:
         return list(plan.months)
     few = [count for count in plan.months if count <= ONE_BY_ONE] or [min(plan.months)]
-    return few if variant in (TUNED, SHIPPED) else few[-1:]
+    if variant == TUNED:
+        return few
+    return sorted({few[0], few[-1]}) if variant == SHIPPED else few[-1:]
 
 
 def request(count: int) -> BackfillRequest:

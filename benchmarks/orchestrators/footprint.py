@@ -10,10 +10,12 @@ One row for each measurement, by `what`:
     start     its services, until they take work; metadata exists, and PostgreSQL runs: ``wall_s``, ``cpu_s``
     stop      the end of its services and of the embedded PostgreSQL
     idle      its services for ``--idle-s`` seconds, once: ``peak_mb``, ``cpu_s`` with PostgreSQL, and both by role
+    idle as shipped    the same, with the orchestrator's own defaults for all that its adapter changes for speed
 
 CPU seconds of ``import`` are the interpreter's, and those of ``start`` and ``stop`` the machine's, PostgreSQL included.
 The services of all orchestrators idle side by side, each with a PostgreSQL of its own, and their processor time is that
-of their process trees: together they use less than one core.
+of their process trees: together they use about one core. They idle first: that start makes the databases, so it is none
+of those that are counted.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +38,13 @@ from benchmarks.orchestrators import place
 from benchmarks.orchestrators.role_meters import CpuByRole, MemoryByRole, cpu_key
 from benchmarks.orchestrators.roles import LAB, Roles
 from benchmarks.orchestrators.watch import Memory, measured
+from core.lab.protocol.tuning import ALL, VARIABLE
 from core.lab.registry import Orchestrator, select
 from core.lab.session import Lab
 from core.settings import Settings
+
+IDLE, IDLE_AS_SHIPPED = "idle", "idle as shipped"
+"""What the rows of idle services are called."""
 
 IMPORTS = {
     "airflow": "from airflow.sdk import dag, task",
@@ -100,38 +107,39 @@ def services(at: Settings, orchestrator: Orchestrator) -> Iterator[Row]:
     yield {"what": "stop", **ended}
 
 
-def idle(chosen: Sequence[Orchestrator], idle_s: float) -> Iterator[Row]:
-    """Let the services of all orchestrators idle side by side, in a state folder for each."""
+def idle(chosen: Sequence[Orchestrator], states: Mapping[str, Settings], idle_s: float) -> Iterator[Row]:
+    """Let the services of all orchestrators idle side by side: tuned in these state folders, as shipped in others."""
     with ExitStack() as stack:
-        meters: list[tuple[Orchestrator, MemoryByRole, CpuByRole]] = []
-        for each in chosen:
-            at = stack.enter_context(place.state())
+        meters: list[tuple[Row, MemoryByRole, CpuByRole]] = []
+        for each, what in product(chosen, (IDLE, IDLE_AS_SHIPPED)):
+            at = states[each.name]
+            if what == IDLE_AS_SHIPPED:
+                at = place.passing_on(stack.enter_context(place.state()), {VARIABLE: ALL})
             lab = stack.enter_context(Lab(at))
             lab.start([each])
             roles = Roles.of(lab, each, at)
-            meters.append((each, MemoryByRole(roles), CpuByRole(roles)))
+            meters.append(({"orchestrator": each.name, "what": what}, MemoryByRole(roles), CpuByRole(roles)))
         for _, memory, cpu in meters:
             memory.start()
             cpu.begin()
         time.sleep(idle_s)
-        for each, memory, cpu in meters:
+        for row, memory, cpu in meters:
             used = {key: seconds for key, seconds in cpu.end().items() if key != cpu_key(LAB)}
-            row = {"orchestrator": each.name, "what": "idle", "wall_s": idle_s, "cpu_s": round(sum(used.values()), 2)}
-            yield {**row, **used, **memory.stop()}
+            yield {**row, "wall_s": idle_s, "cpu_s": round(sum(used.values()), 2), **used, **memory.stop()}
 
 
-def rows(at: Settings, chosen: Sequence[Orchestrator], rounds: int, imports: int, idle_s: float) -> Iterator[Row]:
+def rows(chosen: Sequence[Orchestrator], rounds: int, imports: int, idle_s: float) -> Iterator[Row]:
     """Yield every measurement, all orchestrators of a round before the next round."""
     for each in chosen:
         for row in without_services(each, imports):
             yield {"orchestrator": each.name, **row}
-    # The first start makes the databases, and is not counted.
-    for number in range(rounds + 1):
-        for each in chosen:
-            for row in services(at, each):
-                if number:
+    with ExitStack() as stack:
+        states = {each.name: stack.enter_context(place.state()) for each in chosen}
+        yield from idle(chosen, states, idle_s)
+        for number in range(1, rounds + 1):
+            for each in chosen:
+                for row in services(states[each.name], each):
                     yield {"orchestrator": each.name, "round": number, **row}
-    yield from idle(chosen, idle_s)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -147,10 +155,10 @@ def main(argv: list[str] | None = None) -> int:
     with place.state() as at:
         chosen = [each for each in select(asked.on, at) if each.name in IMPORTS]
         facts = {**place.facts(at, chosen), "idle_s": asked.idle_s}
-        for row in rows(at, chosen, asked.rounds, asked.imports, asked.idle_s):
-            shown = "  ".join(f"{key} {row[key]}" for key in ("mb", "wall_s", "cpu_s", "peak_mb") if key in row)
-            print(f"{row['orchestrator']:<9} {row['what']:<8} {shown}", flush=True)
-            found.append(row)
+    for row in rows(chosen, asked.rounds, asked.imports, asked.idle_s):
+        shown = "  ".join(f"{key} {row[key]}" for key in ("mb", "wall_s", "cpu_s", "peak_mb") if key in row)
+        print(f"{row['orchestrator']:<9} {row['what']:<8} {shown}", flush=True)
+        found.append(row)
     print(os.path.relpath(measure.write("footprint", facts, found, asked.folder)))
     return 0
 

@@ -88,9 +88,12 @@ def end(runs: Runs, pipeline: str, run_id: str) -> None:
 
 
 def many_runs(runs: Runs, kind: str, count: int, deadline_s: float) -> Row:
-    """Start so many runs of the chain of three tasks, one right after the other, and wait for all of them."""
+    """Start so many runs of the chain of three tasks, one right after the other, and wait for all of them.
+
+    What has not been started when the deadline is over stays that way.
+    """
     name, began = SHORT.pipeline(kind).name, time.monotonic()
-    ids = runs.start_many(name, {}, count)
+    ids = runs.start_many(name, {}, count, deadline_s)
     records = wait(runs, name, ids, max(deadline_s - (time.monotonic() - began), 0.0)).values()
     row: Row = {"what": "runs", "runs": count, "state": state_of(records, count), **spanned(records)}
     return row if row["state"] == "ended" else {**row, "deadline_s": deadline_s}
@@ -106,7 +109,7 @@ def history(runs: Runs, kind: str, sizes: Sequence[int], samples: int, deadline_
             yield row
             return
         for _ in range(samples):
-            run = chains.one_run(runs, SHORT.pipeline(kind).name)
+            (run,) = chains.in_turn(runs, SHORT.pipeline(kind).name)
             began = time.perf_counter()
             runs.newest(limit=PAGE)
             listed_s = time.perf_counter() - began

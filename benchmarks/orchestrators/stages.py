@@ -46,7 +46,7 @@ def recorded(runs: Runs, months: int, since: float) -> list[RunRecord]:
     ours = [run for run in newest if instant(run.created_at) >= since]
     if len(ours) < months:
         raise BenchmarkError(f"{runs.orchestrator.name} has records of {len(ours)} of {months} runs of a backfill")
-    return [runs.observe(TAXI_PIPELINE.name, run.run_id) for run in ours]
+    return runs.look_up(TAXI_PIPELINE.name, (run.run_id for run in ours))
 
 
 def stages(runs: Sequence[RunRecord], since: float, until: float) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ TITLES = {"plain": "Plain Python", "airflow": "Airflow", "dagster": "Dagster", "
 
 TOOLS = ("airflow", "dagster", "prefect")
 
+
+PLACE = "docs"
+"""The folder of the page in the checkout."""
 
 MOST_COLUMNS = 3
 """Columns of figures for which there is room on a phone."""
@@ -45,6 +49,11 @@ def spread(found: Range | None, mark: Html | None = None) -> Html:
     is_single = found.rounds == 1
     ends = ["1 round"] if is_single else [shown(found.low), " - ", shown(found.high)]
     return join([shown(found.median), mark, tag("small", " (", *ends, ")")])
+
+
+def file(path: str, words: Content = None) -> Html:
+    """Return a link to a file or a folder of the checkout, by its path there: the page lies in `PLACE`."""
+    return tag("a", words or tag("code", path), href=posixpath.relpath(path, PLACE))
 
 
 def command(words: str) -> Html:
@@ -92,7 +101,7 @@ class Origin:
 
     def line(self) -> Html:
         """Return one line: the command, its time, the files, and when they were measured."""
-        files = join((tag("code", each.path) for each in self.files), ", ")
+        files = join((file(each.path) for each in self.files), ", ")
         when = ", ".join(dict.fromkeys(day for each in self.files for day in measured_on(each)))
         return tag(
             "p",

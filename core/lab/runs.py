@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from core.lab.protocol import (
     ProcessesRequest,
     ProcessList,
     ProcessRecord,
+    RunIdsRequest,
     RunList,
     RunRecord,
     RunRequest,
@@ -55,10 +56,25 @@ class Runs:
         request = StartRequest(pipeline, dict(parameters), month, at)
         return str(self.lab.ask(self.orchestrator, "start", request)["run_id"])
 
-    def start_many(self, pipeline: str, parameters: Mapping[str, Any], count: int) -> list[str]:
-        """Start so many runs by hand, one right after the other, and return their ids."""
-        request = ManyRequest(pipeline, dict(parameters), count)
+    def start_many(
+        self, pipeline: str, parameters: Mapping[str, Any], count: int, within_s: float | None = None
+    ) -> list[str]:
+        """Start so many runs by hand, one right after the other, within so many seconds; return the ids."""
+        request = ManyRequest(pipeline, dict(parameters), count, within_s)
         return list(self.lab.ask(self.orchestrator, "start_many", request)["run_ids"])
+
+    def in_turn(self, pipeline: str, parameters: Mapping[str, Any], count: int) -> list[tuple[RunRecord, float]]:
+        """Start so many runs by hand, each once the one before it has ended.
+
+        Return the records, each with the seconds from the call that starts the run until the client sees its end.
+        """
+        answer = self.lab.ask(self.orchestrator, "in_turn", ManyRequest(pipeline, dict(parameters), count))
+        return list(zip(map(RunRecord.from_json, answer["runs"]), answer["wall_s"], strict=True))
+
+    def look_up(self, pipeline: str, run_ids: Iterable[str]) -> list[RunRecord]:
+        """Return the records of those of a pipeline's runs that the orchestrator still has, as they are now."""
+        request = RunIdsRequest(list(run_ids), [pipeline])
+        return RunList.from_json(self.lab.ask(self.orchestrator, "look_up", request)).runs
 
     def observe(self, pipeline: str, run_id: str, wait_s: float | None = 0.0, show: Show | None = None) -> RunRecord:
         """Return a run's record: now, or once it has ended, after `wait_s` seconds at most (None: without a limit)."""

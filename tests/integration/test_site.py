@@ -96,6 +96,23 @@ def test_a_file_and_a_folder_that_a_page_links_to_have_pages(tmp_path: Path, mon
     assert "<code>any.py</code>" in (home.parent / "core" / "index.html").read_text()
 
 
+def test_the_links_of_a_page_that_is_html_already_lead_to_pages() -> None:
+    links = [
+        "#part",
+        "guide",
+        "guide/values.md",
+        "../README.md",
+        "../airflow_impl/README.md",
+        "../Makefile",
+        "pictures/a.png",
+    ]
+    made = site.led_to_pages("".join(f'<a href="{link}">' for link in links), Path("docs/report.html"))
+    assert Addresses(made).linked == [
+        "#part", "guide/index.html", "guide/values.html", "../index.html", "../airflow_impl/index.html",
+        "../Makefile.html", "pictures/a.png",
+    ]  # fmt: skip
+
+
 CODE = "<!-- code: {0}_impl/any.py f -->\n**{1}**: [{0}_impl/any.py](x)\n\n```python\nf(1)\n\nf(2)\n```\n<!-- end -->\n"
 
 

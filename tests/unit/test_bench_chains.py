@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -11,6 +13,7 @@ from benchmarks.harness.measure import BenchmarkError
 from benchmarks.orchestrators import chains, chains_page, floor, floor_page
 from benchmarks.orchestrators.shapes import CHAINS, ISOLATIONS, LIGHT, LONG, SHORT, TASK_INTERPRETERS, TASK_PROCESSES
 from core.lab.protocol import BackfillResult, MonthRecord, RunRecord, TaskRecord, Tuned
+from core.lab.runs import Runs
 from core.month import Month
 
 FACTS: dict[str, Any] = {
@@ -67,6 +70,25 @@ def test_each_chain_is_a_pipeline_for_each_kind_of_isolation_and_no_other_pipeli
     assert len({*named}) == len(named)
     assert chains.chain_of("light_task_processes") == (LIGHT, chains.PER_TASK)
     assert chains.chain_of("taxi_pipeline") is None
+
+
+def test_runs_one_after_the_other_are_one_call_and_each_has_both_clocks() -> None:
+    asked: list[object] = []
+    record = run(task("a", 1, 2, 4))
+
+    class Asked:
+        orchestrator = SimpleNamespace(name="airflow")
+
+        def in_turn(self, *what: object) -> list[tuple[RunRecord, float]]:
+            asked.append(what)
+            return [(record, 10.5), (record, 10.25)]
+
+    runs = cast(Runs, Asked())
+    assert [(row["wall_s"], row["run_s"]) for row in chains.in_turn(runs, "p", 2)] == [(10.5, 10.0), (10.25, 10.0)]
+    assert asked == [("p", {}, 2)]
+    record = replace(record, state="failed")
+    with pytest.raises(BenchmarkError, match="airflow: a run of p ended failed"):
+        list(chains.in_turn(runs, "p", 2))
 
 
 @pytest.mark.parametrize("line", chains.ZERO_LINES)
@@ -151,7 +173,7 @@ def test_what_takes_minutes_is_measured_in_fewer_rounds() -> None:
     plan = floor.Plan([1, 3, 12, 60], rounds=3, untuned=2)
     assert floor.counts("tuned", plan, 1) == [1, 3, 12, 60]
     assert floor.counts("tuned", plan, 3) == [1, 3, 12]
-    assert floor.counts("shipped", plan, 1) == floor.counts("shipped", plan, 2) == [1, 3, 12]
+    assert floor.counts("shipped", plan, 1) == floor.counts("shipped", plan, 2) == [1, 12]
     assert floor.counts("without dagster.a", plan, 2) == [12]
     assert floor.counts("shipped", plan, 3) == floor.counts("without dagster.a", plan, 3) == []
     # A trial has few months, or only many.

@@ -47,7 +47,7 @@ class Fake:
         self.started.append({"pipeline": pipeline, **parameters})
         return "r1"
 
-    def start_many(self, pipeline: str, parameters: dict[str, Any], count: int) -> list[str]:
+    def start_many(self, pipeline: str, parameters: dict[str, Any], count: int, _: float | None = None) -> list[str]:
         self.started.append({"pipeline": pipeline, **parameters, "count": count})
         return [f"r{number}" for number in range(1, count + 1)]
 

@@ -44,6 +44,10 @@ def test_the_page_shows_one_value_without_and_several_with_their_spread() -> Non
          "cpu_daemon_s": 15.0, "peak_daemon_mb": 100.0, "cpu_database_s": 15.0},
     ]  # fmt: skip
     page = footprint_page.page({**FACTS, "rows": rows, "idle_s": 300})
+    assert "as shipped, they were not watched" in page
+    shipped = {"orchestrator": "dagster", "what": "idle as shipped", "wall_s": 300.0, "cpu_s": 15.0, "peak_mb": 300.0}
+    both = footprint_page.page({**FACTS, "rows": [*rows, shipped], "idle_s": 300})
+    assert "| idle as shipped, % of one core | 5.00 |\n| idle as shipped, MB | 300 |" in both
     assert "| installed, MB | 512 |" in page and "| installed distributions | 1,115 |" in page
     assert "| import, s | 2.00 (1.00 - 3.00) |" in page and "| modules that it loads | 900 |" in page
     assert "| idle, % of one core | 10.0 |" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -99,8 +100,8 @@ class Recorded:
     def newest(self, pipeline: str, limit: int) -> list[RunRecord]:
         return [month(created=created, launched=0, started=0, ended=9) for created in (5, 3, 1)]
 
-    def observe(self, pipeline: str, run_id: str) -> RunRecord:
-        return month(created=0, launched=0, started=0, ended=9)
+    def look_up(self, pipeline: str, run_ids: Iterable[str]) -> list[RunRecord]:
+        return [month(created=0, launched=0, started=0, ended=9) for _ in run_ids]
 
 
 def test_only_the_runs_of_this_backfill_count() -> None:

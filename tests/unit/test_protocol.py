@@ -8,6 +8,7 @@ import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -314,6 +315,39 @@ def test_many_runs_are_started_with_one_client(tmp_path: Path) -> None:
     wanted = {"pipeline": "p", "parameters": {"a": 1}, "count": 2, "endpoint": {"home": "/x"}}
     assert verbs["start_many"](wanted, Progress(tmp_path / "progress")) == {"run_ids": ["r1", "r2"]}
     assert asked == [("/x", "p", {"a": 1}, None)] * 2 and len(clients) == 1
+
+
+def test_no_further_run_is_started_once_the_time_is_over(tmp_path: Path) -> None:
+    starts = SimpleNamespace(start=lambda client, wanted: "r")
+    verbs = run_verbs(lambda endpoint: nullcontext(None), cast(Any, starts), every_s=0)
+    wanted = {"pipeline": "p", "parameters": {}, "count": 2, "within_s": 0.0}
+    assert verbs["start_many"](wanted, Progress(tmp_path / "progress")) == {"run_ids": []}
+
+
+def test_runs_in_turn_start_once_the_one_before_has_ended_and_are_recorded_at_the_end(tmp_path: Path) -> None:
+    done: list[str] = []
+    looks = iter(["running", "success", "success"])
+
+    class InTurn:
+        def start(self, client: None, wanted: StartRequest) -> str:
+            done.append("start")
+            return f"r{done.count('start')}"
+
+        def newest(self, client: None, pipeline: str, limit: int) -> list[RunRecord]:
+            done.append("look")
+            state = cast(RunState, next(looks))
+            return [RunRecord("x", pipeline, f"r{done.count('start')}", state, "manual", ended_at="then")]
+
+        def observed(self, client: None, pipeline: str, run_id: str) -> RunRecord:
+            done.append(run_id)
+            return RunRecord("x", pipeline, run_id, "success", "manual")
+
+    verbs = run_verbs(lambda endpoint: nullcontext(None), cast(Any, InTurn()), every_s=0)
+    wanted = {"pipeline": "p", "parameters": {}, "count": 2}
+    answer = verbs["in_turn"](wanted, Progress(tmp_path / "progress"))
+    assert done == ["start", "look", "look", "start", "look", "r1", "r2"]
+    assert [RunRecord.from_json(each).run_id for each in answer["runs"]] == ["r1", "r2"]
+    assert len(answer["wall_s"]) == 2 and min(answer["wall_s"]) >= 0
 
 
 def test_runs_are_looked_up_in_each_pipeline_and_those_that_are_gone_are_left_out(tmp_path: Path) -> None:

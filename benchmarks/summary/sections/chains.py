@@ -30,7 +30,7 @@ def chains(data: Data) -> Html | None:
     results = data.get("chains")
     if results is None:
         return None
-    origin = Origin("make bench-chains", "25 minutes", [results])
+    origin = Origin("make bench-chains", "20 minutes", [results])
     parts = [part for name in CHAINS if results.of(chain=name) for part in _chain(results, name)]
     return section(
         "chains",

@@ -10,6 +10,7 @@ from benchmarks.summary.blocks import (
     Choice,
     cells,
     command,
+    file,
     filtered,
     paragraph,
     section,
@@ -45,7 +46,8 @@ def claims(found: Sequence[Claim]) -> Html | None:
         "claims",
         "What people say",
         paragraph("Each of these circulates in documentation, talks or interviews. Stale ones were true of an older "
-                  "version. Running the command reproduces the figure within minutes."),
+                  "version. Running the command reproduces the figure within minutes. What to make of each is in ",
+                  file("docs/claims.md"), "."),
         filtered("claims", "claims", choices, content),
     )  # fmt: skip
 

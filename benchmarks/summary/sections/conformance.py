@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.summary.blocks import TOOLS, Origin, paragraph, section, shown, table, title
+from benchmarks.summary.blocks import TOOLS, Origin, file, paragraph, section, shown, table, title
 from benchmarks.summary.data import Data
 from benchmarks.summary.figures import Results
 from benchmarks.summary.markup import Content, Html, join, tag
@@ -30,7 +30,7 @@ def conformance(data: Data) -> Html | None:
         paragraph("Each case was reported as a bug of one of them, and is asked of all, on their own services. A "
                   f"verdict is about the case, and computed from what was observed ({meanings}). There is no score: "
                   "bugs are found where they are reported. The code, the log and what was observed are in ",
-                  tag("code", "docs/conformance.md"), "."),
+                  file("docs/conformance.md"), "."),
         table(["case", *map(title, TOOLS)], lines, "Verdicts, and how often the right answer was observed", words=True),
         Origin("make conformance", "10 minutes", [results]).line(),
     )  # fmt: skip

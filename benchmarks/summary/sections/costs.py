@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from benchmarks.orchestrators.shapes import NO_OP
 from benchmarks.summary import svg
 from benchmarks.summary.blocks import (
     Origin,
@@ -11,17 +12,20 @@ from benchmarks.summary.blocks import (
     chart,
     charts,
     color,
+    file,
     paragraph,
     section,
+    shown,
     spread,
     table,
     title,
 )  # fmt: skip
-from benchmarks.summary.data import Data
+from benchmarks.summary.data import READMES, Data
 from benchmarks.summary.figures import Range, Results, Selection
-from benchmarks.summary.markup import Html, tag
+from benchmarks.summary.markup import Html, join, tag
+from core.run import TASKS
 
-COMMAND, TAKES = "make bench-backfill", "11 minutes"
+COMMAND, TAKES = "make bench-backfill", "10 minutes"
 
 WITHOUT = "without "
 """What the results of the floor call an orchestrator with all settings tuned but for the one that follows."""
@@ -97,7 +101,8 @@ def floor(data: Data) -> Html | None:
     results = data.get("floor")
     if results is None:
         return None
-    sizes = sorted(results.names("months"))
+    sizes, backfill = sorted(results.names("months")), data.get("backfill")
+    above = _above(results, backfill)
     return section(
         "floor",
         "The floor: steps that do nothing",
@@ -105,12 +110,37 @@ def floor(data: Data) -> Html | None:
                   "of the orchestrator, and ", tag("b", "tuned"), " the settings of this project's adapter. Below, "
                   "each bar is the tuned setup with one setting back at its default. Not all of them are "
                   "configuration: the shorter loops of Dagster's daemon, its fork server and Prefect's warm engine are "
-                  "code of this project, which the READMEs of the adapters describe."),
+                  "code of this project, which the READMEs of the adapters (", join(
+                      (file(path, title(tool)) for tool, path in READMES.items()), ", "), ") describe."),
+        above,
         charts(*(_floor_chart(results, months) for months in sizes)),
         charts(*filter(None, (_one_by_one(results, tool) for tool in results.names("orchestrator")))),
         _settings(results),
-        Origin("make bench-floor", "30 minutes", [results]).line(),
+        Origin("make bench-floor", "21 minutes", [results, *([backfill] if backfill and above else [])]).line(),
     )  # fmt: skip
+
+
+def _above(floor: Results, backfill: Results | None) -> Html | None:
+    """Say why months of empty steps can take longer than as many unchanged months; None where none do."""
+    if backfill is None:
+        return None
+    months = backfill.rows[0]["months"]
+    parts = []
+    for tool in floor.names("orchestrator"):
+        empty = floor.of(orchestrator=tool, settings="tuned", months=months)
+        real = backfill.of(orchestrator=tool, turn="unchanged")
+        if empty and real and empty.median("wall_s").value > real.median("wall_s").value:
+            walls = [shown(rows.median("wall_s")) for rows in (empty, real)]
+            parts.append(join([f"{title(tool)} takes ", walls[0], " s for these, and ", walls[1], " s for those"]))
+    if not parts:
+        return None
+    return paragraph(
+        f"Why {months} empty months can take longer than {months} months of the real pipeline without anything new (",
+        join(parts, "; "),
+        f"): with empty steps, all {len(NO_OP.tasks)} tasks of a month run, its {len(TASKS)} steps and the decision "
+        "whether to build. A month in which nothing is new leaves out the build and its tests. Each task that is left "
+        "out saves its start, and where each task is a process, that is most of its time.",
+    )
 
 
 Floors = Mapping[str, Selection]

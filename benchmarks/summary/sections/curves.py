@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.harness.measure import Row
 from benchmarks.orchestrators.curves_cells import Line, lines
-from benchmarks.summary.blocks import Origin, paragraph, section, shown, table, title
+from benchmarks.summary.blocks import Origin, file, paragraph, section, shown, table, title
 from benchmarks.summary.data import Data
 from benchmarks.summary.figures import Figure, Results
 from benchmarks.summary.markup import Content, Html, join, tag
@@ -25,8 +25,8 @@ def curves(data: Data) -> Html | None:
                   shown(results.value("deadline_s")), " s; where that was too short, the cell says how far it got."),
         _tasks(results),
         _runs(results),
-        paragraph("The history of runs, cold starts and edited files: ", tag("code", "docs/benchmarks/curves.md"), "."),
-        Origin("make bench-curves", "28 minutes", [results]).line(),
+        paragraph("The history of runs, cold starts and edited files: ", file("docs/benchmarks/curves.md"), "."),
+        Origin("make bench-curves", "24 minutes", [results]).line(),
     )  # fmt: skip
 
 

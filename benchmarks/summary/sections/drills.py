@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmarks.harness.measure import Row
-from benchmarks.summary.blocks import Origin, paragraph, section, shown, spread, table, terms, title, whole_table
+from benchmarks.summary.blocks import Origin, file, paragraph, section, shown, spread, table, terms, title, whole_table
 from benchmarks.summary.data import Data
 from benchmarks.summary.figures import Results
 from benchmarks.summary.markup import Content, Html, join, tag
@@ -61,7 +61,7 @@ def drills(data: Data) -> Html | None:
         *(_map(results, tool) for tool in tools),
         _contrast(results),
         paragraph("Each drill, what was done by hand, and the settings that decide it: ",
-                  tag("code", "docs/benchmarks/drills.md"), "."),
+                  file("docs/benchmarks/drills.md"), "."),
         Origin("make drills", "up to 100 minutes", [results]).line(),
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.harness.measure import Row
-from benchmarks.summary.blocks import TOOLS, Origin, paragraph, section, shown, table, title
+from benchmarks.summary.blocks import TOOLS, Origin, file, paragraph, section, shown, table, title
 from benchmarks.summary.data import QUESTIONS, Data
 from benchmarks.summary.figures import Results
 from benchmarks.summary.markup import Content, Html, join, tag
@@ -42,7 +42,7 @@ def guide(data: Data) -> Html | None:
                   "behaved as expected, of the checks made. What is expected is the same for all three: what the "
                   "documentation says, or this project promises. ", tag("b", "Emulated"), ": the tool lacks the "
                   "feature, we built it from other parts. Checks without an expected answer, which show what each one "
-                  "does, are not counted here. The code of all three is in ", tag("code", "docs/guide"),
+                  "does, are not counted here. The code of all three is in ", file("docs/guide"),
                   "."),
         table(head, lines, "Checks that behaved as expected, of the checks made", words=True),
         *(made for name, found in asked.items() if (made := _differences(name, found))),
@@ -71,7 +71,7 @@ def _differences(question: str, results: Results) -> Html | None:
     lines = [line for tool in TOOLS for line in _different(results, tool)]
     if not lines:
         return None
-    caption = join(["All checks, with their code: ", tag("code", f"docs/guide/{question}.md")])
+    caption = join(["All checks, with their code: ", file(f"docs/guide/{question}.md")])
     content = table(["tool", "check", "expected", "observed"], lines, caption, words=True)
     words = f"{WORDS[question].partition(':')[0]}: what differs from what was expected"
     return tag("details", tag("summary", words), content, id=_id(question))

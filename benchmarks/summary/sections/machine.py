@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.summary.blocks import TOOLS, section, shown, table, title
+from benchmarks.summary.blocks import TOOLS, file, section, shown, table, title
 from benchmarks.summary.data import FILES, Data
 from benchmarks.summary.figures import Results
 from benchmarks.summary.markup import Content, Html, join, tag
@@ -32,7 +32,7 @@ def _line(results: Results, keys: tuple[str, ...]) -> list[Content]:
     facts: Mapping[str, Any] = results.at(*keys)
     found = facts["machine"]
     versions = ", ".join(f"{package} {version}" for package, version in sorted(facts["versions"].items()))
-    where = [tag("code", results.path), f" ({keys[-1]})" if keys else None]
+    where = [file(results.path), f" ({keys[-1]})" if keys else None]
     return [
         join(where),
         tag("span", facts["measured_at"][:16].replace("T", " "), class_="whole"),

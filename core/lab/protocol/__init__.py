@@ -14,7 +14,8 @@ Verbs
     backfill   BackfillRequest   -> BackfillResult  runs the months through the orchestrator's own machinery
 
     start      StartRequest      -> {"run_id"}      starts one run, as a user does by hand, and does not wait for it
-    start_many ManyRequest       -> {"run_ids"}     starts many runs so, with one client
+    start_many ManyRequest       -> {"run_ids"}     starts many runs so, with one client, without waiting for any
+    in_turn    ManyRequest       -> {"runs", "wall_s"} starts many runs so, each once the one before it has ended
     observe    RunRequest        -> RunRecord       what the orchestrator recorded of a run; may wait for its end
     look_up    RunIdsRequest     -> RunList         what it recorded of many runs, less those that are gone
     runs       RunsRequest       -> RunList         the newest runs, whoever started them

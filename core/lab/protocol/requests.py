@@ -33,11 +33,15 @@ class StartRequest(Request):
 
 @dataclass(frozen=True)
 class ManyRequest(Request):
-    """`count` runs of `pipeline`, none of a month, started by hand one right after the other."""
+    """`count` runs of `pipeline`, none of a month, started by hand one after the other.
+
+    `start_many` starts no further one once `within_s` seconds are over; without a limit for None.
+    """
 
     pipeline: str
     parameters: dict[str, Any]
     count: int
+    within_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
@@ -68,13 +70,34 @@ def run_verbs(
     def look_up(client: Client, wanted: RunIdsRequest, progress: Progress) -> RunList:
         return looked_up(wanted, lambda pipeline, run_id: runs.observed(client, pipeline, run_id), progress)
 
-    def start_many(client: Client, wanted: ManyRequest, _: Progress) -> Json:
-        one = StartRequest(wanted.pipeline, wanted.parameters)
-        return {"run_ids": [runs.start(client, one) for _ in range(wanted.count)]}
+    def start_many(client: Client, wanted: ManyRequest, progress: Progress) -> Json:
+        one, run_ids = StartRequest(wanted.pipeline, wanted.parameters), list[str]()
+        end = time.monotonic() + (math.inf if wanted.within_s is None else wanted.within_s)
+        while len(run_ids) < wanted.count and time.monotonic() < end:
+            run_ids.append(runs.start(client, one))
+            progress(run_ids[-1], "running")
+        return {"run_ids": run_ids}
+
+    def in_turn(client: Client, wanted: ManyRequest, progress: Progress) -> Json:
+        one, run_ids, wall_s = StartRequest(wanted.pipeline, wanted.parameters), list[str](), list[float]()
+        for _ in range(wanted.count):
+            began = time.perf_counter()
+            run_ids.append(runs.start(client, one))
+            progress(run_ids[-1], "running")
+            # The list of runs: a record has every task, and to ask for all of them would compete with the run.
+            while not any(
+                run.has_ended for run in runs.newest(client, wanted.pipeline, 1) if run.run_id == run_ids[-1]
+            ):
+                time.sleep(every_s)
+            wall_s.append(round(time.perf_counter() - began, 3))
+        # Only now, because the ends of its tasks may arrive after that of a run.
+        found = [observe(client, RunRequest(wanted.pipeline, run_id, wait_s=None), progress) for run_id in run_ids]
+        return {"runs": [record.to_json() for record in found], "wall_s": wall_s}
 
     return {
         "start": verb(StartRequest, lambda client, wanted, _: {"run_id": runs.start(client, wanted)}),
         "start_many": verb(ManyRequest, start_many),
+        "in_turn": verb(ManyRequest, in_turn),
         "observe": verb(RunRequest, observe),
         "look_up": verb(RunIdsRequest, look_up),
         "runs": verb(
