@@ -12,6 +12,7 @@ from benchmarks.harness import measure, source
 from benchmarks.harness.markdown import table
 from benchmarks.orchestrators.page import costs
 from core import settings
+from tests.faults.database.page import by_trouble
 from tests.faults.drills.page import by_component
 
 ROOT = settings.ROOT
@@ -66,6 +67,13 @@ def failures() -> str:
     return by_component(measure.read("drills", measure.RESULTS)["rows"])
 
 
+def database() -> str:
+    """Return the table of what becomes of a backfill in each trouble of the database, by trouble and orchestrator."""
+    if not (measure.RESULTS / "database.json").exists():
+        return "The drills have not been carried out yet: `make database`.\n"
+    return by_trouble(measure.read("database", measure.RESULTS)["rows"])
+
+
 def step(path: str, name: str) -> Callable[[], str]:
     """Return a part that shows the function `name` of a file, with its decorators."""
 
@@ -87,6 +95,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "kills": kills,
     "choice": choice,
     "failures": failures,
+    "database": database,
     "airflow_step": step("airflow_impl/dags/taxi_pipeline.py", "ingest_month"),
     "dagster_step": step("dagster_impl/defs/raw.py", "raw_trips"),
     "prefect_step": step("prefect_impl/flows.py", "ingest_month"),

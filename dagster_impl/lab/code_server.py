@@ -8,6 +8,7 @@ run. Dagster has that as a setting for the processes of steps (`multiprocess_exe
 TRIPTYCH_AS_SHIPPED=dagster.run_start_method starts the stock server.
 """
 
+import logging
 import multiprocessing
 import sys
 from multiprocessing import forkserver
@@ -17,6 +18,8 @@ from dagster._cli import main
 from dagster._grpc import server
 
 PRELOADED = "dagster_impl.lab.preload"
+
+log = logging.getLogger(__name__)
 
 
 class ForkingServer(server.DagsterApiServer):
@@ -33,6 +36,17 @@ class ForkingServer(server.DagsterApiServer):
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([PRELOADED])
         self._mp_ctx = context  # type: ignore[assignment]  # inferred as a context of "spawn"
+
+    def _check_for_orphaned_runs(self) -> None:
+        """Record the failure of runs whose processes have ended; try again at the next tick when that fails.
+
+        In the stock server the thread that calls this ends with the first error of the database. The run stays STARTED
+        then, and the server goes on saying that it has a process, so that run monitoring does not notice either.
+        """
+        try:
+            super()._check_for_orphaned_runs()
+        except Exception:
+            log.exception("runs whose processes have ended could not be looked after; trying again")
 
 
 if __name__ == "__main__":

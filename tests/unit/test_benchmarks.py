@@ -326,6 +326,7 @@ def test_one_command_measures_everything_on_the_pages_of_loads_and_transforms() 
         "folklore",
         "soak",
         "drills",
+        "database",
         "kill_points",
     } and "--quick" not in words
 

@@ -118,6 +118,9 @@ def services_of(bench: Bench, orchestrator: Orchestrator, drill: Drill) -> dict[
 Holder = Callable[[Bench, str, str, Sequence[str]], AbstractContextManager[Hold]]
 """Holds a backfill of a schema in a phase, given its months."""
 
+Strike = Callable[[Hold, Course], None]
+"""Does what the drill is about, once the backfill is in its phase, and lets the backfill go on."""
+
 
 def disturbed(
     ground: Ground,
@@ -126,8 +129,12 @@ def disturbed(
     request: BackfillRequest,
     services: Mapping[str, int],
     holder: Holder = held,
+    strike: Strike | None = None,
 ) -> Course:
-    """Run the backfill, and send the signal when it is in its phase; return once the command has ended."""
+    """Run the backfill, and send the signal when it is in its phase; return once the command has ended.
+
+    `strike` is done instead of sending a signal.
+    """
     bench, watch = ground.bench, Watch()
     schema = str(request.parameters["schema"])
     with ExitStack() as stack:
@@ -138,10 +145,13 @@ def disturbed(
         stack.callback(hold.release)
         hold.reach(watch, lambda: _check(running))
         step = hold.step()
-        victim = _victim(bench, orchestrator, drill, step, services)
+        victim = None if strike else _victim(bench, orchestrator, drill, step, services)
         with following(bench, step) as transactions:
             course = Course(time.monotonic(), hold.month, 0.0, watch.facts)
-            _signal(drill, victim, hold, course)
+            if strike:
+                strike(hold, course)
+            if victim:
+                _signal(drill, victim, hold, course)
             course.result = _result(ground, drill, running, course)
             course.said = list(bench.said)
             # What the step's process does once the command has ended counts too.
@@ -272,19 +282,19 @@ def _has_ended(step: int) -> bool:
 def clean_up(ground: Ground, orchestrator: Orchestrator, request: BackfillRequest, course: Course) -> None:
     """Count the runs that are stuck, run the same command again, and free what holds it up."""
     bench = ground.bench
-    course.stuck = len(_unfinished(ground, orchestrator, SETTLE_S))
+    course.stuck = len(unfinished(ground, orchestrator, SETTLE_S))
     with ThreadPoolExecutor(1) as pool:
         again = pool.submit(bench.lab.backfill, orchestrator, request)
         with _ended_on_error(bench, orchestrator.name, again):
             try:
-                again.result(ground.deadline_s)
+                course.again = again.result(ground.deadline_s)
             except TimeoutError:
-                held_up = _unfinished(ground, orchestrator, 0.0)
+                held_up = unfinished(ground, orchestrator, 0.0)
                 course.by_hand.append(f"the same command did not end: {_freed(ground, orchestrator, held_up)}")
                 with suppress(TimeoutError):
-                    again.result(ground.deadline_s)
+                    course.again = again.result(ground.deadline_s)
                 _interrupt(bench, orchestrator.name, again)
-    if course.stuck and (left := _unfinished(ground, orchestrator, 0.0)):
+    if course.stuck and (left := unfinished(ground, orchestrator, 0.0)):
         # They held nothing up. The next drill must not find them.
         course.by_hand.append(_freed(ground, orchestrator, left))
 
@@ -295,16 +305,16 @@ def _freed(ground: Ground, orchestrator: Orchestrator, left: Sequence[RunRecord]
     for run in left:
         with suppress(TriptychError):
             runs.cancel(run.pipeline, run.run_id)
-    if not _unfinished(ground, orchestrator, SETTLE_S):
+    if not unfinished(ground, orchestrator, SETTLE_S):
         return f"{counted(len(left), 'run')} had to be canceled"
     ground.bench.end(orchestrator.name)
-    still = _unfinished(ground, orchestrator, 0.0)
+    still = unfinished(ground, orchestrator, 0.0)
     ground.given_up |= {run.run_id for run in still}
     outlived = f", which {counted(len(still), 'run')} outlived" if still else ""
     return f"{counted(len(left), 'run')} had to be canceled, and the services restarted{outlived}"
 
 
-def _unfinished(ground: Ground, orchestrator: Orchestrator, wait_s: float) -> list[RunRecord]:
+def unfinished(ground: Ground, orchestrator: Orchestrator, wait_s: float) -> list[RunRecord]:
     """Return the runs that have not ended within so long, without those that an earlier drill has given up."""
     runs, deadline = Runs(ground.bench.lab, orchestrator), time.monotonic() + wait_s
     while left := [run for run in runs.newest() if not run.has_ended and run.run_id not in ground.given_up]:

@@ -47,6 +47,8 @@ class Course:
     """What the supervisor said."""
     result: BackfillResult | None = None
     """None when the command had to be interrupted."""
+    again: BackfillResult | None = None
+    """What the same command had for a result once it was run again; None when it had to be interrupted."""
     orphan_wrote: bool = False
     stuck: int = 0
     by_hand: list[str] = field(default_factory=list)

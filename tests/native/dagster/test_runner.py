@@ -6,8 +6,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -183,6 +186,32 @@ def test_the_code_server_has_the_start_method_that_dagster_uses_for_runs() -> No
     made = code_server.ForkingServer.__new__(code_server.ForkingServer)
     made.fork_runs()
     assert made._mp_ctx.get_start_method() == "forkserver"
+
+
+def test_the_code_server_looks_after_a_run_again_whose_end_could_not_be_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread that does so would end with the first error of the database, and with it the care for all runs."""
+    made = code_server.ForkingServer.__new__(code_server.ForkingServer)
+    made._execution_lock, made._server_termination_event = threading.Lock(), threading.Event()
+    ended: Any = SimpleNamespace(is_alive=lambda: False, exitcode=1)
+    made._executions, made._termination_times = {"lost": (ended, {})}, {}  # type: ignore[dict-item]
+    made._termination_events = {"lost": threading.Event()}  # type: ignore[dict-item]
+    # The thread ends once there is no run.
+    made._shutdown_once_executions_finish_event = threading.Event()
+    made._shutdown_once_executions_finish_event.set()
+    asked = []
+
+    def from_ref(_: object) -> Any:
+        asked.append("lost")
+        if len(asked) == 1:
+            raise OSError("No space left on device")
+        return nullcontext(SimpleNamespace(get_run_by_id=lambda run: None))
+
+    monkeypatch.setattr(server.DagsterInstance, "from_ref", from_ref)
+    monkeypatch.setattr(server, "CLEANUP_TICK", 0.01)
+    made._cleanup_thread()
+    assert (asked, made._executions) == (["lost", "lost"], {})
 
 
 def test_what_is_preloaded_leaves_one_thread_and_is_all_of_ours_that_a_run_imports() -> None:
