@@ -67,7 +67,7 @@ from core.lab.protocol.requests import (
     Which,
 )
 from core.lab.protocol.scheduling import schedule_verbs
-from core.lab.protocol.services import Description, Endpoint, Services, Step
+from core.lab.protocol.services import BALANCER, Description, Endpoint, Services, Step, balanced, service_of, several
 from core.lab.protocol.serving import (
     KINDS,
     Progress,
@@ -84,6 +84,7 @@ from core.lab.protocol.single import run_verbs
 from core.lab.protocol.tuning import Tuned, as_shipped, guards_as_shipped
 
 __all__ = [
+    "BALANCER",
     "KINDS",
     "ONE_THREAD",
     "TAXI_PIPELINE",
@@ -125,6 +126,7 @@ __all__ = [
     "Verb",
     "Which",
     "as_shipped",
+    "balanced",
     "canceled_with_us",
     "end_with_parent",
     "follow",
@@ -139,5 +141,7 @@ __all__ = [
     "run_verbs",
     "schedule_verbs",
     "serve",
+    "service_of",
+    "several",
     "write_json",
 ]
