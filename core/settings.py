@@ -15,6 +15,7 @@
 | TRIPTYCH_STALL_S      | the lab ends a backfill after so long without progress of a month  | 4 x TRIPTYCH_DOWNLOAD_S |
 | TRIPTYCH_IMPLS        | folders of further orchestrators, outside the checkout             | none                 |
 | TRIPTYCH_ENDPOINTS    | services that were not started here: ``airflow=http://host:8080,...`` | none                 |
+| TRIPTYCH_SCALE        | several processes of a service: ``airflow=scheduler:2,...``         | one of each          |
 | TRIPTYCH_PIPELINES    | packages of further pipelines, such as ``tests.questions``         | none                 |
 | TRIPTYCH_AS_SHIPPED   | settings for speed that stay as shipped: names, or ``all``         | none                 |
 | PG_BIN                | the PostgreSQL binaries that the lab starts                        | the wheel's          |
@@ -59,9 +60,9 @@ PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FIL
 
 _DSN = ("TRIPTYCH_DSN", "TRIPTYCH_DSN_FILE")
 
-_LAB_ONLY = (*_DSN, "TRIPTYCH_STALL_S", "TRIPTYCH_ENDPOINTS")
+_LAB_ONLY = (*_DSN, "TRIPTYCH_STALL_S", "TRIPTYCH_ENDPOINTS", "TRIPTYCH_SCALE")
 """Variables of ours that a child process of the lab does not get: it gets the resolved DSN, and no limit; a runner gets
-its endpoint with each request."""
+its endpoint, which says how many processes there are, with each request."""
 
 LINEAGE = "OPENLINEAGE_"
 """The prefix of the variables of OpenLineage's client, which reads them itself; a child gets them as well."""
@@ -91,6 +92,8 @@ class Settings:
     impls: tuple[Path, ...] = ()
     pg_bin: Path | None = None
     endpoints: Mapping[str, str] = field(default_factory=dict)
+    scale: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By orchestrator: how many processes of a service there are to be, where that is more than one."""
     passed_on: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -117,6 +120,7 @@ class Settings:
             ),
             pg_bin=Path(environ["PG_BIN"]).absolute() if environ.get("PG_BIN") else None,
             endpoints=endpoints,
+            scale=scale("TRIPTYCH_SCALE", environ.get("TRIPTYCH_SCALE", "")),
             passed_on={
                 k: v
                 for k, v in environ.items()
@@ -258,6 +262,23 @@ def _endpoints(environ: Mapping[str, str]) -> dict[str, str]:
                 f"TRIPTYCH_ENDPOINTS: {masked(entry.strip())!r} is not <orchestrator>=http://host:port, without a user"
             )
         found[name] = url.rstrip("/")
+    return found
+
+
+def scale(name: str, text: str) -> dict[str, dict[str, int]]:
+    """Return how many processes of a service `text` asks for, by orchestrator; `name` is what an error calls it.
+
+    Raise `UsageError` when `text` is not ``<orchestrator>=<service>:<number>+...,...``.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for entry in filter(None, text.split(",")):
+        orchestrator, _, services = entry.strip().partition("=")
+        if not (orchestrator and re.fullmatch(r"[a-z-]+:[1-9](\+[a-z-]+:[1-9])*", services)):
+            raise UsageError(
+                f"{name}: {entry.strip()!r} is not <orchestrator>=<service>:<number>, as airflow=scheduler:2"
+            )
+        counts = (each.split(":") for each in services.split("+"))
+        found[orchestrator] = {service: int(count) for service, count in counts if count != "1"}
     return found
 
 

@@ -60,13 +60,19 @@ class Airflow:
         resource: Json = self.call("GET", path, params=query).json()
         return resource
 
-    def ready(self, parts: Sequence[str], dags: Sequence[str]) -> bool:
-        """Return whether all `parts` of Airflow are healthy and all `dags` are registered.
+    def ready(self, parts: Sequence[str], dags: Sequence[str], schedulers: int = 1) -> bool:
+        """Return whether all `parts` of Airflow are healthy, with so many schedulers, and all `dags` are registered.
 
         Raise `PermanentError` naming a file that can't be imported.
         """
         health = self.get("/monitor/health")
         if any(health[part]["status"] != "healthy" for part in parts):
+            return False
+        # The health of several is that of the one that has reported last.
+        if (
+            schedulers > 1
+            and len(self.get("/jobs", job_type="SchedulerJob", is_alive=True, order_by="-id")["jobs"]) < schedulers
+        ):
             return False
         if broken := self.get("/importErrors")["import_errors"]:
             cause = broken[0]["stack_trace"].strip().splitlines()[-1]

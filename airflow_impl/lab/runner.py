@@ -50,6 +50,7 @@ def describe(_: Json, __: Progress) -> Description:
         stack.pipelines(),
         tuned=stack.tuned(),
         guards=stack.guards(),
+        scalable=stack.SCALABLE,
     )
 
 
@@ -62,8 +63,9 @@ def ready(request: Json, _: Progress) -> Json:
     """Return when all services are healthy and every DAG is registered."""
     dags = [pipeline.name for pipeline in stack.pipelines()]
     parts = ["metadatabase", "scheduler", "dag_processor", *(["triggerer"] if further.packages() else [])]
+    schedulers = Endpoint.from_json(request).scale.get(stack.SCHEDULER, 1)
     with connected(request) as airflow:
-        until(lambda: airflow.ready(parts, dags) or None, READY_S, native.POLL_S, "Airflow's services")
+        until(lambda: airflow.ready(parts, dags, schedulers) or None, READY_S, native.POLL_S, "Airflow's services")
     return {}
 
 

@@ -13,6 +13,7 @@ from airflow_impl.lab import services as stack
 from airflow_impl.lab.client import Airflow, Json, path_of
 from core.errors import UsageError, quoted
 from core.lab.protocol import (
+    BALANCER,
     TAXI_PIPELINE,
     Cause,
     LimitRequest,
@@ -24,13 +25,15 @@ from core.lab.protocol import (
     StartRequest,
     TaskRecord,
     TaskState,
+    service_of,
 )
 
 CANCELED = "canceled by hand"
 """The note of a run that a person canceled. Airflow has no such state: it marks the run as failed."""
 
 ROLES: dict[str, Role] = {
-    "api-server": "API", "scheduler": "scheduler", "dag-processor": "code server", "triggerer": "triggerer",
+    "api-server": "API", BALANCER: "API",
+    "scheduler": "scheduler", "dag-processor": "code server", "triggerer": "triggerer",
 }  # fmt: skip
 """What each service does, by the name of its step."""
 
@@ -194,7 +197,7 @@ def limit(airflow: Airflow, wanted: LimitRequest) -> None:
 
 def processes(airflow: Airflow, wanted: ProcessesRequest) -> list[ProcessRecord]:
     """Return the services, and the process of each task that runs."""
-    services = [ProcessRecord(ROLES[name], name, pid) for name, pid in wanted.services.items()]
+    services = [ProcessRecord(ROLES[service_of(name)], name, pid) for name, pid in wanted.services.items()]
     running = airflow.get("/dags/~/dagRuns/~/taskInstances", state="running")["task_instances"]
     tasks = [ProcessRecord("run", one["task_id"], one["pid"], one["dag_run_id"]) for one in running if one["pid"]]
     return services + tasks

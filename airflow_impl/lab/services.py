@@ -18,8 +18,10 @@ from core.lab.protocol import (
     Step,
     Tuned,
     as_shipped,
+    balanced,
     further,
     guards_as_shipped,
+    several,
 )
 from core.settings import owner_only, private
 
@@ -103,6 +105,11 @@ GUARDS = {
 }
 """Those that decide when something lost is noticed, and whether it runs again, with Airflow's default."""
 
+API, SCHEDULER = "api-server", "scheduler"
+
+SCALABLE = {SCHEDULER: [], API: [f"{API}-{{n}}"]}
+"""The services of which there can be several processes, and the ports that these need."""
+
 LOCAL = "airflow.dag_processing.bundles.local.LocalDagBundle"
 """The class of a DAG bundle that is a folder of this machine."""
 
@@ -151,7 +158,7 @@ def options() -> dict[str, str]:
 
 
 def services(endpoint: Endpoint) -> Services:
-    """Return how to bring Airflow up at `endpoint`: metadata in PostgreSQL, three processes, one port.
+    """Return how to bring Airflow up at `endpoint`: metadata in PostgreSQL, three processes, one port; or more of some.
 
     Further pipelines may defer tasks, so with them there is a fourth process: the triggerer.
     """
@@ -160,7 +167,6 @@ def services(endpoint: Endpoint) -> Services:
     placed = {
         "CORE__DAGS_FOLDER": str(DAGS),
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "API__PORT": str(endpoint.ports["api"]),
         "API__BASE_URL": url,
         "DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://${METADATA}",
     }
@@ -171,9 +177,12 @@ def services(endpoint: Endpoint) -> Services:
         | {f"AIRFLOW__{option}": value for option, value in every.items()},
         steps=[
             Step(run=["airflow", "db", "migrate"], name="db-migrate", once=True),
-            Step(start=["airflow", "api-server"], name="api-server"),
+            *balanced(Step(start=["airflow", "api-server"], name=API), "api", endpoint),
             # Without a log server: the API server reads the logs from the home that they share.
-            Step(start=["airflow", "scheduler", "--skip-serve-logs"], name="scheduler"),
+            *several(
+                Step(start=["airflow", "scheduler", "--skip-serve-logs"], name="scheduler"),
+                endpoint.scale.get(SCHEDULER, 1),
+            ),
             Step(start=["airflow", "dag-processor"], name="dag-processor"),
             *(triggerer if further.packages() else []),
             # The first request builds the execution API in 6 CPU s, longer than a task waits by default.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +21,7 @@ from core.lab.protocol import Mode
 from core.month import Month, parse_months
 from core.run import DATASET, HELP, JOBS, DatasetName, StrategyName, own_schema
 from core.settings import default_source, settings
+from core.settings import scale as parse_scale
 
 if TYPE_CHECKING:
     from core.database import Connection
@@ -351,6 +352,9 @@ def migrate(
 def up(
     names: Names = None,
     open_pages: Annotated[bool, typer.Option("--open", help="Open the web pages in your browser")] = False,
+    scale: Annotated[
+        str, typer.Option("--scale", help="Several processes of a service: airflow=scheduler:2", metavar="TEXT")
+    ] = "",
     json: JsonFile = None,
 ) -> int:
     """Start services, and leave them running until `triptych down`."""
@@ -358,7 +362,8 @@ def up(
 
     arguments.check_json(json)
     chosen = registry.select(",".join(names) if names else "all", settings())
-    with display.Watch() as watch, _lab(watch) as lab:
+    wanted = parse_scale("--scale", scale)
+    with display.Watch() as watch, _lab(watch, wanted) as lab:
         started = lab.start(chosen)
         lab.keep()
     _show_pages([started[each.name] for each in chosen], json)
@@ -744,11 +749,12 @@ def backfill_json(
     }
 
 
-def _lab(show: ShowAll | None = None) -> Lab:
+def _lab(show: ShowAll | None = None, scale: Mapping[str, Mapping[str, int]] | None = None) -> Lab:
     from core.lab import display
     from core.lab.session import Lab
 
-    return Lab(settings(), display.note, show)
+    known = settings()
+    return Lab(replace(known, scale={**known.scale, **(scale or {})}), display.note, show)
 
 
 def main(argv: list[str] | None = None) -> int:

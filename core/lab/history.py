@@ -65,7 +65,7 @@ def reach(settings: Settings, orchestrator: Orchestrator, *verbs: str) -> Reache
         return f"not running; `triptych up {name}` shows its runs"
     if not folder.exists():
         return None
-    endpoint = Endpoint(str(folder / "home"), running.ports if running else {})
+    endpoint = Endpoint(str(folder / "home"), running.ports if running else {}, scale=running.scale if running else {})
     return Reached(settings, orchestrator, description, endpoint)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.lab.identity import Identity
@@ -21,6 +21,8 @@ class Running:
     settings: str
     checkout: str
     """The folder of the code that they run."""
+    scale: dict[str, int] = field(default_factory=dict)
+    """How many processes of a service there are, where that is more than one."""
 
     @classmethod
     def read(cls, path: Path) -> Running | None:

@@ -75,6 +75,11 @@ class Stack:
     """Where the orchestrator's database is, without its user, once the services need it."""
     url: str | None = None
     """The address of services that were not started here (TRIPTYCH_ENDPOINTS): they are used, and left alone."""
+    scale: Mapping[str, int] = field(default_factory=dict)
+    """How many processes of a service there are to be, where that is more than one. Without a wish, it stays as it is
+    recorded of services that run."""
+    restarts: bool = True
+    """Whether services that have ended are started again."""
     _found: Running | None = None
     """Those services, once they have said to this command that they take work: they are asked once."""
 
@@ -104,7 +109,7 @@ class Stack:
 
     def endpoint(self, ports: Mapping[str, int]) -> Endpoint:
         """Return where the runner finds the services that have these ports."""
-        return Endpoint(str(self.home), dict(ports), self.url)
+        return Endpoint(str(self.home), dict(ports), self.url, dict(self.scale))
 
     def start(self, on_step: OnStep = lambda what: None) -> Running:
         """Use the services that run, and bring up those that do not; raise one clear line when they do not come up.
@@ -114,6 +119,8 @@ class Stack:
         """
         private(self.home)
         if self.url:
+            if self.scale:
+                raise UsageError(f"{self.name}: its services were not started here: scale them where they are")
             self._found = self._found or self._find(self.url)
             return self._found
         other = notices.starter(self.folder)
@@ -123,6 +130,8 @@ class Stack:
             known = Running.read(self.record)
             if known and known.version != self.description.version:
                 known = None
+            if known:
+                self._check_scale(known)
             if known is None or (known.processes and len(known.dead) == len(known.processes)):
                 running = self._start_all(known, on_step)
                 self.identities = self._ready = running.processes
@@ -154,6 +163,7 @@ class Stack:
         with FileLock(self.folder / "lock"):
             known = Running.read(self.record)
             if known:
+                self._check_scale(known)
                 self._revive(known)
             else:
                 self.identities = []
@@ -187,8 +197,15 @@ class Stack:
                 "end them with `triptych down`"
             )
 
+    def _check_scale(self, known: Running) -> None:
+        if self.scale and known.processes and known.scale != self.scale:
+            raise UsageError(
+                f"{self.name}: its services run with another number of processes: end them with `triptych down`"
+            )
+        self.scale = self.scale or known.scale
+
     def _report_dead(self, known: Running) -> None:
-        for each in known.dead:
+        for each in known.dead if self.restarts else ():
             # The supervisor reports those that this command started.
             if each not in self.identities:
                 self.say(f"{self.death(each)}; it is started again")
@@ -210,7 +227,7 @@ class Stack:
 
     def _choose_ports(self, kept: Mapping[str, int]) -> dict[str, int]:
         """Return the `kept` ports, with new ones for those that are missing or taken; keep them from now on."""
-        new = free_ports(self.description.ports, kept)
+        new = free_ports(self.description.ports_of(self.scale), kept)
         ports = {name: kept[name] if name in kept and is_free(kept[name]) else port for name, port in new.items()}
         for name in kept.keys() & ports:
             if ports[name] != kept[name]:
@@ -235,6 +252,9 @@ class Stack:
         Asks the runner for commands and environment again: the environment holds a password, so it is not on disk.
         """
         self.identities = list(known.processes)
+        if not self.restarts:
+            self.identities = [each for each in known.processes if each not in known.dead]
+            return
         if not known.dead:
             return
         self._steps.forget_ended()
@@ -287,7 +307,7 @@ class Stack:
         identities = [child.identity for child in self._steps.children]
         running = Running(
             self.name, self.description.version, ports, services.web, identities, self._fingerprint,
-            str(self.orchestrator.cwd),
+            str(self.orchestrator.cwd), dict(self.scale),
         )  # fmt: skip
         write_json(self.record, asdict(running))
         return running

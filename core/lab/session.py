@@ -240,7 +240,10 @@ class Lab:
         self._leases[folder] = Lease(folder)
         env = driver.environment(self.settings, orchestrator, folder / "home", self.dsn) | _tls(self.dsn)
         database = partial(metadata.create, self.settings, name, self.dsn)
-        stack = Stack(orchestrator, folder, env, database, self._stop, self._say, url=self._url(orchestrator))
+        stack = Stack(
+            orchestrator, folder, env, database, self._stop, self._say, url=self._url(orchestrator),
+            scale=self.settings.scale.get(name, {}),
+        )  # fmt: skip
         self._supervisors[name] = self._supervisor(stack)
         stack.check = partial(self._check, name)
         return stack

@@ -54,6 +54,7 @@ def describe(_request: dict[str, Any], _progress: Progress) -> Description:
         pipelines=pipelines,
         tuned=stack.TUNED,
         guards=stack.GUARDS,
+        scalable=stack.SCALABLE,
     )
 
 

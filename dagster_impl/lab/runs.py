@@ -7,6 +7,7 @@ from typing import Any
 
 from core.errors import TransientError, UsageError, quoted
 from core.lab.protocol import (
+    BALANCER,
     TAXI_PIPELINE,
     TAXI_RANGE,
     Cause,
@@ -21,6 +22,7 @@ from core.lab.protocol import (
     TaskState,
     TicksRequest,
     further,
+    service_of,
 )
 from core.waiting import patiently
 from dagster_impl.lab import history, queries, schedules
@@ -55,7 +57,8 @@ CAUSES: dict[str, Cause] = {
 """The cause of a run by a tag. The first one counts: a retry has the tags of the run that it repeats."""
 
 ROLES: dict[str, Role] = {
-    "code-server": "code server", "further-code-server": "code server", "daemon": "daemon", "webserver": "API",
+    "code-server": "code server", "further-code-server": "code server", "daemon": "daemon",
+    "webserver": "API", BALANCER: "API",
 }  # fmt: skip
 """What each service does, by the name of its step. The daemon starts runs from the queue, schedules and backfills."""
 
@@ -282,7 +285,7 @@ def limit(client: Client, wanted: LimitRequest) -> None:
 
 def processes(client: Client, wanted: ProcessesRequest) -> list[ProcessRecord]:
     """Return the services, and the process of each run: it writes down its pid when it starts."""
-    services = [ProcessRecord(ROLES[name], name, pid) for name, pid in wanted.services.items()]
+    services = [ProcessRecord(ROLES[service_of(name)], name, pid) for name, pid in wanted.services.items()]
     found = []
     for run in client.one(queries.PROCESSES, {}, "Runs")["results"]:
         entries = [entry for event in run["eventConnection"]["events"] for entry in event.get("metadataEntries", [])]

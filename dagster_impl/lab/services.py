@@ -12,7 +12,9 @@ from core.lab.protocol import (
     Step,
     Tuned,
     as_shipped,
+    balanced,
     guards_as_shipped,
+    several,
     write_json,
 )
 from core.run import TASK_TIMEOUT_S
@@ -62,6 +64,12 @@ DEFINITIONS = {LOCATION: "dagster_impl.definitions", FURTHER: "dagster_impl.lab.
 
 PORTS = {LOCATION: "code", FURTHER: "further"}
 """The name of each code server's port. The locations that there are, are those whose code server has been given one."""
+
+DAEMON, WEB = "daemon", "webserver"
+
+SCALABLE = {DAEMON: [], WEB: [f"{WEB}-{{n}}"]}
+"""The services of which there can be several processes, and the ports that these need. Dagster's documentation allows
+one daemon; the drills show what two do."""
 
 # dagster._core.storage.tags.HIDDEN_TAG_PREFIX; the import would cost the runner 2 s.
 HIDDEN_TAG_PREFIX = ".dagster/"
@@ -182,13 +190,13 @@ def services(endpoint: Endpoint) -> Services:
     home, ports = Path(endpoint.home), endpoint.ports
     workspace = write_files(home, ports)
     web = endpoint.address("web")
-    page = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(ports["web"]), "-w", str(workspace)]
+    page = ["dagster-webserver", "-h", "127.0.0.1", "-w", str(workspace)]
     steps = [
         # First and alone: of several services that create the tables of a new database at once, all but one may fail.
         Step(run=["dagster", "instance", "migrate"], name="instance-migrate", once=True),
         *(code_server(location, ports[PORTS[location]]) for location in locations(ports)),
-        Step(start=daemon_command(workspace), name="daemon"),
-        Step(start=page, name="webserver"),
+        *several(Step(start=daemon_command(workspace), name=DAEMON), endpoint.scale.get(DAEMON, 1)),
+        *balanced(Step(start=page, name=WEB), "web", endpoint),
         Step(wait=f"{web}/server_info"),
     ]
     env = {

@@ -75,12 +75,12 @@ class Prefect:
             if len(page) < limit or len(objects) == most:
                 return objects
 
-    def ready(self, further: Sequence[str] = ()) -> bool:
-        """Return whether a worker is online and the deployments exist: ours, and those of `further` flows."""
-        workers = self.filter(f"work_pools/{POOL}/workers", {"workers": {"status": {"any_": ["ONLINE"]}}})
+    def ready(self, further: Sequence[str] = (), workers: int = 1) -> bool:
+        """Return whether so many workers are online and the deployments exist: ours, and those of `further` flows."""
+        online = self.filter(f"work_pools/{POOL}/workers", {"workers": {"status": {"any_": ["ONLINE"]}}})
         flows = [*(each.partition("/")[0] for each in DEPLOYMENTS), *further]
         body = {"flows": {"name": {"any_": flows}}, "deployments": {"name": {"any_": [DEPLOYMENT]}}}
-        return bool(workers) and len(self.filter("deployments", body)) == len(flows)
+        return len(online) >= workers and len(self.filter("deployments", body)) == len(flows)
 
     def start(self, flow: str, parameters: Json, at: str | None = None) -> str:
         """Create a run of the flow's deployment, for now or for the instant `at`; return its id."""

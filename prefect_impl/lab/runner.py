@@ -23,7 +23,7 @@ from core.lab.protocol import (
 from core.waiting import until
 from prefect_impl.lab import backfill as parent
 from prefect_impl.lab import runs as single
-from prefect_impl.lab import schedules
+from prefect_impl.lab import scaling, schedules
 from prefect_impl.lab import services as stack
 from prefect_impl.lab.client import Json, Prefect
 from prefect_impl.lab.tasks import pipelines
@@ -40,6 +40,7 @@ def describe(_request: Json, _progress: Progress) -> Description:
         "prefect", "Prefect", version("prefect"), CAPABILITIES, ports=["api"], pipelines=list(pipelines().values()),
         tuned=stack.TUNED,
         guards=stack.GUARDS,
+        scalable=scaling.SCALABLE,
     )  # fmt: skip
 
 
@@ -50,9 +51,15 @@ def services(request: Json, _progress: Progress) -> Services:
 
 def ready(request: Json, _progress: Progress) -> Json:
     """Return when a worker is online and the deployments exist."""
+    workers = Endpoint.from_json(request).scale.get(scaling.WORKER, 1)
     with connected(request) as prefect:
         known = pipelines().keys() - {TAXI_PIPELINE.name, TAXI_RANGE.name}
-        until(lambda: prefect.ready(list(known)) or None, READY_S, parent.POLL_S, "Prefect's worker and deployments")
+        until(
+            lambda: prefect.ready(list(known), workers) or None,
+            READY_S,
+            parent.POLL_S,
+            "Prefect's worker and deployments",
+        )
     return {}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from core.errors import UsageError, quoted
 from core.lab.protocol import (
+    BALANCER,
     TAXI_PIPELINE,
     TAXI_RANGE,
     Cause,
@@ -21,6 +22,7 @@ from core.lab.protocol import (
     RunRecord,
     RunState,
     StartRequest,
+    service_of,
 )
 from prefect_impl.lab import history, tasks
 from prefect_impl.lab.client import FINAL, Json, Prefect
@@ -32,7 +34,9 @@ STATES: dict[str, RunState] = {
 }  # fmt: skip
 """What each type of state is called in the protocol."""
 
-ROLES: dict[str, Role] = {"server": "API", "worker": "worker", "engine": "worker"}
+ROLES: dict[str, Role] = {
+    "server": "API", BALANCER: "API", "redis": "API", "worker": "worker", "engine": "worker",
+}  # fmt: skip
 """What each service does, by the name of its step. The server is scheduler and API in one process.
 The warm engine forks the runs of the worker."""
 
@@ -179,7 +183,7 @@ def limit(prefect: Prefect, wanted: LimitRequest) -> None:
 
 def processes(prefect: Prefect, wanted: ProcessesRequest) -> list[ProcessRecord]:
     """Return the services, and the process of each run: the worker writes down its host and pid."""
-    services = [ProcessRecord(ROLES[name], name, pid) for name, pid in wanted.services.items()]
+    services = [ProcessRecord(ROLES[service_of(name)], name, pid) for name, pid in wanted.services.items()]
     running = prefect.filter("flow_runs", {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "CANCELLING"]}}}})
     pids = {run["id"]: str(run["infrastructure_pid"] or "").rpartition(":")[2] for run in running}
     home = Path(Endpoint.from_json(wanted.endpoint).home)

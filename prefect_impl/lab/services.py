@@ -6,8 +6,18 @@ import json
 import shlex
 from pathlib import Path
 
-from core.lab.protocol import ONE_THREAD, Endpoint, Services, Step, Tuned, as_shipped, further, guards_as_shipped
-from prefect_impl.lab import warm_engine
+from core.lab.protocol import (
+    ONE_THREAD,
+    Endpoint,
+    Services,
+    Step,
+    Tuned,
+    as_shipped,
+    further,
+    guards_as_shipped,
+    several,
+)
+from prefect_impl.lab import scaling, warm_engine
 from prefect_impl.lab.client import POOL
 
 DEPLOYMENTS_FILE = "prefect_impl/prefect.yaml"
@@ -47,8 +57,8 @@ WARM_COMMAND = f"python -S -E -P {shlex.quote(str(CLIENT))}"
 
 
 def services(endpoint: Endpoint) -> Services:
-    """Return how to bring Prefect up in `endpoint`: metadata in PostgreSQL, one server, and one process worker."""
-    url, port = base_url(endpoint), str(endpoint.ports["api"])
+    """Return how to bring Prefect up in `endpoint`: metadata in PostgreSQL, a server, and a worker; or more of them."""
+    url = base_url(endpoint)
     placed = {
         "PREFECT_HOME": endpoint.home,
         "PREFECT_API_URL": f"{url}/api",
@@ -63,18 +73,21 @@ def services(endpoint: Endpoint) -> Services:
         del tuned[RETRIED]
     engine = Step(start=["python", "-m", warm_engine.__name__], name="engine", leaves_runs=True)
     return Services(
-        env=placed | tuned | (ONE_THREAD if is_warm() else {}),
+        env=placed | tuned | scaling.settings(endpoint) | (ONE_THREAD if is_warm() else {}),
         steps=[
-            Step(start=["prefect", "server", "start", "--host", "127.0.0.1", "--port", port], name="server"),
+            *scaling.servers(endpoint),
             # It needs no server, and imports while that starts.
             *([engine] if is_warm() else []),
             Step(wait=f"{url}/api/health"),
             # No --limit: a parent that waits for its months would hold a slot that they need.
-            Step(
-                start=["prefect", "worker", "start", "--pool", POOL, "--type", "process"],
-                name="worker",
-                # Each run is a process of its own, and one that is killed with its worker would stay `Running`.
-                leaves_runs=True,
+            *several(
+                Step(
+                    start=["prefect", "worker", "start", "--pool", POOL, "--type", "process"],
+                    name=scaling.WORKER,
+                    # Each run is a process of its own, and one that is killed with its worker would stay `Running`.
+                    leaves_runs=True,
+                ),
+                endpoint.scale.get(scaling.WORKER, 1),
             ),
             # The worker creates its pool after the server has become healthy.
             Step(wait=f"{url}/api/work_pools/{POOL}"),

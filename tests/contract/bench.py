@@ -57,18 +57,22 @@ TOY = Path(__file__).resolve().parents[1] / "toy_impl"
 
 @contextmanager
 def opened(
-    work: Path, pipelines: str = "", variables: Mapping[str, str] | None = None, dsn: str | None = None
+    work: Path,
+    pipelines: str = "",
+    variables: Mapping[str, str] | None = None,
+    dsn: str | None = None,
+    scale: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Iterator[Bench]:
     """Open a lab with its state folder in `work`. An orchestrator's services start when they are first needed.
 
-    They load `pipelines`, such as `QUESTIONS`, besides the taxi pipeline, and have `variables` in their environment.
-    With a `dsn`, the lab uses that server, and starts none.
+    They load `pipelines`, such as `QUESTIONS`, besides the taxi pipeline, have `variables` in their environment, and
+    there are several processes of those that `scale` names. With a `dsn`, the lab uses that server, and starts none.
     """
     sample.ensure(work / "published", parse_months(f"{MONTHS[0]}..{MONTHS[-1]}"), rows=ROWS)
     passed_on = {**settings().passed_on, further.VARIABLE: pipelines, **(variables or {})}
     state = replace(
         settings(), home=work / "state", stall_s=600, impls=(*settings().impls, TOY), passed_on=passed_on,
-        dsn=dsn or settings().dsn,
+        dsn=dsn or settings().dsn, scale=scale or {},
     )  # fmt: skip
     said: Said = []
     try:

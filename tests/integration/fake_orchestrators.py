@@ -17,7 +17,7 @@ from core.waiting import *
 from core.errors import *
 
 def describe(request, progress):
-    return Description("{name}", "{name}", "1.0", [], {ports})
+    return Description("{name}", "{name}", "1.0", [], {ports}, scalable={scalable})
 
 def services(request, progress):
     home, ports, python = Path(request["home"]), request["ports"], sys.executable
@@ -54,15 +54,25 @@ def make_orchestrator(
     env: str = "{}",
     ready: str = "",
     page: str = "None",
+    scalable: str = "{}",
 ) -> Orchestrator:
     """Write ``<folder>/<name>_impl/lab/runner.py``.
 
-    `steps` and `page` see `home`, `ports` and `python`; `body` is part of the verb `backfill`.
+    `steps` and `page` see `request`, `home`, `ports` and `python`; `body` is part of the verb `backfill`.
     """
     place = folder / f"{name}_impl" / "lab"
     place.mkdir(parents=True)
     indented = "\n".join(f"    {line}" for line in body.splitlines())
     (place / "runner.py").write_text(
-        RUNNER.format(name=name, body=indented, steps=steps, ports=ports, env=env, ready=f"    {ready}", page=page)
+        RUNNER.format(
+            name=name,
+            body=indented,
+            steps=steps,
+            ports=ports,
+            env=env,
+            ready=f"    {ready}",
+            page=page,
+            scalable=scalable,
+        )
     )
     return Orchestrator(name, f"{name}_impl.lab.runner", Path(sys.executable), folder)

@@ -80,6 +80,49 @@ def test_services_that_died_are_started_again(state: Settings, orchestrator: Mak
         assert other != killed
 
 
+def test_there_are_as_many_processes_as_whoever_started_them_asked_for(
+    state: Settings, orchestrator: MakeOrchestrator
+) -> None:
+    worker = 'Step(start=[python, "-c", "import time; time.sleep(600)"], name="worker")'
+    steps = f'{WEB}, *several({worker}, request["scale"].get("worker", 1)), {WAIT}'
+    fake = orchestrator(ports="['web']", steps=steps, scalable="{'worker': []}")
+
+    def names(lab: Lab) -> list[str]:
+        return [each.name for each in lab.start([fake])["fake"].processes]
+
+    def asked(count: int) -> Settings:
+        return replace(state, scale={"fake": {"worker": count}})
+
+    with Lab(asked(2)) as lab, Lab(state) as other, Lab(asked(3)) as third:
+        assert names(lab) == names(other) == ["web", "worker-1", "worker-2"]
+        killed = pids(other, fake)[1]
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: psutil.Process(killed).status() == psutil.STATUS_ZOMBIE or None, 10, 0.01, "kill")
+        assert names(other) == names(lab) == ["web", "worker-1", "worker-2"]
+        assert killed not in pids(other, fake)
+        with pytest.raises(UsageError, match=r"fake: its services run with another number of processes"):
+            names(third)
+    with Lab(state) as lab:
+        assert names(lab) == ["web", "worker"]
+    with Lab(replace(state, scale={"fake": {"web": 2}})) as lab, pytest.raises(UsageError, match="processes of 'web'"):
+        names(lab)
+
+
+def test_a_service_that_is_left_alone_is_not_started_again(state: Settings, orchestrator: MakeOrchestrator) -> None:
+    fake = orchestrator(**web())
+    with Lab(state) as lab:
+        (killed,) = pids(lab, fake)
+        stack = lab.stack(fake)
+        stack.restarts = False
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: psutil.Process(killed).status() == psutil.STATUS_ZOMBIE or None, 10, 0.01, "kill")
+        stack.revive()
+        assert stack.identities == []
+        stack.restarts = True
+        stack.revive()
+        assert [each.pid for each in stack.identities] != [killed]
+
+
 @pytest.mark.parametrize(
     "told", [{"TRIPTYCH_TLC_URL": "http://elsewhere"}, {"AWS_SECRET_ACCESS_KEY": "s3cret"}], ids=["address", "key"]
 )

@@ -68,7 +68,7 @@ from core.lab.protocol.requests import (
     Which,
 )
 from core.lab.protocol.scheduling import schedule_verbs
-from core.lab.protocol.services import Description, Endpoint, Services, Step
+from core.lab.protocol.services import BALANCER, Description, Endpoint, Services, Step, balanced, service_of, several
 from core.lab.protocol.serving import (
     KINDS,
     Progress,
@@ -85,6 +85,7 @@ from core.lab.protocol.single import run_verbs
 from core.lab.protocol.tuning import Tuned, as_shipped, guards_as_shipped
 
 __all__ = [
+    "BALANCER",
     "KINDS",
     "ONE_THREAD",
     "TAXI_PIPELINE",
@@ -126,6 +127,7 @@ __all__ = [
     "Verb",
     "Which",
     "as_shipped",
+    "balanced",
     "canceled_with_us",
     "end_with_parent",
     "follow",
@@ -140,5 +142,7 @@ __all__ = [
     "run_verbs",
     "schedule_verbs",
     "serve",
+    "service_of",
+    "several",
     "write_json",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from core.errors import UsageError, quoted
@@ -36,6 +38,24 @@ class Description(Message):
     guards: list[Tuned] = field(default_factory=list)
     """Those that decide when something lost is noticed, and whether it runs again; the environment may leave all of
     them as they are shipped."""
+    scalable: dict[str, list[str]] = field(default_factory=dict)
+    """The services of which there can be several processes, each with the names of the ports that these need besides
+    `ports`; in a name, ``{n}`` is the number of a process."""
+
+    def ports_of(self, scale: Mapping[str, int]) -> list[str]:
+        """Return the names of all ports, when there are so many processes of these services.
+
+        Raise `UsageError` for a service of which there can be only one.
+        """
+        names = list(self.ports)
+        for service, count in scale.items():
+            if service not in self.scalable:
+                known = ", ".join(self.scalable) or "none"
+                raise UsageError(
+                    f"{self.name} can't have several processes of {quoted(service)!r}: choose from {known}"
+                )
+            names += [name.format(n=n) for name in self.scalable[service] for n in range(1, count + 1)]
+        return list(dict.fromkeys(names))
 
     def check_verb(self, verb: str) -> None:
         """Raise `UsageError` when the runner does not answer `verb`."""
@@ -67,6 +87,8 @@ class Endpoint(Message):
     home: str
     ports: dict[str, int]
     url: str | None = None
+    scale: dict[str, int] = field(default_factory=dict)
+    """How many processes of a service there are, where that is more than one."""
 
     def address(self, port: str) -> str:
         """Return the URL of the server that listens on the port of this name."""
@@ -92,6 +114,35 @@ class Step(Message):
     name: str = ""
     once: bool = False
     leaves_runs: bool = False
+
+
+BALANCER = "balancer"
+"""The process in front of several servers: of the role API, as they are."""
+
+
+def several(step: Step, count: int) -> list[Step]:
+    """Return the steps that start so many processes of a service: one keeps its name, several get a number each."""
+    return [step] if count == 1 else [replace(step, name=f"{step.name}-{n}") for n in range(1, count + 1)]
+
+
+def balanced(step: Step, port: str, endpoint: Endpoint) -> list[Step]:
+    """Return the steps that start the server that listens on the port of this name, or several behind a balancer.
+
+    The server takes its port with ``--port``. Each of several has one of its own, which is called as its process is.
+    """
+    servers = several(step, endpoint.scale.get(step.name, 1))
+    names = [port] if len(servers) == 1 else [each.name for each in servers]
+    own = [str(endpoint.ports[name]) for name in names]
+    listening = [
+        replace(each, start=[*(each.start or []), "--port", number]) for each, number in zip(servers, own, strict=True)
+    ]
+    balancer = ["python", "-m", "core.lab.balancer", str(endpoint.ports[port]), *own]
+    return listening if len(listening) == 1 else [*listening, Step(start=balancer, name=BALANCER)]
+
+
+def service_of(name: str) -> str:
+    """Return the service of a process by its name: ``scheduler`` of ``scheduler-2``."""
+    return re.sub(r"-\d+$", "", name)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tests.faults.database import restore
 from tests.faults.database.address import Address, at_port, at_socket, moved
 from tests.faults.database.plan import CONNECTIONS, FAILOVER, FULL, LASTS_S, MIDWAY, RESTORED, TIMEOUT
 from tests.faults.database.troubles import ShortHold, a_disk_that_may_fill, end_sessions, full, no_connection_free
-from tests.faults.drills.drill import JOBS, DrillError, Ground, clean_up, disturbed, unfinished
+from tests.faults.drills.drill import JOBS, DrillError, Ground, clean_up, disturbed, stuck, unfinished
 from tests.faults.drills.phases import Hold, held
 from tests.faults.drills.plan import DATABASE, EXPERT, LOAD, Drill
 from tests.faults.drills.probe import reading
@@ -117,6 +117,7 @@ def _troubled(
     with _prepared(ground, place, orchestrator, trouble) as there:
         drill = _drill(orchestrator, trouble)
         course = disturbed(ground, drill, orchestrator, request, {}, holder, partial(strike, there))
+    course.stuck = stuck(ground, orchestrator)
     clean_up(ground, orchestrator, request, course)
     return course
 
@@ -215,6 +216,7 @@ def _looked_on(
     by_itself = _marks(ground, schema)
     then = runs.newest(limit=100)
     course = Course(began, "", began)
+    course.stuck = stuck(ground, orchestrator)
     clean_up(ground, orchestrator, request, course)
     at_command = _marks(ground, schema)
     return course, {

@@ -83,19 +83,13 @@ class Results:
 
     def describe(self, bench: Bench, names: Sequence[str], deadline_s: float) -> None:
         """Take the facts of this run; the versions of orchestrators that it leaves out stay."""
-        server = Postgres(bench.lab.settings.home / "postgres", bench.lab.settings.pg_bin).running()
-        assert server is not None
-        at = measure.Server(bench.lab.dsn, server.process, bench.work)
-        found = measure.facts(at, ["psycopg", "pyarrow"], Path(sys.executable))
         descriptions = [bench.description(name) for name in names]
-        versions = {each.name: each.version for each in descriptions}
         guards = {each["name"]: each for each in self.about.get("settings", ())}
         guards |= {guard.name: guard.to_json() for each in descriptions for guard in each.guards}
         kept = {"undisturbed": self.about["undisturbed"]} if "undisturbed" in self.about else {}
         self.about = {
-            **found,
+            **described(self.about, bench, names),
             **kept,
-            "versions": {**self.about.get("versions", {}), **found["versions"], **versions},
             "settings": list(guards.values()),
             "deadline_s": deadline_s,
         }
@@ -104,6 +98,16 @@ class Results:
         """Take what the usual pattern loses without any drill."""
         found = contrast.undisturbed(at, orchestrators(at.bench.lab.settings)[OF_USUAL])
         self.about["undisturbed"] = asdict(found)
+
+
+def described(about: Row, bench: Bench, names: Sequence[str]) -> Row:
+    """Return the facts of this run; the versions of orchestrators that it leaves out are those of `about`."""
+    server = Postgres(bench.lab.settings.home / "postgres", bench.lab.settings.pg_bin).running()
+    assert server is not None
+    at = measure.Server(bench.lab.dsn, server.process, bench.work)
+    found = measure.facts(at, ["psycopg", "pyarrow"], Path(sys.executable))
+    versions = {name: bench.description(name).version for name in names}
+    return {**found, "versions": {**about.get("versions", {}), **found["versions"], **versions}}
 
 
 @contextmanager

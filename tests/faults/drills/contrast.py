@@ -17,7 +17,7 @@ from benchmarks.harness.measure import Row
 from core.lab.protocol import BackfillRequest
 from core.lab.registry import Orchestrator, orchestrators
 from tests.faults.drills import row
-from tests.faults.drills.drill import JOBS, DrillError, Ground, clean_up, disturbed, services_of
+from tests.faults.drills.drill import JOBS, DrillError, Ground, clean_up, disturbed, services_of, stuck
 from tests.faults.drills.phases import Hold, held
 from tests.faults.drills.plan import Drill
 from tests.faults.drills.subjects.usual import work
@@ -62,6 +62,7 @@ def carry_out(ground: Ground, drill: Drill) -> Row:
     request = _request(ground, schema)
     course = disturbed(ground, drill, orchestrator, request, services, partial(held, kind=AppendHold))
     then = damage(ground, schema)
+    course.stuck = stuck(ground, orchestrator)
     clean_up(ground, orchestrator, request, course)
     again = damage(ground, schema)
     course.identical = again == Damage(0, 0)

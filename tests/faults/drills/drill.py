@@ -17,7 +17,7 @@ from benchmarks.harness.measure import Row
 from core.errors import TransientError, TriptychError
 from core.lab import processes
 from core.lab.postgres import Postgres
-from core.lab.protocol import BackfillRequest, BackfillResult, RunRecord
+from core.lab.protocol import BackfillRequest, BackfillResult, RunRecord, service_of
 from core.lab.registry import BASELINE, Orchestrator, orchestrators
 from core.lab.runs import Runs
 from core.run import counted
@@ -97,6 +97,7 @@ def carry_out(ground: Ground, drill: Drill) -> Row:
     request = BackfillRequest(list(ground.months), str(ground.source), schema, jobs=JOBS)
     with reading(bench, schema, ground.complete) as seen:
         course = disturbed(ground, drill, orchestrator, request, services)
+        course.stuck = stuck(ground, orchestrator)
         clean_up(ground, orchestrator, request, course)
         course.seen = seen
     course.identical = bench.tables(schema) == ground.tables
@@ -108,11 +109,13 @@ def carry_out(ground: Ground, drill: Drill) -> Row:
     }
 
 
-def services_of(bench: Bench, orchestrator: Orchestrator, drill: Drill) -> dict[str, int]:
-    """Return the process of each service by its name, where the drill is about one of them."""
-    if drill.component not in SERVICES.get(drill.orchestrator, ()):
-        return {}
-    return {each.record.name: each.identity.pid for each in Runs(bench.lab, orchestrator).processes()}
+def services_of(bench: Bench, orchestrator: Orchestrator, drill: Drill) -> dict[str, list[int]]:
+    """Return the processes of each service by its name, where the drill is about one of them."""
+    found: dict[str, list[int]] = {}
+    if drill.component in SERVICES.get(drill.orchestrator, ()):
+        for each in Runs(bench.lab, orchestrator).processes():
+            found.setdefault(service_of(each.record.name), []).append(each.identity.pid)
+    return found
 
 
 Holder = Callable[[Bench, str, str, Sequence[str]], AbstractContextManager[Hold]]
@@ -127,7 +130,7 @@ def disturbed(
     drill: Drill,
     orchestrator: Orchestrator,
     request: BackfillRequest,
-    services: Mapping[str, int],
+    services: Mapping[str, Sequence[int]],
     holder: Holder = held,
     strike: Strike | None = None,
 ) -> Course:
@@ -141,7 +144,7 @@ def disturbed(
         pool = stack.enter_context(ThreadPoolExecutor(1))
         hold = stack.enter_context(holder(bench, schema, drill.phase, ground.months))
         running = pool.submit(bench.lab.backfill, orchestrator, request, watch)
-        stack.enter_context(_ended_on_error(bench, drill.orchestrator, running))
+        stack.enter_context(ended_on_error(bench, drill.orchestrator, running))
         stack.callback(hold.release)
         hold.reach(watch, lambda: _check(running))
         step = hold.step()
@@ -152,7 +155,7 @@ def disturbed(
                 strike(hold, course)
             if victim:
                 _signal(drill, victim, hold, course)
-            course.result = _result(ground, drill, running, course)
+            course.result = result_of(ground, drill, running, course)
             course.said = list(bench.said)
             # What the step's process does once the command has ended counts too.
             if step is not None and not _has_ended(step):
@@ -199,7 +202,7 @@ def _release(hold: Hold, course: Course) -> None:
 
 
 def _victim(
-    bench: Bench, orchestrator: Orchestrator, drill: Drill, step: int | None, services: Mapping[str, int]
+    bench: Bench, orchestrator: Orchestrator, drill: Drill, step: int | None, services: Mapping[str, Sequence[int]]
 ) -> Victim:
     if drill.component == DATABASE:
         server = Postgres(bench.lab.settings.home / "postgres", bench.lab.settings.pg_bin).running()
@@ -221,7 +224,14 @@ def _victim(
             raise DrillError(f"{drill.name}: no process of {drill.orchestrator} has started the step")
         return Victim([above])
     name = SERVICES[drill.orchestrator][drill.component]
-    return Victim([psutil.Process(services[name])])
+    return Victim([at_work(services[name], step)])
+
+
+def at_work(pids: Sequence[int], step: int | None = None) -> psutil.Process:
+    """Return that of several processes which has started a step, or else the one with most processes below it."""
+    above = {each.pid for each in psutil.Process(step).parents()} if step is not None else set()
+    found = [psutil.Process(pid) for pid in pids]
+    return max(found, key=lambda each: (each.pid in above, len(each.children(recursive=True))))
 
 
 def _on_host(runs: Runs) -> list[psutil.Process]:
@@ -241,7 +251,7 @@ def _check(running: Future[BackfillResult]) -> None:
         raise DrillError(f"the backfill ended before its phase: {[month.error for month in ended.months]}")
 
 
-def _result(ground: Ground, drill: Drill, running: Future[BackfillResult], course: Course) -> BackfillResult | None:
+def result_of(ground: Ground, drill: Drill, running: Future[BackfillResult], course: Course) -> BackfillResult | None:
     """Return the result of the backfill; interrupt the command, as a person does, when it does not end."""
     try:
         return running.result(max(ground.deadline_s, drill.heartbeat_s + ground.deadline_s / 2))
@@ -263,7 +273,7 @@ def _interrupt(bench: Bench, name: str, running: Future[BackfillResult]) -> None
 
 
 @contextmanager
-def _ended_on_error(bench: Bench, name: str, running: Future[BackfillResult]) -> Iterator[None]:
+def ended_on_error(bench: Bench, name: str, running: Future[BackfillResult]) -> Iterator[None]:
     """End the backfill when the block fails: nothing else would."""
     try:
         yield
@@ -279,13 +289,17 @@ def _has_ended(step: int) -> bool:
     return False
 
 
+def stuck(ground: Ground, orchestrator: Orchestrator) -> int:
+    """Return how many runs have not ended, long after the command."""
+    return len(unfinished(ground, orchestrator, SETTLE_S))
+
+
 def clean_up(ground: Ground, orchestrator: Orchestrator, request: BackfillRequest, course: Course) -> None:
-    """Count the runs that are stuck, run the same command again, and free what holds it up."""
+    """Run the same command again, and free what holds it up."""
     bench = ground.bench
-    course.stuck = len(unfinished(ground, orchestrator, SETTLE_S))
     with ThreadPoolExecutor(1) as pool:
         again = pool.submit(bench.lab.backfill, orchestrator, request)
-        with _ended_on_error(bench, orchestrator.name, again):
+        with ended_on_error(bench, orchestrator.name, again):
             try:
                 course.again = again.result(ground.deadline_s)
             except TimeoutError:

@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.harness.markdown import AIMS, header, number, table
 from benchmarks.harness.measure import Row
 from core.run import counted
+from tests.faults.drills import pair_page
 from tests.faults.drills.plan import ABOVE, DEFAULTS, EXPERT, HOST, KILL, PHASES, SERVICES, STEP, USUAL, every
 from tests.faults.drills.row import name_of
 
@@ -59,6 +60,7 @@ def page(result: dict[str, Any]) -> str:
             WORDS.format(deadline=result["deadline_s"]),
             *_summaries(rows, names),
             *_findings(rows),
+            *pair_page.section(result.get("pairs", {}).get("rows", [])),
             *_contrast(result, usual),
             *_settings(result),
             "## Each drill\n",

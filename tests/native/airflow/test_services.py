@@ -31,6 +31,17 @@ def test_everything_listens_on_loopback(up: Services) -> None:
     assert [step.start[1] for step in up.steps if step.start] == ["api-server", "scheduler", "dag-processor"]
 
 
+def test_two_schedulers_and_two_servers_behind_a_balancer(tmp_path: Path) -> None:
+    scale = {"scheduler": 2, "api-server": 2}
+    ports = {"api": 1, "api-server-1": 2, "api-server-2": 3}
+    started = services(Endpoint(str(tmp_path), ports, scale=scale))
+    names = [step.name for step in started.steps if step.start]
+    servers = ["api-server-1", "api-server-2", "balancer"]
+    assert names == [*servers, "scheduler-1", "scheduler-2", "dag-processor"]
+    assert started.env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:1/execution/"
+    assert started.steps[1].start == ["airflow", "api-server", "--port", "2"]
+
+
 def test_the_services_find_modules_where_the_caller_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)
     assert stack.python_path() == str(stack.LOCAL_SETTINGS)

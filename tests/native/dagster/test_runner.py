@@ -71,7 +71,16 @@ def test_services_hold_no_secret_and_listen_on_the_loopback(tmp_path: Path) -> N
     workspace = json.loads((tmp_path / "workspace.yaml").read_text())
     assert workspace["load_from"] == [{"grpc_server": {"host": "127.0.0.1", "port": 4001, "location_name": "triptych"}}]
     for step in started.steps:
-        assert step.start is None or "-p" not in step.start or step.start[step.start.index("-h") + 1] == "127.0.0.1"
+        if step.start and {"-p", "--port"} & {*step.start}:
+            assert step.start[step.start.index("-h") + 1] == "127.0.0.1"
+
+
+def test_two_daemons_and_two_web_servers_behind_a_balancer(tmp_path: Path) -> None:
+    ports = {"code": 1, "web": 2, "webserver-1": 3, "webserver-2": 4}
+    started = services.services(Endpoint(str(tmp_path), ports, scale={"daemon": 2, "webserver": 2}))
+    names = [step.name for step in started.steps if step.start]
+    assert names == ["code-server", "daemon-1", "daemon-2", "webserver-1", "webserver-2", "balancer"]
+    assert started.web == "http://127.0.0.1:2"
 
 
 def test_the_tables_of_a_new_database_are_made_before_any_service_starts(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dagster_graphql.schema.pipelines.status import GrapheneRunStatus
 
 from core import waiting
 from core.errors import TransientError, TriptychError, UsageError
-from core.lab.protocol import Endpoint, ProcessesRequest, Progress, StartRequest, further
+from core.lab.protocol import BALANCER, Endpoint, ProcessesRequest, Progress, StartRequest, further
 from dagster_impl.lab import queries, runner, runs, services
 from dagster_impl.lab.client import Client
 
@@ -276,7 +276,7 @@ def test_further_pipelines_are_described_and_have_a_code_server_of_their_own(que
     assert [step.name for step in started.steps if step.start] == [
         "code-server", "further-code-server", "daemon", "webserver",
     ]  # fmt: skip
-    assert {step.name for step in started.steps if step.start} == runs.ROLES.keys()
+    assert {BALANCER, *(step.name for step in started.steps if step.start)} == runs.ROLES.keys()
     servers = json.loads((tmp_path / "workspace.yaml").read_text())["load_from"]
     assert [(each["grpc_server"]["location_name"], each["grpc_server"]["port"]) for each in servers] == [
         (services.LOCATION, 1), (services.FURTHER, 2),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -113,6 +114,24 @@ def test_as_shipped_the_worker_polls_and_starts_runs_as_it_does_by_default(
     assert not any("command" in each["work_pool"]["job_variables"] for each in copy["deployments"])
     assert [each["entrypoint"] for each in copy["deployments"]] == [each["entrypoint"] for each in ours["deployments"]]
     assert "command" not in further_pipelines.work_pool()["job_variables"]
+
+
+def test_several_servers_have_redis_and_a_balancer_and_start_one_after_the_other(tmp_path: Path) -> None:
+    ports = {"api": 1, "server-1": 2, "server-2": 3, "redis": 4}
+    up = stack.services(Endpoint(str(tmp_path), ports, scale={"server": 2, "worker": 2}))
+    words = [step.name or str(step.wait) for step in up.steps if step.start or step.wait]
+    health = [f"http://127.0.0.1:{port}/api/health" for port in (2, 3, 1)]
+    servers = ["redis", "server-1", health[0], "server-2", health[1], "balancer"]
+    assert words[:8] == [*servers, "engine", health[2]]
+    assert [name for name in words if name.startswith("worker")] == ["worker-1", "worker-2"]
+    assert up.env["PREFECT_API_URL"] == "http://127.0.0.1:1/api"
+    assert {up.env["PREFECT_REDIS_MESSAGING_URL"], up.env["PREFECT_SERVER_DOCKET_URL"]} == {
+        "redis://127.0.0.1:4/0", "redis://127.0.0.1:4/1",
+    }  # fmt: skip
+    redis = next(step.start for step in up.steps if step.name == "redis")
+    assert redis is not None
+    assert os.access(redis[0], os.X_OK), "the wheel's program can be executed"
+    assert not any("REDIS" in name for name in stack.services(Endpoint(str(tmp_path), {"api": 1})).env)
 
 
 def test_the_guard_can_stay_as_it_is_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
