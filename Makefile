@@ -23,7 +23,7 @@ NATIVE := $(patsubst tests/native/%/,%,$(wildcard tests/native/*/))
 ABREAST := --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo test test-fast test-slow test-bench parity parity-airflow parity-others questions up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-year bench-tools bench-backfill bench-floor bench-chains bench-curves bench-footprint bench-folklore report guide conformance soak kill-points drills database fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
+.PHONY: help setup doctor demo test test-fast test-slow test-bench parity parity-airflow parity-others questions up down azurite browser bench bench-load bench-race bench-growth bench-transform bench-year bench-tools bench-backfill bench-floor bench-chains bench-curves bench-footprint bench-folklore report guide conformance soak kill-points drills database pairs fuzz readers lint types native $(NATIVE:%=native-%) pictures site lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -179,6 +179,8 @@ drills: setup ## kill and stop the orchestrators' components in six-month backfi
 
 database: setup ## no connection, failover, a full disk, time-outs, restored records in backfills of three months (30 minutes)
 	@$(BENCH) database
+pairs: setup ## two of each service, and one of them dies, in a backfill and among fifty events (45 minutes)
+	@$(BENCH) pairs
 
 pictures: setup ## record `triptych demo` in a terminal, and take pictures of the report and the orchestrators' pages (5 minutes)
 	@$(LAB)/python -m core.lab.recording

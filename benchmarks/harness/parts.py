@@ -14,6 +14,7 @@ from benchmarks.orchestrators.page import costs
 from core import settings
 from tests.faults.database.page import by_trouble
 from tests.faults.drills.page import by_component
+from tests.faults.drills.pair_page import summary
 
 ROOT = settings.ROOT
 
@@ -74,6 +75,13 @@ def database() -> str:
     return by_trouble(measure.read("database", measure.RESULTS)["rows"])
 
 
+def pairs() -> str:
+    """Return the table of what two of everything do when one of them dies."""
+    if not (measure.RESULTS / "pairs.json").exists():
+        return "These drills have not been carried out yet: `make pairs`.\n"
+    return summary(measure.read("pairs", measure.RESULTS)["rows"])
+
+
 def step(path: str, name: str) -> Callable[[], str]:
     """Return a part that shows the function `name` of a file, with its decorators."""
 
@@ -96,6 +104,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "choice": choice,
     "failures": failures,
     "database": database,
+    "pairs": pairs,
     "airflow_step": step("airflow_impl/dags/taxi_pipeline.py", "ingest_month"),
     "dagster_step": step("dagster_impl/defs/raw.py", "raw_trips"),
     "prefect_step": step("prefect_impl/flows.py", "ingest_month"),

@@ -42,8 +42,8 @@ PAGES = {
     "chains": Page("docs/benchmarks/chains.md", "benchmarks.orchestrators.chains_page"),
     "curves": Page("docs/benchmarks/curves.md", "benchmarks.orchestrators.curves_page"),
     "footprint": Page("docs/benchmarks/footprint.md", "benchmarks.orchestrators.footprint_page"),
-    "drills": Page("docs/benchmarks/drills.md", "tests.faults.drills.page"),
     "database": Page("docs/benchmarks/database.md", "tests.faults.database.page"),
+    "drills": Page("docs/benchmarks/drills.md", "tests.faults.drills.page", part="pairs"),
     "soak": Page("docs/faults.md", "tests.faults.page", measure.FAULT_RESULTS, part="kill_points"),
 }
 """Every page by the name of its results."""

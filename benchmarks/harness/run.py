@@ -48,6 +48,7 @@ PROGRAMS = {
     "soak": Program("tests.faults.soak", "--kills 10 --contrast 10"),
     "drills": Program("tests.faults.drills.__main__", "--settings expert --only step:load --months 2 --again"),
     "database": Program("tests.faults.database.__main__", "--only failover --months 2 --again"),
+    "pairs": Program("tests.faults.drills.pairs", "--on airflow --only nothing:backfill"),
     "kill_points": Program("tests.faults.kill_points", "--step load --sample 1 --only zones"),
 }
 """Every program by the name of its results. Without arguments, each produces what is published."""

@@ -327,6 +327,7 @@ def test_one_command_measures_everything_on_the_pages_of_loads_and_transforms() 
         "soak",
         "drills",
         "database",
+        "pairs",
         "kill_points",
     } and "--quick" not in words
 
