@@ -240,7 +240,8 @@ def ground(orchestrator: str, work: str) -> Iterator[Ground]:
         sample.ensure(source, parse_months(f"{MONTHS[0]}..{MONTHS[-1]}"), rows=ROWS)
         pipelines = QUESTIONS if work == EVENTS else ""
         variables = {"TRIPTYCH_LOCK_WAIT_S": "900"}
-        with opened(Path(folder), pipelines, variables, {orchestrator: scale_of(orchestrator)}) as bench:
+        scale = {orchestrator: scale_of(orchestrator)}
+        with opened(Path(folder), pipelines, variables, scale=scale) as bench:
             found = Ground(bench, source, MONTHS[0], MONTHS[1:], DEADLINE_S)
             if work == BACKFILL:
                 found.prepare()
