@@ -69,7 +69,10 @@ def test_the_page_has_a_table_for_each_kind_of_work() -> None:
 def test_the_guide_says_what_two_of_everything_did() -> None:
     lost: dict[str, Any] = {"recovered_s": None, "needed_hand": "the command was interrupted", "orphan_wrote": True}
     said = pair_page.summary([ROW, {**ROW, **lost}, EVENT_ROW])
-    assert "| 2 of 6 months were loaded twice; the month under way landed 62.0 s after the death; tables ident" in said
+    assert (
+        "| the loads of 2 of 6 months were begun twice; the month under way landed 62.0 s after the death; tables ident"
+        in said
+    )
     assert "landed only when the command ran again; the command was interrupted; an attempt that was given up" in said
     assert "| of 50 events, 11 started two refreshes, 0 none; 1 run stayed stuck; tables identical |" in said
 

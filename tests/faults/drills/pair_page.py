@@ -84,7 +84,7 @@ def _fate(row: Row) -> str:
 
 
 def _of_backfill(row: Row) -> str:
-    doubled = f"{row['runs_doubled']} of {row['months']} months were loaded twice"
+    doubled = f"the loads of {row['runs_doubled']} of {row['months']} months were begun twice"
     if row["killed"] == NOTHING:
         return doubled
     if row["recovered_s"] is None:
