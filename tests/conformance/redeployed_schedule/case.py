@@ -89,8 +89,8 @@ CASE = Case(
         ),
         "prefect": Expected(
             "wrong",
-            "A deploy deletes the runs of the next ticks, and the scheduler creates them up to 5 s later: those that "
-            "are due before then are never created.",
+            "A deploy deletes the runs of the next ticks, and the scheduler creates them again up to 5 s later: some "
+            "ticks get two runs, and by the code one that is due before then gets none.",
         ),
     },
     observe=observe,
