@@ -18,6 +18,7 @@ from tests.faults.database.address import Address, at_port, at_socket, moved
 from tests.faults.database.drill import Place
 from tests.faults.database.plan import FAILOVER, LASTS_S, MIDWAY, TROUBLES
 from tests.faults.drills.drill import DrillError, Ground
+from tests.unit.no_services import NoServices
 
 # --- the address
 
@@ -168,16 +169,6 @@ def test_the_guide_says_what_becomes_of_a_backfill_in_a_trouble() -> None:
 # --- the program
 
 
-class NoServices:
-    """A bench whose services were ended so often."""
-
-    def __init__(self) -> None:
-        self.ended: list[str] = []
-
-    def end(self, name: str) -> None:
-        self.ended.append(name)
-
-
 @pytest.fixture
 def carried_out(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The troubles that were carried out; a failover can't be."""
@@ -194,7 +185,7 @@ def carried_out(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def of_tool(folder: Path, again: bool = False, version: str = "1") -> tuple[int, NoServices]:
-    results, bench = program.Results(folder), NoServices()
+    results, bench = program.recorded(folder), NoServices()
     results.about = {**ABOUT, "versions": {"airflow": version}}
     at = Ground(bench, folder, "", [])  # type: ignore[arg-type]
     return program.of_tool(at, Place(""), "airflow", [FAILOVER, MIDWAY], results, again), bench

@@ -40,6 +40,7 @@ from tests.faults.drills.plan import (
 from tests.faults.drills.probe import Seen
 from tests.faults.drills.row import Course
 from tests.faults.drills.watch import Fact, Watch, landed_at, noticed_at
+from tests.unit.no_services import NoServices
 
 NAMES = ["airflow", "dagster", "prefect"]
 
@@ -282,16 +283,6 @@ def test_the_page_shows_a_broken_promise() -> None:
 # --- the program
 
 
-class NoServices:
-    """A bench whose services were ended so often."""
-
-    def __init__(self) -> None:
-        self.ended: list[str] = []
-
-    def end(self, name: str) -> None:
-        self.ended.append(name)
-
-
 @pytest.fixture
 def carried_out(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the drills that were carried out; a drill of `api` can't be."""
@@ -309,7 +300,7 @@ def carried_out(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def part(folder: Path, only: str, end: float = math.inf, again: bool = False, version: str = "1") -> tuple[int, Any]:
     """Carry out drills of two orchestrators without services; return how many failed, and the bench."""
-    results, bench = program.Results(folder), NoServices()
+    results, bench = program.recorded(folder), NoServices()
     results.about = {**ABOUT, "versions": {"airflow": version, "dagster": version}}
     due = chosen(every(["airflow", "dagster"], [EXPERT]), only)
     return program.part(Ground(bench, folder, "", []), due, results, again, end), bench  # type: ignore[arg-type]

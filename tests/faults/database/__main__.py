@@ -14,12 +14,11 @@ and a run that is stuck are findings, and no failure.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -33,11 +32,13 @@ from core.extract import sample
 from core.lab.postgres import Postgres
 from core.month import parse_months
 from core.settings import settings, state_folder
-from tests.contract.bench import ROWS, Bench, opened, orchestrator_names
+from tests.contract.bench import ROWS, opened, orchestrator_names
 from tests.faults.database.address import Address, at_port
 from tests.faults.database.drill import Place, back, carry_out
 from tests.faults.database.plan import TROUBLES
 from tests.faults.drills.drill import DrillError, Ground
+from tests.faults.drills.plan import SERVICES
+from tests.faults.drills.results import Results
 
 NAME = "database"
 
@@ -84,42 +85,15 @@ def ground(count: int, deadline_s: float) -> Iterator[tuple[Ground, Place]]:
                 yield found, at
 
 
-class Results:
-    """The rows so far, in the file of results."""
+def recorded(folder: Path) -> Results:
+    """Return the rows so far."""
+    order = [name_of(tool, trouble) for tool in sorted(SERVICES) for trouble in TROUBLES]
+    return Results(NAME, folder, lambda row: name_of(row["tool"], row["trouble"]), order)
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.rows: dict[tuple[str, str], Row] = {}
-        self.about: Row = {}
-        with suppress(FileNotFoundError):
-            self.about = measure.read(NAME, folder)
-            self.rows = {(row["tool"], row["trouble"]): row for row in self.about.pop("rows")}
 
-    def describe(self, bench: Bench, names: Sequence[str], deadline_s: float) -> None:
-        """Take the facts of this run; the versions of orchestrators that it leaves out stay."""
-        server = Postgres(bench.lab.settings.home / "postgres", bench.lab.settings.pg_bin).running()
-        assert server is not None
-        at = measure.Server(bench.lab.dsn, server.process, bench.work)
-        found = measure.facts(at, ["psycopg", "pyarrow"], Path(sys.executable))
-        versions = {name: bench.description(name).version for name in names}
-        known = {**self.about.get("versions", {}), **found["versions"], **versions}
-        self.about = {**found, "versions": known, "deadline_s": deadline_s}
-
-    def has(self, tool: str, trouble: str) -> bool:
-        """Return whether there is a row of this version of the orchestrator."""
-        row = self.rows.get((tool, trouble))
-        return row is not None and bool(row["version"] == self.about["versions"][tool])
-
-    def add(self, row: Row) -> None:
-        """Add a row, in place of an older one, and write the file."""
-        self.rows[row["tool"], row["trouble"]] = {
-            **row,
-            "version": self.about["versions"][row["tool"]],
-            "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        }
-        order = list(TROUBLES)
-        rows = sorted(self.rows.values(), key=lambda each: (each["tool"], order.index(each["trouble"])))
-        measure.write(NAME, self.about, rows, self.folder)
+def name_of(tool: str, trouble: str) -> str:
+    """Return the name of a drill."""
+    return f"{tool} {trouble}"
 
 
 def one(at: Ground, where: Place, tool: str, trouble: str) -> Row:
@@ -165,9 +139,9 @@ def main(argv: list[str] | None = None) -> int:
     troubles = asked.only.split(",")
     if unknown := {*troubles} - {*TROUBLES}:
         parser.error(f"--only {', '.join(unknown)}: choose from {', '.join(TROUBLES)}")
-    results, failed = Results(asked.folder), 0
+    results, failed = recorded(asked.folder), 0
     with ground(asked.months, asked.deadline_s) as (at, where):
-        results.describe(at.bench, names, asked.deadline_s)
+        results.describe(at.bench, names, deadline_s=asked.deadline_s)
         for name in names:
             failed += of_tool(at, where, name, troubles, results, asked.again)
             # Idle services slow those of the next one down.
@@ -180,9 +154,9 @@ def of_tool(at: Ground, where: Place, name: str, troubles: Sequence[str], result
     """Carry out the drills on one orchestrator, and add their rows; return how many went wrong."""
     failed = 0
     for trouble in troubles:
-        if results.has(name, trouble) and not again:
+        if results.has(name_of(name, trouble), name) and not again:
             continue
-        print(f"{name} {trouble}: ", end="", flush=True)
+        print(f"{name_of(name, trouble)}: ", end="", flush=True)
         try:
             row = one(at, where, name, trouble)
         except DrillError as error:

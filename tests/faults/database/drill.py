@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from psycopg import sql
+
 from benchmarks.harness.measure import Row
 from core.lab.protocol import BackfillRequest, BackfillResult, RunRecord
 from core.lab.registry import BASELINE, Orchestrator, orchestrators
@@ -240,9 +242,8 @@ def _said(runs: Sequence[RunRecord]) -> str:
 def _marks(ground: Ground, schema: str) -> dict[str, tuple[int, str]]:
     """Return for each month when an attempt last found it loaded, as a number that only grows, and by which run."""
     with ground.bench.connect() as connection:
-        rows = connection.execute(
-            f"SELECT to_char(month, 'YYYY-MM'), seen, run_id FROM {schema}.load_ledger WHERE month IS NOT NULL".encode()
-        ).fetchall()
+        query = sql.SQL("SELECT to_char(month, 'YYYY-MM'), seen, run_id FROM {} WHERE month IS NOT NULL")
+        rows = connection.execute(query.format(sql.Identifier(schema, "load_ledger"))).fetchall()
     return {str(month): (int(str(seen)), str(run)) for month, seen, run in rows}
 
 

@@ -15,13 +15,12 @@ is a finding, and no failure.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,7 +31,6 @@ from benchmarks.harness import measure
 from benchmarks.harness.measure import Row
 from core.errors import TriptychError, UsageError
 from core.extract import sample
-from core.lab.postgres import Postgres
 from core.lab.protocol.tuning import GUARDS, VARIABLE
 from core.lab.registry import orchestrators
 from core.month import parse_months
@@ -40,7 +38,8 @@ from core.settings import settings
 from tests.contract.bench import ROWS, Bench, opened, orchestrator_names
 from tests.faults.drills import contrast
 from tests.faults.drills.drill import DrillError, Ground, carry_out
-from tests.faults.drills.plan import DEFAULTS, KINDS, OF_USUAL, USUAL, Drill, chosen, every
+from tests.faults.drills.plan import DEFAULTS, KINDS, OF_USUAL, SERVICES, USUAL, Drill, chosen, every
+from tests.faults.drills.results import Results
 from tests.faults.drills.row import name_of
 
 NAME = "drills"
@@ -56,58 +55,17 @@ WITHIN_MINUTES = 100.0
 """No drill begins later than this after the first one. The others are run by the next call."""
 
 
-class Results:
-    """The rows so far, in the file of results."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.rows: dict[str, Row] = {}
-        self.about: Row = {}
-        with suppress(FileNotFoundError):
-            found = measure.read(NAME, folder)
-            self.rows = {name_of(each): each for each in found.pop("rows")}
-            self.about = found
-
-    def has(self, drill: Drill, version: str) -> bool:
-        """Return whether there is a row of the drill, on this version of the orchestrator."""
-        return self.rows.get(drill.name, {}).get("version") == version
-
-    def add(self, row: Row) -> None:
-        """Add a row, in place of an older one, and write the file."""
-        self.rows[name_of(row)] = row
-        order = {
-            drill.name: place for place, drill in enumerate(every(sorted({r["tool"] for r in self.rows.values()})))
-        }
-        rows = sorted(self.rows.values(), key=lambda each: order.get(name_of(each), len(order)))
-        measure.write(NAME, self.about, rows, self.folder)
-
-    def describe(self, bench: Bench, names: Sequence[str], deadline_s: float) -> None:
-        """Take the facts of this run; the versions of orchestrators that it leaves out stay."""
-        descriptions = [bench.description(name) for name in names]
-        guards = {each["name"]: each for each in self.about.get("settings", ())}
-        guards |= {guard.name: guard.to_json() for each in descriptions for guard in each.guards}
-        kept = {"undisturbed": self.about["undisturbed"]} if "undisturbed" in self.about else {}
-        self.about = {
-            **described(self.about, bench, names),
-            **kept,
-            "settings": list(guards.values()),
-            "deadline_s": deadline_s,
-        }
-
-    def compare(self, at: Ground) -> None:
-        """Take what the usual pattern loses without any drill."""
-        found = contrast.undisturbed(at, orchestrators(at.bench.lab.settings)[OF_USUAL])
-        self.about["undisturbed"] = asdict(found)
+def recorded(folder: Path) -> Results:
+    """Return the rows so far."""
+    return Results(NAME, folder, name_of, [drill.name for drill in every(sorted(SERVICES))])
 
 
-def described(about: Row, bench: Bench, names: Sequence[str]) -> Row:
-    """Return the facts of this run; the versions of orchestrators that it leaves out are those of `about`."""
-    server = Postgres(bench.lab.settings.home / "postgres", bench.lab.settings.pg_bin).running()
-    assert server is not None
-    at = measure.Server(bench.lab.dsn, server.process, bench.work)
-    found = measure.facts(at, ["psycopg", "pyarrow"], Path(sys.executable))
-    versions = {name: bench.description(name).version for name in names}
-    return {**found, "versions": {**about.get("versions", {}), **found["versions"], **versions}}
+def describe(results: Results, bench: Bench, names: Sequence[str], deadline_s: float) -> None:
+    """Take the facts of this run; what is known of orchestrators and settings that it leaves out stays."""
+    guards = {each["name"]: each for each in results.about.get("settings", ())}
+    guards |= {guard.name: guard.to_json() for name in names for guard in bench.description(name).guards}
+    kept = {"undisturbed": results.about["undisturbed"]} if "undisturbed" in results.about else {}
+    results.describe(bench, names, **kept, settings=list(guards.values()), deadline_s=deadline_s)
 
 
 @contextmanager
@@ -177,13 +135,15 @@ def main(argv: list[str] | None = None) -> int:
         drills = chosen(every(names, [asked.settings] if asked.settings else KINDS), asked.only)
     except UsageError as error:
         parser.error(str(error))
-    results, failed = Results(asked.folder), 0
+    results, failed = recorded(asked.folder), 0
     end = time.monotonic() + 60 * asked.within_minutes
     for kind in dict.fromkeys(drill.settings for drill in drills):
         with ground(kind, asked.months, asked.deadline_s) as at:
-            results.describe(at.bench, names, asked.deadline_s)
+            describe(results, at.bench, names, asked.deadline_s)
             if kind == USUAL and (asked.again or "undisturbed" not in results.about):
-                results.compare(at)
+                # What the usual pattern loses without any drill
+                usual = orchestrators(at.bench.lab.settings)[OF_USUAL]
+                results.about["undisturbed"] = asdict(contrast.undisturbed(at, usual))
             failed += part(at, [drill for drill in drills if drill.settings == kind], results, asked.again, end)
     print(os.path.relpath(asked.folder / f"{NAME}.json"))
     return int(failed > 0)
@@ -193,7 +153,7 @@ def part(at: Ground, drills: Sequence[Drill], results: Results, again: bool, end
     """Carry out the drills with one kind of settings, and add their rows; return how many went wrong."""
     failed, orchestrator = 0, ""
     for number, drill in enumerate(drills, 1):
-        if results.has(drill, version := results.about["versions"][drill.orchestrator]) and not again:
+        if results.has(drill.name, drill.orchestrator) and not again:
             continue
         if time.monotonic() > end:
             print(f"{len(drills) - number + 1} drills at most are left for the next call", flush=True)
@@ -210,8 +170,7 @@ def part(at: Ground, drills: Sequence[Drill], results: Results, again: bool, end
             failed += 1
             print(f"NOT CARRIED OUT: {error}", flush=True)
             continue
-        when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        results.add({**row, "version": version, "measured_at": when, "load_average": load_average})
+        results.add({**row, "load_average": load_average})
         failed += is_wrong(row)
         print(line(row), flush=True)
     return failed

@@ -1,6 +1,6 @@
 """Two of everything (``make pairs``): one of two processes of a service dies, and is not started again.
 
-    python -m tests.faults.drills.pairs [--on NAMES] [--only NOTHING|SERVICE[:backfill|events],...]
+    python -m tests.faults.drills.pairs [--on NAMES] [--only NOTHING|SERVICE[:backfill|events],...] [--again]
 
 A backfill of six months with the load of the first ones held by locks, as in `tests.faults.drills`, or fifty events: an
 ingest of each of fifty months, started one right after the other, each of which is to start one refresh
@@ -11,22 +11,22 @@ is the work of the other one. The column `killed` is ``nothing`` where both live
     runs_doubled    months whose load was begun more than once (`tests.faults.drills.executions`)
     events_doubled  events that started more than one refresh; `events_lost` are those that started none
 
+A drill whose row is there already, of the same version of the orchestrator, is not repeated without ``--again``.
 Exit code 1 when tables differ, a reader saw part of a month, or a drill could not be carried out.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import os
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -45,7 +45,7 @@ from core.settings import settings
 from core.waiting import until
 from tests.contract.bench import QUESTIONS, ROWS, Bench, opened
 from tests.faults.drills import row
-from tests.faults.drills.__main__ import MONTHS, described
+from tests.faults.drills.__main__ import MONTHS
 from tests.faults.drills.drill import (
     JOBS,
     DrillError,
@@ -62,6 +62,7 @@ from tests.faults.drills.executions import Executions, counting
 from tests.faults.drills.pair_plan import BACKFILL, EVENTS, NOTHING, PAIRS, Pair, chosen, pairs, scale_of
 from tests.faults.drills.plan import EXPERT, KILL, LOAD, SERVICES, Drill
 from tests.faults.drills.probe import reading
+from tests.faults.drills.results import Results
 from tests.faults.drills.row import Course
 from tests.faults.drills.watch import Watch
 from tests.questions.asking import Asking
@@ -88,6 +89,7 @@ TWO_DAEMONS = "daemon is still sending heartbeats"
 """What Dagster's daemon logs when there is another one: each says every 30 s that it lives."""
 
 TWO_S = 180.0
+"""How long it may take until one of them has said so."""
 
 
 @contextmanager
@@ -266,50 +268,51 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tests.faults.drills.pairs", description=__doc__.splitlines()[0])
     parser.add_argument("--on", default=",".join(PAIRS), help="orchestrators, comma separated")
     parser.add_argument("--only", default="", help="what is killed, each with a kind of work or without: api:events")
+    parser.add_argument("--again", action="store_true", help="repeat the drills that have a row")
     measure.folder_option(parser)
     asked = parser.parse_args(argv)
+    names = asked.on.split(",")
+    if unknown := {*names} - {*PAIRS}:
+        parser.error(f"--on {', '.join(sorted(unknown))}: choose from {', '.join(PAIRS)}")
     try:
-        due = {name: chosen(pairs(name), asked.only) for name in asked.on.split(",") if name in PAIRS}
+        drills = [each for name in names for each in chosen(pairs(name), asked.only)]
     except UsageError as error:
         parser.error(str(error))
-    about, failed = _known(asked.folder), 0
-    rows = {_name(each): each for each in about.pop("rows", [])}
-    for name, drills in due.items():
-        for work in dict.fromkeys(each.work for each in drills):
-            with ground(name, work) as at:
-                about = described(about, at.bench, [name])
-                for pair in (each for each in drills if each.work == work):
-                    failed += _add(at, pair, rows, about, asked.folder)
+    results, failed = recorded(asked.folder), 0
+    for name, work in dict.fromkeys((each.orchestrator, each.work) for each in drills):
+        with ground(name, work) as at:
+            results.describe(at.bench, [name])
+            failed += part(
+                at, [each for each in drills if (each.orchestrator, each.work) == (name, work)], results, asked.again
+            )
     print(os.path.relpath(asked.folder / f"{NAME}.json"))
     return int(failed > 0)
 
 
-def _add(at: Ground, pair: Pair, rows: dict[str, Row], about: Row, folder: Path) -> int:
-    """Carry out a drill and write the file with its row; return how many went wrong."""
-    print(f"{pair.name}: ", end="", flush=True)
-    load_average = round(os.getloadavg()[0], 2)
-    try:
-        found = one(at, pair)
-    except DrillError as error:
-        print(f"NOT CARRIED OUT: {error}", flush=True)
-        return 1
-    when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    version = about["versions"][pair.orchestrator]
-    rows[pair.name] = {**found, "version": version, "measured_at": when, "load_average": load_average}
-    order = {each.name: place for place, each in enumerate(each for name in PAIRS for each in pairs(name))}
-    measure.write(NAME, about, sorted(rows.values(), key=lambda each: order[_name(each)]), folder)
-    print(found, flush=True)
-    return int(is_wrong(found))
+def recorded(folder: Path) -> Results:
+    """Return the rows so far."""
+    order = [each.name for name in PAIRS for each in pairs(name)]
+    return Results(NAME, folder, lambda row: " ".join(row[key] for key in ("tool", "killed", "phase")), order)
 
 
-def _known(folder: Path) -> Row:
-    with suppress(FileNotFoundError):
-        return measure.read(NAME, folder)
-    return {}
-
-
-def _name(found: Row) -> str:
-    return " ".join(found[key] for key in ("tool", "killed", "phase"))
+def part(at: Ground, drills: Sequence[Pair], results: Results, again: bool) -> int:
+    """Carry out the drills that share services, and add their rows; return how many went wrong."""
+    failed = 0
+    for pair in drills:
+        if results.has(pair.name, pair.orchestrator) and not again:
+            continue
+        print(f"{pair.name}: ", end="", flush=True)
+        load_average = round(os.getloadavg()[0], 2)
+        try:
+            found = one(at, pair)
+        except DrillError as error:
+            failed += 1
+            print(f"NOT CARRIED OUT: {error}", flush=True)
+            continue
+        results.add({**found, "load_average": load_average})
+        failed += is_wrong(found)
+        print(found, flush=True)
+    return failed
 
 
 if __name__ == "__main__":
