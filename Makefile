@@ -179,6 +179,7 @@ drills: setup ## kill and stop the orchestrators' components in six-month backfi
 
 database: setup ## no connection, failover, a full disk, time-outs, restored records in backfills of three months (30 minutes)
 	@$(BENCH) database
+
 pairs: setup ## two of each service, and one of them dies, in a backfill and among fifty events (45 minutes)
 	@$(BENCH) pairs
 

@@ -113,7 +113,8 @@ def main(argv: list[str] | None = None) -> int:
             took = f"{row['wall_s']:7.2f} s"
             print(f"{row['orchestrator']:<9} round {row['round']}  {row['turn']:<10}{took}", flush=True)
             found.append(row)
-        facts["dbt"] = "cold" if "cold" in [row.get("dbt") for row in found] else "warm"
+        if all(row["dbt"] == "warm" for row in found if row["turn"] == "start"):
+            facts["dbt"] = "warm"
     print(os.path.relpath(measure.write("backfill", facts, found, asked.folder)))
     return 0
 

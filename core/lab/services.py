@@ -76,8 +76,8 @@ class Stack:
     url: str | None = None
     """The address of services that were not started here (TRIPTYCH_ENDPOINTS): they are used, and left alone."""
     scale: Mapping[str, int] = field(default_factory=dict)
-    """How many processes of a service there are to be, where that is more than one. Without a wish, it stays as it is
-    recorded of services that run."""
+    """How many processes of a service there are to be, where that is more than one. When empty, services that run
+    already stay as they are."""
     restarts: bool = True
     """Whether services that have ended are started again."""
     _found: Running | None = None

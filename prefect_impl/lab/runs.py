@@ -37,8 +37,8 @@ STATES: dict[str, RunState] = {
 ROLES: dict[str, Role] = {
     "server": "API", BALANCER: "API", "redis": "API", "worker": "worker", "engine": "worker",
 }  # fmt: skip
-"""What each service does, by the name of its step. The server is scheduler and API in one process.
-The warm engine forks the runs of the worker."""
+"""What each service does, by the name of its step. The server is scheduler and API in one process;
+Redis and the balancer are parts of it when there are several. The warm engine forks the runs of the worker."""
 
 CAUSES: dict[str, Cause] = {"SCHEDULE": "scheduled", "AUTOMATION": "event"}
 """The cause of a run by the type of its creator, where Prefect records one."""
